@@ -1,0 +1,55 @@
+#!/usr/bin/python
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: plan
+short_description: Plans a role's work from its variables, or refuses them all in one message
+version_added: 0.1.0
+author:
+  - The graceful.wsgi contributors (@graceful)
+description:
+  - Reads the variables of the collection's roles on the controller, checks them against each role's argument spec
+    and against each other, and returns what the named role is to do.
+  - The variables of all roles of this collection that the play shows are checked, so that everything that is wrong
+    comes in one message before the first role touches the host.
+  - Nothing is sent to the host.
+options:
+  room:
+    description: The role whose plan is wanted.
+    type: str
+    required: true
+    choices: [nginx, publish, uwsgi]
+attributes:
+  check_mode:
+    description: Can run in check mode.
+    support: full
+  diff_mode:
+    description: Returns a diff.
+    support: none
+notes:
+  - This is an action plugin; it runs on the controller only.
+"""
+
+EXAMPLES = r"""
+- name: Plan what the publish role would do
+  graceful.wsgi.plan:
+    room: publish
+  register: planned
+"""
+
+RETURN = r"""
+plan:
+  description: What the role is to do; its shape is private to the role.
+  returned: success
+  type: dict
+problems:
+  description: What is wrong, a mapping of C(path), C(says) and C(mend) each.
+  returned: failure
+  type: list
+  elements: dict
+"""

@@ -1,0 +1,23 @@
+"""What a planner says of bad input: where it stands, what is wrong, how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One refusal. ``path`` is the variable's path as a user would write it, e.g. ``publish_apps[2].socket``."""
+
+    path: str
+    says: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.says}; {self.mend}"
+
+
+def close_match(name: str, known: Iterable[str]) -> str | None:
+    """The known name that ``name`` was probably meant to be, or None."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)), None)

@@ -1,0 +1,139 @@
+"""Checks a role's variables against its meta/argument_specs.yml, naming the path of every problem.
+
+Ansible's own validator stops at a role's start and names no index ("missing required arguments: name found in
+publish_apps"); a list of fifty applications needs `publish_apps[37].name`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .problem import Problem, close_match
+
+_TRUE = {"true", "yes", "on", "1", "y", "t"}
+_FALSE = {"false", "no", "off", "0", "n", "f"}
+
+
+class _Wrong(Exception):
+    """A value that is not of the type asked for; its text says what it should be."""
+
+
+def _to_str(value: Any) -> str:
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _Wrong("text")
+    return str(value)
+
+
+def _to_int(value: Any) -> int:
+    if isinstance(value, bool):
+        raise _Wrong("a whole number")
+    if isinstance(value, int):
+        return int(value)
+    try:
+        return int(str(value).strip(), 10)
+    except ValueError:
+        raise _Wrong("a whole number") from None
+
+
+def _to_float(value: Any) -> float:
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(value)
+    except (TypeError, ValueError):
+        raise _Wrong("a number") from None
+
+
+def _to_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise _Wrong("true or false")
+
+
+def _to_dict(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _Wrong("a mapping (name: value)")
+    return {str(key): item for key, item in value.items()}
+
+
+def _to_list(value: Any) -> list[Any]:
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return [value]
+    raise _Wrong("a list")
+
+
+_TYPES: dict[str, Callable[[Any], Any]] = {
+    "str": _to_str,
+    "path": _to_str,
+    "int": _to_int,
+    "float": _to_float,
+    "bool": _to_bool,
+    "dict": _to_dict,
+    "list": _to_list,
+    "raw": lambda value: value,
+}
+
+
+def _check(value: Any, spec: Mapping[str, Any], path: str, problems: list[Problem]) -> Any:
+    try:
+        value = _TYPES[spec.get("type", "str")](value)
+    except _Wrong as wrong:
+        problems.append(Problem(path, f"{value!r} is not {wrong}", f"write {wrong}"))
+        return None
+    choices = spec.get("choices")
+    if choices and value not in choices:
+        listed = ", ".join(str(choice) for choice in choices)
+        problems.append(Problem(path, f"{value!r} is not known", f"write one of: {listed}"))
+    if isinstance(value, list) and spec.get("elements"):
+        element = {"type": spec["elements"], "options": spec.get("options")}
+        return [_check(item, element, f"{path}[{index}]", problems) for index, item in enumerate(value)]
+    if isinstance(value, dict) and spec.get("options"):
+        return check(value, spec["options"], problems, path)
+    return value
+
+
+def check(
+    values: Mapping[str, Any], options: Mapping[str, Any], problems: list[Problem], path: str = ""
+) -> dict[str, Any]:
+    """Return ``values`` with types coerced and defaults filled in; append what is wrong to ``problems``.
+
+    ``options``: the `options` mapping of an argument spec (type, elements, options, choices, required, default).
+    Without ``path`` the top level is meant, where names that the spec does not have are somebody else's variables.
+    An optional name without a default is None in the result, and so is a value of the wrong type.
+    """
+    prefix = f"{path}." if path else ""
+    if path:
+        for name in values:
+            if name not in options:
+                meant = close_match(name, options)
+                mend = f"did you mean {meant}?" if meant else f"known here: {', '.join(sorted(options))}"
+                problems.append(Problem(f"{prefix}{name}", "there is no such setting", mend))
+    result: dict[str, Any] = {}
+    for name, spec in options.items():
+        value = values.get(name)
+        if value is None:
+            value = spec.get("default")
+            if value is None:
+                if spec.get("required"):
+                    says = "is missing"
+                    problems.append(Problem(f"{prefix}{name}", says, f"set it: {_summary(spec)}"))
+                result[name] = None
+                continue
+        result[name] = _check(value, spec, f"{prefix}{name}", problems)
+    return result
+
+
+def _summary(spec: Mapping[str, Any]) -> str:
+    description = spec.get("description", "")
+    first = description if isinstance(description, str) else next(iter(description), "")
+    return str(first).strip().rstrip(".") or f"a value of type {spec.get('type', 'str')}"
