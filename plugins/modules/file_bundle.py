@@ -1,0 +1,228 @@
+#!/usr/bin/python
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: file_bundle
+short_description: Writes a set of files that is valid as a whole, or none of them
+version_added: 0.1.0
+author:
+  - The graceful.wsgi contributors (@graceful)
+description:
+  - Renders all files on the controller, sends them in one round trip, tries them on a staged copy and only then
+    renames each into place. Where a validation or a write fails, what was live stays or is put back.
+  - Symlinks are not followed; a run of the same bundle on the same host at the same time is refused.
+options:
+  name:
+    description: Names the bundle; its manifest is kept under C(/var/lib/graceful-wsgi/bundles/) on the host.
+    type: str
+    required: true
+  directories:
+    description: Folders that must be there; made before the validation, since programs test their log folders.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path.
+        type: path
+        required: true
+      mode:
+        description: Octal mode, quoted.
+        type: str
+        default: '0755'
+      owner:
+        description: User name or number.
+        type: str
+        default: root
+      group:
+        description: Group name or number.
+        type: str
+        default: root
+  files:
+    description: Files that must be there.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      dest:
+        description: Absolute path on the host.
+        type: path
+        required: true
+      template:
+        description: A template, searched as M(ansible.builtin.template) does; or give O(files[].content).
+        type: str
+      content:
+        description: The text itself.
+        type: str
+      vars:
+        description: Extra variables for the template.
+        type: dict
+        default: {}
+      mode:
+        description: Octal mode, quoted.
+        type: str
+        default: '0644'
+      owner:
+        description: User name or number.
+        type: str
+        default: root
+      group:
+        description: Group name or number.
+        type: str
+        default: root
+      validate:
+        description: A command that judges a changed file before it goes live; C(%s) stands for the staged copy.
+        type: str
+  validate:
+    description: Commands that judge a whole tree with all changes applied to a copy of it.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      tree:
+        description: The live folder that is copied.
+        type: path
+        required: true
+      command:
+        description: The command; C({tree}) stands for the copy. It runs only if something below the tree changes.
+        type: str
+        required: true
+  prune:
+    description: Remove files that an earlier run of this bundle wrote and this one does not have.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Can run in check mode.
+    support: full
+    details: Validations whose program is not there yet, or that need folders not made yet, are left out and
+      RV(validated) is false.
+  diff_mode:
+    description: Returns a diff of every change.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Write two server blocks that nginx accepts, or none
+  graceful.wsgi.file_bundle:
+    name: my-sites
+    files:
+      - dest: /etc/nginx/conf.d/a.conf
+        template: a.conf.j2
+      - dest: /etc/nginx/conf.d/b.conf
+        content: "server { listen 81; return 204; }\n"
+    validate:
+      - tree: /etc/nginx
+        command: /usr/sbin/nginx -t -q -c {tree}/nginx.conf
+"""
+
+RETURN = r"""
+files:
+  description: What became of each file, a mapping of C(dest) and C(state) (created, changed, removed or unchanged).
+  returned: success
+  type: list
+  elements: dict
+directories:
+  description: What became of each folder, a mapping of C(path) and C(state).
+  returned: success
+  type: list
+  elements: dict
+validated:
+  description: Whether every validation that was due has run.
+  returned: success
+  type: bool
+"""
+
+import base64
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import Bundle, BundleError, File, Folder
+
+
+def main():
+    entry = {
+        "mode": {"type": "str"},
+        "owner": {"type": "str", "default": "root"},
+        "group": {"type": "str", "default": "root"},
+    }
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "directories": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": dict(entry, path={"type": "path", "required": True}, mode={"type": "str", "default": "0755"}),
+            },
+            "files": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": dict(
+                    entry,
+                    dest={"type": "path", "required": True},
+                    template={"type": "str"},
+                    content={"type": "str"},
+                    vars={"type": "dict", "default": {}},
+                    mode={"type": "str", "default": "0644"},
+                    validate={"type": "str"},
+                ),
+            },
+            "validate": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "tree": {"type": "path", "required": True},
+                    "command": {"type": "str", "required": True},
+                },
+            },
+            "prune": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+
+    def relabel(path, like):
+        if module.selinux_enabled():
+            module.set_context_if_different(path, module.selinux_default_context(like), False)
+
+    def attributes(item):
+        return {
+            "mode": int(item["mode"], 8),
+            "owner": item["owner"],
+            "group": item["group"],
+            "check_mode": module.check_mode,
+        }
+
+    try:
+        bundle = Bundle(
+            name=module.params["name"],
+            folders=[Folder(item["path"], **attributes(item)) for item in module.params["directories"]],
+            files=[
+                # The action plugin sends rendered text as base64, so that no byte of it is taken for something else.
+                File(item["dest"], base64.b64decode(item["content"]), item["validate"], **attributes(item))
+                for item in module.params["files"]
+            ],
+            trees=module.params["validate"],
+            prune=module.params["prune"],
+            run_command=lambda command: module.run_command(command, environ_update={"LC_ALL": "C"}),
+            relabel=relabel,
+            check_mode=module.check_mode,
+        )
+        bundle.run()
+    except BundleError as error:
+        module.fail_json(msg=str(error))
+    result = bundle.report()
+    if module._diff:
+        result["diff"] = bundle.diff()
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
