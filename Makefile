@@ -1,0 +1,49 @@
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+SCENARIO ?= default
+JUNIT := .cache/junit
+
+.DEFAULT_GOAL := help
+.PHONY: help venv venv-test demo demo-down test lint unit consumer molecule images clean-cache
+
+help: ## Say what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+venv: ## Make .venv with the pinned Ansible
+	@tests/venv requirements.txt
+
+venv-test:
+	@tests/venv requirements-test.txt
+
+demo: venv ## Publish the demo app on a throw-away Docker host and print its URL
+	@playbooks/demo/up $(DEMO_ARGS)
+
+demo-down: ## Remove the demo host
+	@playbooks/demo/down
+
+test: venv-test ## Run everything below: lint, unit, consumer, molecule
+	@tests/run lint unit consumer molecule
+
+lint: venv-test ## ansible-lint, yamllint, ruff, changelog fragments
+	yamllint --strict .
+	ruff check .
+	antsibull-changelog lint
+	ansible-lint --offline --strict
+
+unit: venv-test ## The plan and the modules as functions
+	pytest tests/unit --junitxml=$(JUNIT)/unit.xml
+
+consumer: venv-test ## Build the tarball and use it from another infra repo
+	pytest tests/consumer --junitxml=$(JUNIT)/consumer.xml
+
+molecule: venv-test ## The main job on Debian 12 and 13 in Docker (SCENARIO=default)
+	molecule test --scenario-name $(SCENARIO)
+
+images: ## Make the images of the test hosts
+	tests/images/image bookworm
+	tests/images/image trixie
+
+clean-cache: ## Remove the images, the tarballs and .venv
+	tests/images/clean
+	rm -rf .venv .cache .ansible
