@@ -19,7 +19,7 @@ def _options(room: str) -> dict[str, Any]:
     return spec["argument_specs"]["main"]["options"]
 
 
-def _host(facts: dict[str, Any]) -> dict[str, Any]:
+def _host(facts: dict[str, Any], uwsgi: dict[str, Any] | None) -> dict[str, Any]:
     systemd = facts.get("systemd") or {}
     python = facts.get("python_version")
     return {
@@ -29,6 +29,7 @@ def _host(facts: dict[str, Any]) -> dict[str, Any]:
         "arch": facts.get("architecture"),
         "systemd": systemd.get("version"),
         "python": ".".join(str(python).split(".")[:2]) if python else None,
+        "uwsgi": uwsgi,
     }
 
 
@@ -51,25 +52,26 @@ class ActionModule(ActionBase):
                     if strict:
                         raise
                     return None
-        return found
+        return found or None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _validation, args = self.validate_argument_spec(
-            argument_spec={"room": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)}},
+            argument_spec={
+                "room": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
+                "uwsgi": {"type": "dict"},
+            },
         )
         own = args["room"]
-        host = _host(task_vars.get("ansible_facts") or {})
-        plans, problems, warnings = {}, [], []
-        for room in planning.PLANNERS:
-            options = _options(room)
-            variables = self._visible(options, task_vars, strict=room == own)
-            if variables is None or (not variables and room != own):
-                continue
-            plans[room], found = planning.plan(room, options, variables, host)
-            problems.extend(found)
-            warnings.extend(planning.misspelt(room, options, set(task_vars)))
+        specs = {room: _options(room) for room in planning.PLANNERS}
+        variables: dict[str, dict[str, Any] | None] = {}
+        for room, options in specs.items():
+            variables[room] = self._visible(options, task_vars, strict=room == own)
+        variables[own] = variables[own] or {}
+        host = _host(task_vars.get("ansible_facts") or {}, args["uwsgi"])
+        plans, problems = planning.plan(specs, variables, host)
+        warnings = planning.misspelt(own, specs[own], set(task_vars))
         if warnings:
             result["warnings"] = warnings
         if problems:

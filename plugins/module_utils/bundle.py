@@ -115,12 +115,13 @@ class Folder(Entry):
 
 
 class File(Entry):
-    """A file that must be there with this content (bytes)."""
+    """A file that must be there with this content (bytes); without ``force`` one that is there stays as it is."""
 
-    def __init__(self, path, content, validate=None, **entry):
+    def __init__(self, path, content, validate=None, force=True, **entry):
         Entry.__init__(self, path, **entry)
         self.content = content
         self.validate = validate
+        self.force = force
         self.before = None
 
     def state(self):
@@ -130,6 +131,8 @@ class File(Entry):
         if not stat.S_ISREG(found.st_mode):
             kind = "a symlink" if stat.S_ISLNK(found.st_mode) else "not a regular file"
             raise BundleError("%s: is %s; move it away, it would not be replaced but followed" % (self.path, kind))
+        if not self.force:
+            return "unchanged"
         self.before = read_bytes(self.path)
         return "changed" if self.before != self.content or self.differs(found) else "unchanged"
 
@@ -159,10 +162,24 @@ class Bundle:
     """The wanted set beside what an earlier run wrote.
 
     ``run_command(argv_or_string)`` returns (status, stdout, stderr). ``relabel(path, like)`` gives ``path`` the
-    SELinux context that ``like`` should have; a no-op elsewhere. ``report()`` is true to what was or would be done.
+    SELinux context that ``like`` should have; a no-op elsewhere. ``activate`` is a command that makes running programs
+    take the files up; a note on the disk sees to it that it runs even if this run dies before it.
+    ``report()`` is true to what was or would be done.
     """
 
-    def __init__(self, name, folders, files, trees, prune, run_command, relabel, check_mode=False, state_dir=STATE_DIR):
+    def __init__(
+        self,
+        name,
+        folders,
+        files,
+        trees,
+        run_command,
+        relabel,
+        prune=False,
+        activate=None,
+        check_mode=False,
+        state_dir=STATE_DIR,
+    ):
         self.name = name
         self.folders = folders
         self.files = files
@@ -171,6 +188,8 @@ class Bundle:
         self.run_command = run_command
         self.relabel = relabel
         self.check_mode = check_mode
+        self.activate = activate
+        self.activated = False
         self.home = os.path.join(state_dir, name)
         self.states = {}
         self.folder_states = {}
@@ -205,9 +224,18 @@ class Bundle:
         return [entry for entry in self.files if self.states[entry.path] != "unchanged"]
 
     @property
+    def _note(self):
+        return os.path.join(self.home, "not-activated")
+
+    @property
+    def _due(self):
+        return bool(self.activate and (self._todo() or self.removed or lstat(self._note) is not None))
+
+    @property
     def changed(self):
         return bool(
-            self._todo() or self.removed or [state for state in self.folder_states.values() if state != "unchanged"]
+            self._due
+            or self._todo() or self.removed or [state for state in self.folder_states.values() if state != "unchanged"]
         )
 
     # -- validation on a staged copy ----------------------------------------------------------------------------
@@ -275,8 +303,15 @@ class Bundle:
 
     # -- the swap -----------------------------------------------------------------------------------------------
 
+    def _run_activate(self):
+        status, out, err = self.run_command(self.activate)
+        if status != 0:
+            raise BundleError("%s failed (status %d):\n%s" % (self.activate, status, (out + err).strip()))
+
     def _swap(self):
         staged, done = [], []
+        if self.activate and lstat(self._note) is None:
+            write_bytes(self._note, b"")
         try:
             for entry in self._todo():
                 handle, temporary = tempfile.mkstemp(prefix=".", suffix=".new", dir=os.path.dirname(entry.path))
@@ -298,13 +333,10 @@ class Bundle:
                 kept = os.path.join(os.path.dirname(path), ".%s.%d.old" % (os.path.basename(path), os.getpid()))
                 done.append((path, kept))
                 os.rename(path, kept)
-        except (IOError, OSError) as error:
-            for path, kept in reversed(done):
-                if kept is None:
-                    if lstat(path) is not None:
-                        os.unlink(path)
-                elif lstat(kept) is not None:
-                    os.rename(kept, path)
+            if self.activate:
+                self._run_activate()
+        except (IOError, OSError, BundleError) as error:
+            self._put_back(done)
             raise BundleError("%s; everything was put back" % error)
         finally:
             for _entry, temporary in staged:
@@ -313,6 +345,17 @@ class Bundle:
         for _path, kept in done:
             if kept is not None and lstat(kept) is not None:
                 os.unlink(kept)
+
+    def _put_back(self, done):
+        for path, kept in reversed(done):
+            if kept is None:
+                if lstat(path) is not None:
+                    os.unlink(path)
+            elif lstat(kept) is not None:
+                os.rename(kept, path)
+        if self.activate:
+            # The programs may have taken up some of it; if this fails too, the note makes the next run try again.
+            self.run_command(self.activate)
 
     def _record(self):
         files = dict((entry.path, hashlib.sha256(entry.content).hexdigest()) for entry in self.files)
@@ -341,7 +384,12 @@ class Bundle:
         if not self.check_mode:
             if self._todo() or self.removed:
                 self._swap()
+            elif self._due:
+                self._run_activate()
+            self.activated = self._due
             self._record()
+            if self.activated:
+                os.unlink(self._note)
 
     def run(self):
         """Do it all (or, in check mode, all but the writing)."""
@@ -368,6 +416,7 @@ class Bundle:
         return {
             "changed": self.changed,
             "validated": self.validated,
+            "activated": self.activated,
             "files": files,
             "directories": [{"path": f.path, "state": self.folder_states[f.path]} for f in self.folders],
         }

@@ -75,6 +75,10 @@ options:
         description: Group name or number.
         type: str
         default: root
+      force:
+        description: Whether a file that is there already is replaced.
+        type: bool
+        default: true
       validate:
         description: A command that judges a changed file before it goes live; C(%s) stands for the staged copy.
         type: str
@@ -92,6 +96,11 @@ options:
         description: The command; C({tree}) stands for the copy. It runs only if something below the tree changes.
         type: str
         required: true
+  activate:
+    description:
+      - A command that makes running programs take up the files, run after the last file is in place. If it fails, all
+        files are put back and it is run again. If the run ends before it, the next run makes up for it.
+    type: str
   prune:
     description: Remove files that an earlier run of this bundle wrote and this one does not have.
     type: bool
@@ -171,6 +180,7 @@ def main():
                     content={"type": "str"},
                     vars={"type": "dict", "default": {}},
                     mode={"type": "str", "default": "0644"},
+                    force={"type": "bool", "default": True},
                     validate={"type": "str"},
                 ),
             },
@@ -183,6 +193,7 @@ def main():
                     "command": {"type": "str", "required": True},
                 },
             },
+            "activate": {"type": "str"},
             "prune": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -206,11 +217,12 @@ def main():
             folders=[Folder(item["path"], **attributes(item)) for item in module.params["directories"]],
             files=[
                 # The action plugin sends rendered text as base64, so that no byte of it is taken for something else.
-                File(item["dest"], base64.b64decode(item["content"]), item["validate"], **attributes(item))
+                File(item["dest"], base64.b64decode(item["content"]), item["validate"], item["force"], **attributes(item))
                 for item in module.params["files"]
             ],
             trees=module.params["validate"],
             prune=module.params["prune"],
+            activate=module.params["activate"],
             run_command=lambda command: module.run_command(command, environ_update={"LC_ALL": "C"}),
             relabel=relabel,
             check_mode=module.check_mode,

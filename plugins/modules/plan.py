@@ -24,6 +24,9 @@ options:
     type: str
     required: true
     choices: [nginx, publish, uwsgi]
+  uwsgi:
+    description: The fact C(uwsgi_installed) that the role uwsgi sets; the publish role passes it on.
+    type: dict
 attributes:
   check_mode:
     description: Can run in check mode.

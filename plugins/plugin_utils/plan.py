@@ -8,31 +8,42 @@ from typing import Any
 from . import nginx_plan, publish_plan, spec, uwsgi_plan
 from .problem import Problem, close_match
 
+# In the order of the house; only publish sees the variables of the rooms before it.
 PLANNERS = {
-    "nginx": nginx_plan.plan,
-    "uwsgi": uwsgi_plan.plan,
+    "nginx": lambda values, host, _rooms: nginx_plan.plan(values, host),
+    "uwsgi": lambda values, host, _rooms: uwsgi_plan.plan(values, host),
     "publish": publish_plan.plan,
 }
 
 
 def plan(
-    room: str, options: Mapping[str, Any], variables: Mapping[str, Any], host: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Plan one room.
+    specs: Mapping[str, Mapping[str, Any]],
+    variables: Mapping[str, Mapping[str, Any] | None],
+    host: Mapping[str, Any],
+) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
+    """Plan all rooms whose variables are given.
 
-    ``options``: the room's argument spec; ``variables``: the host's variables, of which those in the spec are read;
-    ``host``: distribution, version, os_family, arch, systemd, python (each may be None).
-    The plan is empty where there are problems: no planner sees values of a wrong type.
+    ``specs``: the options of each room's argument spec; ``variables``: each room's variables, or None for a room that
+    the play does not show (its defaults then stand for it); ``host``: distribution, version, os_family, arch, systemd,
+    python and the fact uwsgi_installed as uwsgi (each may be None).
+    A room's plan is missing where its variables have a wrong type: no planner sees such values.
     """
+    plans: dict[str, dict[str, Any]] = {}
     problems: list[Problem] = []
-    values = spec.check(variables, options, problems)
-    if problems:
-        return {}, problems
-    planned, problems = PLANNERS[room](values, dict(host))
-    return planned, problems
+    rooms: dict[str, dict[str, Any]] = {}
+    for room, planner in PLANNERS.items():
+        wrong: list[Problem] = []
+        given = variables.get(room)
+        rooms[room] = spec.check(given or {}, specs[room], wrong)
+        if given is None:
+            continue
+        if not wrong:
+            plans[room], wrong = planner(rooms[room], dict(host), rooms)
+        problems += wrong
+    return plans, problems
 
 
-def misspelt(room: str, options: Mapping[str, Any], names: Mapping[str, Any] | set[str]) -> list[str]:
+def misspelt(room: str, options: Mapping[str, Any], names: set[str]) -> list[str]:
     """A line for each variable that bears the room's prefix, is not in its spec and looks like one that is."""
     lines = []
     for name in sorted(names):

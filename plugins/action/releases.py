@@ -1,0 +1,77 @@
+"""Digests the code on the controller and sends only the releases that the host does not have."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import source_tree
+
+
+class ActionModule(ActionBase):
+    """Controller side of graceful.wsgi.releases."""
+
+    TRANSFERS_FILES = True
+    _supports_check_mode = True
+    _supports_diff = True
+
+    def _identify(self, item: dict[str, Any], checkouts: dict[str, Any], scratch: str) -> tuple[dict[str, Any], Any]:
+        """The item with the id of its release, and the folder on the controller that holds its code."""
+        item = dict(item)
+        if item.get("path") or item.get("id"):
+            return item, None
+        if item.get("repo"):
+            # Check mode cannot know the commit of a repository that is not on the host yet.
+            item["id"] = (checkouts.get(item["name"]) or {}).get("after") or "unknown"
+            return item, None
+        try:
+            if item.get("archive"):
+                folder = os.path.join(scratch, item["name"])
+                os.mkdir(folder)
+                root = source_tree.unpack(self._find_needle("files", item["archive"]), folder)
+            else:
+                root = self._find_needle("files", item["source"])
+            item["id"] = source_tree.digest(root, item.get("exclude") or [])
+        except source_tree.SourceError as error:
+            raise AnsibleActionFail(f"{item['name']}: {error}") from error
+        return item, root
+
+    def _send(self, item: dict[str, Any], root: str, scratch: str) -> str:
+        local = os.path.join(scratch, f"{item['name']}.tar.gz")
+        source_tree.pack(root, item.get("exclude") or [], local)
+        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, f"{item['name']}.tar.gz")
+        return self._transfer_file(local, remote)
+
+    def _module(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        return self._execute_module(module_name="graceful.wsgi.releases", module_args=args, task_vars=task_vars)
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        task_vars = task_vars or {}
+        with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
+            found = [
+                self._identify(item, args.get("checkouts") or {}, scratch) for item in args.get("releases") or []
+            ]
+            items = [item for item, _root in found]
+            args["releases"] = items
+            args["checkouts"] = {item["name"]: f"{item['home']}/repo" for item in items if item.get("repo")}
+            if args.get("state", "present") == "present":
+                survey = self._module(dict(args, survey=True), task_vars)
+                if survey.get("failed"):
+                    result.update(survey)
+                    return result
+                missing = {item["name"] for item in survey["releases"] if item["missing"]}
+                if missing and not self._task.check_mode:
+                    for item, root in found:
+                        if item["name"] in missing and root is not None:
+                            item["sent"] = self._send(item, root, scratch)
+            result.update(self._module(args, task_vars))
+        # What a later task is to make live is what was sent, whatever happens to the folder meanwhile.
+        result["wanted"] = [{key: value for key, value in item.items() if key != "sent"} for item in items]
+        result.pop("invocation", None)
+        return result

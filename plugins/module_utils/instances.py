@@ -1,0 +1,281 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""uWSGI instances under systemd: what each needs to run what is on the disk, and giving it to them."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import errno
+import hashlib
+import json
+import os
+import signal
+import socket
+import time
+
+STATE_DIR = "/run/graceful-wsgi"
+PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload")
+
+
+class InstanceError(Exception):
+    """An instance is not what it should be; the text names it and says what was seen."""
+
+
+def read(path):
+    """The bytes of a file, empty where there is none."""
+    try:
+        with open(path, "rb") as source:
+            return source.read()
+    except (IOError, OSError) as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESRCH):
+            return b""
+        raise
+
+
+def tail(path, lines=20):
+    """The last lines of a log, as text."""
+    return "\n".join(read(path).decode("utf-8", "replace").splitlines()[-lines:]) if path else ""
+
+
+def parse_show(text):
+    """What `systemctl show -p … unit unit` prints: {unit: {property: value}}."""
+    units = {}
+    for block in text.strip().split("\n\n"):
+        found = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+        if "Id" in found:
+            units[found["Id"]] = found
+    return units
+
+
+def process_start(pid):
+    """Start of a process in clock ticks since boot, or None where it is gone."""
+    text = read("/proc/%d/stat" % pid).decode("ascii", "replace")
+    return int(text.rpartition(")")[2].split()[19]) if text else None
+
+
+def started_at(pid):
+    """Start of a process in seconds since the epoch."""
+    for line in read("/proc/stat").decode("ascii", "replace").splitlines():
+        if line.startswith("btime "):
+            return int(line.split()[1]) + process_start(pid) / float(os.sysconf("SC_CLK_TCK"))
+    return 0.0
+
+
+def children(pid):
+    """The pids of a process's children."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            text = read("/proc/%s/stat" % name).decode("ascii", "replace")
+            if text and int(text.rpartition(")")[2].split()[1]) == pid:
+                found.add(int(name))
+    return found
+
+
+def accepts(address):
+    """Whether somebody accepts connections at a unix socket's path or host:port."""
+    if address.startswith("/"):
+        family, target = socket.AF_UNIX, address
+    else:
+        host, _colon, port = address.rpartition(":")
+        host = host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        target = ("127.0.0.1" if host in ("", "*", "0.0.0.0") else "::1" if host == "::" else host, int(port))
+    probe = socket.socket(family, socket.SOCK_STREAM)
+    probe.settimeout(1)
+    try:
+        probe.connect(target)
+        return True
+    except (IOError, OSError):
+        return False
+    finally:
+        probe.close()
+
+
+class Instance:
+    """One uWSGI master under systemd. ``wanted`` is an item of graceful.wsgi.uwsgi_instances."""
+
+    def __init__(self, wanted, pending=()):
+        self.wanted = wanted
+        self.name = wanted["name"]
+        self.unit = wanted["unit"]
+        self.pending = set(pending)
+        self.stamp = os.path.join(STATE_DIR, self.name + ".json")
+        self.shown = {}
+        self.before = set()
+
+    # -- what it needs ------------------------------------------------------------------------------------------
+
+    def _print(self, paths):
+        """A digest of files and of where symlinks lead, marked where check mode would have changed one of them."""
+        total = hashlib.sha256()
+        for path in paths:
+            content = os.readlink(path).encode("utf-8") if os.path.islink(path) else read(path)
+            total.update(hashlib.sha256(content).digest())
+        pending = "+" if self.pending.intersection(paths) else ""
+        return total.hexdigest() + pending
+
+    def wish(self):
+        """What is on the disk, for comparison with what the master has taken up."""
+        return {
+            "unit": self._print(self.wanted["unit_files"]),
+            "config": self._print([self.wanted["config"]]),
+            "code": self._print(self.wanted["links"]),
+        }
+
+    @property
+    def pid(self):
+        return int(self.shown.get("MainPID") or 0)
+
+    @property
+    def active(self):
+        return self.shown.get("ActiveState") in ("active", "reloading")
+
+    @property
+    def enabled(self):
+        return self.shown.get("UnitFileState") == "enabled"
+
+    def _identity(self):
+        return [self.pid, process_start(self.pid)]
+
+    def taken_up(self):
+        """What the running master has read, from our note of it; None where we do not know."""
+        noted = read(self.stamp)
+        if not noted:
+            return None
+        noted = json.loads(noted.decode("utf-8"))
+        return noted["has"] if noted["process"] == self._identity() else None
+
+    def _newer_than_master(self, paths):
+        start = started_at(self.pid)
+        return any(os.path.lexists(path) and os.lstat(path).st_mtime >= start for path in paths)
+
+    def needs(self):
+        """start, restart (systemd's part changed), reload (config or code changed) or nothing."""
+        if not self.active:
+            return "start"
+        wish, has = self.wish(), self.taken_up()
+        if has is None:
+            # Somebody else started it: it has read what was there then.
+            if self.pending.intersection(self.wanted["unit_files"]) or self._newer_than_master(self.wanted["unit_files"]):
+                return "restart"
+            newer = [self.wanted["config"]] + self.wanted["links"]
+            return "reload" if self.pending.intersection(newer) or self._newer_than_master(newer) else "nothing"
+        if has["unit"] != wish["unit"]:
+            return "restart"
+        return "reload" if has != wish else "nothing"
+
+    # -- giving it ----------------------------------------------------------------------------------------------
+
+    def reload(self):
+        """SIGHUP to the master, which systemd and the pidfile must agree upon."""
+        text = read(self.wanted["pidfile"]).strip()
+        if text != str(self.pid).encode("ascii"):
+            raise InstanceError(
+                "%s: systemd says that the master is %d, but %s holds %r; no signal was sent"
+                % (self.name, self.pid, self.wanted["pidfile"], text.decode("ascii", "replace"))
+            )
+        self.before = children(self.pid)
+        os.kill(self.pid, signal.SIGHUP)
+
+    def settled(self):
+        """Whether all workers are there, none of them from before, and the socket is open."""
+        workers = children(self.pid)
+        return (
+            len(workers) >= self.wanted["processes"]
+            and not workers.intersection(self.before)
+            and accepts(self.wanted["socket"])
+            and workers
+        )
+
+    def note(self):
+        """Remember what the master has taken up; lost at a reboot, as the master is."""
+        if not os.path.isdir(STATE_DIR):
+            os.makedirs(STATE_DIR, 0o755)
+        temporary = self.stamp + ".new"
+        with open(temporary, "w") as target:
+            json.dump({"process": self._identity(), "has": self.wish()}, target)
+        os.rename(temporary, self.stamp)
+
+
+class Instances:
+    """All instances of a task. ``systemctl(*words)`` returns (status, stdout, stderr)."""
+
+    def __init__(self, instances, systemctl, clock=time):
+        self.instances = instances
+        self.systemctl = systemctl
+        self.clock = clock
+
+    def look(self):
+        """Read the state of all units in one call."""
+        if not self.instances:
+            return
+        words = ["show"] + ["--property=" + name for name in PROPERTIES] + [item.unit for item in self.instances]
+        status, out, err = self.systemctl(*words)
+        if status != 0:
+            raise InstanceError("systemctl show failed: %s" % (err or out).strip())
+        shown = parse_show(out)
+        for item in self.instances:
+            item.shown = shown.get(item.unit, {})
+
+    def _all(self, verb, chosen, timeout_hint=""):
+        if not chosen:
+            return
+        status, out, err = self.systemctl(verb, *[item.unit for item in chosen])
+        if status != 0:
+            self.look()
+            raise InstanceError(self._story(verb, chosen, (err or out).strip()))
+
+    def _story(self, verb, chosen, said):
+        lines = ["systemctl %s: %s" % (verb, said)]
+        for item in chosen:
+            if not item.active or verb == "wait":
+                log = tail(item.wanted["log_file"])
+                lines.append("%s is %s" % (item.unit, item.shown.get("ActiveState", "unknown")))
+                lines.append("the end of %s:\n%s" % (item.wanted["log_file"], log) if log else "it wrote no log")
+        return "\n".join(lines)
+
+    def apply(self, timeout):
+        """Enable, start, restart and reload as needed, then wait until all are up. Returns {name: what was done}."""
+        self.look()
+        if any(item.shown.get("NeedDaemonReload") == "yes" for item in self.instances):
+            status, out, err = self.systemctl("daemon-reload")
+            if status != 0:
+                raise InstanceError("systemctl daemon-reload failed: %s" % (err or out).strip())
+        done = dict((item.name, item.needs()) for item in self.instances)
+        self._all("enable", [item for item in self.instances if not item.enabled])
+        for verb in ("start", "restart"):
+            self._all(verb, [item for item in self.instances if done[item.name] == verb])
+        for item in self.instances:
+            if done[item.name] == "reload":
+                item.reload()
+        touched = [item for item in self.instances if done[item.name] != "nothing"]
+        self._wait(touched, timeout)
+        for item in self.instances:
+            item.note()
+        return done
+
+    def _wait(self, touched, timeout):
+        """Until all workers of the touched instances have been up for a second; a crash loop never is."""
+        self.look()
+        limit = self.clock.time() + timeout
+        seen, since = {}, {}
+        waiting = list(touched)
+        while waiting:
+            for item in list(waiting):
+                workers = item.settled()
+                if not workers or seen.get(item.name) != workers:
+                    seen[item.name], since[item.name] = workers, self.clock.time()
+                elif self.clock.time() - since[item.name] >= 1:
+                    waiting.remove(item)
+            if waiting and self.clock.time() > limit:
+                self.look()
+                names = ", ".join(item.name for item in waiting)
+                raise InstanceError(self._story("wait", waiting, "%s not up within %d s" % (names, timeout)))
+            if waiting:
+                self.clock.sleep(0.1)
+        self.look()
+        ended = [item for item in touched if not item.active]
+        if ended:
+            raise InstanceError(self._story("wait", ended, "ended again"))

@@ -1,0 +1,215 @@
+#!/usr/bin/python
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: releases
+short_description: Puts the code of applications on a host as releases and switches between them
+version_added: 0.1.0
+author:
+  - The graceful.wsgi contributors (@graceful)
+description:
+  - O(state=present) puts each application's code at C(HOME/releases/ID), where the id is the digest of the content
+    (or the commit); a release that is there already is not sent again.
+  - O(state=current) points C(HOME/current) at it in one step, after its virtualenv, and removes what is too old.
+options:
+  releases:
+    description: The applications, all in one task.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: The application.
+        type: str
+        required: true
+      home:
+        description: Its folder on the host.
+        type: path
+        required: true
+      group:
+        description: The group that may read the code; root owns it.
+        type: str
+        default: root
+      source:
+        description: Folder on the controller.
+        type: str
+      archive:
+        description: Archive on the controller; a single top folder is left out.
+        type: str
+      repo:
+        description: Git repository; O(checkouts) says where it was checked out. Not used by the module itself.
+        type: str
+      version:
+        description: Branch, tag or commit. Not used by the module itself.
+        type: str
+      path:
+        description: Folder on the host where the code already is; only its virtualenv is looked after.
+        type: path
+      exclude:
+        description: Names or patterns to leave out.
+        type: list
+        elements: str
+        default: []
+      requirements:
+        description: A file in the code, or a list of requirements.
+        type: raw
+      id:
+        description: Name of the release; the action plugin fills it in.
+        type: str
+      sent:
+        description: The archive on the host; the action plugin fills it in.
+        type: path
+  checkouts:
+    description: For each application with O(releases[].repo) what M(ansible.builtin.git) returned when it
+      checked it out to C(HOME/repo).
+    type: dict
+    default: {}
+  state:
+    description: V(present) puts the code on the host, V(current) makes it live.
+    type: str
+    choices: [present, current]
+    default: present
+  python:
+    description: The Python of the virtualenvs, major and minor; part of their names.
+    type: str
+    default: ''
+  keep:
+    description: How many releases stay when switching, the live one among them.
+    type: int
+    default: 5
+  survey:
+    description: Only say what is missing; used by the action plugin.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Can run in check mode.
+    support: full
+  diff_mode:
+    description: Returns the id of the live release before and after.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Put the code on the host
+  graceful.wsgi.releases:
+    releases:
+      - name: icmanage
+        home: /srv/wsgi/icmanage
+        group: wsgi
+        source: "{{ playbook_dir }}/apps/icmanage"
+  register: sent
+
+- name: Make it live
+  graceful.wsgi.releases:
+    releases: "{{ sent.wanted }}"
+    state: current
+"""
+
+RETURN = r"""
+releases:
+  description: For each application C(name), C(id), the live C(current) before, C(missing), C(changed), the
+    C(link) that leads to the code and what was C(removed).
+  returned: success
+  type: list
+  elements: dict
+wanted:
+  description: The items with their ids; give them to the task with O(state=current).
+  returned: success
+  type: list
+  elements: dict
+venvs:
+  description: The virtualenvs that the code needs, C(name), C(path), C(complete), C(requirements) and C(lines) each.
+  returned: success
+  type: list
+  elements: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.releases import Home, ReleaseError
+
+
+def present(module, homes, checkouts):
+    found = []
+    for home in homes:
+        missing = home.missing
+        if missing and not module.check_mode and not module.params["survey"]:
+            home.make(home.wanted["sent"], checkouts.get(home.name))
+        found.append({"name": home.name, "id": home.id, "current": home.current, "missing": missing, "changed": missing})
+    return found
+
+
+def current(module, homes):
+    found = []
+    for home in homes:
+        before = home.current
+        removed = []
+        if module.check_mode:
+            changed = home.would_switch()
+        else:
+            changed = home.switch()
+            removed = home.prune(module.params["keep"])
+        found.append({"name": home.name, "id": home.id, "current": before, "link": home.link, "changed": changed, "removed": removed})
+    return found
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "releases": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "home": {"type": "path", "required": True},
+                    "group": {"type": "str", "default": "root"},
+                    "source": {"type": "str"},
+                    "archive": {"type": "str"},
+                    "repo": {"type": "str"},
+                    "version": {"type": "str"},
+                    "path": {"type": "path"},
+                    "exclude": {"type": "list", "elements": "str", "default": []},
+                    "requirements": {"type": "raw"},
+                    "id": {"type": "str"},
+                    "sent": {"type": "path"},
+                },
+            },
+            "checkouts": {"type": "dict", "default": {}},
+            "state": {"type": "str", "choices": ["present", "current"], "default": "present"},
+            "python": {"type": "str", "default": ""},
+            "keep": {"type": "int", "default": 5},
+            "survey": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        homes = [Home(wanted, module.params["python"]) for wanted in module.params["releases"]]
+        if module.params["state"] == "present":
+            found = present(module, homes, module.params["checkouts"])
+        else:
+            found = current(module, homes)
+        venvs = [] if module.params["survey"] else [home.venv() for home in homes]
+    except ReleaseError as error:
+        module.fail_json(msg=str(error))
+    lines = dict((key, []) for key in ("before", "after"))
+    for item in found:
+        if item["changed"]:
+            lines["before"].append("%s: %s\n" % (item["name"], item["current"] or "no release"))
+            lines["after"].append("%s: %s\n" % (item["name"], item["id"] or "new virtualenv"))
+    module.exit_json(
+        changed=any(item["changed"] for item in found),
+        releases=found,
+        venvs=[venv for venv in venvs if venv],
+        diff={"before": "".join(lines["before"]), "after": "".join(lines["after"])},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+#!/usr/bin/python
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: uwsgi_instances
+short_description: Sees to it that uWSGI instances run what is on the disk
+version_added: 0.1.0
+author:
+  - The graceful.wsgi contributors (@graceful)
+description:
+  - Enables and starts units that do not run, restarts those whose unit changed and reloads those whose configuration
+    or code changed since their master took it up, all instances in one task; then waits until all workers are up.
+  - What a master has taken up is noted under C(/run/graceful-wsgi), so that a reload that an interrupted run still
+    owed is made up for.
+options:
+  instances:
+    description: The instances.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Names the instance.
+        type: str
+        required: true
+      unit:
+        description: Its systemd unit.
+        type: str
+        required: true
+      unit_files:
+        description: Files that make up the unit; a change of one needs a restart.
+        type: list
+        elements: path
+        default: []
+      config:
+        description: Its configuration; a change needs a reload.
+        type: path
+        required: true
+      pidfile:
+        description: Where the master writes its pid.
+        type: path
+        required: true
+      socket:
+        description: A unix socket's path or C(host:port), open once the instance is up.
+        type: str
+        required: true
+      processes:
+        description: Number of workers.
+        type: int
+        default: 1
+      links:
+        description: Symlinks that lead to the code and its virtualenv; a change of one needs a reload.
+        type: list
+        elements: path
+        default: []
+      log_file:
+        description: Its log, whose end is shown when it fails.
+        type: path
+  changed_files:
+    description: Files that an earlier task changed or, in check mode, would have changed.
+    type: list
+    elements: path
+    default: []
+  timeout:
+    description: Seconds within which all instances must be up.
+    type: int
+    default: 60
+attributes:
+  check_mode:
+    description: Can run in check mode.
+    support: full
+  diff_mode:
+    description: Says what each instance needs.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Bring one instance up to date
+  graceful.wsgi.uwsgi_instances:
+    instances:
+      - name: icmanage
+        unit: uwsgi@icmanage.service
+        config: /etc/uwsgi/icmanage.ini
+        pidfile: /run/uwsgi-icmanage/pid
+        socket: /run/uwsgi-icmanage/sock
+        processes: 4
+"""
+
+RETURN = r"""
+instances:
+  description: What was done to each, a mapping of its name to V(start), V(restart), V(reload) or V(nothing).
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.instances import Instance, InstanceError, Instances
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "instances": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "unit": {"type": "str", "required": True},
+                    "unit_files": {"type": "list", "elements": "path", "default": []},
+                    "config": {"type": "path", "required": True},
+                    "pidfile": {"type": "path", "required": True},
+                    "socket": {"type": "str", "required": True},
+                    "processes": {"type": "int", "default": 1},
+                    "links": {"type": "list", "elements": "path", "default": []},
+                    "log_file": {"type": "path"},
+                },
+            },
+            "changed_files": {"type": "list", "elements": "path", "default": []},
+            "timeout": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+
+    def systemctl(*words):
+        return module.run_command(["systemctl", "--no-ask-password"] + list(words))
+
+    pending = module.params["changed_files"] if module.check_mode else []
+    found = [Instance(wanted, pending) for wanted in module.params["instances"]]
+    work = Instances(found, systemctl)
+    try:
+        work.look()
+        not_enabled = set(item.name for item in found if not item.enabled)
+        if module.check_mode:
+            done = dict((item.name, item.needs()) for item in found)
+        else:
+            done = work.apply(module.params["timeout"])
+    except InstanceError as error:
+        module.fail_json(msg=str(error))
+    changed = dict((name, what) for name, what in done.items() if what != "nothing" or name in not_enabled)
+    after = ["%s: %s%s\n" % (name, "enable, " if name in not_enabled else "", changed[name]) for name in sorted(changed)]
+    module.exit_json(
+        changed=bool(changed),
+        instances=done,
+        diff={"before": "", "after": "".join(after), "after_header": "uWSGI instances"},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""The plan of the publish role: both ends fit, and what cannot be is refused with its path and mend."""
+
+import posixpath
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec
+
+ROLES = Path(__file__).resolve().parents[4] / "roles"
+
+
+def options(role):
+    return yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+
+
+SPECS = {role: options(role) for role in ("nginx", "uwsgi", "publish")}
+HOST = {"uwsgi": {"binary": "/opt/uwsgi/2.0.31-python3.11/bin/uwsgi"}}
+
+
+def attempt(apps=(), sites=(), **more):
+    """(plan, problems) of these variables; the spec's own problems among them."""
+    problems = []
+    variables = dict(more, publish_apps=list(apps), publish_sites=list(sites))
+    values = spec.check(variables, SPECS["publish"], problems)
+    if problems:
+        return {}, problems
+    rooms = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
+    return publish_plan.plan(values, dict(HOST), rooms)
+
+
+def planned(apps=(), sites=(), **more):
+    plan, problems = attempt(apps, sites, **more)
+    assert not problems, [str(problem) for problem in problems]
+    return plan
+
+
+def app(name="shop", **more):
+    return dict({"name": name, "source": "apps/shop", "module": "manage"}, **more)
+
+
+def site(*locations, **more):
+    return dict({"server_name": ["example.com"], "locations": list(locations)}, **more)
+
+
+def values_of(plan, option, index=0):
+    return [value for name, value in plan["apps"][index]["options"] if name == option]
+
+
+def location(plan, index=0):
+    """The directives in a site's only location, as (name, value)."""
+    server = plan["site_bundle"]["files"][index]["vars"]["site"]["server"]
+    found = [children for name, _value, children in server[2] if name == "location"]
+    assert len(found) == 1
+    return [(name, value) for name, value, _children in found[0]]
+
+
+REFUSED = [
+    ("unknown app", [app()], [site({"path": "/", "app": "shp"})], "publish_sites[0].locations[0].app", "did you mean shop"),
+    ("both", [app()], [site({"path": "/", "app": "shop", "proxy_pass": "http://a"})], "locations[0]", "exactly one"),
+    ("neither", [app()], [site({"path": "/"})], "publish_sites[0].locations[0]", "exactly one"),
+    ("no address", [], [site({"path": "/", "proxy_pass": "a:80"})], "locations[0].proxy_pass", "http://"),
+    ("same port", [app("a", socket="127.0.0.1:5"), app("b", socket=":5")], [], "publish_apps[1].socket", "own port"),
+    ("same socket", [app("a", socket="/s/x"), app("b", socket="/s//x")], [], "publish_apps[1].socket", "own"),
+    ("port of nginx", [app(socket="127.0.0.1:80")], [site()], "publish_sites[0].listen", "different ports"),
+    ("same name", [app("a"), app("a")], [], "publish_apps[1].name", "rename"),
+    ("same site", [], [site(), site()], "publish_sites[1].server_name", "join"),
+    ("same site on one of two", [], [site(listen=["81", "80"]), site(listen=["*:80 default_server"])], "[1]", "join"),
+    ("same file", [], [site(), site(listen=["81"])], "publish_sites[1].name", "of its own"),
+    ("unsafe name", [app("../x")], [], "publish_apps[0].name", "letters"),
+    ("unsafe site", [], [site(server_name=["~^a/b$"])], "publish_sites[0].server_name", "a name"),
+    ("threads under gevent", [app(threads=2, gevent=10)], [], "publish_apps[0].threads", "leave threads out"),
+    ("daemonize", [app(options={"daemonize": "/x"})], [], "publish_apps[0].options.daemonize", "log"),
+    ("daemonize2", [app(options={"daemonize2": "/x"})], [], "publish_apps[0].options.daemonize2", "log"),
+    ("second socket", [app(options={"http_socket": ":1"})], [], "publish_apps[0].options.http_socket", "protocol"),
+    ("own pidfile", [app(options={"pidfile": "/x"})], [], "publish_apps[0].options.pidfile", "leave it out"),
+    ("no code", [{"name": "a", "module": "m"}], [], "publish_apps[0]", "exactly one"),
+    ("two codes", [app(path="/a")], [], "publish_apps[0]", "exactly one"),
+    ("version without repo", [app(version="v1")], [], "publish_apps[0].version", "repo"),
+    ("nothing to run", [{"name": "a", "source": "x"}], [], "publish_apps[0]", "module"),
+    ("no processes", [app(processes=0)], [], "publish_apps[0].processes", "1 or more"),
+    ("bad socket", [app(socket="5051")], [], "publish_apps[0].socket", "127.0.0.1:5051"),
+    ("bad port", [app(socket="a:70000")], [], "publish_apps[0].socket", "127.0.0.1:5051"),
+    ("relative path", [{"name": "a", "path": "x", "module": "m"}], [], "publish_apps[0].path", "whole path"),
+    ("line break", [app(env={"A": "1\nplugin = x"})], [], "publish_apps[0].env.A", "one line"),
+    ("line break in an option", [app(options={"x": ["a", "b\n"]})], [], "publish_apps[0].options.x[1]", "one line"),
+    ("unknown log", [app(log="logs")], [], "publish_apps[0].log", "journal"),
+    ("requirements outside", [app(requirements="../r.txt")], [], "publish_apps[0].requirements", "below"),
+    ("two virtualenvs", [app(requirements="r", virtualenv="/v")], [], "publish_apps[0].requirements", "leave"),
+    ("misspelt key", [app(proceses=4)], [], "publish_apps[0].proceses", "did you mean processes"),
+    ("wrong type", [app(processes="many")], [], "publish_apps[0].processes", "whole number"),
+    ("unknown protocol", [app(protocol="https")], [], "publish_apps[0].protocol", "uwsgi, http"),
+    ("no name", [{"source": "a", "module": "m"}], [], "publish_apps[0].name", "set it"),
+    ("directive breaks out", [app()], [site({"path": "/", "app": "shop", "options": {"a": "b; c d"}})], "options.a", ""),
+    ("own uwsgi_pass", [app()], [site({"path": "/", "app": "shop", "options": {"uwsgi_pass": "x"}})], "uwsgi_pass", "app"),
+    ("path twice", [app()], [site({"path": "/", "app": "shop"}, {"path": "/", "app": "shop"})], "[1].path", "join"),
+    ("chdir of no app", [], [site({"path": "/", "proxy_pass": "http://a", "uwsgi_chdir": True})], "uwsgi_chdir", "leave"),
+]
+
+
+@pytest.mark.parametrize(("apps", "sites", "path", "mend"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_refuses(apps, sites, path, mend):
+    plan, problems = attempt(apps, sites)
+    assert plan == {}
+    assert [problem for problem in problems if path in problem.path and mend in problem.mend], problems
+
+
+def test_all_problems_come_at_once():
+    _plan, problems = attempt([app("a/b", options={"daemonize": "x"})], [site({"path": "/", "app": "c"}, {"path": "/d"})])
+    assert len(problems) == 4
+
+
+def test_the_same_name_on_another_port_is_another_site():
+    planned([], [site(name="a"), site(name="b", listen=["8080"])])
+
+
+def test_ports_on_different_addresses_do_not_meet():
+    planned([app("a", socket="127.0.0.1:5"), app("b", socket="127.0.0.2:5")])
+
+
+@pytest.mark.parametrize(
+    ("given", "bound", "passed"),
+    [
+        ({}, ("socket", "/run/uwsgi-shop/sock"), ("uwsgi_pass", "unix:/run/uwsgi-shop/sock")),
+        ({"socket": "127.0.0.1:5051"}, ("socket", "127.0.0.1:5051"), ("uwsgi_pass", "127.0.0.1:5051")),
+        ({"socket": ":5051"}, ("socket", ":5051"), ("uwsgi_pass", "127.0.0.1:5051")),
+        ({"socket": "[::1]:5051"}, ("socket", "[::1]:5051"), ("uwsgi_pass", "[::1]:5051")),
+        ({"protocol": "http"}, ("http-socket", "/run/uwsgi-shop/sock"), ("proxy_pass", "http://unix:/run/uwsgi-shop/sock")),
+        (
+            {"protocol": "http", "socket": "0.0.0.0:80"},
+            ("http-socket", "0.0.0.0:80"),
+            ("proxy_pass", "http://127.0.0.1:80"),
+        ),
+    ],
+)
+def test_both_ends(given, bound, passed):
+    plan = planned([app(**given)], [site({"path": "/", "app": "shop"}, listen=["8000"])])
+    assert values_of(plan, bound[0]) == [bound[1]]
+    assert passed in location(plan)
+    assert ("include", "uwsgi_params") in location(plan) or bound[0] == "http-socket"
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["uwsgi", "http"]),
+            st.one_of(st.none(), st.integers(1024, 65535).map("127.0.0.1:{}".format), st.just("/run/x/{}")),
+        ),
+        min_size=1,
+        max_size=6,
+        unique_by=lambda pair: pair[1] if pair[1] and ":" in pair[1] else object(),
+    )
+)
+def test_a_mismatch_cannot_be_written_down(transports):
+    """Whatever the transports, each location leads to the socket that its application binds, in its own protocol."""
+    apps = [
+        app(f"a{index}", protocol=protocol, socket=socket.format(index) if socket else None)
+        for index, (protocol, socket) in enumerate(transports)
+    ]
+    sites = [site({"path": "/", "app": item["name"]}, server_name=[item["name"]]) for item in apps]
+    plan = planned(apps, sites)
+    for index, (protocol, _socket) in enumerate(transports):
+        directive, option = {"uwsgi": ("uwsgi_pass", "socket"), "http": ("proxy_pass", "http-socket")}[protocol]
+        address = dict(location(plan, index))[directive].removeprefix("http://").removeprefix("unix:")
+        assert values_of(plan, option, index) == [address]
+        assert len([name for name, _value in location(plan, index) if name.endswith("_pass")]) == 1
+
+
+def test_chdir_and_script_are_sent_where_asked():
+    asked = {"path": "/", "app": "flask", "uwsgi_chdir": True, "uwsgi_script": True}
+    code = {"path": "/home/wyz/flask", "module": "manage", "wsgi_file": "/home/wyz/flask/manage.py"}
+    plan = planned([dict(code, name="flask")], [site(asked)])
+    assert ("uwsgi_param", "UWSGI_CHDIR /home/wyz/flask") in location(plan)
+    assert ("uwsgi_param", "UWSGI_SCRIPT manage:app") in location(plan)
+    assert values_of(plan, "wsgi-file") == ["/home/wyz/flask/manage.py"]
+    assert values_of(plan, "pythonpath") == ["/home/wyz/flask"]
+
+
+def test_a_release_is_entered_by_the_workers_only():
+    """The master keeps its folder over a chain reload and would hand the old release on."""
+    plan = planned([app(chdir="web")])
+    assert values_of(plan, "chdir") == ["/"]
+    assert values_of(plan, "hook-post-fork") == ["chdir:/srv/wsgi/shop/current/web"]
+
+
+def test_a_header_of_the_user_replaces_ours():
+    theirs = {"proxy_set_header": ["HOST $host"]}
+    plan = planned([], [site({"path": "/", "proxy_pass": "http://127.0.0.1:1/", "options": theirs})])
+    sent = [value for name, value in location(plan) if name == "proxy_set_header"]
+    assert [value for value in sent if value.lower().startswith("host ")] == ["HOST $host"]
+    assert "X-Real-IP $remote_addr" in sent
+
+
+def test_options_repeat_and_keep_their_order():
+    plan = planned([app(options={"route": ["a b:c", "d e:f"], "harakiri": 30, "ignore-sigpipe": True})])
+    assert plan["apps"][0]["options"][-4:] == [
+        ["route", "a b:c"],
+        ["route", "d e:f"],
+        ["harakiri", "30"],
+        ["ignore-sigpipe", "true"],
+    ]
+    document = plan["app_bundle"]["files"][0]["vars"]["document"]["uwsgi"]
+    assert document["route"] == ["a b:c", "d e:f"]
+    assert document["harakiri"] == "30"
+
+
+@pytest.mark.parametrize(
+    ("given", "file", "folder_is_ours"),
+    [
+        ({}, "/var/log/uwsgi/shop/server.log", True),
+        ({"log": "project"}, "/srv/wsgi/shop/logs/server.log", True),
+        ({"log": "project", "source": None, "path": "/home/x"}, "/home/x/server.log", False),
+        ({"log": "/a/b/c.log"}, "/a/b/c.log", True),
+        ({"log": "journal"}, None, False),
+    ],
+)
+def test_logs_go_where_asked(given, file, folder_is_ours):
+    plan = planned([app(**given)])
+    assert values_of(plan, "logto") == ([file] if file else [])
+    folders = [item["path"] for item in plan["app_bundle"]["directories"]]
+    if file:
+        assert (posixpath.dirname(file) in folders) == folder_is_ours
+        assert [item["force"] for item in plan["app_bundle"]["files"] if item["dest"] == file] == [False]
+
+
+def test_a_site_log_outside_nginx_folder_is_made_and_rotated():
+    plan = planned([], [site(access_log="/home/x/logs/access.log main", error_log="/var/log/nginx/e.log warn")])
+    assert [item["path"] for item in plan["site_bundle"]["directories"]] == ["/home/x/logs"]
+    rotated = plan["site_bundle"]["files"][-1]
+    assert [log["path"] for log in rotated["vars"]["logs"]] == ["/home/x/logs/access.log"]
+
+
+def test_the_unit_names_the_exact_binary_and_the_user():
+    plan = planned([app(user="ann", group="staff", config_format="yaml", service_options={"LimitNOFILE": 9})])
+    assert plan["apps"][0]["service"] == [
+        ["ExecStart", ""],
+        ["ExecStart", f"{HOST['uwsgi']['binary']} --yaml /etc/uwsgi/shop.yaml"],
+        ["User", "ann"],
+        ["Group", "staff"],
+        ["SupplementaryGroups", "nginx"],
+        ["LimitNOFILE", "9"],
+    ]
+
+
+def test_pip_says_what_the_uwsgi_role_says():
+    rooms = {"nginx": spec.check({}, SPECS["nginx"], [])}
+    rooms["uwsgi"] = spec.check({"uwsgi_pip_ca_bundle": "/ca.crt", "uwsgi_pip_index_url": "https://p/"}, SPECS["uwsgi"], [])
+    values = spec.check({"publish_apps": [app()]}, SPECS["publish"], [])
+    plan, problems = publish_plan.plan(values, dict(HOST), rooms)
+    assert not problems
+    assert plan["pip_args"] == "--index-url=https://p/ --cert=/ca.crt"
