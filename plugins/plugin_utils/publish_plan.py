@@ -21,6 +21,21 @@ SOURCES = ("source", "archive", "repo", "path")
 NGINX_DIR = "/etc/nginx"
 NGINX_LOG_DIR = "/var/log/nginx"
 NGINX_PIDFILE = "/run/nginx.pid"
+# Settings whose text must reach the application as it is written, not as uWSGI's configuration language reads it.
+LITERAL = (
+    "path",
+    "module",
+    "wsgi_file",
+    "callable",
+    "pythonpath",
+    "chdir",
+    "socket",
+    "virtualenv",
+    "env",
+    "log",
+    "user",
+    "group",
+)
 ANY_HOST = {"", "*", "0.0.0.0", "[::]"}
 
 # What the plan itself writes into an application's configuration, and the setting that states it.
@@ -145,11 +160,35 @@ def _check_app(app: dict[str, Any], path: str, problems: _Problems) -> None:
     elif wanted and (wanted.startswith("/") or ".." in wanted.split("/")):
         problems.say(f"{path}.requirements", f"{wanted!r} is outside the code", "write a path below the code's folder")
     if app["log"] not in ("system", "project", "journal") and not app["log"].startswith("/"):
-        problems.say(f"{path}.log", f"{app['log']!r} is not known", "write system, project, journal or an absolute path")
+        problems.say(
+            f"{path}.log", f"{app['log']!r} is not known", "write system, project, journal or an absolute path"
+        )
     for name in app["options"]:
         _check_option(name, f"{path}.options.{name}", problems)
+    for key in LITERAL:
+        _check_literal(app[key], f"{path}.{key}", app["config_format"], problems)
     for key, value in app.items():
         _check_text(value, f"{path}.{key}", problems)
+
+
+def _check_literal(value: Any, path: str, kind: str, problems: _Problems) -> None:
+    """Refuse what uWSGI would read as something else than it says; a % can be written so that it stays one."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_literal(item, f"{path}.{name}", kind, problems)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_literal(item, f"{path}[{index}]", kind, problems)
+    elif isinstance(value, str):
+        if "$(" in value or "@(" in value:
+            says = "holds $( or @(, which uWSGI replaces by a variable or a file"
+            problems.say(path, says, "for an environment variable use service_options: {Environment: ...}")
+        if value != value.strip():
+            problems.say(path, "begins or ends with a blank, which uWSGI drops", "leave the blank out")
+        if kind == "yaml" and "#" in value:
+            problems.say(
+                path, "holds #, which begins a comment in uWSGI's YAML wherever it stands", "use config_format: ini"
+            )
 
 
 def _check_option(name: str, path: str, problems: _Problems) -> None:
@@ -232,15 +271,18 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
     if planned["log_file"]:
         options.append(("logto", planned["log_file"]))
     options += [("env", f"{name}={_word(value)}") for name, value in app["env"].items()]
-    options += [(name, item) for name, value in app["options"].items() for item in _items(value)]
-    return [[name, _word(value)] for name, value in options]
+    # In every language of uWSGI's a bare % begins a variable of its own, an unknown one being empty.
+    literal = [[name, _word(value).replace("%", "%%")] for name, value in options]
+    return literal + [[name, _word(item)] for name, value in app["options"].items() for item in _items(value)]
 
 
 def _binary(host: dict[str, Any]) -> str:
     return (host.get("uwsgi") or {}).get("binary") or "/opt/uwsgi/current/bin/uwsgi"
 
 
-def _plan_app(app: dict[str, Any], values: dict[str, Any], rooms: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
+def _plan_app(
+    app: dict[str, Any], values: dict[str, Any], rooms: dict[str, Any], host: dict[str, Any]
+) -> dict[str, Any]:
     name, root = app["name"], values["publish_root"]
     code = _code(app, root)
     user = app["user"] or values["publish_user"]
@@ -397,7 +439,9 @@ def _check_location(location: dict[str, Any], path: str, apps: Iterable[str], pr
     for name in ("uwsgi_pass", "proxy_pass"):
         if name in location["options"]:
             says = "is written by the plan itself, so that it fits the application's socket"
-            problems.say(f"{path}.options.{name}", says, "name the application with app, or use proxy_pass of the location")
+            problems.say(
+                f"{path}.options.{name}", says, "name the application with app, or use proxy_pass of the location"
+            )
     directives(location["options"], f"{path}.options", problems)
     for key in ("path", "app", "proxy_pass"):
         _check_text(location[key], f"{path}.{key}", problems)
@@ -417,7 +461,9 @@ def _check_site(site: dict[str, Any], path: str, apps: Iterable[str], problems: 
         first = site[key].split()[0] if site[key].split() else ""
         fine = ("system", "off") if key == "access_log" else ("system",)
         if first not in fine and not first.startswith("/"):
-            problems.say(f"{path}.{key}", f"{site[key]!r} is not known", f"write {' or '.join(fine)} or an absolute path")
+            problems.say(
+                f"{path}.{key}", f"{site[key]!r} is not known", f"write {' or '.join(fine)} or an absolute path"
+            )
     seen: dict[str, int] = {}
     for index, location in enumerate(site["locations"]):
         where = f"{path}.locations[{index}]"
@@ -506,7 +552,9 @@ def _check_names(values: dict[str, Any], problems: _Problems) -> None:
             says = f"{name!r} is no safe file name"
             problems.say(f"{path}.name", says, "use letters, digits, '_', '.' and '-', a letter or digit first")
         if name in names:
-            problems.say(f"{path}.name", f"{name!r} is the name of publish_apps[{names[name]}] too", "rename one of them")
+            problems.say(
+                f"{path}.name", f"{name!r} is the name of publish_apps[{names[name]}] too", "rename one of them"
+            )
         names.setdefault(name, index)
         _check_app(app, path, problems)
         socket, port = _endpoint(app, path, problems)
@@ -562,9 +610,7 @@ def _unique(items: Iterable[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     return list({item[key]: item for item in items}.values())
 
 
-def plan(
-    values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]
-) -> tuple[dict[str, Any], list[Problem]]:
+def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """Plan accounts, folders, releases, units and server blocks.
 
     ``rooms``: the variables of the roles nginx and uwsgi, ``{"nginx": {...}, "uwsgi": {...}}``; ``host["uwsgi"]``: the
@@ -602,14 +648,17 @@ def plan(
         }
         for app in app_logs
     ]
-    reopen_nginx = '[ ! -s {0} ] || kill -USR1 "$(cat {0})"'.format(NGINX_PIDFILE)
+    reopen_nginx = f'[ ! -s {NGINX_PIDFILE} ] || kill -USR1 "$(cat {NGINX_PIDFILE})"'
     reopen_sites = [{"path": log, "su": None, "postrotate": reopen_nginx} for log in site_logs]
     return {
         "apps": list(apps.values()),
         "users": _unique(({"name": app["user"], "group": app["group"]} for app in apps.values()), "name"),
         "releases": [_release(app, apps[app["name"]], values) for app in values["publish_apps"]],
         "instances": [_instance(app) for app in apps.values()],
-        "app_bundle": {"directories": _unique(folders, "path"), "files": app_files + _rotation("publish-apps", reopen_apps, keep)},
+        "app_bundle": {
+            "directories": _unique(folders, "path"),
+            "files": app_files + _rotation("publish-apps", reopen_apps, keep),
+        },
         "site_bundle": {
             "directories": _unique([_folder(posixpath.dirname(log), "root", "root") for log in site_logs], "path"),
             "files": site_files + _rotation("publish-sites", reopen_sites, keep),

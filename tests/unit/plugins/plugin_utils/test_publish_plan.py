@@ -59,7 +59,13 @@ def location(plan, index=0):
 
 
 REFUSED = [
-    ("unknown app", [app()], [site({"path": "/", "app": "shp"})], "publish_sites[0].locations[0].app", "did you mean shop"),
+    (
+        "unknown app",
+        [app()],
+        [site({"path": "/", "app": "shp"})],
+        "publish_sites[0].locations[0].app",
+        "did you mean shop",
+    ),
     ("both", [app()], [site({"path": "/", "app": "shop", "proxy_pass": "http://a"})], "locations[0]", "exactly one"),
     ("neither", [app()], [site({"path": "/"})], "publish_sites[0].locations[0]", "exactly one"),
     ("no address", [], [site({"path": "/", "proxy_pass": "a:80"})], "locations[0].proxy_pass", "http://"),
@@ -87,6 +93,9 @@ REFUSED = [
     ("relative path", [{"name": "a", "path": "x", "module": "m"}], [], "publish_apps[0].path", "whole path"),
     ("line break", [app(env={"A": "1\nplugin = x"})], [], "publish_apps[0].env.A", "one line"),
     ("line break in an option", [app(options={"x": ["a", "b\n"]})], [], "publish_apps[0].options.x[1]", "one line"),
+    ("uWSGI's variable", [app(env={"A": "$(HOME)"})], [], "publish_apps[0].env.A", "service_options"),
+    ("blank at the end", [app(env={"A": "x "})], [], "publish_apps[0].env.A", "leave the blank out"),
+    ("comment in yaml", [app(env={"A": "a#b"}, config_format="yaml")], [], "publish_apps[0].env.A", "ini"),
     ("unknown log", [app(log="logs")], [], "publish_apps[0].log", "journal"),
     ("requirements outside", [app(requirements="../r.txt")], [], "publish_apps[0].requirements", "below"),
     ("two virtualenvs", [app(requirements="r", virtualenv="/v")], [], "publish_apps[0].requirements", "leave"),
@@ -94,14 +103,34 @@ REFUSED = [
     ("wrong type", [app(processes="many")], [], "publish_apps[0].processes", "whole number"),
     ("unknown protocol", [app(protocol="https")], [], "publish_apps[0].protocol", "uwsgi, http"),
     ("no name", [{"source": "a", "module": "m"}], [], "publish_apps[0].name", "set it"),
-    ("directive breaks out", [app()], [site({"path": "/", "app": "shop", "options": {"a": "b; c d"}})], "options.a", ""),
-    ("own uwsgi_pass", [app()], [site({"path": "/", "app": "shop", "options": {"uwsgi_pass": "x"}})], "uwsgi_pass", "app"),
+    (
+        "directive breaks out",
+        [app()],
+        [site({"path": "/", "app": "shop", "options": {"a": "b; c d"}})],
+        "options.a",
+        "",
+    ),
+    (
+        "own uwsgi_pass",
+        [app()],
+        [site({"path": "/", "app": "shop", "options": {"uwsgi_pass": "x"}})],
+        "uwsgi_pass",
+        "app",
+    ),
     ("path twice", [app()], [site({"path": "/", "app": "shop"}, {"path": "/", "app": "shop"})], "[1].path", "join"),
-    ("chdir of no app", [], [site({"path": "/", "proxy_pass": "http://a", "uwsgi_chdir": True})], "uwsgi_chdir", "leave"),
+    (
+        "chdir of no app",
+        [],
+        [site({"path": "/", "proxy_pass": "http://a", "uwsgi_chdir": True})],
+        "uwsgi_chdir",
+        "leave",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("apps", "sites", "path", "mend"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+@pytest.mark.parametrize(
+    ("apps", "sites", "path", "mend"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
+)
 def test_refuses(apps, sites, path, mend):
     plan, problems = attempt(apps, sites)
     assert plan == {}
@@ -109,7 +138,9 @@ def test_refuses(apps, sites, path, mend):
 
 
 def test_all_problems_come_at_once():
-    _plan, problems = attempt([app("a/b", options={"daemonize": "x"})], [site({"path": "/", "app": "c"}, {"path": "/d"})])
+    _plan, problems = attempt(
+        [app("a/b", options={"daemonize": "x"})], [site({"path": "/", "app": "c"}, {"path": "/d"})]
+    )
     assert len(problems) == 4
 
 
@@ -128,7 +159,11 @@ def test_ports_on_different_addresses_do_not_meet():
         ({"socket": "127.0.0.1:5051"}, ("socket", "127.0.0.1:5051"), ("uwsgi_pass", "127.0.0.1:5051")),
         ({"socket": ":5051"}, ("socket", ":5051"), ("uwsgi_pass", "127.0.0.1:5051")),
         ({"socket": "[::1]:5051"}, ("socket", "[::1]:5051"), ("uwsgi_pass", "[::1]:5051")),
-        ({"protocol": "http"}, ("http-socket", "/run/uwsgi-shop/sock"), ("proxy_pass", "http://unix:/run/uwsgi-shop/sock")),
+        (
+            {"protocol": "http"},
+            ("http-socket", "/run/uwsgi-shop/sock"),
+            ("proxy_pass", "http://unix:/run/uwsgi-shop/sock"),
+        ),
         (
             {"protocol": "http", "socket": "0.0.0.0:80"},
             ("http-socket", "0.0.0.0:80"),
@@ -194,6 +229,12 @@ def test_a_header_of_the_user_replaces_ours():
     assert "X-Real-IP $remote_addr" in sent
 
 
+def test_a_percent_sign_stays_one():
+    plan = planned([app(env={"A": "100%n"}, options={"x": "%n"})])
+    assert values_of(plan, "env") == ["A=100%%n"]
+    assert values_of(plan, "x") == ["%n"]
+
+
 def test_options_repeat_and_keep_their_order():
     plan = planned([app(options={"route": ["a b:c", "d e:f"], "harakiri": 30, "ignore-sigpipe": True})])
     assert plan["apps"][0]["options"][-4:] == [
@@ -247,7 +288,9 @@ def test_the_unit_names_the_exact_binary_and_the_user():
 
 def test_pip_says_what_the_uwsgi_role_says():
     rooms = {"nginx": spec.check({}, SPECS["nginx"], [])}
-    rooms["uwsgi"] = spec.check({"uwsgi_pip_ca_bundle": "/ca.crt", "uwsgi_pip_index_url": "https://p/"}, SPECS["uwsgi"], [])
+    rooms["uwsgi"] = spec.check(
+        {"uwsgi_pip_ca_bundle": "/ca.crt", "uwsgi_pip_index_url": "https://p/"}, SPECS["uwsgi"], []
+    )
     values = spec.check({"publish_apps": [app()]}, SPECS["publish"], [])
     plan, problems = publish_plan.plan(values, dict(HOST), rooms)
     assert not problems
