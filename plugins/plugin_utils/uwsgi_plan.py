@@ -1,11 +1,288 @@
-"""The plan of the uwsgi role."""
+"""The plan of the uwsgi role: packages, pip's surroundings, the wish that names a build, and the template unit."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from .problem import Problem
+from .problem import Problem, close_match
+
+# Releases that must not run: what is wrong with them, and what to take instead.
+BAD = {"2.0.27": "it ignores SIGHUP, so nothing published with it could be reloaded"}
+
+# Where a pip stops for the Python that it runs under; every other Python gets the newest that pip finds for it.
+PIP = {"2.7": "pip<=20.3.4", "3.6": "pip<=21.3.1", "*": "pip"}
+# The last virtualenv that makes environments of Python 2.7 from one pure script, with a pip inside that still runs.
+VIRTUALENV = "16.7.12"
+
+FEATURES = ("capabilities", "json", "pcre", "routing", "ssl", "xml", "yaml", "zlib")
+
+# What a feature is compiled from: per family the package, and files of which one proves that it is there.
+HEADERS: dict[str, dict[str, tuple[str, list[str]]]] = {
+    "Debian": {
+        "compiler": ("gcc", ["/usr/bin/gcc"]),
+        "libc": ("libc6-dev", ["/usr/include/stdio.h"]),
+        "ssl": ("libssl-dev", ["/usr/include/openssl/ssl.h"]),
+        "pcre": ("libpcre2-dev", ["/usr/bin/pcre2-config"]),
+        "pcre1": ("libpcre3-dev", ["/usr/bin/pcre-config"]),
+        "json": ("libjansson-dev", ["/usr/include/jansson.h"]),
+        # uWSGI takes libxml2 where pkg-config knows it, else expat, which is a tenth of the weight.
+        "xml": ("libexpat1-dev", ["/usr/include/expat.h"]),
+        "zlib": ("zlib1g-dev", ["/usr/include/zlib.h"]),
+        "capabilities": ("libcap-dev", ["/usr/include/sys/capability.h"]),
+    },
+    "RedHat": {
+        "compiler": ("gcc", ["/usr/bin/gcc"]),
+        "libc": ("glibc-devel", ["/usr/include/stdio.h"]),
+        "ssl": ("openssl-devel", ["/usr/include/openssl/ssl.h"]),
+        "pcre": ("pcre2-devel", ["/usr/bin/pcre2-config"]),
+        "pcre1": ("pcre-devel", ["/usr/bin/pcre-config"]),
+        "json": ("jansson-devel", ["/usr/include/jansson.h"]),
+        "xml": ("expat-devel", ["/usr/include/expat.h"]),
+        "zlib": ("zlib-devel", ["/usr/include/zlib.h"]),
+        "capabilities": ("libcap-devel", ["/usr/include/sys/capability.h"]),
+    },
+}
+
+# Names of the packages that go with a Python, by version; `{version}` stands for it.
+PYTHON_PACKAGES: dict[str, dict[str, dict[str, str]]] = {
+    "Debian": {
+        "headers": {"*": "python{version}-dev"},
+        "venv": {"*": "python{version}-venv"},
+        "pip": {"*": "python3-pip"},
+    },
+    "RedHat 7": {
+        "headers": {"2.7": "python-devel", "3.6": "python3-devel", "*": "python{version}-devel"},
+        "venv": {"3.6": "python3-libs", "*": "python{version}"},
+        "pip": {"*": "python3-pip"},
+    },
+    "RedHat 8": {
+        "headers": {
+            "2.7": "python2-devel",
+            "3.6": "python36-devel",
+            "3.8": "python38-devel",
+            "3.9": "python39-devel",
+            "*": "python{version}-devel",
+        },
+        "venv": {"*": "python{version}"},
+        "pip": {"*": "python3-pip"},
+    },
+    "RedHat": {
+        "headers": {"3.9": "python3-devel", "*": "python{version}-devel"},
+        "venv": {"*": "python{version}"},
+        "pip": {"*": "python3-pip"},
+    },
+}
+
+# Directives by the systemd that first knew them (its NEWS). Left out on purpose, since applications break by them:
+# ProtectHome (projects live under /home), ProtectSystem=strict (they write their own folder), RemoveIPC (instances
+# share a user), MemoryDenyWriteExecute (cffi), ProtectProc (psutil), SystemCallFilter (whatever they start).
+HARDENING: list[tuple[str, str, int]] = [
+    ("NoNewPrivileges", "yes", 187),
+    ("CapabilityBoundingSet", "", 183),
+    ("PrivateTmp", "yes", 183),
+    ("PrivateDevices", "yes", 209),
+    ("ProtectSystem", "full", 214),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK", 211),
+    ("SystemCallArchitectures", "native", 209),
+    ("RestrictRealtime", "yes", 231),
+    ("ProtectKernelTunables", "yes", 232),
+    ("ProtectKernelModules", "yes", 232),
+    ("ProtectControlGroups", "yes", 232),
+    ("RestrictNamespaces", "yes", 233),
+    ("LockPersonality", "yes", 235),
+    ("ProtectHostname", "yes", 242),
+    ("RestrictSUIDSGID", "yes", 242),
+    ("ProtectKernelLogs", "yes", 244),
+    ("ProtectClock", "yes", 245),
+]
+# The oldest systemd that the unit is written for, and what is assumed where the host's is not known.
+OLDEST = 219
+
+# What every instance is started with, whatever its configuration says. uWSGI's own SIGTERM is a brutal reload and its
+# SIGINT/SIGQUIT cut requests off; with the hook SIGTERM lets every worker finish what it is at.
+ARGUMENTS = ["--master", "--hook-master-start", "unix_signal:15 gracefully_kill_them_all"]
+
+_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _python_packages(family: str, major: str | None) -> dict[str, dict[str, str]]:
+    return PYTHON_PACKAGES.get(f"{family} {major}") or PYTHON_PACKAGES[family]
+
+
+def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
+    problems = []
+    version = values["uwsgi_version"]
+    if not re.fullmatch(r"\d+(\.\d+){1,3}", version):
+        problems.append(Problem("uwsgi_version", f"{version!r} is no version", "write one such as 2.0.31"))
+    elif version in BAD:
+        problems.append(Problem("uwsgi_version", f"{version} is refused: {BAD[version]}", "write 2.0.28 or newer"))
+    python = values["uwsgi_python"]
+    if python and not re.fullmatch(r"(/[\w.+-]+)+|[\w.+-]+", python):
+        problems.append(
+            Problem(
+                "uwsgi_python",
+                f"{python!r} is neither a command's name nor an absolute path",
+                "write e.g. python2.7 or /opt/python3.12/bin/python3.12",
+            )
+        )
+    for index, feature in enumerate(values["uwsgi_features"]):
+        if feature not in FEATURES:
+            meant = close_match(feature, FEATURES)
+            mend = f"did you mean {meant}?" if meant else f"write one of: {', '.join(FEATURES)}"
+            problems.append(Problem(f"uwsgi_features[{index}]", f"{feature!r} is not known", mend))
+    for name in ("uwsgi_home", "uwsgi_conf_dir", "uwsgi_log_dir"):
+        if not re.fullmatch(r"(/[\w.+@-]+)+", values[name]):
+            problems.append(
+                Problem(name, f"{values[name]!r} is no absolute path", "write one without blanks or a slash at its end")
+            )
+    for name in ("uwsgi_user", "uwsgi_group"):
+        if not _NAME.fullmatch(values[name]):
+            problems.append(Problem(name, f"{values[name]!r} is no account's name", "write one such as uwsgi"))
+    if values["uwsgi_user"] == "root":
+        problems.append(Problem("uwsgi_user", "root would run every application", "name an account without privileges"))
+    if values["uwsgi_pip_no_index"]:
+        if values["uwsgi_pip_index_url"]:
+            problems.append(
+                Problem("uwsgi_pip_no_index", "contradicts uwsgi_pip_index_url", "leave one of the two out")
+            )
+        if not values["uwsgi_wheel_dir"]:
+            problems.append(
+                Problem(
+                    "uwsgi_pip_no_index",
+                    "without an index pip finds nothing",
+                    "set uwsgi_wheel_dir to a folder that holds what pip needs",
+                )
+            )
+    for name in ("uwsgi_limit_nofile", "uwsgi_stop_timeout"):
+        if values[name] < 1:
+            problems.append(Problem(name, f"{values[name]} is too small", "write a number above 0"))
+    if values["uwsgi_memory_limit"] and not re.fullmatch(r"[1-9]\d*[KMGT]?|infinity", values["uwsgi_memory_limit"]):
+        problems.append(
+            Problem("uwsgi_memory_limit", f"{values['uwsgi_memory_limit']!r} is no size", "write e.g. 512M or 2G")
+        )
+    for name, value in values["uwsgi_unit_options"].items():
+        if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
+            problems.append(
+                Problem(f"uwsgi_unit_options.{name}", "is no systemd directive", "write e.g. LimitCORE: infinity")
+            )
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, (dict, list)) or "\n" in str(item):
+                problems.append(
+                    Problem(f"uwsgi_unit_options.{name}", "is not one line of text", "write text, or a list of texts")
+                )
+    family = host.get("os_family")
+    if family and family not in HEADERS and values["uwsgi_manage_packages"]:
+        problems.append(
+            Problem(
+                "uwsgi_manage_packages",
+                f"the names of {family}'s packages are not known here",
+                "install a compiler and the headers another way and set it to false",
+            )
+        )
+    return problems
+
+
+def _needs(values: dict[str, Any], host: dict[str, Any]) -> list[dict[str, Any]]:
+    """Packages that a build takes, each with the files that prove it is there."""
+    known = HEADERS.get(host.get("os_family") or "")
+    if not known:
+        return []
+    wanted = ["compiler", "libc"]
+    for feature in values["uwsgi_features"]:
+        if feature in ("routing", "pcre"):
+            # Releases before 2.0.22 know the first PCRE only.
+            feature = "pcre" if _release(values["uwsgi_version"]) >= (2, 0, 22) else "pcre1"
+        if feature in known and feature not in wanted:
+            wanted.append(feature)
+    return [{"package": known[name][0], "files": known[name][1]} for name in wanted]
+
+
+def _pip_env(values: dict[str, Any]) -> dict[str, str]:
+    """pip's settings as its environment: the pips that pip starts (build isolation) read them too."""
+    env = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+    for variable, name in (
+        ("PIP_INDEX_URL", "uwsgi_pip_index_url"),
+        ("PIP_CERT", "uwsgi_pip_ca_bundle"),
+        ("PIP_PROXY", "uwsgi_pip_proxy"),
+    ):
+        if values[name]:
+            env[variable] = values[name]
+    if values["uwsgi_pip_no_index"]:
+        env["PIP_NO_INDEX"] = "1"
+    return env
+
+
+def _service(values: dict[str, Any], host: dict[str, Any]) -> list[list[str]]:
+    """The [Service] section, as far as the host's systemd knows it."""
+    systemd = host.get("systemd") or OLDEST
+    quoted = " ".join(f'"{word}"' if " " in word else word for word in ARGUMENTS)
+    lines = [
+        ("Type", "notify"),
+        ("User", values["uwsgi_user"]),
+        ("Group", values["uwsgi_group"]),
+        ("RuntimeDirectory", "uwsgi-%i"),
+        ("RuntimeDirectoryMode", "0755"),
+        ("ExecStart", f"{values['uwsgi_home']}/current/bin/uwsgi {quoted} {values['uwsgi_conf_dir']}/%i.ini"),
+        # The shell's own kill: /bin/kill is procps, which a minimal host does not have.
+        ("ExecReload", '/bin/sh -c "kill -HUP ${MAINPID}"'),
+        ("KillMode", "mixed"),
+        ("KillSignal", "SIGTERM"),
+        ("TimeoutStopSec", str(values["uwsgi_stop_timeout"])),
+        ("Restart", "on-failure"),
+        ("RestartSec", "2"),
+        ("SyslogIdentifier", "uwsgi-%i"),
+        ("LimitNOFILE", str(values["uwsgi_limit_nofile"])),
+    ]
+    if values["uwsgi_memory_limit"]:
+        lines.append(("MemoryMax" if systemd >= 231 else "MemoryLimit", values["uwsgi_memory_limit"]))
+    if values["uwsgi_hardening"]:
+        lines += [(name, value) for name, value, first in HARDENING if first <= systemd]
+    own = values["uwsgi_unit_options"]
+    lines = [line for line in lines if line[0] not in own]
+    for name, value in own.items():
+        for item in value if isinstance(value, list) else [value]:
+            if item is not None:
+                lines.append((name, ("no", "yes")[item] if isinstance(item, bool) else str(item)))
+    return [[name, value] for name, value in lines]
 
 
 def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    return {}, []
+    """Plan the role; see plan.py for ``values`` and ``host``."""
+    problems = _problems(values, host)
+    if problems:
+        return {}, problems
+    family = host.get("os_family") or ""
+    managed = values["uwsgi_manage_packages"] and family in HEADERS
+    build_env = {name: str(value) for name, value in sorted(values["uwsgi_build_env"].items())}
+    nologin = "/sbin/nologin" if family == "RedHat" else "/usr/sbin/nologin"
+    needs = _needs(values, host)
+    return {
+        # What makes one binary differ from another; where it was downloaded from does not.
+        "build": {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env},
+        "needs": needs if managed else [],
+        "python_packages": _python_packages(family, host.get("version")) if managed else {},
+        "header_packages": {
+            feature: need["package"]
+            for feature in values["uwsgi_features"]
+            for need in _needs({**values, "uwsgi_features": [feature]}, host)[2:]
+        },
+        "pip": PIP,
+        "pip_env": _pip_env(values) | build_env,
+        "virtualenv": {
+            "requirement": f"virtualenv=={VIRTUALENV}",
+            "wheel": f"virtualenv-{VIRTUALENV}-py2.py3-none-any.whl",
+            "home": f"{values['uwsgi_home']}/tools/virtualenv-{VIRTUALENV}",
+        },
+        "account": {"user": values["uwsgi_user"], "group": values["uwsgi_group"], "shell": nologin},
+        "unit": {
+            "Unit": [["Description", "uWSGI application %i"], ["After", "network.target"]],
+            "Service": _service(values, host),
+            "Install": [["WantedBy", "multi-user.target"]],
+        },
+        "arguments": ARGUMENTS,
+    }, []

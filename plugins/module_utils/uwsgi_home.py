@@ -1,0 +1,212 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which Python an uWSGI is wanted for, which folder holds it, and what its binary says of itself."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import hashlib
+import json
+import os
+import re
+
+# What `uwsgi --cflags` holds for each feature: the flags that this very binary was compiled with.
+FEATURES = {
+    "capabilities": r"-DUWSGI_CAP\b",
+    "json": r"-DUWSGI_JSON\b",
+    "pcre": r"-DUWSGI_PCRE2?\b",
+    "routing": r"-DUWSGI_ROUTING\b",
+    "ssl": r"-DUWSGI_SSL\b",
+    "xml": r"-DUWSGI_XML\b",
+    "yaml": r"-DUWSGI_YAML\b",
+    "zlib": r"-DUWSGI_ZLIB\b",
+}
+
+STAMP = "graceful-wsgi.json"
+
+# Runs under every Python from 2.6 on; says in one line what the role has to know of an interpreter.
+ABOUT_PYTHON = """
+import json, os, sys
+try:
+    import sysconfig
+    include = sysconfig.get_paths()["include"]
+except Exception:
+    include = ""
+try:
+    import ensurepip, venv
+    able = True
+except Exception:
+    able = False
+print(json.dumps({
+    "executable": os.path.realpath(sys.executable),
+    "full_version": "%d.%d.%d" % sys.version_info[:3],
+    "version": "%d.%d" % sys.version_info[:2],
+    "headers": os.path.exists(os.path.join(include, "Python.h")),
+    "venv": able,
+    "virtual": hasattr(sys, "real_prefix") or getattr(sys, "base_prefix", sys.prefix) != sys.prefix,
+}))
+"""
+
+
+class HomeError(Exception):
+    """Something that the user has to mend; the text names the variable."""
+
+
+def find_python(wanted, fallback, which, run):
+    """What `wanted` (a name, a path, or "" for the host's own python3) is, as ABOUT_PYTHON tells it."""
+    if wanted:
+        found = wanted if os.path.isabs(wanted) else which(wanted)
+        if not found or not os.access(found, os.X_OK):
+            raise HomeError(
+                "uwsgi_python: there is no %s on this host; install it, or name another one (python3, python2.7, "
+                "or an absolute path)" % wanted
+            )
+    else:
+        found = which("python3") or fallback
+    status, out, err = run([found, "-c", ABOUT_PYTHON])
+    try:
+        about = json.loads(out.strip().splitlines()[-1]) if status == 0 else None
+    except (IndexError, ValueError):
+        about = None
+    if not about:
+        raise HomeError(
+            "uwsgi_python: %s does not run as a Python interpreter (status %s: %s); name another one"
+            % (found, status, (err or out).strip()[-300:])
+        )
+    if about["virtual"]:
+        raise HomeError(
+            "uwsgi_python: %s is the Python of a virtualenv, which goes when its folder goes; name the one it was "
+            "made with" % found
+        )
+    release = tuple(int(part) for part in about["version"].split("."))
+    if release != (2, 7) and release < (3, 6):
+        raise HomeError(
+            "uwsgi_python: %s is Python %s; uWSGI is installed here for 2.7 and for 3.6 or newer, name one of these"
+            % (found, about["full_version"])
+        )
+    return about
+
+
+def read_stamp(home):
+    """What was written into `home` after its binary had been verified; None where that never happened."""
+    try:
+        with open(os.path.join(home, STAMP)) as stream:
+            stamp = json.load(stream)
+    except (IOError, OSError, ValueError):
+        return None
+    return stamp if isinstance(stamp, dict) else None
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as stream:
+            for block in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(block)
+    except (IOError, OSError):
+        return None
+    return digest.hexdigest()
+
+
+def examine(home, run):
+    """What the binary in `home` says of itself: runs, version, python, features, sha256."""
+    binary = os.path.join(home, "bin", "uwsgi")
+    found = {"runs": False, "version": None, "python": None, "features": [], "sha256": None, "says": "it is not there"}
+    if not os.path.exists(binary):
+        return found
+    found["sha256"] = sha256(binary)
+    answers = []
+    for option in ("--version", "--python-version", "--cflags"):
+        status, out, err = run([binary, option])
+        if status != 0:
+            found["says"] = "uwsgi %s ended with status %s: %s" % (option, status, (err or out).strip()[-300:])
+            return found
+        answers.append(out)
+    # Each option prints its answer and leaves; plugins may print above it.
+    found["version"] = (answers[0].strip().splitlines() or [""])[-1]
+    match = re.search(r"^(\d+\.\d+)[.\d\w+]*$", answers[1].strip(), re.M)
+    found["python"] = match.group(1) if match else None
+    found["features"] = sorted(name for name in FEATURES if re.search(FEATURES[name], answers[2]))
+    found["runs"] = True
+    found["says"] = ""
+    return found
+
+
+def faults(found, version, python, features):
+    """What is wrong with an examined binary: texts, none if it is as wanted; and the wanted features it lacks."""
+    if not found["runs"]:
+        return ["the binary does not run: %s" % found["says"]], []
+    wrong = []
+    if found["version"] != version:
+        wrong.append("it is version %s, not %s" % (found["version"], version))
+    if found["python"] != python:
+        wrong.append("it is built for Python %s, not %s" % (found["python"], python))
+    missing = sorted(set(features) - set(found["features"]))
+    if missing:
+        wrong.append("it was built without %s" % ", ".join(missing))
+    return wrong, missing
+
+
+def digest_of(wish):
+    return hashlib.sha256(json.dumps(wish, sort_keys=True).encode("utf-8")).hexdigest()[:12]
+
+
+def choose(root, version, about, build, features, run):
+    """The folder for this wish and its state.
+
+    The first wish for a version and Python gets <version>-python<X.Y>; another wish (other build arguments, or a
+    feature that the binary there lacks) gets a folder of its own beside it, named by its digest, because masters that
+    run from a verified binary execute that very file again when they reload.
+    """
+    python = about["version"]
+    # As from json: what is compared with it was read from a file.
+    build = json.loads(json.dumps(dict(build, version=version, python=python, interpreter=about["executable"])))
+    digest = digest_of({"build": build, "features": sorted(features)})
+    plain = os.path.join(root, "%s-python%s" % (version, python))
+    free = []
+    for home in (plain, "%s-%s" % (plain, digest)):
+        stamp = read_stamp(home)
+        found = examine(home, run) if stamp else None
+        if stamp and found["runs"] and found["sha256"] == stamp.get("sha256"):
+            if stamp.get("build") == build and not faults(found, version, python, features)[0]:
+                return {"home": home, "state": "verified", "build": build, "digest": digest, "found": found}
+        elif stamp:
+            free.append((home, "broken", found))
+        else:
+            free.append((home, "unfinished" if os.path.isdir(home) else "absent", None))
+    home, state, found = free[0]
+    return {"home": home, "state": state, "build": build, "digest": digest, "found": found}
+
+
+def missing_packages(needs):
+    """Packages whose file is nowhere on the host; `needs` is a list of {package, files}."""
+    missing = []
+    for need in needs:
+        if need["package"] not in missing and not any(os.path.exists(path) for path in need["files"]):
+            missing.append(need["package"])
+    return missing
+
+
+def python_packages(about, names, wheel_for_27, has_pip):
+    """Packages without which this Python cannot have uWSGI compiled for it or a virtualenv made."""
+    version = about["version"]
+
+    def named(kind):
+        kinds = names.get(kind) or {}
+        return (kinds.get(version) or kinds.get("*") or "").replace("{version}", version)
+
+    wanted = []
+    if not about["headers"]:
+        if not about["executable"].startswith("/usr/bin/") and names:
+            raise HomeError(
+                "uwsgi_python: %s has no Python.h beside it and is not the distribution's, so no package brings it; "
+                "install this Python with its headers" % about["executable"]
+            )
+        wanted.append(named("headers"))
+    if version == "2.7":
+        if not wheel_for_27 and not has_pip:
+            wanted.append(named("pip"))
+    elif not about["venv"]:
+        wanted.append(named("venv"))
+    return [name for name in wanted if name]

@@ -1,0 +1,260 @@
+#!/usr/bin/python
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: uwsgi_info
+short_description: Tells which uWSGI is installed, whether its binary is what is wanted, and what a build lacks
+version_added: 0.1.0
+author:
+  - The graceful.wsgi contributors (@graceful)
+description:
+  - Finds the wanted Python, the folder that holds or will hold uWSGI for it, and asks the binary there what it was
+    compiled with. Changes nothing.
+options:
+  version:
+    description: The wanted uWSGI.
+    type: str
+    required: true
+  python:
+    description: Name or absolute path of a Python; empty for the host's own python3, else the one Ansible runs under.
+    type: str
+    default: ''
+  root:
+    description: The folder that holds one folder for each uWSGI.
+    type: path
+    required: true
+  home:
+    description: Examine this folder, whatever its state, instead of choosing one.
+    type: path
+  features:
+    description: Features that the binary must have.
+    type: list
+    elements: str
+    default: []
+    choices: [capabilities, json, pcre, routing, ssl, xml, yaml, zlib]
+  build:
+    description: All else that makes one build differ from another.
+    type: dict
+    default: {}
+  needs:
+    description: What a build needs of the host, each a C(package) and the C(files) of which one proves it is there.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      package:
+        description: Name of the package.
+        type: str
+        required: true
+      files:
+        description: Absolute paths.
+        type: list
+        elements: path
+        required: true
+  python_packages:
+    description:
+      - Names of the packages that bring a Python's C(headers), C(venv) and C(pip), each a mapping of version (or C(*))
+        to name, in which C({version}) stands for the version. Empty where packages are not the role's business.
+    type: dict
+    default: {}
+  virtualenv:
+    description: Folder on the host of the virtualenv that serves Python 2.7.
+    type: path
+  virtualenv_wheel:
+    description: Whether the wheel of that virtualenv will be brought from the controller.
+    type: bool
+    default: false
+  user:
+    description: Account that runs the units.
+    type: str
+  group:
+    description: Its primary group.
+    type: str
+attributes:
+  check_mode:
+    description: Can run in check mode.
+    support: full
+  diff_mode:
+    description: Returns a diff.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: See what uWSGI is there
+  graceful.wsgi.uwsgi_info:
+    version: 2.0.31
+    root: /opt/uwsgi
+    features: [ssl, routing]
+  register: uwsgi
+"""
+
+RETURN = r"""
+python:
+  description: The Python that was found (C(executable), C(version), C(full_version), C(headers), C(venv)).
+  returned: success
+  type: dict
+home:
+  description: The folder of the wanted uWSGI.
+  returned: success
+  type: str
+state:
+  description: C(verified), C(absent), C(unfinished) (a build was broken off), C(broken) (it has been damaged since), or
+    C(examined) where O(home) was given.
+  returned: success
+  type: str
+faults:
+  description: What is wrong with the binary in RV(home).
+  returned: success
+  type: list
+  elements: str
+missing:
+  description: Wanted features that the binary lacks.
+  returned: success
+  type: list
+  elements: str
+stamp:
+  description: What to write into RV(home) once the binary is verified.
+  returned: success
+  type: dict
+current:
+  description: Where the link C(current) points to, or an empty string.
+  returned: success
+  type: str
+packages:
+  description: Packages that a build lacks; empty where nothing is to be built.
+  returned: success
+  type: list
+  elements: str
+pip_python:
+  description: An interpreter on the host whose pip runs, or an empty string; looked for only where Python 2.7 needs it.
+  returned: success
+  type: str
+venv_command:
+  description: The command that makes a virtualenv of this Python once a path is appended.
+  returned: success
+  type: list
+  elements: str
+account:
+  description: Whether the C(group) and the C(user) are as wanted.
+  returned: success
+  type: dict
+"""
+
+import grp
+import os
+import pwd
+import sys
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
+
+
+def account(user, group):
+    """Whether the group is there, and the user with it as primary group."""
+    try:
+        gid = grp.getgrnam(group).gr_gid if group else None
+    except KeyError:
+        return {"group": False, "user": False}
+    try:
+        return {"group": True, "user": not user or pwd.getpwnam(user).pw_gid == gid}
+    except KeyError:
+        return {"group": True, "user": False}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "version": {"type": "str", "required": True},
+            "python": {"type": "str", "default": ""},
+            "root": {"type": "path", "required": True},
+            "home": {"type": "path"},
+            "features": {
+                "type": "list",
+                "elements": "str",
+                "default": [],
+                "choices": sorted(uwsgi_home.FEATURES),
+            },
+            "build": {"type": "dict", "default": {}},
+            "needs": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "package": {"type": "str", "required": True},
+                    "files": {"type": "list", "elements": "path", "required": True},
+                },
+            },
+            "python_packages": {"type": "dict", "default": {}},
+            "virtualenv": {"type": "path"},
+            "virtualenv_wheel": {"type": "bool", "default": False},
+            "user": {"type": "str"},
+            "group": {"type": "str"},
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+
+    def run(command):
+        return module.run_command(command, environ_update={"LC_ALL": "C"}, cwd="/")
+
+    try:
+        about = uwsgi_home.find_python(wanted["python"], sys.executable, module.get_bin_path, run)
+        chosen = uwsgi_home.choose(wanted["root"], wanted["version"], about, wanted["build"], wanted["features"], run)
+        if wanted["home"]:
+            chosen.update(home=wanted["home"], state="examined", found=uwsgi_home.examine(wanted["home"], run))
+        wrong, missing = [], []
+        if chosen["found"]:
+            wrong, missing = uwsgi_home.faults(chosen["found"], wanted["version"], about["version"], wanted["features"])
+            if chosen["state"] == "broken" and not wrong:
+                wrong = ["the binary is not the one that was verified"]
+        old = about["version"] == "2.7"
+        script = os.path.join(wanted["virtualenv"] or "", "virtualenv.py")
+        pip_python, packages = "", []
+        if chosen["state"] not in ("verified", "examined"):
+            if old and not os.path.exists(script):
+                # Any pip can fetch the pure wheel; the wanted Python's own comes first, since it surely can.
+                for python in (about["executable"], module.get_bin_path("python3"), module.get_bin_path("python2")):
+                    if python and run([python, "-m", "pip", "--version"])[0] == 0:
+                        pip_python = python
+                        break
+            packages = uwsgi_home.missing_packages(wanted["needs"]) + uwsgi_home.python_packages(
+                about,
+                wanted["python_packages"],
+                wanted["virtualenv_wheel"] or os.path.exists(script),
+                bool(pip_python),
+            )
+    except uwsgi_home.HomeError as error:
+        module.fail_json(msg=str(error))
+
+    found = chosen["found"] or {}
+    link = os.path.join(wanted["root"], "current")
+    module.exit_json(
+        changed=False,
+        python=about,
+        home=chosen["home"],
+        state=chosen["state"],
+        faults=wrong,
+        missing=missing,
+        stamp={
+            "build": chosen["build"],
+            "digest": chosen["digest"],
+            "features": found.get("features", []),
+            "sha256": found.get("sha256"),
+        },
+        current=os.readlink(link) if os.path.islink(link) else "",
+        packages=packages,
+        pip_python=pip_python,
+        # --no-download: the wheels that lie in virtualenv itself are the ones that still know Python 2.7.
+        venv_command=[about["executable"]] + ([script, "--no-download"] if old else ["-m", "venv"]),
+        account=account(wanted["user"], wanted["group"]),
+    )
+
+
+if __name__ == "__main__":
+    main()
