@@ -1,0 +1,143 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A built nginx binary with its manifest, kept in a folder of its own that is there whole or not at all."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+
+BINARY = "nginx"
+MANIFEST = "manifest.json"
+
+
+class ArtifactError(Exception):
+    """What was built is not fit to be kept."""
+
+
+def sha256(path):
+    """Checksum of a regular file; None where there is none, and a symlink is none."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise
+    with os.fdopen(handle, "rb") as source:
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            return None
+        digest = hashlib.sha256()
+        for block in iter(lambda: source.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load(path):
+    """The manifest of the artifact in ``path``, or None where it is missing, damaged or incomplete."""
+    try:
+        with open(os.path.join(path, MANIFEST), "rb") as source:
+            manifest = json.loads(source.read().decode("utf-8"))
+    except (IOError, OSError, ValueError):
+        return None
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or BINARY not in files:
+        return None
+    for name, checksum in files.items():
+        if sha256(os.path.join(path, name)) != checksum:
+            return None
+    return manifest
+
+
+def libraries(binary, run):
+    """Names of the shared libraries that ``binary`` needs, as ldd shows them.
+
+    ``run(argv)`` returns (status, stdout, stderr).
+    """
+    status, out, err = run(["ldd", binary])
+    if status != 0:
+        # A static binary is what ldd refuses, and needs no library.
+        if re.search(r"not a dynamic executable|statically linked", out + err):
+            return []
+        raise ArtifactError("ldd could not tell what the new binary needs: %s" % (out + err).strip())
+    found = []
+    for line in out.splitlines():
+        words = line.split()
+        if not words or words[0] in ("statically", "not"):
+            continue
+        name = os.path.basename(words[0])
+        if "not found" in line:
+            raise ArtifactError("the new binary needs %s, which this host does not have" % name)
+        found.append(name)
+    return found
+
+
+def check(binary, version, run):
+    """Refuse a binary that does not start, is of another version or needs any libpcre; return what it needs."""
+    needed = libraries(binary, run)
+    pcre = [name for name in needed if name.startswith("libpcre")]
+    if pcre:
+        raise ArtifactError(
+            "the new binary needs %s, though PCRE2 was to be linked in; see --with-pcre in the build log"
+            % " and ".join(pcre)
+        )
+    status, out, err = run([binary, "-v"])
+    if status != 0 or "nginx/%s" % version not in (out + err).split():
+        raise ArtifactError(
+            "the new binary is not nginx %s: its -v said (status %d) %s" % (version, status, (out + err).strip())
+        )
+    return needed
+
+
+def _write(path, content, mode):
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as target:
+        target.write(content)
+        target.flush()
+        os.fsync(target.fileno())
+    os.chmod(path, mode)
+
+
+def _read(path):
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise ArtifactError("there is no built binary at %s: %s" % (path, error.strerror))
+    with os.fdopen(handle, "rb") as source:
+        # The folder belongs to the account that built; only a plain file is taken from it.
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            raise ArtifactError("%s is not a regular file" % path)
+        return source.read()
+
+
+def put(path, source, version, about, run):
+    """Make an artifact in ``path`` of the binary ``source``; false where an intact one is there already."""
+    if load(path) is not None:
+        return False
+    parent, name = os.path.split(path)
+    stage = tempfile.mkdtemp(prefix=".%s." % name, dir=parent)
+    try:
+        binary = os.path.join(stage, BINARY)
+        _write(binary, _read(source), 0o755)
+        os.chmod(stage, 0o755)
+        manifest = {"version": version, "about": about, "files": {BINARY: sha256(binary)}}
+        manifest["libraries"] = check(binary, version, run)
+        text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+        _write(os.path.join(stage, MANIFEST), text.encode("utf-8"), 0o644)
+        if os.path.lexists(path):
+            # A damaged one goes aside first, since a folder cannot be renamed over a full one.
+            aside = tempfile.mkdtemp(prefix=".%s.damaged." % name, dir=parent)
+            os.rename(path, os.path.join(aside, name))
+            shutil.rmtree(aside)
+        os.rename(stage, path)
+    finally:
+        if os.path.isdir(stage):
+            shutil.rmtree(stage)
+    return True

@@ -1,0 +1,178 @@
+#!/usr/bin/python
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: nginx_upgrade
+short_description: Puts an nginx binary in place and moves a running nginx over to it without dropping a request
+version_added: 0.1.0
+author:
+  - The graceful.wsgi contributors (@graceful)
+description:
+  - Tests the configuration with the new binary, puts that in place by rename, and, where nginx runs from another file,
+    upgrades it on the fly (USR2, WINCH, QUIT).
+  - Where the new master does not come up, the old one serves on, the old binary is put back and the module fails.
+  - A run that was cut short between rename and upgrade is finished by the next one.
+options:
+  source:
+    description: The binary to put in place.
+    type: path
+    required: true
+  dest:
+    description: Where it is put.
+    type: path
+    default: /usr/sbin/nginx
+  conf:
+    description: The configuration to test with it.
+    type: path
+    default: /etc/nginx/nginx.conf
+  pid_file:
+    description: Where the master writes its pid. Must be the binary's compiled-in one.
+    type: path
+    default: /run/nginx.pid
+  error_log:
+    description: The log whose new lines go into the message of a failed upgrade.
+    type: path
+    default: /var/log/nginx/error.log
+  timeout:
+    description: Seconds in which the new master must be up.
+    type: int
+    default: 30
+  drain_timeout:
+    description: Seconds to wait for the old master's last requests; after that they are served on unattended.
+    type: int
+    default: 30
+attributes:
+  check_mode:
+    description: Can run in check mode.
+    support: full
+  diff_mode:
+    description: Returns a diff.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Put the new nginx to work
+  graceful.wsgi.nginx_upgrade:
+    source: /var/lib/graceful-wsgi/nginx/artifacts/1.30.6-0123456789ab/nginx
+"""
+
+RETURN = r"""
+installed:
+  description: Whether another binary was (in check mode, would be) put in place.
+  returned: success
+  type: bool
+upgraded:
+  description: Whether a running nginx was (in check mode, would be) moved over; it has read its configuration anew.
+  returned: success
+  type: bool
+running:
+  description: Whether nginx runs.
+  returned: success
+  type: bool
+draining:
+  description: Whether the old master still serves its last requests.
+  returned: success
+  type: bool
+old_pid:
+  description: The master before an upgrade.
+  returned: when upgraded
+  type: int
+new_pid:
+  description: The master after it.
+  returned: when upgraded
+  type: int
+"""
+
+import os
+import shutil
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import sha256
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_master import MasterError, Place, Upgrade
+
+
+def test_conf(module, source, conf):
+    """Refuse a configuration that the new binary does not take."""
+    # nginx -t creates the pid file where nginx does not run; a private one is taken away again.
+    folder = tempfile.mkdtemp(prefix="graceful-wsgi-")
+    try:
+        argv = [source, "-t", "-q", "-c", conf, "-g", "pid %s/nginx.pid;" % folder]
+        status, out, err = module.run_command(argv, environ_update={"LC_ALL": "C"})
+    finally:
+        shutil.rmtree(folder)
+    if status != 0:
+        raise MasterError(
+            "the new binary does not take %s, so it was not put in place:\n%s" % (conf, (out + err).strip())
+        )
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "source": {"type": "path", "required": True},
+            "dest": {"type": "path", "default": "/usr/sbin/nginx"},
+            "conf": {"type": "path", "default": "/etc/nginx/nginx.conf"},
+            "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+            "error_log": {"type": "path", "default": "/var/log/nginx/error.log"},
+            "timeout": {"type": "int", "default": 30},
+            "drain_timeout": {"type": "int", "default": 30},
+        },
+        supports_check_mode=True,
+    )
+    source, dest, conf = (module.params[name] for name in ("source", "dest", "conf"))
+
+    def relabel(path, like):
+        if module.selinux_enabled():
+            module.set_context_if_different(path, module.selinux_default_context(like), False)
+
+    upgrade = Upgrade(
+        module.params["pid_file"],
+        dest,
+        module.params["error_log"],
+        module.params["timeout"],
+        module.params["drain_timeout"],
+    )
+    place = Place(dest, relabel)
+    try:
+        wanted = sha256(source)
+        if wanted is None and not module.check_mode:
+            raise MasterError("there is no binary at %s" % source)
+        install = wanted is None or sha256(dest) != wanted
+        running = upgrade.find()
+        move = running is not None and (install or upgrade.needed())
+        result = {
+            "changed": install or move,
+            "installed": install,
+            "upgraded": move,
+            "running": running is not None,
+            "draining": False,
+        }
+        # No test in check mode: a configuration that changes in the same run is not in place yet.
+        if module.check_mode or not result["changed"]:
+            module.exit_json(**result)
+        if os.path.exists(conf):
+            test_conf(module, source, conf)
+        if install:
+            place.put(source)
+        if move:
+            try:
+                result["draining"] = not upgrade.run()
+            except Exception:
+                place.back()
+                raise
+            result.update(old_pid=upgrade.old, new_pid=upgrade.new)
+        place.forget()
+    except MasterError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
