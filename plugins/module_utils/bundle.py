@@ -13,11 +13,15 @@ import hashlib
 import json
 import os
 import pwd
+import re
 import shutil
 import stat
 import tempfile
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
+
 STATE_DIR = "/var/lib/graceful-wsgi/bundles"
+NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
 
 
 class BundleError(Exception):
@@ -50,6 +54,66 @@ def write_bytes(path, content, mode=0o600):
         os.fsync(target.fileno())
 
 
+def replace_bytes(path, content):
+    """Put a file of our own in place in one step."""
+    temporary = path + ".new"
+    unlink(temporary)
+    write_bytes(temporary, content)
+    os.rename(temporary, path)
+
+
+def unlink(path):
+    """Remove a file if it is there."""
+    if lstat(path) is not None:
+        os.unlink(path)
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def octal(text):
+    """A mode as a number; 0644 without quotes arrives as the decimal 420, which must not pass for octal."""
+    if text is None:
+        return None
+    if not re.match(r"0[0-7]{3,4}\Z", text):
+        raise BundleError("mode %s: write it as quoted octal digits with a leading zero, such as '0644'" % text)
+    return int(text, 8)
+
+
+def copy_tree(root, copy):
+    """Copy a folder with its symlinks: what led into it leads into the copy, what led out leads where it did."""
+    os.mkdir(copy)
+    for base, folders, files in os.walk(root):
+        for name in folders + files:
+            source = os.path.join(base, name)
+            target = os.path.join(copy, os.path.relpath(source, root))
+            kind = os.lstat(source).st_mode
+            if stat.S_ISLNK(kind):
+                leads = os.path.normpath(os.path.join(base, os.readlink(source)))
+                os.symlink(copy + leads[len(root):] if (leads + "/").startswith(root + "/") else leads, target)
+            elif stat.S_ISDIR(kind):
+                os.mkdir(target)
+            elif stat.S_ISREG(kind):
+                shutil.copy(source, target)
+
+
+def own_folder(copy, relative):
+    """Make a folder in a copied tree; one that a symlink puts outside is copied in, so that none writes through it."""
+    path = copy
+    for part in relative.split("/") if relative else []:
+        path = os.path.join(path, part)
+        if os.path.islink(path):
+            leads = os.path.realpath(path)
+            if (leads + "/").startswith(os.path.realpath(copy) + "/"):
+                continue
+            os.unlink(path)
+            if os.path.isdir(leads):
+                copy_tree(leads, path)
+        if not os.path.isdir(path):
+            os.mkdir(path)
+
+
 def _id(name, look_up, missing_is_fine, kind):
     """A numeric id for a name or number; -2 for a name that check mode cannot know yet."""
     if name is None:
@@ -70,6 +134,7 @@ class Entry:
     def __init__(self, path, mode=None, owner=None, group=None, check_mode=False):
         self.path = os.path.normpath(path)
         self.mode = mode
+        self.found = None
         self.uid = _id(owner, lambda name: pwd.getpwnam(name).pw_uid, check_mode, "user")
         self.gid = _id(group, lambda name: grp.getgrnam(name).gr_gid, check_mode, "group")
         if not os.path.isabs(path):
@@ -84,20 +149,19 @@ class Entry:
         )
 
     def settle(self, path):
-        """Give ``path`` the wanted owner and mode; chown first, since it clears setuid bits."""
-        uid = -1 if self.uid is None else self.uid
-        gid = -1 if self.gid is None else self.gid
-        if (uid, gid) != (-1, -1):
-            os.lchown(path, uid, gid)
-        if self.mode is not None:
-            os.chmod(path, self.mode)
+        """Give ``path`` the wanted owner and mode, or those found; chown first, since it clears setuid bits."""
+        found = self.found or os.lstat(path)
+        uid = found.st_uid if self.uid is None else self.uid
+        gid = found.st_gid if self.gid is None else self.gid
+        os.lchown(path, uid, gid)
+        os.chmod(path, stat.S_IMODE(found.st_mode) if self.mode is None else self.mode)
 
 
 class Folder(Entry):
     """A folder that must be there."""
 
     def state(self):
-        found = lstat(self.path)
+        found = self.found = lstat(self.path)
         if found is None:
             return "created"
         if not stat.S_ISDIR(found.st_mode):
@@ -107,10 +171,10 @@ class Folder(Entry):
 
     def write(self, state):
         if state == "created":
-            parent = os.path.dirname(self.path)
-            if not os.path.isdir(parent):
-                os.makedirs(parent, 0o755)
-            os.mkdir(self.path, 0o700)
+            make_folders(os.path.dirname(self.path))
+            # It may be there by now as the parent of another one.
+            if not os.path.isdir(self.path):
+                os.mkdir(self.path, 0o700)
         self.settle(self.path)
 
 
@@ -125,7 +189,7 @@ class File(Entry):
         self.before = None
 
     def state(self):
-        found = lstat(self.path)
+        found = self.found = lstat(self.path)
         if found is None:
             return "created"
         if not stat.S_ISREG(found.st_mode):
@@ -151,7 +215,7 @@ class Lock:
             fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (IOError, OSError):
             self.handle.close()
-            raise BundleError("another run is writing the bundle %r on this host; wait for it and run again" % self.name)
+            raise BundleError("another run is writing the bundle %s on this host; wait for it, run again" % self.name)
         return self
 
     def __exit__(self, *_exc):
@@ -163,8 +227,9 @@ class Bundle:
 
     ``run_command(argv_or_string)`` returns (status, stdout, stderr). ``relabel(path, like)`` gives ``path`` the
     SELinux context that ``like`` should have; a no-op elsewhere. ``activate`` is a command that makes running programs
-    take the files up; a note on the disk sees to it that it runs even if this run dies before it.
-    ``report()`` is true to what was or would be done.
+    take the files up; a note on the disk sees to it that it runs again if this run dies in it.
+    A journal names every file that a swap has beside the live ones: the next run puts back what a killed one left.
+    The manifest, written last, is what makes a swap final. ``report()`` is true to what was or would be done.
     """
 
     def __init__(
@@ -194,7 +259,12 @@ class Bundle:
         self.states = {}
         self.folder_states = {}
         self.removed = {}
+        self.kept = []
         self.validated = True
+        self.interrupted = False
+        self.overdue = False
+        if not NAME.match(name):
+            raise BundleError("%r is no name of a bundle; letters, digits, dots, dashes and underscores are" % name)
         twice = [entry.path for entry in files]
         twice = sorted(set(path for path in twice if twice.count(path) > 1))
         if twice:
@@ -202,23 +272,31 @@ class Bundle:
 
     # -- what is to be done -------------------------------------------------------------------------------------
 
+    def _load(self, name):
+        path = os.path.join(self.home, name)
+        return {} if lstat(path) is None else json.loads(read_bytes(path).decode("utf-8"))
+
     def _manifest(self):
-        path = os.path.join(self.home, "manifest.json")
-        if lstat(path) is None:
-            return {}
-        return json.loads(read_bytes(path).decode("utf-8"))["files"]
+        return dict((native(path), digest) for path, digest in self._load("manifest.json").get("files", {}).items())
 
     def _survey(self):
+        self.overdue = bool(self.activate) and lstat(self._note) is not None
         for folder in self.folders:
             self.folder_states[folder.path] = folder.state()
         for entry in self.files:
             self.states[entry.path] = entry.state()
         if self.prune:
-            wanted = set(entry.path for entry in self.files)
-            for path in sorted(set(self._manifest()) - wanted):
+            recorded = self._manifest()
+            for path in sorted(set(recorded) - set(self.states)):
                 found = lstat(path)
-                if found is not None and stat.S_ISREG(found.st_mode):
-                    self.removed[path] = read_bytes(path)
+                if found is None:
+                    continue
+                content = read_bytes(path) if stat.S_ISREG(found.st_mode) else b""
+                # What is not as we left it is somebody's.
+                if stat.S_ISREG(found.st_mode) and sha256(content) == recorded[path]:
+                    self.removed[path] = content
+                else:
+                    self.kept.append(path)
 
     def _todo(self):
         return [entry for entry in self.files if self.states[entry.path] != "unchanged"]
@@ -228,49 +306,58 @@ class Bundle:
         return os.path.join(self.home, "not-activated")
 
     @property
-    def _due(self):
-        return bool(self.activate and (self._todo() or self.removed or lstat(self._note) is not None))
+    def _journal(self):
+        return os.path.join(self.home, "journal.json")
 
     @property
     def changed(self):
         return bool(
-            self._due
-            or self._todo() or self.removed or [state for state in self.folder_states.values() if state != "unchanged"]
+            self.overdue
+            or self.interrupted
+            or self._todo()
+            or self.removed
+            or [state for state in self.folder_states.values() if state != "unchanged"]
         )
 
     # -- validation on a staged copy ----------------------------------------------------------------------------
 
-    def _run(self, command, what):
+    def _call(self, command):
+        try:
+            return self.run_command(command)
+        except (IOError, OSError) as error:
+            return 127, "", str(error)
+
+    def _run(self, command, what, copy, live):
         program = command.split()[0]
         # On a new host check mode comes before the program that would judge the files.
-        if self.check_mode and not os.path.exists(program):
+        folders = os.environ.get("PATH", os.defpath).split(":")
+        if self.check_mode and not any(os.path.exists(os.path.join(folder, program)) for folder in folders):
             self.validated = False
             return
-        status, out, err = self.run_command(command)
+        status, out, err = self._call(command)
         if status != 0:
-            raise BundleError(
-                "%s is not valid, the live files are untouched: %s said (status %d):\n%s"
-                % (what, command, status, (out + err).strip())
+            text = "%s is not valid, the live files are untouched: %s said (status %d):\n%s" % (
+                what, command, status, (out + err).strip()
             )
+            # The user is to read the live path, not that of a copy that is gone by then.
+            raise BundleError(text.replace(copy, live))
 
     def _stage_tree(self, root, stage):
         copy = os.path.join(stage, os.path.basename(root))
         if os.path.isdir(root):
-            shutil.copytree(root, copy, symlinks=True)
+            copy_tree(root, copy)
         else:
             os.mkdir(copy)
-        prefix = root.rstrip("/") + "/"
-        for path in self.removed:
-            if path.startswith(prefix):
-                os.unlink(os.path.join(copy, path[len(prefix):]))
-        for entry in self._todo():
-            if entry.path.startswith(prefix):
-                target = os.path.join(copy, entry.path[len(prefix):])
-                if not os.path.isdir(os.path.dirname(target)):
-                    os.makedirs(os.path.dirname(target))
-                if lstat(target) is not None:
-                    os.unlink(target)
-                write_bytes(target, entry.content)
+        contents = dict((path, None) for path in self.removed)
+        contents.update((entry.path, entry.content) for entry in self._todo())
+        for path, content in contents.items():
+            if path.startswith(root + "/"):
+                relative = path[len(root) + 1:]
+                own_folder(copy, os.path.dirname(relative))
+                target = os.path.join(copy, relative)
+                unlink(target)
+                if content is not None:
+                    write_bytes(target, content)
         return copy
 
     def _validate(self, stage):
@@ -281,95 +368,143 @@ class Bundle:
                 # The name stays, since uWSGI tells the format by its ending.
                 copy = os.path.join(folder, os.path.basename(entry.path))
                 write_bytes(copy, entry.content)
-                self._run(entry.validate.replace("%s", copy), entry.path)
+                self._run(entry.validate.replace("%s", copy), entry.path, copy, entry.path)
         # A folder that check mode did not make (a log folder, say) would fail a test that is fine on the real run.
         missing = self.check_mode and "created" in self.folder_states.values()
         for number, tree in enumerate(self.trees):
-            prefix = tree["tree"].rstrip("/") + "/"
-            touched = [path for path in list(self.removed) + [e.path for e in self._todo()] if path.startswith(prefix)]
-            if not touched:
+            root = os.path.normpath(tree["tree"])
+            touched = list(self.removed) + [entry.path for entry in self._todo()]
+            if not any(path.startswith(root + "/") for path in touched):
                 continue
             if missing:
                 self.validated = False
                 continue
             folder = os.path.join(stage, "tree%d" % number)
             os.mkdir(folder)
-            copy = self._stage_tree(tree["tree"].rstrip("/"), folder)
-            # The user is to read the live paths, not those of a copy that is gone by then.
-            try:
-                self._run(tree["command"].replace("{tree}", copy), tree["tree"])
-            except BundleError as error:
-                raise BundleError(str(error).replace(copy, tree["tree"].rstrip("/")))
+            copy = self._stage_tree(root, folder)
+            self._run(tree["command"].replace("{tree}", copy), root, copy, root)
 
     # -- the swap -----------------------------------------------------------------------------------------------
 
     def _run_activate(self):
-        status, out, err = self.run_command(self.activate)
+        if lstat(self._note) is None:
+            write_bytes(self._note, b"")
+        self.activated = True
+        status, out, err = self._call(self.activate)
         if status != 0:
             raise BundleError("%s failed (status %d):\n%s" % (self.activate, status, (out + err).strip()))
 
-    def _swap(self):
-        staged, done = [], []
-        if self.activate and lstat(self._note) is None:
-            write_bytes(self._note, b"")
+    def _steps(self, token):
+        """What a swap does: ``new`` is staged beside ``path``, ``old`` keeps what was live, ``after`` our text."""
+        steps = []
+        for entry in self._todo():
+            beside = os.path.join(os.path.dirname(entry.path), ".%s-%d" % (token, len(steps)))
+            old = beside + ".old" if self.states[entry.path] == "changed" else None
+            steps.append({"path": entry.path, "new": beside + ".new", "old": old, "after": sha256(entry.content)})
+        for path in sorted(self.removed):
+            beside = os.path.join(os.path.dirname(path), ".%s-%d" % (token, len(steps)))
+            steps.append({"path": path, "new": None, "old": beside + ".old", "after": None})
+        return steps
+
+    def _swap(self, token):
+        steps = self._steps(token)
+        replace_bytes(self._journal, json.dumps({"run": token, "steps": steps}).encode("utf-8"))
         try:
-            for entry in self._todo():
-                handle, temporary = tempfile.mkstemp(prefix=".", suffix=".new", dir=os.path.dirname(entry.path))
-                staged.append((entry, temporary))
-                with os.fdopen(handle, "wb") as target:
-                    target.write(entry.content)
-                    target.flush()
-                    os.fsync(target.fileno())
-                entry.settle(temporary)
-                self.relabel(temporary, entry.path)
-            for entry, temporary in staged:
-                kept = None
-                if self.states[entry.path] == "changed":
-                    kept = temporary[: -len(".new")] + ".old"
-                    os.link(entry.path, kept)
-                done.append((entry.path, kept))
-                os.rename(temporary, entry.path)
-            for path in self.removed:
-                kept = os.path.join(os.path.dirname(path), ".%s.%d.old" % (os.path.basename(path), os.getpid()))
-                done.append((path, kept))
-                os.rename(path, kept)
+            for number, entry in enumerate(self._todo()):
+                step = steps[number]
+                write_bytes(step["new"], entry.content)
+                entry.settle(step["new"])
+                self.relabel(step["new"], entry.path)
+            for step in steps:
+                if step["new"] is None:
+                    os.rename(step["path"], step["old"])
+                    continue
+                if step["old"] is not None:
+                    os.link(step["path"], step["old"])
+                os.rename(step["new"], step["path"])
             if self.activate:
                 self._run_activate()
+            self._record(token)
         except (IOError, OSError, BundleError) as error:
-            self._put_back(done)
-            raise BundleError("%s; everything was put back" % error)
-        finally:
-            for _entry, temporary in staged:
-                if lstat(temporary) is not None:
-                    os.unlink(temporary)
-        for _path, kept in done:
-            if kept is not None and lstat(kept) is not None:
-                os.unlink(kept)
+            raise BundleError("%s; %s" % (error, self._back(steps)))
+        except BaseException:
+            self._back(steps)
+            raise
+        self._clean(steps)
 
-    def _put_back(self, done):
-        for path, kept in reversed(done):
-            if kept is None:
-                if lstat(path) is not None:
-                    os.unlink(path)
-            elif lstat(kept) is not None:
-                os.rename(kept, path)
-        if self.activate:
-            # The programs may have taken up some of it; if this fails too, the note makes the next run try again.
-            self.run_command(self.activate)
+    def _back(self, steps):
+        """Put everything back and have the programs take that up; says what came of it."""
+        failed = self._undo(steps)
+        # If this fails too, the note makes the next run try again.
+        if self.activated and self._call(self.activate)[0] == 0 and not failed:
+            unlink(self._note)
+        if failed:
+            return "NOT everything could be put back, the next run tries again: %s" % "; ".join(failed)
+        self._clean(steps)
+        return "everything was put back"
 
-    def _record(self):
-        files = dict((entry.path, hashlib.sha256(entry.content).hexdigest()) for entry in self.files)
-        if not self.prune:
-            files = dict(self._manifest(), **files)
-        text = json.dumps({"files": files}, indent=1, sort_keys=True).encode("utf-8")
-        path = os.path.join(self.home, "manifest.json")
-        if lstat(path) is not None and read_bytes(path) == text:
+    def _undo(self, steps):
+        """Put back what was live before a swap, last step first; returns what could not be, and why."""
+        failed = []
+        for step in reversed(steps):
+            try:
+                self._undo_step(step)
+            except (IOError, OSError) as error:
+                failed.append(str(error))
+        return failed
+
+    def _undo_step(self, step):
+        path, new, old = step["path"], step["new"], step["old"]
+        live = lstat(path)
+        # What somebody else put there meanwhile stays.
+        ours = live is not None and stat.S_ISREG(live.st_mode) and sha256(read_bytes(path)) == step["after"]
+        if old is None:
+            # Created; but as long as the staged file is there, what is at the path is not ours.
+            if ours and lstat(new) is None:
+                os.unlink(path)
             return
-        temporary = path + ".new"
-        if lstat(temporary) is not None:
-            os.unlink(temporary)
-        write_bytes(temporary, text)
-        os.rename(temporary, path)
+        kept = lstat(old)
+        # A rename onto another name of the same file does nothing, so there is no need to tell that case apart.
+        if kept is not None and (ours or live is None):
+            os.rename(old, path)
+
+    def _clean(self, steps):
+        """Remove what a swap has beside the live files, and last the journal that names it."""
+        for step in steps:
+            for name in ("new", "old"):
+                if step[name] is not None:
+                    unlink(step[name])
+        unlink(self._journal)
+
+    def _recover(self):
+        """Finish what a killed run left: put its swap back, or clean up behind it if it was final."""
+        journal = self._load("journal.json")
+        self.interrupted = bool(journal) and journal["run"] != self._load("manifest.json").get("run")
+        if self.check_mode:
+            return
+        for name in os.listdir(self.home):
+            if name.startswith("stage-"):
+                shutil.rmtree(os.path.join(self.home, name))
+        if journal:
+            steps = [dict((key, native(value)) for key, value in step.items()) for step in journal["steps"]]
+            failed = self._undo(steps) if self.interrupted else []
+            if failed:
+                raise BundleError("an earlier run was interrupted and cannot be put back: %s" % "; ".join(failed))
+            self._clean(steps)
+
+    def _record(self, token=None):
+        recorded = self._manifest()
+        files = {} if self.prune else dict(recorded)
+        for entry in self.files:
+            if entry.force or self.states[entry.path] != "unchanged":
+                files[entry.path] = sha256(entry.content)
+            elif entry.path in recorded:
+                files[entry.path] = recorded[entry.path]
+        manifest = {"files": files, "run": token or self._load("manifest.json").get("run")}
+        text = json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8")
+        path = os.path.join(self.home, "manifest.json")
+        if lstat(path) is None or read_bytes(path) != text:
+            replace_bytes(path, text)
 
     # -- the whole ----------------------------------------------------------------------------------------------
 
@@ -381,33 +516,38 @@ class Bundle:
                     folder.write(self.folder_states[folder.path])
                     self.relabel(folder.path, folder.path)
         self._validate(stage)
-        if not self.check_mode:
-            if self._todo() or self.removed:
-                self._swap()
-            elif self._due:
+        if self.check_mode:
+            return
+        if self._todo() or self.removed:
+            self._swap(os.path.basename(stage)[len("stage-"):])
+        else:
+            if self.overdue:
                 self._run_activate()
-            self.activated = self._due
             self._record()
-            if self.activated:
-                os.unlink(self._note)
+        if self.activated:
+            unlink(self._note)
+
+    def _work_in(self, stage):
+        try:
+            self._work(stage)
+        finally:
+            shutil.rmtree(stage)
 
     def run(self):
         """Do it all (or, in check mode, all but the writing)."""
-        if self.check_mode:
-            stage = tempfile.mkdtemp(prefix="graceful-wsgi-")
-            try:
-                self._work(stage)
-            finally:
-                shutil.rmtree(stage)
-            return
-        if not os.path.isdir(self.home):
-            os.makedirs(self.home, 0o700)
-        with Lock(self.home, self.name):
-            stage = tempfile.mkdtemp(prefix="stage-", dir=self.home)
-            try:
-                self._work(stage)
-            finally:
-                shutil.rmtree(stage)
+        try:
+            if self.check_mode:
+                self._recover()
+                self._work_in(tempfile.mkdtemp(prefix="graceful-wsgi-"))
+                return
+            if not os.path.isdir(self.home):
+                make_folders(os.path.dirname(self.home))
+                os.mkdir(self.home, 0o700)
+            with Lock(self.home, self.name):
+                self._recover()
+                self._work_in(tempfile.mkdtemp(prefix="stage-", dir=self.home))
+        except (IOError, OSError) as error:
+            raise BundleError(str(error))
 
     def report(self):
         """Result per file and folder, and a diff for each change: [{before, after, before_header, after_header}]."""
@@ -417,6 +557,7 @@ class Bundle:
             "changed": self.changed,
             "validated": self.validated,
             "activated": self.activated,
+            "kept": self.kept,
             "files": files,
             "directories": [{"path": f.path, "state": self.folder_states[f.path]} for f in self.folders],
         }
@@ -427,13 +568,12 @@ class Bundle:
         for folder in self.folders:
             state = self.folder_states[folder.path]
             if state != "unchanged":
-                before = "" if state == "created" else _attributes(lstat(folder.path) or None)
-                diffs.append(_diff(folder.path, before, "folder %s%s\n" % (state, _wanted(folder))))
+                diffs.append(_diff(folder.path, _attributes(folder.found), _wanted(folder)))
         for entry in self._todo():
             before = "" if entry.before is None else entry.before.decode("utf-8", "replace")
             after = entry.content.decode("utf-8", "replace")
             if before == after:
-                before, after = "other owner or mode\n", "owner or mode%s\n" % _wanted(entry)
+                before, after = _attributes(entry.found), _wanted(entry)
             diffs.append(_diff(entry.path, before, after))
         for path in sorted(self.removed):
             diffs.append(_diff(path, self.removed[path].decode("utf-8", "replace"), ""))
@@ -441,19 +581,19 @@ class Bundle:
 
 
 def _attributes(found):
-    return "" if found is None else "folder mode %04o uid %d gid %d\n" % (
-        stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
+    if found is None:
+        return ""
+    return "mode %04o uid %d gid %d\n" % (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
 
 
 def _wanted(entry):
     parts = []
     if entry.mode is not None:
-        parts.append(" mode %04o" % entry.mode)
-    if entry.uid is not None:
-        parts.append(" uid %s" % (entry.uid if entry.uid >= 0 else "(new user)"))
-    if entry.gid is not None:
-        parts.append(" gid %s" % (entry.gid if entry.gid >= 0 else "(new group)"))
-    return "".join(parts)
+        parts.append("mode %04o" % entry.mode)
+    for kind, number in (("uid", entry.uid), ("gid", entry.gid)):
+        if number is not None:
+            parts.append("%s %s" % (kind, number if number >= 0 else "(new)"))
+    return " ".join(parts) + "\n"
 
 
 def _diff(path, before, after):

@@ -99,10 +99,11 @@ options:
   activate:
     description:
       - A command that makes running programs take up the files, run after the last file is in place. If it fails, all
-        files are put back and it is run again. If the run ends before it, the next run makes up for it.
+        files are put back and it is run again. If the run is killed before all that, the next run makes up for it.
     type: str
   prune:
-    description: Remove files that an earlier run of this bundle wrote and this one does not have.
+    description: Remove files that an earlier run of this bundle wrote and this one does not have. A file that has been
+      edited or replaced since stays, with a warning.
     type: bool
     default: false
 attributes:
@@ -141,6 +142,11 @@ directories:
   returned: success
   type: list
   elements: dict
+kept:
+  description: Files that O(prune) did not remove because they are not as this bundle wrote them.
+  returned: success
+  type: list
+  elements: str
 validated:
   description: Whether every validation that was due has run.
   returned: success
@@ -151,7 +157,7 @@ import base64
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import Bundle, BundleError, File, Folder
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import Bundle, BundleError, File, Folder, octal
 
 
 def main():
@@ -167,7 +173,11 @@ def main():
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": dict(entry, path={"type": "path", "required": True}, mode={"type": "str", "default": "0755"}),
+                "options": dict(
+                    entry,
+                    path={"type": "path", "required": True},
+                    mode={"type": "str", "default": "0755"},
+                ),
             },
             "files": {
                 "type": "list",
@@ -205,7 +215,7 @@ def main():
 
     def attributes(item):
         return {
-            "mode": int(item["mode"], 8),
+            "mode": octal(item["mode"]),
             "owner": item["owner"],
             "group": item["group"],
             "check_mode": module.check_mode,
@@ -216,14 +226,23 @@ def main():
             name=module.params["name"],
             folders=[Folder(item["path"], **attributes(item)) for item in module.params["directories"]],
             files=[
-                # The action plugin sends rendered text as base64, so that no byte of it is taken for something else.
-                File(item["dest"], base64.b64decode(item["content"]), item["validate"], item["force"], **attributes(item))
+                File(
+                    item["dest"],
+                    # The action plugin sends text as base64, so that no byte of it is taken for something else.
+                    base64.b64decode(item["content"]),
+                    item["validate"],
+                    item["force"],
+                    **attributes(item)
+                )
                 for item in module.params["files"]
             ],
             trees=module.params["validate"],
             prune=module.params["prune"],
             activate=module.params["activate"],
-            run_command=lambda command: module.run_command(command, environ_update={"LC_ALL": "C"}),
+            run_command=lambda command: module.run_command(
+                # A command that is not there must not end the module in the middle of a swap.
+                command, environ_update={"LC_ALL": "C"}, handle_exceptions=False
+            ),
             relabel=relabel,
             check_mode=module.check_mode,
         )
@@ -231,6 +250,8 @@ def main():
     except BundleError as error:
         module.fail_json(msg=str(error))
     result = bundle.report()
+    for path in bundle.kept:
+        module.warn("%s is no longer wanted, but it is not as this bundle wrote it: it stays, and is yours now" % path)
     if module._diff:
         result["diff"] = bundle.diff()
     module.exit_json(**result)
