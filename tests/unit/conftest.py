@@ -1,7 +1,32 @@
-"""Makes the checkout importable as ansible_collections.graceful.wsgi."""
+"""Makes the checkout importable as ansible_collections.graceful.wsgi, under Python 2.7 too.
 
+Module code runs on hosts down to Python 2.7. Tests under module_utils/any_python run under any Python (hypothesis
+stays out of them); for Python 2.7, with pytest 4.6 in a virtualenv of it:
+
+    python2.7 -m pytest -c /dev/null --rootdir . tests/unit/plugins/module_utils/any_python
+"""
+
+from __future__ import absolute_import, division, print_function
+
+import os
 import sys
-from pathlib import Path
+import types
 
-COLLECTIONS = Path(__file__).resolve().parents[2] / ".collections"
-sys.path.insert(0, str(COLLECTIONS))
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+if sys.version_info >= (3,):
+    sys.path.insert(0, os.path.join(CHECKOUT, ".collections"))
+else:
+    # There are no namespace packages, so folders without __init__.py need a hand.
+    name = ""
+    for part, path in (
+        ("ansible_collections", []),
+        ("graceful", []),
+        ("wsgi", [CHECKOUT]),
+        ("plugins", [os.path.join(CHECKOUT, "plugins")]),
+        ("module_utils", [os.path.join(CHECKOUT, "plugins", "module_utils")]),
+    ):
+        name = (name + "." + part).lstrip(".")
+        package = types.ModuleType(name)
+        package.__path__ = path
+        sys.modules[name] = package
