@@ -116,8 +116,9 @@ def give(folder, group):
 class Home:
     """One application's folder. ``wanted`` is an item of graceful.wsgi.releases with its id."""
 
-    def __init__(self, wanted, python):
+    def __init__(self, wanted, python, run_command=None):
         self.wanted = wanted
+        self.run_command = run_command
         self.name = wanted["name"]
         self.home = wanted["home"]
         self.python = python
@@ -201,6 +202,32 @@ class Home:
             "lines": wanted if source is None else [],
         }
 
+    def fill(self, venv_command, pip, pip_args):
+        """Make the virtualenv that the code needs; one that an interrupted run left is made anew.
+
+        ``venv_command``: words that make a virtualenv when its path is appended; ``pip``: the pip that it gets, as a
+        requirement; ``pip_args``: further words for `pip install`.
+        """
+        venv = self.venv()
+        if venv is None or venv["complete"]:
+            return False
+        for folder in (self.home, self.venvs):
+            if not os.path.isdir(folder):
+                os.makedirs(folder, 0o755)
+        if os.path.isdir(venv["path"]):
+            shutil.rmtree(venv["path"])
+        install = [os.path.join(venv["path"], "bin", "python"), "-m", "pip", "install"] + list(pip_args)
+        wanted = ["-r", venv["requirements"]] if venv["requirements"] else venv["lines"]
+        for words in (list(venv_command) + [venv["path"]], install + [pip] if pip else None, install + wanted):
+            if words:
+                status, out, err = self.run_command(words)
+                if status != 0:
+                    said = "\n".join((out + err).strip().splitlines()[-25:])
+                    raise ReleaseError("%s: `%s` failed (status %d):\n%s" % (self.name, " ".join(words), status, said))
+        with open(os.path.join(venv["path"], COMPLETE), "w"):
+            pass
+        return True
+
     @property
     def _venv_link(self):
         return self.link if self.wanted["path"] else os.path.join(self.release, ".venv")
@@ -212,8 +239,8 @@ class Home:
             raise ReleaseError("%s: there is no release %s on the host; send it first" % (self.name, self.id))
         venv = self.venv()
         if venv:
-            with open(os.path.join(venv["path"], COMPLETE), "a"):
-                pass
+            if not venv["complete"]:
+                raise ReleaseError("%s: its virtualenv %s is not complete; make it first" % (self.name, venv["path"]))
             moved = switch_link(self._venv_link, venv["path"])
         if not self.wanted["path"]:
             moved = switch_link(self.link, os.path.join("releases", self.id)) or moved

@@ -14,7 +14,7 @@ author:
   - The graceful.wsgi contributors (@graceful)
 description:
   - O(state=present) puts each application's code at C(HOME/releases/ID), where the id is the digest of the content
-    (or the commit); a release that is there already is not sent again.
+    (or the commit), and makes the virtualenv for its requirements; what is there already is not sent or made again.
   - O(state=current) points C(HOME/current) at it in one step, after its virtualenv, and removes what is too old.
 options:
   releases:
@@ -78,6 +78,20 @@ options:
     description: The Python of the virtualenvs, major and minor; part of their names.
     type: str
     default: ''
+  venv_command:
+    description: Words of the command that makes a virtualenv when its path is appended.
+    type: list
+    elements: str
+    default: [python3, -m, venv]
+  pip:
+    description: The pip that a virtualenv gets first, as a requirement; empty for the one that it comes with.
+    type: str
+    default: pip
+  pip_args:
+    description: Further words for C(pip install), such as C(--cert) and a path.
+    type: list
+    elements: str
+    default: []
   keep:
     description: How many releases stay when switching, the live one among them.
     type: int
@@ -123,11 +137,6 @@ wanted:
   returned: success
   type: list
   elements: dict
-venvs:
-  description: The virtualenvs that the code needs, C(name), C(path), C(complete), C(requirements) and C(lines) each.
-  returned: success
-  type: list
-  elements: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -137,11 +146,19 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.releases import Home
 
 def present(module, homes, checkouts):
     found = []
+    work = not module.check_mode and not module.params["survey"]
     for home in homes:
         missing = home.missing
-        if missing and not module.check_mode and not module.params["survey"]:
+        if missing and work:
             home.make(home.wanted["sent"], checkouts.get(home.name))
-        found.append({"name": home.name, "id": home.id, "current": home.current, "missing": missing, "changed": missing})
+        changed = missing
+        if work:
+            filled = home.fill(module.params["venv_command"], module.params["pip"], module.params["pip_args"])
+            changed = filled or missing
+        elif not module.params["survey"]:
+            venv = home.venv()
+            changed = missing or bool(venv and not venv["complete"])
+        found.append({"name": home.name, "id": home.id, "current": home.current, "missing": missing, "changed": changed})
     return found
 
 
@@ -184,18 +201,26 @@ def main():
             "checkouts": {"type": "dict", "default": {}},
             "state": {"type": "str", "choices": ["present", "current"], "default": "present"},
             "python": {"type": "str", "default": ""},
+            "venv_command": {"type": "list", "elements": "str", "default": ["python3", "-m", "venv"]},
+            "pip": {"type": "str", "default": "pip"},
+            "pip_args": {"type": "list", "elements": "str", "default": []},
             "keep": {"type": "int", "default": 5},
             "survey": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
+
+    def run_command(words):
+        # Whatever Python or pip settings the connection's user has are not the application's.
+        clean = {"PYTHONPATH": "", "PYTHONHOME": "", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+        return module.run_command(words, environ_update=clean, umask=0o022)
+
     try:
-        homes = [Home(wanted, module.params["python"]) for wanted in module.params["releases"]]
+        homes = [Home(wanted, module.params["python"], run_command) for wanted in module.params["releases"]]
         if module.params["state"] == "present":
             found = present(module, homes, module.params["checkouts"])
         else:
             found = current(module, homes)
-        venvs = [] if module.params["survey"] else [home.venv() for home in homes]
     except ReleaseError as error:
         module.fail_json(msg=str(error))
     lines = dict((key, []) for key in ("before", "after"))
@@ -206,7 +231,6 @@ def main():
     module.exit_json(
         changed=any(item["changed"] for item in found),
         releases=found,
-        venvs=[venv for venv in venvs if venv],
         diff={"before": "".join(lines["before"]), "after": "".join(lines["after"])},
     )
 

@@ -373,13 +373,6 @@ def _instance(planned: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pip_args(uwsgi: dict[str, Any]) -> str:
-    """The same index, proxy and certificates as for uWSGI itself."""
-    flags = {"index_url": "--index-url", "ca_bundle": "--cert", "proxy": "--proxy"}
-    words = [f"{flag}={uwsgi[f'uwsgi_pip_{key}']}" for key, flag in flags.items() if uwsgi.get(f"uwsgi_pip_{key}")]
-    return " ".join(words + ([uwsgi["uwsgi_pip_extra_args"]] if uwsgi.get("uwsgi_pip_extra_args") else []))
-
-
 def _release(app: dict[str, Any], planned: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     """What graceful.wsgi.releases is to do for an application."""
     return {
@@ -664,5 +657,4 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
             "files": site_files + _rotation("publish-sites", reopen_sites, keep),
             "tree": NGINX_DIR,
         },
-        "pip_args": _pip_args(rooms["uwsgi"]),
     }, problems

@@ -284,14 +284,3 @@ def test_the_unit_names_the_exact_binary_and_the_user():
         ["SupplementaryGroups", "nginx"],
         ["LimitNOFILE", "9"],
     ]
-
-
-def test_pip_says_what_the_uwsgi_role_says():
-    rooms = {"nginx": spec.check({}, SPECS["nginx"], [])}
-    rooms["uwsgi"] = spec.check(
-        {"uwsgi_pip_ca_bundle": "/ca.crt", "uwsgi_pip_index_url": "https://p/"}, SPECS["uwsgi"], []
-    )
-    values = spec.check({"publish_apps": [app()]}, SPECS["publish"], [])
-    plan, problems = publish_plan.plan(values, dict(HOST), rooms)
-    assert not problems
-    assert plan["pip_args"] == "--index-url=https://p/ --cert=/ca.crt"
