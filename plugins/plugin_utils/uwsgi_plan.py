@@ -99,9 +99,10 @@ HARDENING: list[tuple[str, str, int]] = [
 # The oldest systemd that the unit is written for, and what is assumed where the host's is not known.
 OLDEST = 219
 
-# What every instance is started with, whatever its configuration says. uWSGI's own SIGTERM is a brutal reload and its
-# SIGINT/SIGQUIT cut requests off; with the hook SIGTERM lets every worker finish what it is at.
-ARGUMENTS = ["--master", "--hook-master-start", "unix_signal:15 gracefully_kill_them_all"]
+# Options for every instance, whatever its configuration and a drop-in's ExecStart say: uWSGI reads them from here.
+# Its own SIGTERM is a brutal reload and its SIGINT and SIGQUIT cut requests off; with the hook, SIGTERM lets every
+# worker finish what it is at.
+ENVIRONMENT = 'UWSGI_MASTER=true "UWSGI_HOOK_MASTER_START=unix_signal:15 gracefully_kill_them_all"'
 
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 
@@ -127,7 +128,7 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
             Problem(
                 "uwsgi_python",
                 f"{python!r} is neither a command's name nor an absolute path",
-                "write e.g. python2.7 or /opt/python3.12/bin/python3.12",
+                "write e.g. python2.7, or an absolute path such as /opt/python3.12/bin/python3.12",
             )
         )
     for index, feature in enumerate(values["uwsgi_features"]):
@@ -217,17 +218,30 @@ def _pip_env(values: dict[str, Any]) -> dict[str, str]:
     return env
 
 
+def _pip_arguments(values: dict[str, Any]) -> list[str]:
+    """The same, less uWSGI's own, as arguments for other roles' `pip install`."""
+    words = []
+    for option, name in (
+        ("--index-url", "uwsgi_pip_index_url"),
+        ("--cert", "uwsgi_pip_ca_bundle"),
+        ("--proxy", "uwsgi_pip_proxy"),
+    ):
+        if values[name]:
+            words += [option, values[name]]
+    return words + (["--no-index"] if values["uwsgi_pip_no_index"] else [])
+
+
 def _service(values: dict[str, Any], host: dict[str, Any]) -> list[list[str]]:
     """The [Service] section, as far as the host's systemd knows it."""
     systemd = host.get("systemd") or OLDEST
-    quoted = " ".join(f'"{word}"' if " " in word else word for word in ARGUMENTS)
     lines = [
         ("Type", "notify"),
         ("User", values["uwsgi_user"]),
         ("Group", values["uwsgi_group"]),
         ("RuntimeDirectory", "uwsgi-%i"),
         ("RuntimeDirectoryMode", "0755"),
-        ("ExecStart", f"{values['uwsgi_home']}/current/bin/uwsgi {quoted} {values['uwsgi_conf_dir']}/%i.ini"),
+        ("Environment", ENVIRONMENT),
+        ("ExecStart", f"{values['uwsgi_home']}/current/bin/uwsgi --ini {values['uwsgi_conf_dir']}/%i.ini"),
         # The shell's own kill: /bin/kill is procps, which a minimal host does not have.
         ("ExecReload", '/bin/sh -c "kill -HUP ${MAINPID}"'),
         ("KillMode", "mixed"),
@@ -243,7 +257,7 @@ def _service(values: dict[str, Any], host: dict[str, Any]) -> list[list[str]]:
     if values["uwsgi_hardening"]:
         lines += [(name, value) for name, value, first in HARDENING if first <= systemd]
     own = values["uwsgi_unit_options"]
-    lines = [line for line in lines if line[0] not in own]
+    lines = [line for line in lines if line[0] not in own or line[0] == "Environment"]
     for name, value in own.items():
         for item in value if isinstance(value, list) else [value]:
             if item is not None:
@@ -284,5 +298,5 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
             "Service": _service(values, host),
             "Install": [["WantedBy", "multi-user.target"]],
         },
-        "arguments": ARGUMENTS,
+        "arguments": _pip_arguments(values),
     }, []

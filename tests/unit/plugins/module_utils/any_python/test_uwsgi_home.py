@@ -1,0 +1,178 @@
+"""Which folder serves a wish, what a binary says of itself, and which Python is meant."""
+
+from __future__ import absolute_import, division, print_function
+
+import json
+import os
+import sys
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
+
+ABOUT = {
+    "executable": "/usr/bin/python3.11",
+    "version": "3.11",
+    "full_version": "3.11.2",
+    "headers": True,
+    "venv": True,
+}
+CFLAGS = "-O2 -DUWSGI_PCRE2 -DUWSGI_ROUTING -DUWSGI_YAML -DUWSGI_JSON -DUWSGI_SSL -DUWSGI_XML -DUWSGI_XML_EXPAT"
+
+
+class Host(object):
+    """A folder of uWSGI homes whose binaries answer as told."""
+
+    def __init__(self, root):
+        self.root = str(root)
+        self.cflags = {}
+
+    def run(self, command):
+        home = os.path.dirname(os.path.dirname(command[0]))
+        if home not in self.cflags:
+            return 127, "", "error while loading shared libraries: libssl.so.1.1"
+        answer = {"--version": "2.0.31", "--python-version": "3.11.2", "--cflags": self.cflags[home]}
+        return 0, answer[command[1]] + "\n", ""
+
+    def choose(self, features=("ssl",), **build):
+        return uwsgi_home.choose(self.root, "2.0.31", ABOUT, build, list(features), self.run)
+
+    def install(self, cflags=CFLAGS, stamp=True, **wish):
+        """What the role does: fill the chosen folder, stamp it last."""
+        chosen = self.choose(**wish)
+        home = chosen["home"]
+        os.makedirs(os.path.join(home, "bin"))
+        with open(os.path.join(home, "bin", "uwsgi"), "w") as stream:
+            stream.write("binary of " + home)
+        self.cflags[home] = cflags
+        if stamp:
+            found = uwsgi_home.examine(home, self.run)
+            with open(os.path.join(home, uwsgi_home.STAMP), "w") as stream:
+                json.dump({"build": chosen["build"], "sha256": found["sha256"]}, stream)
+        return home
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+def test_a_new_host_gets_the_plain_folder(host):
+    chosen = host.choose()
+    assert chosen["state"] == "absent"
+    assert chosen["home"] == os.path.join(host.root, "2.0.31-python3.11")
+
+
+def test_what_was_stamped_is_found_again(host):
+    home = host.install()
+    chosen = host.choose()
+    assert (chosen["home"], chosen["state"]) == (home, "verified")
+    assert "pcre" in chosen["found"]["features"]
+
+
+def test_without_a_stamp_it_is_done_again_in_the_same_folder(host):
+    home = host.install(stamp=False)
+    chosen = host.choose()
+    assert (chosen["home"], chosen["state"]) == (home, "unfinished")
+
+
+def test_another_wish_leaves_the_verified_binary_alone(host):
+    first = host.install()
+    other = host.choose(env={"A": "1"})
+    assert other["state"] == "absent"
+    assert other["home"] == first + "-" + other["digest"]
+    second = host.install(env={"A": "1"})
+    assert host.choose(env={"A": "1"})["home"] == second
+    assert host.choose()["home"] == first
+
+
+def test_a_feature_that_is_there_already_builds_nothing(host):
+    home = host.install(features=["ssl"])
+    assert host.choose(features=["ssl", "json"])["home"] == home
+    assert host.choose(features=["ssl", "capabilities"])["state"] == "absent"
+
+
+def test_a_binary_that_no_longer_runs_is_built_again_where_it_was(host):
+    home = host.install()
+    host.cflags.clear()
+    chosen = host.choose()
+    assert (chosen["home"], chosen["state"]) == (home, "broken")
+    assert "libssl" in chosen["found"]["says"]
+
+
+def test_a_binary_that_was_exchanged_is_not_the_verified_one(host):
+    home = host.install()
+    with open(os.path.join(home, "bin", "uwsgi"), "a") as stream:
+        stream.write("more")
+    assert host.choose()["state"] == "broken"
+
+
+def test_faults_name_what_is_wrong():
+    found = {"runs": True, "version": "2.0.30", "python": "2.7", "features": ["json"], "says": ""}
+    wrong, missing = uwsgi_home.faults(found, "2.0.31", "3.11", ["json", "ssl"])
+    assert missing == ["ssl"]
+    assert len(wrong) == 3
+    assert uwsgi_home.faults(dict(found, runs=False, says="no"), "x", "y", [])[0] == ["the binary does not run: no"]
+
+
+def answer(**about):
+    return lambda command: (0, json.dumps(dict(ABOUT, virtual=False, **about)) + "\n", "")
+
+
+def test_the_hosts_python3_is_taken_where_none_is_named():
+    asked = []
+
+    def run(command):
+        asked.append(command[0])
+        return answer()(command)
+
+    uwsgi_home.find_python("", "/ansible/python", lambda name: "/usr/bin/" + name, run)
+    uwsgi_home.find_python("", "/ansible/python", lambda name: None, run)
+    assert asked == ["/usr/bin/python3", "/ansible/python"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "run", "says"),
+    [
+        ("python9", answer(), "no python9"),
+        ("/nowhere/python", answer(), "no /nowhere/python"),
+        (sys.executable, lambda command: (1, "", "boom"), "boom"),
+        (sys.executable, answer(version="3.4"), "3.6 or newer"),
+        (sys.executable, lambda command: (0, json.dumps(dict(ABOUT, virtual=True)), ""), "virtualenv"),
+    ],
+)
+def test_a_python_that_will_not_do_is_refused_by_the_variables_name(wanted, run, says):
+    with pytest.raises(uwsgi_home.HomeError) as raised:
+        uwsgi_home.find_python(wanted, "/ansible/python", lambda name: None, run)
+    assert str(raised.value).startswith("uwsgi_python: ")
+    assert says in str(raised.value)
+
+
+def test_packages_of_a_python():
+    names = {"headers": {"2.7": "python-devel", "*": "python{version}-dev"}, "venv": {"*": "python{version}-venv"}}
+    bare = dict(ABOUT, headers=False, venv=False)
+    assert uwsgi_home.python_packages(bare, names, False, False) == ["python3.11-dev", "python3.11-venv"]
+    assert uwsgi_home.python_packages(ABOUT, names, False, False) == []
+    old = dict(bare, version="2.7")
+    names["pip"] = {"*": "python3-pip"}
+    assert uwsgi_home.python_packages(old, names, False, False) == ["python-devel", "python3-pip"]
+    assert uwsgi_home.python_packages(old, names, True, False) == ["python-devel"]
+    assert uwsgi_home.python_packages(bare, {}, False, False) == []
+
+
+def test_headers_of_a_foreign_python_come_from_no_package():
+    with pytest.raises(uwsgi_home.HomeError):
+        uwsgi_home.python_packages(
+            dict(ABOUT, headers=False, executable="/opt/py/bin/python3"), {"headers": {"*": "x"}}, False, False
+        )
+
+
+def test_packages_are_missing_by_their_files(tmp_path):
+    there = tmp_path / "ssl.h"
+    there.write_bytes(b"")
+    needs = [
+        {"package": "a", "files": [str(there), "/nowhere"]},
+        {"package": "b", "files": ["/nowhere"]},
+        {"package": "b", "files": ["/nowhere"]},
+    ]
+    assert uwsgi_home.missing_packages(needs) == ["b"]

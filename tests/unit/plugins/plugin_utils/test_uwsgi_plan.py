@@ -1,0 +1,175 @@
+"""The plan of the uwsgi role: bad input refused with its mend, packages by family, a unit the host's systemd knows."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec, uwsgi_plan
+
+ROLE = Path(__file__).resolve().parents[4] / "roles/uwsgi"
+OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+DEBIAN = {"distribution": "Debian", "version": "12", "os_family": "Debian", "arch": "x86_64", "systemd": 252}
+CENTOS = {"distribution": "CentOS", "version": "7", "os_family": "RedHat", "arch": "x86_64", "systemd": 219}
+
+
+def attempt(host=DEBIAN, **variables):
+    problems = []
+    values = spec.check(variables, OPTIONS, problems)
+    assert not problems
+    return uwsgi_plan.plan(values, dict(host))
+
+
+def planned(host=DEBIAN, **variables):
+    plan, problems = attempt(host, **variables)
+    assert not problems, [str(problem) for problem in problems]
+    return plan
+
+
+def service(host=DEBIAN, **variables):
+    return planned(host, **variables)["unit"]["Service"]
+
+
+def test_defaults_are_those_of_the_spec():
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+    assert defaults == {name: option["default"] for name, option in OPTIONS.items()}
+
+
+def test_nothing_known_of_the_host_is_no_crash():
+    plan = planned(dict.fromkeys(("distribution", "version", "os_family", "arch", "systemd", "python")))
+    assert plan["needs"] == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "path", "mend"),
+    [
+        ({"uwsgi_version": "2.0.27"}, "uwsgi_version", "2.0.28"),
+        ({"uwsgi_version": "latest"}, "uwsgi_version", "2.0.31"),
+        ({"uwsgi_python": "python 3"}, "uwsgi_python", "python2.7"),
+        ({"uwsgi_python": "bin/python3"}, "uwsgi_python", "absolute"),
+        ({"uwsgi_features": ["ssl", "rooting"]}, "uwsgi_features[1]", "did you mean routing?"),
+        ({"uwsgi_home": "opt/uwsgi"}, "uwsgi_home", "slash"),
+        ({"uwsgi_conf_dir": "/etc/uwsgi/"}, "uwsgi_conf_dir", "slash"),
+        ({"uwsgi_user": "root"}, "uwsgi_user", "without privileges"),
+        ({"uwsgi_group": "a b"}, "uwsgi_group", "uwsgi"),
+        ({"uwsgi_pip_no_index": True}, "uwsgi_pip_no_index", "uwsgi_wheel_dir"),
+        ({"uwsgi_stop_timeout": 0}, "uwsgi_stop_timeout", "above 0"),
+        ({"uwsgi_memory_limit": "much"}, "uwsgi_memory_limit", "512M"),
+        ({"uwsgi_unit_options": {"limit": 1}}, "uwsgi_unit_options.limit", "LimitCORE"),
+        ({"uwsgi_unit_options": {"Nice": "1\nUser=root"}}, "uwsgi_unit_options.Nice", "text"),
+    ],
+)
+def test_refused(variables, path, mend):
+    plan, problems = attempt(**variables)
+    assert plan == {}
+    assert [problem.path for problem in problems] == [path]
+    assert mend in problems[0].mend
+
+
+def test_all_problems_at_once():
+    _plan, problems = attempt(uwsgi_version="2.0.27", uwsgi_user="root", uwsgi_home="x")
+    assert {problem.path for problem in problems} == {"uwsgi_version", "uwsgi_user", "uwsgi_home"}
+
+
+def test_a_family_without_known_packages_is_refused_unless_packages_are_not_ours():
+    suse = dict(DEBIAN, os_family="Suse")
+    assert [problem.path for problem in attempt(suse)[1]] == ["uwsgi_manage_packages"]
+    assert planned(suse, uwsgi_manage_packages=False)["python_packages"] == {}
+
+
+def test_packages_follow_features_family_and_release():
+    def packages(host, **variables):
+        return [need["package"] for need in planned(host, **variables)["needs"]]
+
+    assert packages(DEBIAN, uwsgi_features=["ssl", "routing", "pcre"]) == [
+        "gcc",
+        "libc6-dev",
+        "libssl-dev",
+        "libpcre2-dev",
+    ]
+    assert packages(CENTOS, uwsgi_features=["json"]) == ["gcc", "glibc-devel", "jansson-devel"]
+    assert packages(DEBIAN, uwsgi_features=["routing"], uwsgi_version="2.0.21")[-1] == "libpcre3-dev"
+    assert planned(CENTOS)["python_packages"]["headers"]["2.7"] == "python-devel"
+    assert planned(dict(CENTOS, version="9"))["python_packages"]["headers"]["3.9"] == "python3-devel"
+
+
+def test_every_feature_names_its_package_in_the_failure():
+    plan = planned(uwsgi_features=list(uwsgi_plan.FEATURES))
+    assert set(uwsgi_plan.FEATURES) - set(plan["header_packages"]) == {"yaml"}
+    assert plan["header_packages"]["routing"] == "libpcre2-dev"
+
+
+def test_features_are_those_that_a_binary_can_be_asked_for():
+    assert set(uwsgi_plan.FEATURES) == set(uwsgi_home.FEATURES)
+
+
+def test_pip_is_told_by_its_environment():
+    env = planned(
+        uwsgi_pip_ca_bundle="/ca.pem", uwsgi_pip_proxy="http://p:1", uwsgi_wheel_dir="/w", uwsgi_pip_no_index=True
+    )["pip_env"]
+    assert env["PIP_CERT"] == "/ca.pem"
+    assert env["PIP_PROXY"] == "http://p:1"
+    assert env["PIP_NO_INDEX"] == "1"
+    assert "PIP_INDEX_URL" not in env
+
+
+def test_other_roles_get_the_same_as_arguments():
+    assert planned(uwsgi_pip_ca_bundle="/ca.pem", uwsgi_pip_extra_args=["-v"])["arguments"] == ["--cert", "/ca.pem"]
+
+
+def test_where_it_comes_from_makes_no_other_build():
+    assert planned(uwsgi_pip_index_url="http://x/", uwsgi_pip_proxy="http://p")["build"] == planned()["build"]
+    assert planned(uwsgi_build_env={"CPUCOUNT": 1})["build"] != planned()["build"]
+    assert planned(uwsgi_pip_extra_args=["--pre"])["build"] != planned()["build"]
+
+
+def test_systemd_219_gets_only_what_it_knows():
+    names = [name for name, _value in service(CENTOS, uwsgi_memory_limit="1G")]
+    assert "MemoryLimit" in names
+    assert "MemoryMax" not in names
+    assert "NoNewPrivileges" in names
+    assert "ProtectKernelTunables" not in names
+    assert ["MemoryMax", "1G"] in service(DEBIAN, uwsgi_memory_limit="1G")
+    assert ["ProtectKernelTunables", "yes"] in service(DEBIAN)
+
+
+@given(st.integers(min_value=219, max_value=300), st.integers(min_value=219, max_value=300))
+def test_a_newer_systemd_never_knows_less(one, other):
+    older, newer = sorted((one, other))
+
+    def names(systemd):
+        return {name for name, _value in service(dict(DEBIAN, systemd=systemd))}
+
+    assert names(older) <= names(newer)
+
+
+def test_the_unit_ends_gracefully_and_is_nobody_elses():
+    lines = dict(map(tuple, service(uwsgi_user="web", uwsgi_stop_timeout=9)))
+    assert lines["Type"] == "notify"
+    assert lines["KillMode"] == "mixed"
+    assert lines["KillSignal"] == "SIGTERM"
+    # In the environment, so that a drop-in that replaces ExecStart cannot lose it.
+    assert '"UWSGI_HOOK_MASTER_START=unix_signal:15 gracefully_kill_them_all"' in lines["Environment"]
+    assert lines["User"] == "web"
+    assert lines["TimeoutStopSec"] == "9"
+    assert "/" not in lines["RuntimeDirectory"]
+    # Found missing on minimal hosts: /bin/kill belongs to procps.
+    assert not lines["ExecReload"].startswith("/bin/kill")
+
+
+def test_own_directives_replace_repeat_and_remove():
+    lines = service(
+        uwsgi_unit_options={"Nice": 5, "PrivateTmp": None, "Environment": ["A=1", "B=2"], "PrivateDevices": False}
+    )
+    assert ["Nice", "5"] in lines
+    assert [value for name, value in lines if name == "Environment"] == [uwsgi_plan.ENVIRONMENT, "A=1", "B=2"]
+    assert "PrivateTmp" not in [name for name, _value in lines]
+    assert [value for name, value in lines if name == "PrivateDevices"] == ["no"]
+
+
+def test_hardening_can_be_left_out():
+    names = {name for name, _value in service(uwsgi_hardening=False)}
+    assert not names & {name for name, _value, _first in uwsgi_plan.HARDENING}
