@@ -1,0 +1,132 @@
+"""An artifact is there whole or not at all, and one that needs a libpcre never."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import ArtifactError
+
+
+def run(argv):
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def fake_run(ldd, version="nginx version: nginx/1.26.3\n"):
+    """Answers for ldd and for the binary's -v."""
+    return lambda argv: ldd if argv[0] == "ldd" else (0, "", version)
+
+
+PLAIN = (0, "\tlinux-vdso.so.1 (0x1)\n\tlibssl.so.3 => /lib/libssl.so.3 (0x2)\n\t/lib64/ld-linux.so.2 (0x3)\n", "")
+STATIC = (1, "\tnot a dynamic executable\n", "")
+
+
+@pytest.fixture
+def built(tmp_path):
+    binary = tmp_path / "built"
+    binary.write_text("binary")
+    return binary
+
+
+def test_libraries_of_a_real_program():
+    assert "libc.so.6" in nginx_artifact.libraries("/bin/cat", run)
+
+
+@pytest.mark.parametrize(
+    ("answer", "names"),
+    [
+        (PLAIN, ["linux-vdso.so.1", "libssl.so.3", "ld-linux.so.2"]),
+        (STATIC, []),
+        ((0, "\tstatically linked\n", ""), []),
+    ],
+)
+def test_libraries(answer, names):
+    assert nginx_artifact.libraries("nginx", fake_run(answer)) == names
+
+
+@pytest.mark.parametrize("name", ["libpcre.so.1", "libpcre.so.0", "libpcre2-8.so.0", "libpcreposix.so.3"])
+def test_any_libpcre_is_refused(built, tmp_path, name):
+    ldd = (0, PLAIN[1] + f"\t{name} => /usr/lib/{name} (0x4)\n", "")
+    path = tmp_path / "artifact"
+    with pytest.raises(ArtifactError, match=name):
+        nginx_artifact.put(str(path), str(built), "1.26.3", {}, fake_run(ldd))
+    assert sorted(os.listdir(tmp_path)) == ["built"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "version", "says"),
+    [
+        ((1, "", "ldd: exited with unknown exit code (139)"), "1.26.3", "ldd could not tell"),
+        ((0, "\tlibfoo.so.1 => not found\n", ""), "1.26.3", "needs libfoo.so.1, which this host does not have"),
+        (PLAIN, "1.26.30", "is not nginx 1.26.30"),
+        (PLAIN, "1.26", "is not nginx 1.26:"),
+    ],
+)
+def test_an_unfit_binary_is_refused(built, tmp_path, answer, version, says):
+    with pytest.raises(ArtifactError, match=says):
+        nginx_artifact.put(str(tmp_path / "artifact"), str(built), version, {}, fake_run(answer))
+    assert os.listdir(tmp_path) == ["built"]
+
+
+def test_what_is_put_is_found_again_and_put_once(built, tmp_path):
+    path = str(tmp_path / "artifact")
+    assert nginx_artifact.load(path) is None
+    assert nginx_artifact.put(path, str(built), "1.26.3", {"flags": ["--x"]}, fake_run(PLAIN)) is True
+    assert nginx_artifact.load(path)["about"] == {"flags": ["--x"]}
+    assert nginx_artifact.load(path)["libraries"][1] == "libssl.so.3"
+    assert os.stat(path + "/nginx").st_mode & 0o777 == 0o755
+    assert os.stat(path).st_mode & 0o777 == 0o755
+    built.write_text("another")
+    assert nginx_artifact.put(path, str(built), "1.26.3", {}, fake_run(PLAIN)) is False
+    assert (tmp_path / "artifact/nginx").read_text() == "binary"
+
+
+def cut(path):
+    with open(path + "/nginx", "w") as target:
+        target.write("bin")
+
+
+def no_binary(path):
+    os.unlink(path + "/nginx")
+
+
+def link(path):
+    os.rename(path + "/nginx", path + "/real")
+    os.symlink("real", path + "/nginx")
+
+
+def half_manifest(path):
+    with open(path + "/manifest.json", "w") as target:
+        target.write('{"files":')
+
+
+def empty_manifest(path):
+    with open(path + "/manifest.json", "w") as target:
+        json.dump({"files": {}}, target)
+
+
+def other_manifest(path):
+    with open(path + "/manifest.json", "w") as target:
+        json.dump([], target)
+
+
+@pytest.mark.parametrize("damage", [cut, no_binary, link, half_manifest, empty_manifest, other_manifest])
+def test_a_damaged_artifact_counts_as_none_and_is_replaced(built, tmp_path, damage):
+    path = str(tmp_path / "artifact")
+    nginx_artifact.put(path, str(built), "1.26.3", {}, fake_run(PLAIN))
+    damage(path)
+    assert nginx_artifact.load(path) is None
+    assert nginx_artifact.put(path, str(built), "1.26.3", {}, fake_run(PLAIN)) is True
+    assert nginx_artifact.load(path)
+    assert sorted(os.listdir(tmp_path)) == ["artifact", "built"]
+
+
+def test_only_a_regular_file_is_taken_from_the_build(tmp_path):
+    (tmp_path / "link").symlink_to("/bin/cat")
+    os.mkfifo(tmp_path / "fifo")
+    for name, says in (("link", "no built binary"), ("fifo", "not a regular file"), ("none", "no built binary")):
+        with pytest.raises(ArtifactError, match=says):
+            nginx_artifact.put(str(tmp_path / "a"), str(tmp_path / name), "1.26.3", {}, fake_run(PLAIN))

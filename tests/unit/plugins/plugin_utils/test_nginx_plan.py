@@ -1,0 +1,422 @@
+"""The plan of the nginx role: what names an artifact, what is refused, and a nginx.conf that says what was meant."""
+
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_plan, nginx_tree, spec
+
+ROLE = Path(__file__).resolve().parents[4] / "roles/nginx"
+OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+DEBIAN = {"distribution": "Debian", "version": "12", "os_family": "Debian", "arch": "x86_64"}
+CENTOS = {"distribution": "CentOS", "version": "7", "os_family": "RedHat", "arch": "x86_64"}
+UNKNOWN = {"distribution": None, "version": None, "os_family": None, "arch": None, "systemd": None, "python": None}
+SHA = "ab" * 32
+
+
+def attempt(host=DEBIAN, **variables):
+    problems = []
+    values = spec.check(variables, OPTIONS, problems)
+    assert not problems, [str(problem) for problem in problems]
+    return nginx_plan.plan(values, dict(host))
+
+
+def planned(host=DEBIAN, **variables):
+    plan, problems = attempt(host, **variables)
+    assert not problems, [str(problem) for problem in problems]
+    return plan
+
+
+def refused(host=DEBIAN, **variables):
+    plan, problems = attempt(host, **variables)
+    assert plan == {}
+    return [str(problem) for problem in problems]
+
+
+def test_defaults_file_says_what_the_spec_says():
+    defaults = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+    assert defaults == {name: option["default"] for name, option in OPTIONS.items()}
+
+
+@pytest.mark.parametrize("host", [DEBIAN, CENTOS, UNKNOWN, {}])
+def test_defaults_plan_everywhere(host):
+    plan = planned(host)
+    assert plan["id"].startswith("1.30.6-")
+    assert len(plan["id"]) == len("1.30.6-") + 12
+    assert plan["artifact"] == f"/var/lib/graceful-wsgi/nginx/artifacts/{plan['id']}"
+
+
+# -- what names an artifact --------------------------------------------------------------------------------------
+
+INPUTS = {
+    "nginx_version": st.sampled_from(["1.30.6", "1.26.3"]),
+    "nginx_pcre2_version": st.sampled_from(["10.46", "10.49"]),
+    "nginx_checksums": st.sampled_from([{}, {"nginx-1.26.3": SHA}, {"pcre2-10.46": SHA}]),
+    "nginx_openssl": st.sampled_from(["host", "source"]),
+    "nginx_openssl_version": st.sampled_from(["3.5.7", "3.5.6"]),
+    "nginx_zlib": st.sampled_from(["host", "source"]),
+    "nginx_build_options": st.lists(st.sampled_from(["--with-http_sub_module", "--with-http_dav_module"]), unique=True),
+    "nginx_build_cc_opt": st.sampled_from(["-O2", "-O3", ""]),
+    "nginx_build_ld_opt": st.sampled_from(["-pie", ""]),
+    "nginx_user": st.sampled_from(["nginx", "www-data"]),
+    "nginx_group": st.sampled_from(["nginx", "www-data"]),
+}
+OTHERS = {
+    "nginx_source_dir": st.sampled_from(["", "/srv/sources"]),
+    "nginx_mirror": st.sampled_from(["", "https://mirror.example.com/src"]),
+    "nginx_urls": st.sampled_from([{}, {"nginx": "https://example.com/n.tar.gz"}]),
+    "nginx_http_proxy": st.sampled_from(["", "http://proxy.example.com:3128"]),
+    "nginx_ca_bundle": st.sampled_from(["", "/etc/ca.pem"]),
+    "nginx_signing_keys": st.just(["key.asc"]),
+    "nginx_verify_signature": st.booleans(),
+    "nginx_zlib_version": st.just("1.3.1"),
+    "nginx_build_jobs": st.integers(0, 64),
+    "nginx_build_timeout": st.integers(1, 9999),
+    "nginx_build_user": st.sampled_from(["nginx-build", "builder"]),
+    "nginx_worker_processes": st.sampled_from(["auto", "4"]),
+    "nginx_worker_connections": st.integers(2, 9999),
+    "nginx_main_options": st.just({"worker_shutdown_timeout": "60s"}),
+    "nginx_events_options": st.just({"multi_accept": True}),
+    "nginx_conf_options": st.sampled_from([{}, {"gzip": True}]),
+    "nginx_service_enabled": st.booleans(),
+    "nginx_log_keep": st.integers(1, 99),
+}
+HOSTS = st.sampled_from([DEBIAN, CENTOS, {**DEBIAN, "version": "13"}, {**DEBIAN, "arch": "aarch64"}])
+ZLIB = {"zlib-1.3.1": SHA}
+
+
+def test_every_variable_is_an_input_or_not():
+    assert set(INPUTS) | set(OTHERS) | {"nginx_build_toolchain"} == set(OPTIONS)
+
+
+def effective(inputs):
+    """The inputs that count: checksums and versions of what is built, and no others."""
+    inputs = dict(inputs)
+    sums = {"nginx-1.26.3": "nginx_version", "pcre2-10.46": "nginx_pcre2_version"}
+    inputs["nginx_checksums"] = {
+        release: sha
+        for release, sha in inputs["nginx_checksums"].items()
+        if release.endswith(f"-{inputs[sums[release]]}")
+    }
+    if inputs["nginx_openssl"] == "host":
+        del inputs["nginx_openssl_version"]
+    return inputs
+
+
+def identity(inputs, others, host):
+    variables = {**inputs, **others, "nginx_checksums": {**ZLIB, **inputs["nginx_checksums"]}}
+    return planned(host, **variables)["id"]
+
+
+@given(
+    st.fixed_dictionaries(INPUTS),
+    st.fixed_dictionaries(INPUTS),
+    st.fixed_dictionaries({}, optional=OTHERS | {"nginx_signing_keys": st.just(["key.asc"])}),
+    st.fixed_dictionaries({}, optional=OTHERS),
+    HOSTS,
+    HOSTS,
+)
+def test_the_id_changes_with_each_input_and_with_nothing_else(one, two, around_one, around_two, here, there):
+    for around in (around_one, around_two):
+        if around.get("nginx_verify_signature"):
+            around["nginx_signing_keys"] = ["key.asc"]
+    same = effective(one) == effective(two) and here == there
+    assert (identity(one, around_one, here) == identity(two, around_two, there)) == same
+    # Two draws seldom agree; the same inputs in another setting must.
+    assert identity(one, around_one, here) == identity(one, around_two, {**here, "systemd": 219, "python": "2.7"})
+
+
+@pytest.mark.parametrize("name", sorted(INPUTS))
+def test_a_change_of_one_input_alone_changes_the_id(name):
+    base = {"nginx_openssl": "source", "nginx_checksums": dict(ZLIB)}
+    other = {
+        "nginx_version": "1.26.3",
+        "nginx_pcre2_version": "10.49",
+        "nginx_checksums": {**ZLIB, "nginx-1.30.6": SHA},
+        "nginx_openssl": "host",
+        "nginx_openssl_version": "3.5.6",
+        "nginx_zlib": "source",
+        "nginx_build_options": ["--with-http_sub_module"],
+        "nginx_build_cc_opt": "-O3",
+        "nginx_build_ld_opt": "",
+        "nginx_user": "www-data",
+        "nginx_group": "www-data",
+    }
+    assert planned(**base)["id"] != planned(**{**base, name: other[name]})["id"]
+
+
+# -- sources -----------------------------------------------------------------------------------------------------
+
+
+def source(plan, name):
+    return next(found for found in plan["sources"] if found["name"] == name)
+
+
+@pytest.mark.parametrize(
+    ("variables", "path", "url"),
+    [
+        ({}, None, "https://nginx.org/download/nginx-1.30.6.tar.gz"),
+        ({"nginx_mirror": "http://m/x/"}, None, "http://m/x/nginx-1.30.6.tar.gz"),
+        ({"nginx_mirror": "http://m/x", "nginx_source_dir": "/s/"}, "/s/nginx-1.30.6.tar.gz", None),
+        ({"nginx_source_dir": "/s", "nginx_urls": {"nginx": "http://u/n.tgz"}}, None, "http://u/n.tgz"),
+    ],
+)
+def test_where_a_source_comes_from(variables, path, url):
+    found = source(planned(**variables), "nginx")
+    assert (found["path"], found["url"]) == (path, url)
+
+
+def test_built_from_source_is_fetched_and_not_asked_of_the_host():
+    plan = planned(nginx_openssl="source", nginx_zlib="source", nginx_checksums=ZLIB)
+    assert [found["name"] for found in plan["sources"]] == ["nginx", "pcre2", "zlib", "openssl"]
+    assert not {"libssl-dev", "zlib1g-dev"} & set(plan["packages"])
+    assert {"--with-pcre=../pcre2-10.46", "--with-zlib=../zlib-1.3.1", "--with-openssl=../openssl-3.5.7"} <= set(
+        plan["flags"]
+    )
+    assert {"libssl-dev", "zlib1g-dev"} < set(planned()["packages"])
+
+
+def test_a_checksum_of_the_users_wins():
+    upper = planned(nginx_checksums={"nginx-1.30.6": SHA.upper()})
+    assert source(upper, "nginx")["sha256"] == SHA
+
+
+def test_packages_by_family():
+    assert "openssl-devel" in planned(CENTOS)["packages"]
+    assert planned(CENTOS)["package_query"][:2] == ["rpm", "-q"]
+    assert "gpg" in planned(nginx_verify_signature=True, nginx_signing_keys=["k"])["packages"]
+    assert planned(UNKNOWN)["packages"] == planned(UNKNOWN)["package_query"] == []
+
+
+def test_accounts_and_jit_are_always_in_the_flags():
+    assert {"--user=www", "--group=web", "--with-pcre-jit"} <= set(
+        planned(nginx_user="www", nginx_group="web")["flags"]
+    )
+
+
+def test_downloads_take_proxy_and_authorities():
+    environment = planned(nginx_http_proxy="http://p:1", nginx_ca_bundle="/ca")["environment"]
+    assert environment["https_proxy"] == "http://p:1"
+    assert environment["SSL_CERT_FILE"] == "/ca"
+    assert planned()["environment"] == {}
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"nginx_version": "1.26.2"}, "nginx_version: no sha256 is known for nginx-1.26.2; set nginx_checksums['ngin"),
+        ({"nginx_version": "1.20.2", "nginx_checksums": {"nginx-1.20.2": SHA}}, "does not know PCRE2; take 1.21.5"),
+        ({"nginx_version": "../x"}, "nginx_version: '../x' is no version"),
+        ({"nginx_version": "1.30.6; id"}, "is no version"),
+        ({"nginx_version": 1.31}, "nginx_version: no sha256 is known for nginx-1.31"),
+        ({"nginx_zlib": "source"}, "nginx_zlib_version: no sha256 is known for zlib-1.3.1"),
+        ({"nginx_checksums": {"nginx": SHA}}, "nginx_checksums.nginx: is no name of a release"),
+        ({"nginx_checksums": {"nginx-1.30.6": "abc"}}, "nginx_checksums.nginx-1.30.6: 'abc' is no sha256"),
+        ({"nginx_checksums": {"nginx-1.30.6": 12}}, "12 is no sha256"),
+        ({"nginx_urls": {"ngnix": "http://x"}}, "nginx_urls.ngnix: there is no such source; did you mean nginx?"),
+        ({"nginx_urls": {"nginx": "/srv/x"}}, "nginx_urls.nginx: '/srv/x' is no URL"),
+        ({"nginx_mirror": "mirror"}, "nginx_mirror: 'mirror' is no URL"),
+        ({"nginx_verify_signature": True}, "nginx_signing_keys: is empty"),
+        ({"nginx_user": "a b"}, "nginx_user: 'a b' is no name"),
+        ({"nginx_group": "-x"}, "nginx_group: '-x' is no name"),
+        ({"nginx_build_user": "root"}, "nginx_build_user: root must not build"),
+        ({"nginx_build_user": "nginx"}, "nginx_build_user: nginx must not build"),
+        ({"nginx_worker_processes": "0"}, "nginx_worker_processes: '0' is no number"),
+        ({"nginx_worker_connections": 1}, "nginx_worker_connections: 1 is too small; write 2"),
+        ({"nginx_build_jobs": -1}, "nginx_build_jobs: -1 is too small; write 0"),
+        ({"nginx_build_options": ["--prefix=/x"]}, "nginx_build_options[0]: --prefix is the role's own"),
+        ({"nginx_build_options": ["--x", "--user=me"]}, "nginx_build_options[1]: --user is the role's own; set nginx_"),
+        ({"nginx_build_options": ["--without-pcre"]}, "PCRE2 is always built in"),
+        ({"nginx_build_options": ["with-threads"]}, "is no option of ./configure"),
+        ({"nginx_build_options": ["--with-stream=dynamic"]}, "no dynamic modules"),
+        ({"nginx_build_options": ["--add-dynamic-module=/x"]}, "no dynamic modules"),
+        ({"nginx_build_cc_opt": "-O2\n-g"}, "nginx_build_cc_opt: holds a line break"),
+        ({"nginx_main_options": {"pid": "/x"}}, "nginx_main_options.pid: is the role's own"),
+        ({"nginx_events_options": {"worker_connections": 5}}, "set nginx_worker_connections"),
+        ({"nginx_conf_options": {"gzip": "on;"}}, "nginx_conf_options.gzip: 'on;' has a bare ;; leave off the final ;"),
+        ({"nginx_conf_options": {"map $a $b": {"x": ["1", "{"]}}}, "nginx_conf_options.map $a $b.x[1]: '{' has a bar"),
+        ({"nginx_conf_options": {"x": [[1]]}}, "nginx_conf_options.x[0]: a list is no value"),
+    ],
+)
+def test_refused_with_path_and_mend(variables, says):
+    (problem,) = refused(**variables)
+    assert says in problem
+
+
+def test_an_unknown_family_is_refused():
+    assert "no packages are known for Suse" in refused({**DEBIAN, "os_family": "Suse"})[0]
+
+
+def test_all_problems_come_at_once():
+    assert len(refused(nginx_version="1.26.2", nginx_user="a b", nginx_main_options={"http": {}})) == 3
+
+
+# -- nginx.conf --------------------------------------------------------------------------------------------------
+
+
+def printed(tree):
+    """What the role's template makes of a tree."""
+    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters["comment"] = lambda text: f"# {text}"
+    template = environment.from_string((ROLE / "templates/nginx.conf.j2").read_text())
+    return template.render(nginx_tree=tree, ansible_managed="x")
+
+
+def lex(text):
+    """nginx's reading of a configuration, after ngx_conf_read_token: words, quotes, ; { }."""
+    words, word, index, quote, stack, blocks = [], None, 0, "", [], []
+    while index < len(text):
+        char = text[index]
+        if quote:
+            if char == "\\":
+                word += text[index : index + 2]
+                index += 2
+                continue
+            word += char
+            quote = "" if char == quote else quote
+        elif word is None and char == "#":
+            index = text.index("\n", index)
+        elif char in " \t\r\n;{" and not (char == "{" and word and word.endswith("$")):
+            if word is not None:
+                words.append(word)
+                word = None
+            if char == ";":
+                blocks.append([words, None])
+                words = []
+            elif char == "{":
+                stack.append((words, blocks))
+                words, blocks = [], []
+        elif char == "}" and word is None:
+            assert not words
+            inner = blocks
+            words, blocks = stack.pop()
+            blocks.append([words, inner])
+            words = []
+        else:
+            if word is None:
+                quote = char if char in "\"'" else ""
+            word = (word or "") + char
+            if char == "\\":
+                index += 1
+                word += text[index]
+        index += 1
+    assert not stack and not words and word is None and not quote
+    return blocks
+
+
+def words(text):
+    """The words of one value."""
+    (directive,) = lex(f"{text};")
+    return directive[0]
+
+
+def shape(tree):
+    """What nginx should have read of a tree: the words, and the blocks."""
+    return [[words(f"{name} {value}"), None if children is None else shape(children)] for name, value, children in tree]
+
+
+def test_the_default_configuration():
+    tree = planned()["conf"]
+    text = printed(tree)
+    assert lex(text) == shape(tree)
+    assert "    include mime.types;\n" in text
+    assert text.rstrip().endswith("    include conf.d/*.conf;\n}")
+    assert "worker_rlimit_nofile 8704;" in text
+    assert "\n\n" not in text
+
+
+def test_options_replace_add_repeat_nest_and_take_away():
+    text = printed(
+        planned(
+            nginx_main_options={"worker_shutdown_timeout": "60s", "stream": {"server": {"listen": 12345}}},
+            nginx_conf_options={
+                "server_tokens": True,
+                "tcp_nopush": None,
+                "gzip": True,
+                "include": "extra/*.conf",
+                "log_format": ["short '$request'", "shorter '$uri'"],
+                "map $http_upgrade $connection_upgrade": {"default": "upgrade", "''": "close", "'~^a{2}$'": "${x}"},
+            },
+        )["conf"]
+    )
+    for line in (
+        "worker_shutdown_timeout 60s;\n",
+        "stream {\n    server {\n        listen 12345;\n    }\n}\n",
+        "    server_tokens on;\n",
+        "    gzip on;\n",
+        "    include mime.types;\n",
+        "    include extra/*.conf;\n",
+        "    log_format short '$request';\n    log_format shorter '$uri';\n",
+        "    map $http_upgrade $connection_upgrade {\n        default upgrade;\n        '' close;\n"
+        "        '~^a{2}$' ${x};\n    }\n",
+    ):
+        assert line in text
+    assert "tcp_nopush" not in text
+    assert text.count("server_tokens") == 1
+
+
+def test_keepalive_survives_a_reload_where_nginx_knows_how():
+    assert "keepalive_min_timeout" in printed(planned()["conf"])
+    assert "keepalive_min_timeout" not in printed(planned(nginx_version="1.26.3")["conf"])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("'a", "opens a '"),
+        ("'a'b", "right after a closing quote"),
+        ("a\\", "ends in a backslash"),
+        ("a # b", "comment"),
+        ("a;b", "a bare ;"),
+        ("^/a{2}$", "a bare {"),
+        ("${a", "opens ${"),
+        ("}", "a bare }"),
+    ],
+)
+def test_a_value_that_nginx_would_read_otherwise_is_refused(text, says):
+    problems = []
+    assert nginx_tree.directives({"x": text}, "o", problems) == []
+    assert says in problems[0].says
+
+
+@pytest.mark.parametrize("text", ["a\\;b", "'a;{}#'", '"~^/a{2,3}$"', "a#b", "${x}y", "it's", "", "0", "\\."])
+def test_a_value_that_nginx_reads_as_meant_is_taken(text):
+    problems = []
+    assert nginx_tree.directives({"x": text}, "o", problems) == [["x", text, None]]
+    assert problems == []
+
+
+@given(
+    st.recursive(
+        st.one_of(st.text("ab$ {};#'\"\\\n.*^", max_size=8), st.booleans(), st.integers(), st.none()),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3), st.dictionaries(st.text("ab$'{} ;#", max_size=5), inner, max_size=3)
+        ),
+        max_leaves=8,
+    )
+)
+def test_what_is_taken_reads_back_as_it_was_meant(value):
+    problems = []
+    tree = nginx_tree.directives({"first": value, "second": "1"}, "o", problems)
+    # Whatever a user writes: it is refused, or nginx sees these directives and no others.
+    assert lex(printed(tree)) == shape(tree)
+    assert tree[-1] == ["second", "1", None]
+
+
+TEXTS = st.one_of(st.text("ab1-./: ;'\n\0é", max_size=8), st.integers(), st.booleans())
+
+
+@given(st.dictionaries(st.sampled_from(sorted(OPTIONS)), TEXTS))
+def test_no_input_breaks_the_plan(variables):
+    problems = []
+    values = spec.check(variables, OPTIONS, problems)
+    if not problems:
+        plan, found = nginx_plan.plan(values, {})
+        assert bool(plan) != bool(found)
