@@ -57,15 +57,15 @@ def same_file(pid, path):
     return (running.st_dev, running.st_ino) == (there.st_dev, there.st_ino)
 
 
+def children(pid):
+    """Pids and titles of a process's children."""
+    found = [int(name) for name in os.listdir("/proc") if name.isdigit() and parent(int(name)) == pid]
+    return [(child, title(child) or "") for child in sorted(found)]
+
+
 def workers(master):
     """Pids of a master's workers that take requests."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and parent(int(name)) == master:
-            text = title(int(name)) or ""
-            if text.startswith(WORKER) and not text.startswith(LEAVING):
-                found.append(int(name))
-    return sorted(found)
+    return [pid for pid, text in children(master) if text.startswith(WORKER) and not text.startswith(LEAVING)]
 
 
 def read_master(pid_file):
@@ -216,7 +216,12 @@ class Upgrade:
         new = read_master(self.pid_file)
         if new and new != self.old:
             send(new, signal.SIGQUIT)
-        wait(lambda: read_master(self.pid_file) == self.old, self.timeout)
+        if not wait(lambda: read_master(self.pid_file) == self.old, min(self.timeout, 5)):
+            # What hangs before it is a master has no title of nginx's yet, or does not listen to QUIT.
+            for pid, text in children(self.old):
+                if text and (pid == new or not text.startswith("nginx: ")):
+                    os.kill(pid, signal.SIGKILL)
+            wait(lambda: read_master(self.pid_file) == self.old, self.timeout)
 
 
 class Place:
