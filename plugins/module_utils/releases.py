@@ -6,16 +6,22 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import fnmatch
 import grp
 import hashlib
 import os
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
+import zlib
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
+VENV_ID = "[0-9a-f]" * 12
 COMPLETE = ".complete"
 
 
@@ -31,8 +37,10 @@ def switch_link(link, target):
     except OSError:
         if os.path.lexists(link):
             raise ReleaseError("%s: is not a symlink; move it away, a release is to stand there" % link)
-    folder = os.path.dirname(link)
-    temporary = tempfile.mktemp(prefix=".link-", dir=folder)
+    # Its name is known, so that one that a killed run left goes.
+    temporary = os.path.join(os.path.dirname(link), ".%s.new" % os.path.basename(link))
+    if os.path.lexists(temporary):
+        os.unlink(temporary)
     os.symlink(target, temporary)
     os.rename(temporary, link)
     return True
@@ -40,7 +48,11 @@ def switch_link(link, target):
 
 def requirements_digest(python, text):
     """Names the virtualenv of these requirements under this Python."""
-    return hashlib.sha256(("%s\n%s" % (python, text)).encode("utf-8")).hexdigest()[:12]
+    return hashlib.sha256(b"\n".join(_bytes(part) for part in (python, text))).hexdigest()[:12]
+
+
+def _bytes(text):
+    return text if isinstance(text, bytes) else text.encode("utf-8")
 
 
 def read_requirements(path, seen=None):
@@ -53,64 +65,123 @@ def read_requirements(path, seen=None):
     with open(path, "rb") as source:
         text = source.read().decode("utf-8", "replace")
     for line in text.splitlines():
-        found = re.match(r"\s*(?:-r|-c|--requirement|--constraint)[ =]+(\S+)", line)
+        found = re.match(r"\s*(?:-[rc][ =]*|--(?:requirement|constraint)[ =]+)(\S+)", line)
         if found and "://" not in found.group(1):
-            other = os.path.join(os.path.dirname(path), found.group(1))
+            other = os.path.join(os.path.dirname(path), native(found.group(1)))
             if os.path.isfile(other):
                 text += "\n" + read_requirements(other, seen)
     return text
 
 
 def _inside(member, root):
-    """Refuse a tar member that would land or point outside; the archive is ours, its symlinks are the user's."""
+    """Where a tar member goes; refuses one that would land outside, be it through a symlink unpacked before it."""
     target = os.path.normpath(os.path.join(root, member.name))
     if target != root and not target.startswith(root + "/"):
         raise ReleaseError("the archive's member %r would land outside the release" % member.name)
-    if not (member.isfile() or member.isdir() or member.issym()):
-        raise ReleaseError("the archive's member %r is neither file, folder nor symlink" % member.name)
+    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+        raise ReleaseError("the archive's member %r is neither file, folder nor link" % member.name)
+    parent = os.path.dirname(target)
+    if target != root and os.path.realpath(parent) != os.path.realpath(root) + parent[len(root):]:
+        raise ReleaseError("the archive's member %r would land in what another member is a symlink to" % member.name)
+    if target != root:
+        make_folders(parent)
+    return target
 
 
 def unpack(archive, folder):
-    """Unpack a tar archive into an empty folder, symlinks last, so that nothing is written through one."""
-    with_links = tarfile.open(archive, "r:*")
+    """Unpack a tar archive into an empty folder, or say what is wrong with it."""
     try:
-        links = []
-        for member in with_links:
-            _inside(member, folder)
+        _unpack(archive, folder)
+    except (EOFError, struct.error, tarfile.TarError, zlib.error) as error:
+        raise ReleaseError("the archive %s is broken: %s" % (archive, error))
+
+
+def _unpack(archive, folder):
+    """Symlinks come last, so that nothing is written through one."""
+    packed = tarfile.open(archive, "r:*")
+    try:
+        made = []
+        for member in sorted(packed.getmembers(), key=lambda member: member.issym()):
+            target = _inside(member, folder)
             if member.issym():
-                links.append(member)
-                continue
-            target = os.path.join(folder, member.name)
-            if member.isdir():
-                if not os.path.isdir(target):
-                    os.makedirs(target)
+                os.symlink(member.linkname, target)
+            elif member.isdir():
+                make_folders(target)
+                made.append((target, member.mode))
             else:
-                if not os.path.isdir(os.path.dirname(target)):
-                    os.makedirs(os.path.dirname(target))
-                source = with_links.extractfile(member)
                 with open(target, "wb") as out:
-                    shutil.copyfileobj(source, out)
-            os.chmod(target, stat.S_IMODE(member.mode) & 0o755)
-        for member in links:
-            os.symlink(member.linkname, os.path.join(folder, member.name))
+                    shutil.copyfileobj(packed.extractfile(_content(packed, member)), out)
+                os.chmod(target, stat.S_IMODE(member.mode) & 0o755)
+        # Folders last, since one may not be writable.
+        for target, mode in made:
+            os.chmod(target, stat.S_IMODE(mode) & 0o755)
+        # A compressed archive tells at its very end whether it is whole.
+        while packed.fileobj.read(1 << 16):
+            pass
     finally:
-        with_links.close()
+        packed.close()
+
+
+def _content(packed, member):
+    """The member that holds a file's content: for a hard link another one of the archive, never a file of this host."""
+    if not member.islnk():
+        return member
+    try:
+        other = packed.getmember(member.linkname)
+    except KeyError:
+        other = None
+    if other is None or not other.isreg():
+        raise ReleaseError("the archive's member %r is a link to no file of the archive" % member.name)
+    return other
 
 
 def copy_checkout(checkout, folder, exclude):
-    """Copy a checked-out tree without what is excluded."""
+    """Copy a checked-out tree without what is excluded, by name or by path, and without what is no code."""
+
+    def left_out(base, names):
+        prefix = "" if base == checkout else os.path.relpath(base, checkout) + "/"
+        return [
+            name
+            for name in names
+            if any(fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(prefix + name, pattern) for pattern in exclude)
+            or stat.S_IFMT(os.lstat(os.path.join(base, name)).st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
+        ]
+
     shutil.rmtree(folder)
-    shutil.copytree(checkout, folder, symlinks=True, ignore=shutil.ignore_patterns(*exclude))
+    shutil.copytree(checkout, folder, symlinks=True, ignore=left_out)
 
 
 def give(folder, group):
-    """Root owns the code, the application's group may read it."""
-    gid = grp.getgrnam(group).gr_gid
-    os.chmod(folder, 0o755)
+    """Root owns the code and the application's group may read it, whatever umask it was made under."""
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ReleaseError("there is no group %s on the host; create it first" % group)
     os.lchown(folder, 0, gid)
+    os.chmod(folder, 0o755)
     for base, folders, files in os.walk(folder):
         for name in folders + files:
-            os.lchown(os.path.join(base, name), 0, gid)
+            path = os.path.join(base, name)
+            os.lchown(path, 0, gid)
+            if not os.path.islink(path):
+                mode = stat.S_IMODE(os.lstat(path).st_mode) & 0o755
+                os.chmod(path, mode | (mode & 0o500) >> 3)
+
+
+def discard(path):
+    """Remove a folder; its name goes first and at once, so that no half of it is ever taken for the whole."""
+    doomed = os.path.join(os.path.dirname(path), ".old-" + os.path.basename(path))
+    if os.path.isdir(doomed):
+        shutil.rmtree(doomed)
+    os.rename(path, doomed)
+    shutil.rmtree(doomed)
+
+
+def sweep(folder):
+    """Remove what killed runs left."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else []:
+        if name.startswith((".new-", ".old-")):
+            shutil.rmtree(os.path.join(folder, name))
 
 
 class Home:
@@ -125,6 +196,9 @@ class Home:
         self.releases = os.path.join(self.home, "releases")
         self.venvs = os.path.join(self.home, "venvs")
         self.id = wanted.get("id")
+        # What was live before a switch; processes run on it until they are reloaded.
+        self.before = None
+        self.venv_before = None
         if self.id is not None and not RELEASE_ID.match(self.id):
             raise ReleaseError("%s: %r is no name of a release" % (self.name, self.id))
 
@@ -156,12 +230,8 @@ class Home:
 
     def make(self, archive=None, checkout=None):
         """Make the release from an archive or a checkout on this host."""
-        for folder in (self.home, self.releases, self.venvs):
-            if not os.path.isdir(folder):
-                os.makedirs(folder, 0o755)
-        for leftover in os.listdir(self.releases):
-            if leftover.startswith(".new-"):
-                shutil.rmtree(os.path.join(self.releases, leftover))
+        make_folders(self.releases)
+        sweep(self.releases)
         folder = tempfile.mkdtemp(prefix=".new-", dir=self.releases)
         try:
             if archive:
@@ -183,7 +253,7 @@ class Home:
         if not wanted:
             return None
         if isinstance(wanted, list):
-            text, source = "\n".join(wanted), None
+            text, source = "\n".join(native(line) for line in wanted), None
         else:
             source = os.path.join(self.code, wanted)
             if not os.path.isdir(self.code):
@@ -211,9 +281,9 @@ class Home:
         venv = self.venv()
         if venv is None or venv["complete"]:
             return False
-        for folder in (self.home, self.venvs):
-            if not os.path.isdir(folder):
-                os.makedirs(folder, 0o755)
+        if venv["path"] is None:
+            raise ReleaseError("%s: there is no folder %s on the host; put the code there" % (self.name, self.code))
+        make_folders(self.venvs)
         if os.path.isdir(venv["path"]):
             shutil.rmtree(venv["path"])
         install = [os.path.join(venv["path"], "bin", "python"), "-m", "pip", "install"] + list(pip_args)
@@ -235,12 +305,15 @@ class Home:
     def switch(self):
         """Point the release at its virtualenv and current at the release; returns whether anything moved."""
         moved = False
+        self.before = self.current
         if self.missing:
             raise ReleaseError("%s: there is no release %s on the host; send it first" % (self.name, self.id))
         venv = self.venv()
         if venv:
             if not venv["complete"]:
                 raise ReleaseError("%s: its virtualenv %s is not complete; make it first" % (self.name, venv["path"]))
+            if os.path.islink(self._venv_link):
+                self.venv_before = os.path.basename(os.readlink(self._venv_link))
             moved = switch_link(self._venv_link, venv["path"])
         if not self.wanted["path"]:
             moved = switch_link(self.link, os.path.join("releases", self.id)) or moved
@@ -254,22 +327,35 @@ class Home:
             return True
         return not self.wanted["path"] and self.current != self.id
 
+    def surplus(self, keep):
+        """The releases that are too many once ours is live. The one that was live before stays in any case: processes
+        run on it until they are reloaded, and it is the way back."""
+        live = self.id or self.current
+        before = self.before or self.current
+        found = []
+        for name in os.listdir(self.releases) if os.path.isdir(self.releases) else []:
+            path = os.path.join(self.releases, name)
+            # Whatever else a person put there is not ours.
+            if RELEASE_ID.match(name) and os.path.isdir(path) and not os.path.islink(path):
+                found.append((name != live, name != before, -os.stat(path).st_mtime, name))
+        here = any(name == live for _live, _before, _age, name in found)
+        return [name for _live, _before, _age, name in sorted(found)[max(keep, 2) - (0 if here else 1):]]
+
     def prune(self, keep):
-        """Remove all but the newest releases (the live one stays) and virtualenvs that none of them uses."""
-        if not os.path.isdir(self.releases):
-            return []
-        found = [name for name in os.listdir(self.releases) if not name.startswith(".")]
-        found.sort(key=lambda name: os.stat(os.path.join(self.releases, name)).st_mtime, reverse=True)
-        found.sort(key=lambda name: name != self.current)
-        removed = found[max(keep, 1):]
+        """Remove the releases that are too many, and virtualenvs that none uses any more; returns the former."""
+        sweep(self.releases)
+        sweep(self.venvs)
+        removed = self.surplus(keep)
         for name in removed:
-            shutil.rmtree(os.path.join(self.releases, name))
-        used = set()
-        for link in [os.path.join(self.releases, name, ".venv") for name in found] + [os.path.join(self.home, "venv")]:
+            discard(os.path.join(self.releases, name))
+        used = set([self.venv_before])
+        links = [os.path.join(self.home, "venv")]
+        if os.path.isdir(self.releases):
+            links += [os.path.join(self.releases, name, ".venv") for name in os.listdir(self.releases)]
+        for link in links:
             if os.path.islink(link):
                 used.add(os.path.basename(os.readlink(link)))
-        if os.path.isdir(self.venvs):
-            for name in os.listdir(self.venvs):
-                if name not in used:
-                    shutil.rmtree(os.path.join(self.venvs, name))
+        for name in os.listdir(self.venvs) if os.path.isdir(self.venvs) else []:
+            if fnmatch.fnmatch(name, VENV_ID) and name not in used:
+                discard(os.path.join(self.venvs, name))
         return removed

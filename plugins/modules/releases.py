@@ -93,7 +93,8 @@ options:
     elements: str
     default: []
   keep:
-    description: How many releases stay when switching, the live one among them.
+    description: How many releases stay when switching, the live one among them. The one that was live before stays
+      in any case, since processes run on it until they are reloaded.
     type: int
     default: 5
   survey:
@@ -158,7 +159,9 @@ def present(module, homes, checkouts):
         elif not module.params["survey"]:
             venv = home.venv()
             changed = missing or bool(venv and not venv["complete"])
-        found.append({"name": home.name, "id": home.id, "current": home.current, "missing": missing, "changed": changed})
+        found.append(
+            {"name": home.name, "id": home.id, "current": home.current, "missing": missing, "changed": changed}
+        )
     return found
 
 
@@ -166,13 +169,22 @@ def current(module, homes):
     found = []
     for home in homes:
         before = home.current
-        removed = []
         if module.check_mode:
             changed = home.would_switch()
+            removed = home.surplus(module.params["keep"])
         else:
             changed = home.switch()
             removed = home.prune(module.params["keep"])
-        found.append({"name": home.name, "id": home.id, "current": before, "link": home.link, "changed": changed, "removed": removed})
+        found.append(
+            {
+                "name": home.name,
+                "id": home.id,
+                "current": before,
+                "link": home.link,
+                "changed": changed,
+                "removed": removed,
+            }
+        )
     return found
 
 
@@ -221,15 +233,17 @@ def main():
             found = present(module, homes, module.params["checkouts"])
         else:
             found = current(module, homes)
-    except ReleaseError as error:
+    except (ReleaseError, IOError, OSError) as error:
         module.fail_json(msg=str(error))
     lines = dict((key, []) for key in ("before", "after"))
     for item in found:
         if item["changed"]:
             lines["before"].append("%s: %s\n" % (item["name"], item["current"] or "no release"))
             lines["after"].append("%s: %s\n" % (item["name"], item["id"] or "new virtualenv"))
+        for name in item.get("removed", []):
+            lines["before"].append("%s: %s kept\n" % (item["name"], name))
     module.exit_json(
-        changed=any(item["changed"] for item in found),
+        changed=any(item["changed"] or item.get("removed") for item in found),
         releases=found,
         diff={"before": "".join(lines["before"]), "after": "".join(lines["after"])},
     )
