@@ -91,11 +91,12 @@ def _check(value: Any, spec: Mapping[str, Any], path: str, problems: list[Proble
         problems.append(Problem(path, f"{value!r} is not {wrong}", f"write {wrong}"))
         return None
     choices = spec.get("choices")
-    if choices and value not in choices:
+    # As in Ansible's own specs, the choices of a list are those of its elements.
+    if choices and not isinstance(value, list) and value not in choices:
         listed = ", ".join(str(choice) for choice in choices)
         problems.append(Problem(path, f"{value!r} is not known", f"write one of: {listed}"))
     if isinstance(value, list) and spec.get("elements"):
-        element = {"type": spec["elements"], "options": spec.get("options")}
+        element = {"type": spec["elements"], "options": spec.get("options"), "choices": choices}
         return [_check(item, element, f"{path}[{index}]", problems) for index, item in enumerate(value)]
     if isinstance(value, dict) and spec.get("options"):
         return check(value, spec["options"], problems, path)
