@@ -8,14 +8,13 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: nginx_artifact
-short_description: Keeps a built nginx binary with its manifest, or tells whether one is there
+short_description: Keeps a built nginx binary with its manifest
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:
-  - Without O(source) it tells whether an intact artifact is in O(path).
-  - With O(source) it checks the built binary, refuses one that needs any libpcre or is of another version, and puts it
-    in place with its manifest by one rename of the whole folder.
+  - Checks the built binary, refuses one that needs any libpcre or is of another version, and puts it in place with its
+    manifest by one rename of the whole folder. An intact artifact that is there already stays as it is.
 options:
   path:
     description: The artifact's folder. Its parent must exist.
@@ -24,9 +23,11 @@ options:
   source:
     description: The binary as it came out of the build. A symlink is refused.
     type: path
+    required: true
   version:
     description: The nginx version that the binary must say it has.
     type: str
+    required: true
   about:
     description: What is to be remembered in the manifest, e.g. the flags and the sources.
     type: dict
@@ -41,19 +42,16 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: See whether it was built before
+- name: Keep what was built
   graceful.wsgi.nginx_artifact:
     path: /var/lib/graceful-wsgi/nginx/artifacts/1.30.6-0123456789ab
-  register: artifact
+    source: /var/lib/graceful-wsgi/nginx/builds/x/work/nginx-1.30.6/objs/nginx
+    version: 1.30.6
 """
 
 RETURN = r"""
-exists:
-  description: Whether an intact artifact is there (in check mode, whether it would be).
-  returned: success
-  type: bool
 manifest:
-  description: Its manifest, empty where there is none.
+  description: The artifact's manifest, empty in check mode where it is not there yet.
   returned: success
   type: dict
 """
@@ -67,31 +65,26 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "path": {"type": "path", "required": True},
-            "source": {"type": "path"},
-            "version": {"type": "str"},
+            "source": {"type": "path", "required": True},
+            "version": {"type": "str", "required": True},
             "about": {"type": "dict", "default": {}},
         },
-        required_by={"source": ["version"]},
         supports_check_mode=True,
     )
-    path, source = module.params["path"], module.params["source"]
-    changed = False
-    manifest = nginx_artifact.load(path)
-    if source and manifest is None:
-        changed = True
-        if not module.check_mode:
-            try:
-                nginx_artifact.put(
-                    path,
-                    source,
-                    module.params["version"],
-                    module.params["about"],
-                    lambda argv: module.run_command(argv, environ_update={"LC_ALL": "C"}),
-                )
-            except nginx_artifact.ArtifactError as error:
-                module.fail_json(msg=str(error))
-            manifest = nginx_artifact.load(path)
-    module.exit_json(changed=changed, exists=changed or manifest is not None, manifest=manifest or {})
+    path = module.params["path"]
+    changed = nginx_artifact.load(path) is None
+    if changed and not module.check_mode:
+        try:
+            nginx_artifact.put(
+                path,
+                module.params["source"],
+                module.params["version"],
+                module.params["about"],
+                lambda argv: module.run_command(argv, environ_update={"LC_ALL": "C"}),
+            )
+        except nginx_artifact.ArtifactError as error:
+            module.fail_json(msg=str(error))
+    module.exit_json(changed=changed, manifest=nginx_artifact.load(path) or {})
 
 
 if __name__ == "__main__":

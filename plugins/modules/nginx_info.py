@@ -1,0 +1,153 @@
+#!/usr/bin/python
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: nginx_info
+short_description: Tells in one round trip what of nginx is there already
+version_added: 0.1.0
+author:
+  - The graceful.wsgi contributors (@graceful)
+description:
+  - Looks at artifact, installed and running binary, accounts and service, so that a run with nothing to do asks once.
+options:
+  artifact:
+    description: The folder of the artifact that is wanted.
+    type: path
+    required: true
+  user:
+    description: The account of the workers.
+    type: str
+    required: true
+  group:
+    description: Its group.
+    type: str
+    required: true
+  dest:
+    description: Where the binary is installed.
+    type: path
+    default: /usr/sbin/nginx
+  pid_file:
+    description: Where the master writes its pid.
+    type: path
+    default: /run/nginx.pid
+  unit:
+    description: The service.
+    type: str
+    default: nginx.service
+attributes:
+  check_mode:
+    description: Can run in check mode.
+    support: full
+  diff_mode:
+    description: Returns a diff.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Look at nginx
+  graceful.wsgi.nginx_info:
+    artifact: /var/lib/graceful-wsgi/nginx/artifacts/1.30.6-0123456789ab
+    user: nginx
+    group: nginx
+  register: found
+"""
+
+RETURN = r"""
+built:
+  description: Whether the artifact is there, intact.
+  returned: always
+  type: bool
+installed:
+  description: Whether its binary is in place and nginx, where it runs, runs it.
+  returned: always
+  type: bool
+accounts:
+  description: Whether user and group are there, the group being the user's first.
+  returned: always
+  type: bool
+active:
+  description: Whether the service runs.
+  returned: always
+  type: bool
+enabled:
+  description: Whether the service starts with the host.
+  returned: always
+  type: bool
+stale:
+  description: Whether systemd has yet to read the unit anew.
+  returned: always
+  type: bool
+"""
+
+import grp
+import os
+import pwd
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact, nginx_master
+
+
+def accounts(user, group):
+    """Whether both are there and belong together."""
+    try:
+        return pwd.getpwnam(user).pw_gid == grp.getgrnam(group).gr_gid
+    except KeyError:
+        return False
+
+
+def installed(manifest, dest, pid_file):
+    """Whether the artifact's binary is in place and nginx runs no other."""
+    if manifest is None or nginx_artifact.sha256(dest) != manifest["files"][nginx_artifact.BINARY]:
+        return False
+    try:
+        running = nginx_master.read_master(pid_file)
+    except nginx_master.MasterError:
+        # The upgrade looks again, and says what is wrong.
+        return False
+    return running is None or nginx_master.same_file(running, dest)
+
+
+def service(module, unit):
+    """What systemd knows of the unit, by property; empty where there is no systemd."""
+    systemctl = module.get_bin_path("systemctl")
+    if systemctl is None:
+        return {}
+    _status, out, _err = module.run_command(
+        [systemctl, "show", "-p", "ActiveState", "-p", "UnitFileState", "-p", "NeedDaemonReload", unit]
+    )
+    return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "artifact": {"type": "path", "required": True},
+            "user": {"type": "str", "required": True},
+            "group": {"type": "str", "required": True},
+            "dest": {"type": "path", "default": "/usr/sbin/nginx"},
+            "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+            "unit": {"type": "str", "default": "nginx.service"},
+        },
+        supports_check_mode=True,
+    )
+    manifest = nginx_artifact.load(os.path.abspath(module.params["artifact"]))
+    known = service(module, module.params["unit"])
+    module.exit_json(
+        changed=False,
+        built=manifest is not None,
+        installed=installed(manifest, module.params["dest"], module.params["pid_file"]),
+        accounts=accounts(module.params["user"], module.params["group"]),
+        active=known.get("ActiveState") == "active",
+        enabled=known.get("UnitFileState") == "enabled",
+        stale=known.get("NeedDaemonReload") == "yes",
+    )
+
+
+if __name__ == "__main__":
+    main()

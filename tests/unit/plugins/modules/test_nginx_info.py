@@ -1,0 +1,65 @@
+"""What nginx_info takes for there."""
+
+import grp
+import os
+import pwd
+import subprocess
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact
+from ansible_collections.graceful.wsgi.plugins.modules import nginx_info
+
+ME = pwd.getpwuid(os.getuid())
+MINE = grp.getgrgid(ME.pw_gid).gr_name
+
+
+@pytest.mark.parametrize(
+    ("user", "group", "there"),
+    [
+        (ME.pw_name, MINE, True),
+        (ME.pw_name, next(found.gr_name for found in grp.getgrall() if found.gr_gid != ME.pw_gid), False),
+        (ME.pw_name, "no-such-group", False),
+        ("no-such-user", MINE, False),
+    ],
+)
+def test_accounts(user, group, there):
+    assert nginx_info.accounts(user, group) is there
+
+
+@pytest.fixture
+def dest(tmp_path):
+    path = tmp_path / "nginx"
+    path.write_bytes(b"binary")
+    return str(path)
+
+
+def manifest(dest):
+    return {"files": {"nginx": nginx_artifact.sha256(dest)}}
+
+
+def test_installed_is_by_content(dest, tmp_path):
+    none = str(tmp_path / "nginx.pid")
+    wanted = manifest(dest)
+    assert nginx_info.installed(wanted, dest, none) is True
+    assert nginx_info.installed(None, dest, none) is False
+    assert nginx_info.installed(wanted, dest + "-none", none) is False
+    with open(dest, "ab") as target:
+        target.write(b".")
+    assert nginx_info.installed(wanted, dest, none) is False
+
+
+def test_installed_needs_the_running_one_to_be_it(dest, tmp_path):
+    pid_file = tmp_path / "nginx.pid"
+    # A shell with a master's title runs, from another file than the one in place.
+    with subprocess.Popen(
+        ["nginx: master process x", "-c", "read x"], executable="/bin/sh", stdin=subprocess.PIPE
+    ) as process:
+        pid_file.write_text(f"{process.pid}\n")
+        assert nginx_info.installed(manifest(dest), dest, str(pid_file)) is False
+        shell = os.path.realpath("/bin/sh")
+        assert nginx_info.installed(manifest(shell), shell, str(pid_file)) is True
+        process.stdin.close()
+    assert nginx_info.installed(manifest(dest), dest, str(pid_file)) is True
+    pid_file.write_text("garbage\n")
+    assert nginx_info.installed(manifest(dest), dest, str(pid_file)) is False
