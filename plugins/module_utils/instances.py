@@ -14,6 +14,8 @@ import signal
 import socket
 import time
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
+
 STATE_DIR = "/run/graceful-wsgi"
 PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload")
 
@@ -34,12 +36,16 @@ def read(path):
 
 
 def tail(path, lines=20):
-    """The last lines of a log, as text."""
-    return "\n".join(read(path).decode("utf-8", "replace").splitlines()[-lines:]) if path else ""
+    """The last lines of a log, which may be large."""
+    if not path or not os.path.isfile(path):
+        return ""
+    with open(path, "rb") as source:
+        source.seek(max(0, os.path.getsize(path) - (1 << 16)))
+        return native(b"\n".join(source.read().splitlines()[-lines:]))
 
 
 def parse_show(text):
-    """What `systemctl show -p … unit unit` prints: {unit: {property: value}}."""
+    """What `systemctl show -p X unit unit` prints: {unit: {property: value}}."""
     units = {}
     for block in text.strip().split("\n\n"):
         found = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
@@ -55,10 +61,11 @@ def process_start(pid):
 
 
 def started_at(pid):
-    """Start of a process in seconds since the epoch."""
+    """Start of a process in seconds since the epoch; 0 where it is gone."""
+    start = process_start(pid)
     for line in read("/proc/stat").decode("ascii", "replace").splitlines():
-        if line.startswith("btime "):
-            return int(line.split()[1]) + process_start(pid) / float(os.sysconf("SC_CLK_TCK"))
+        if line.startswith("btime ") and start is not None:
+            return int(line.split()[1]) + start / float(os.sysconf("SC_CLK_TCK"))
     return 0.0
 
 
@@ -104,6 +111,7 @@ class Instance:
         self.stamp = os.path.join(STATE_DIR, self.name + ".json")
         self.shown = {}
         self.before = set()
+        self.wished = None
 
     # -- what it needs ------------------------------------------------------------------------------------------
 
@@ -111,7 +119,9 @@ class Instance:
         """A digest of files and of where symlinks lead, marked where check mode would have changed one of them."""
         total = hashlib.sha256()
         for path in paths:
-            content = os.readlink(path).encode("utf-8") if os.path.islink(path) else read(path)
+            content = os.readlink(path) if os.path.islink(path) else read(path)
+            if not isinstance(content, bytes):
+                content = content.encode("utf-8", "surrogateescape")
             total.update(hashlib.sha256(content).digest())
         pending = "+" if self.pending.intersection(paths) else ""
         return total.hexdigest() + pending
@@ -148,20 +158,23 @@ class Instance:
         return noted["has"] if noted["process"] == self._identity() else None
 
     def _newer_than_master(self, paths):
+        if self.pending.intersection(paths):
+            return True
         start = started_at(self.pid)
         return any(os.path.lexists(path) and os.lstat(path).st_mtime >= start for path in paths)
 
     def needs(self):
         """start, restart (systemd's part changed), reload (config or code changed) or nothing."""
+        # What changes from here on, while it is being started or reloaded, may not be taken up: it is not noted.
+        wish = self.wished = self.wish()
         if not self.active:
             return "start"
-        wish, has = self.wish(), self.taken_up()
+        has = self.taken_up()
         if has is None:
             # Somebody else started it: it has read what was there then.
-            if self.pending.intersection(self.wanted["unit_files"]) or self._newer_than_master(self.wanted["unit_files"]):
+            if self._newer_than_master(self.wanted["unit_files"]):
                 return "restart"
-            newer = [self.wanted["config"]] + self.wanted["links"]
-            return "reload" if self.pending.intersection(newer) or self._newer_than_master(newer) else "nothing"
+            return "reload" if self._newer_than_master([self.wanted["config"]] + self.wanted["links"]) else "nothing"
         if has["unit"] != wish["unit"]:
             return "restart"
         return "reload" if has != wish else "nothing"
@@ -171,31 +184,31 @@ class Instance:
     def reload(self):
         """SIGHUP to the master, which systemd and the pidfile must agree upon."""
         text = read(self.wanted["pidfile"]).strip()
-        if text != str(self.pid).encode("ascii"):
+        # 0 would signal our own process group, 1 is systemd itself.
+        if self.pid <= 1 or text != str(self.pid).encode("ascii"):
             raise InstanceError(
                 "%s: systemd says that the master is %d, but %s holds %r; no signal was sent"
-                % (self.name, self.pid, self.wanted["pidfile"], text.decode("ascii", "replace"))
+                % (self.name, self.pid, self.wanted["pidfile"], native(text))
             )
         self.before = children(self.pid)
-        os.kill(self.pid, signal.SIGHUP)
+        try:
+            os.kill(self.pid, signal.SIGHUP)
+        except OSError as error:
+            raise InstanceError("%s: its master %d took no signal: %s" % (self.name, self.pid, error))
 
     def settled(self):
-        """Whether all workers are there, none of them from before, and the socket is open."""
-        workers = children(self.pid)
-        return (
-            len(workers) >= self.wanted["processes"]
-            and not workers.intersection(self.before)
-            and accepts(self.wanted["socket"])
-            and workers
-        )
+        """The master and its workers if all are there, none of them from before, and the socket is open; else None."""
+        workers = children(self.pid) if self.pid else set()
+        if len(workers) < self.wanted["processes"] or workers.intersection(self.before):
+            return None
+        return [self.pid] + sorted(workers) if workers and accepts(self.wanted["socket"]) else None
 
     def note(self):
         """Remember what the master has taken up; lost at a reboot, as the master is."""
-        if not os.path.isdir(STATE_DIR):
-            os.makedirs(STATE_DIR, 0o755)
+        make_folders(STATE_DIR)
         temporary = self.stamp + ".new"
         with open(temporary, "w") as target:
-            json.dump({"process": self._identity(), "has": self.wish()}, target)
+            json.dump({"process": self._identity(), "has": self.wished}, target)
         os.rename(temporary, self.stamp)
 
 
@@ -219,7 +232,7 @@ class Instances:
         for item in self.instances:
             item.shown = shown.get(item.unit, {})
 
-    def _all(self, verb, chosen, timeout_hint=""):
+    def _all(self, verb, chosen):
         if not chosen:
             return
         status, out, err = self.systemctl(verb, *[item.unit for item in chosen])
@@ -228,7 +241,7 @@ class Instances:
             raise InstanceError(self._story(verb, chosen, (err or out).strip()))
 
     def _story(self, verb, chosen, said):
-        lines = ["systemctl %s: %s" % (verb, said)]
+        lines = [said if verb == "wait" else "systemctl %s: %s" % (verb, said)]
         for item in chosen:
             if not item.active or verb == "wait":
                 log = tail(item.wanted["log_file"])
@@ -258,12 +271,18 @@ class Instances:
 
     def _wait(self, touched, timeout):
         """Until all workers of the touched instances have been up for a second; a crash loop never is."""
+        if not touched:
+            return
         self.look()
         limit = self.clock.time() + timeout
         seen, since = {}, {}
         waiting = list(touched)
         while waiting:
             for item in list(waiting):
+                if not item.pid or process_start(item.pid) is None:
+                    # systemd may make another one, and another one after that.
+                    self.look()
+                    raise InstanceError(self._story("wait", [item], "the master of %s ended" % item.name))
                 workers = item.settled()
                 if not workers or seen.get(item.name) != workers:
                     seen[item.name], since[item.name] = workers, self.clock.time()
@@ -276,6 +295,8 @@ class Instances:
             if waiting:
                 self.clock.sleep(0.1)
         self.look()
-        ended = [item for item in touched if not item.active]
+        # The first may have ended while the last was waited for; another master in its place is no better.
+        ended = [item for item in touched if not item.active or item.pid != seen[item.name][0]]
         if ended:
-            raise InstanceError(self._story("wait", ended, "ended again"))
+            names = ", ".join(item.name for item in ended)
+            raise InstanceError(self._story("wait", ended, "up at first, but then ended: %s" % names))

@@ -144,7 +144,9 @@ def main():
     except InstanceError as error:
         module.fail_json(msg=str(error))
     changed = dict((name, what) for name, what in done.items() if what != "nothing" or name in not_enabled)
-    after = ["%s: %s%s\n" % (name, "enable, " if name in not_enabled else "", changed[name]) for name in sorted(changed)]
+    after = [
+        "%s: %s%s\n" % (name, "enable, " if name in not_enabled else "", changed[name]) for name in sorted(changed)
+    ]
     module.exit_json(
         changed=bool(changed),
         instances=done,
