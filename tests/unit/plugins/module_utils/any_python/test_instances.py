@@ -1,0 +1,569 @@
+# -*- coding: utf-8 -*-
+"""What an instance needs, and how it is given it (runs under Python 2.7 too)."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import instances as code
+from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
+    Instance,
+    InstanceError,
+    Instances,
+    accepts,
+    parse_show,
+    tail,
+)
+
+
+def put(path, text, mtime=None):
+    with open(path, "wb") as target:
+        target.write(text.encode("utf-8"))
+    if mtime is not None:
+        os.utime(path, (mtime, mtime))
+
+
+class Host:
+    """systemd, /proc, sockets and a clock, all made up. A master is pid -> [start, workers]."""
+
+    def __init__(self, root, monkeypatch):
+        self.root = root
+        self.now = 1000.0
+        self.slept = 0
+        self.masters = {}
+        self.units = {}
+        self.calls = []
+        self.signals = []
+        self.fail = {}
+        self.on = {}
+        self.open = True
+        self.next_pid = 100
+        monkeypatch.setattr(code, "STATE_DIR", os.path.join(root, "run"))
+        monkeypatch.setattr(code, "process_start", lambda pid: self.masters[pid][0] if pid in self.masters else None)
+        monkeypatch.setattr(code, "started_at", lambda pid: self.masters[pid][0] if pid in self.masters else 0.0)
+        monkeypatch.setattr(code, "children", lambda pid: set(self.masters[pid][1]) if pid in self.masters else set())
+        monkeypatch.setattr(code, "accepts", lambda address: self.open)
+        monkeypatch.setattr(code.os, "kill", self.kill)
+
+    # -- clock --
+
+    def time(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        self.slept += seconds
+        assert self.slept < 1000, "waits for ever"
+        if "tick" in self.on:
+            self.on["tick"]()
+
+    # -- systemd --
+
+    def boot(self, unit, workers=2):
+        pid = self.next_pid
+        self.next_pid += 100
+        self.masters[pid] = [self.now, set(range(pid + 1, pid + 1 + workers))]
+        self.units[unit].update(ActiveState="active", MainPID=str(pid))
+        with open(os.path.join(self.root, unit + ".pid"), "w") as target:
+            target.write("%d\n" % pid)
+        return pid
+
+    def end(self, unit, state="failed"):
+        self.masters.pop(int(self.units[unit]["MainPID"]), None)
+        self.units[unit].update(ActiveState=state, MainPID="0")
+
+    def kill(self, pid, number):
+        self.signals.append((pid, number))
+        if pid not in self.masters:
+            raise OSError(3, "No such process")
+        self.masters[pid][1] = set(worker + 10 for worker in self.masters[pid][1])
+        if "kill" in self.on:
+            self.on["kill"](pid)
+
+    def systemctl(self, *words):
+        verb, units = words[0], [word for word in words[1:] if not word.startswith("--")]
+        if verb == "show":
+            text = "\n\n".join(
+                "\n".join("%s=%s" % pair for pair in sorted(dict(self.units[unit], Id=unit).items())) for unit in units
+            )
+            return self.fail.get("show", (0, text + "\n", ""))
+        self.calls.append((verb,) + tuple(units))
+        if verb in self.fail:
+            return self.fail[verb]
+        if verb == "daemon-reload":
+            for unit in self.units.values():
+                unit["NeedDaemonReload"] = "no"
+        for unit in units:
+            if verb == "enable":
+                self.units[unit]["UnitFileState"] = "enabled"
+            elif verb in ("start", "restart"):
+                self.end(unit)
+                self.boot(unit)
+        if verb in self.on:
+            self.on[verb]()
+        return 0, "", ""
+
+    # -- instances --
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def instance(self, name="a", up=True, pending=(), **more):
+        """An instance whose files are older than its master."""
+        unit = name + ".service"
+        for kind in ("unit", "config", "code1", "code2"):
+            if not os.path.exists(self.path(name + "." + kind)):
+                put(self.path(name + "." + kind), kind, mtime=10)
+        link = self.path(name + ".link")
+        if not os.path.islink(link):
+            os.symlink("code1", link)
+        if unit not in self.units:
+            self.units[unit] = {"ActiveState": "inactive", "UnitFileState": "enabled", "MainPID": "0"}
+            self.units[unit]["NeedDaemonReload"] = "no"
+            if up:
+                # The link's own time cannot be set on every Python; its master is younger all the same.
+                self.now = max(self.now, time.time() + 100)
+                self.boot(unit)
+        wanted = {
+            "name": name,
+            "unit": unit,
+            "unit_files": [self.path(name + ".unit"), self.path(name + ".dropin")],
+            "config": self.path(name + ".config"),
+            "links": [link],
+            "pidfile": self.path(unit + ".pid"),
+            "socket": "/sock",
+            "processes": 2,
+            "log_file": self.path(name + ".log"),
+        }
+        wanted.update(more)
+        return Instance(wanted, pending)
+
+    def work(self, *found):
+        return Instances(list(found), self.systemctl, clock=self)
+
+    def needs(self, one):
+        self.work(one).look()
+        return one.needs()
+
+    def later(self):
+        return self.now + 1000
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    return Host(str(tmp_path), monkeypatch)
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("", {}),
+        ("ActiveState=active\n", {}),
+        ("Id=a\nX=1\n", {"a": {"Id": "a", "X": "1"}}),
+        ("X=1\nId=a\n\nId=b\nX=\n", {"a": {"Id": "a", "X": "1"}, "b": {"Id": "b", "X": ""}}),
+        ("Id=a\nX=b=c\nnonsense\n", {"a": {"Id": "a", "X": "b=c"}}),
+    ],
+)
+def test_parse_show(text, expected):
+    assert parse_show(text) == expected
+
+
+def test_tail(tmp_path):
+    path = str(tmp_path / "log")
+    assert tail(None) == tail("") == tail(path) == tail(str(tmp_path)) == ""
+    put(path, u"".join(u"zeile %d \u00e4\n" % number for number in range(20000)))
+    found = tail(path, 2)
+    assert type(found) is str and found.split()[1::3] == ["19998", "19999"]
+
+
+def test_processes_as_proc_tells():
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        assert child.pid in code.children(os.getpid()) and code.children(child.pid) == set()
+        assert abs(code.started_at(child.pid) - time.time()) < 10
+        assert code.process_start(child.pid) >= code.process_start(os.getpid())
+    finally:
+        child.kill()
+        child.wait()
+    assert code.process_start(child.pid) is None and code.started_at(child.pid) == 0.0
+
+
+@pytest.mark.parametrize("host_name", ["127.0.0.1", "", "*", "0.0.0.0"])
+def test_accepts_a_port(host_name):
+    server = socket.socket()
+    server.bind(("127.0.0.1", 0))
+    address = "%s:%d" % (host_name, server.getsockname()[1])
+    assert accepts(address) is False
+    server.listen(1)
+    assert accepts(address) is True
+    server.close()
+
+
+def test_accepts_a_path(tmp_path, monkeypatch):
+    # A socket's path may have 107 bytes, pytest's may be longer.
+    monkeypatch.chdir(tmp_path)
+    path = "/proc/self/cwd/s"
+    assert accepts(path) is False
+    server = socket.socket(socket.AF_UNIX)
+    server.bind("s")
+    assert accepts(path) is False
+    server.listen(1)
+    assert accepts(path) is True
+    server.close()
+
+
+# -- what it needs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "state, expected",
+    [
+        ("active", "nothing"),
+        ("reloading", "nothing"),
+        ("inactive", "start"),
+        ("failed", "start"),
+        ("activating", "start"),
+    ],
+)
+def test_needs_by_state(host, state, expected):
+    one = host.instance()
+    host.units[one.unit]["ActiveState"] = state
+    assert host.needs(one) == expected
+
+
+def change(host, kind, name="a"):
+    if kind == "link":
+        os.unlink(host.path(name + ".link"))
+        os.symlink("code2", host.path(name + ".link"))
+    elif kind != "nothing":
+        put(host.path("%s.%s" % (name, kind)), "changed", mtime=host.later())
+
+
+TABLE = [("nothing", "nothing"), ("unit", "restart"), ("dropin", "restart"), ("config", "reload"), ("link", "reload")]
+
+
+@pytest.mark.parametrize("kind, expected", TABLE)
+def test_needs_by_what_changed_since_it_was_noted(host, kind, expected):
+    one = host.instance()
+    host.work(one).apply(10)
+    change(host, kind)
+    assert host.needs(one) == expected
+    assert host.needs(host.instance()) == expected
+
+
+@pytest.mark.parametrize("kind, expected", [pair for pair in TABLE if pair[0] != "link"])
+def test_needs_by_age_where_somebody_else_started_it(host, kind, expected):
+    one = host.instance()
+    change(host, kind)
+    assert host.needs(one) == expected
+
+
+def test_a_symlink_counts_by_its_own_age_not_by_that_of_what_it_leads_to(host):
+    one = host.instance()
+    put(host.path("code1"), "x", mtime=host.later())
+    assert host.needs(one) == "nothing"
+    host.masters[100][0] = 5
+    assert host.needs(host.instance(unit_files=[], config="/nonexistent")) == "reload"
+
+
+def test_what_is_written_in_the_same_moment_counts_as_newer(host):
+    one = host.instance()
+    put(host.path("a.config"), "x", mtime=int(host.masters[100][0]))
+    host.masters[100][0] = int(host.masters[100][0])
+    assert host.needs(one) == "reload"
+
+
+@pytest.mark.parametrize("noted", [True, False])
+@pytest.mark.parametrize("kind, expected", TABLE)
+def test_needs_in_check_mode_by_what_would_have_changed(host, noted, kind, expected):
+    one = host.instance()
+    if noted:
+        host.work(one).apply(10)
+    pending = [] if kind == "nothing" else [host.path("a." + kind)]
+    assert host.needs(host.instance(pending=pending + ["/some/other/file"])) == expected
+    assert host.signals == []
+
+
+def test_a_note_of_another_master_does_not_count(host):
+    one = host.instance()
+    host.work(one).apply(10)
+    change(host, "config")
+    host.now = host.later() + 1000
+    host.end(one.unit)
+    host.boot(one.unit)
+    # systemd started it after the change.
+    assert host.needs(one) == "nothing"
+    # The same pid again, but another process.
+    host.units[one.unit]["MainPID"] = "100"
+    host.masters[100] = [host.now, set([101, 102])]
+    assert one.taken_up() is None
+
+
+def test_a_master_that_is_gone_already_crashes_nothing(host):
+    one = host.instance()
+    host.masters.clear()
+    assert host.needs(one) == "restart"
+
+
+def test_a_unit_that_systemd_does_not_know(host):
+    one = host.instance()
+    host.units[one.unit] = {}
+    assert host.needs(one) == "start" and (one.pid, one.enabled) == (0, False)
+
+
+def test_non_ascii_links(host):
+    os.unlink(host.instance().wanted["links"][0])
+    name = u"sch\u00f6n"
+    os.symlink(name.encode("utf-8") if str is bytes else name, host.path("a.link"))
+    assert len(host.instance().wish()["code"]) == 64
+
+
+# -- giving it -------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_do_is_noted_and_done_by_no_verb(host):
+    one = host.instance()
+    before = host.now
+    assert host.work(one).apply(10) == {"a": "nothing"}
+    assert (host.calls, host.signals, host.now) == ([], [], before)
+    with open(os.path.join(host.root, "run", "a.json")) as source:
+        noted = json.load(source)
+    assert noted["process"][0] == 100 and noted["has"] == one.wish()
+    assert sorted(os.listdir(os.path.join(host.root, "run"))) == ["a.json"]
+
+
+def test_no_instances(host):
+    assert host.work().apply(10) == {} and host.calls == []
+
+
+def test_the_order_of_verbs_with_all_instances_in_one_call_each(host):
+    found = [
+        host.instance("new1", up=False),
+        host.instance("new2", up=False),
+        host.instance("unit"),
+        host.instance("config"),
+        host.instance("same"),
+    ]
+    for name in ("new1.service", "new2.service", "same.service"):
+        host.units[name]["UnitFileState"] = "disabled"
+    host.units["unit.service"]["NeedDaemonReload"] = "yes"
+    host.work(*found[2:])
+    change(host, "unit", "unit")
+    change(host, "config", "config")
+    done = host.work(*found).apply(10)
+    assert done == {"new1": "start", "new2": "start", "unit": "restart", "config": "reload", "same": "nothing"}
+    assert host.calls == [
+        ("daemon-reload",),
+        ("enable", "new1.service", "new2.service", "same.service"),
+        ("start", "new1.service", "new2.service"),
+        ("restart", "unit.service"),
+    ]
+    assert host.signals == [(int(host.units["config.service"]["MainPID"]), signal.SIGHUP)]
+    again = [host.instance(one.name) for one in found]
+    assert set(host.work(*again).apply(10).values()) == set(["nothing"])
+
+
+def test_no_daemon_reload_unless_systemd_asks(host):
+    host.work(host.instance(up=False)).apply(10)
+    assert host.calls == [("start", "a.service")]
+
+
+@pytest.mark.parametrize("verb", ["show", "daemon-reload", "enable", "start"])
+def test_what_systemctl_refuses_is_told(host, verb):
+    one = host.instance(up=False)
+    host.units[one.unit].update(NeedDaemonReload="yes", UnitFileState="disabled")
+    said = u"\u25cf no".encode("utf-8") if str is bytes else u"\u25cf no"
+    host.fail[verb] = (1, "", said + "\n")
+    put(one.wanted["log_file"], u"first\nlast \u00f6\n")
+    with pytest.raises(InstanceError) as caught:
+        host.work(one).apply(10)
+    # str() is what the module does with it.
+    assert "systemctl %s" % verb in str(caught.value) and said in str(caught.value)
+    assert ("last" in str(caught.value)) == (verb in ("enable", "start"))
+    assert not os.path.exists(one.stamp)
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "0", "-1", "1", "99", "100 100", "101"])
+def test_a_pidfile_that_systemd_does_not_agree_with_is_followed_by_no_signal(host, text):
+    one = host.instance()
+    put(one.wanted["pidfile"], text)
+    change(host, "config")
+    with pytest.raises(InstanceError) as caught:
+        host.work(one).apply(10)
+    assert "no signal was sent" in str(caught.value) and host.signals == []
+
+
+@pytest.mark.parametrize("pid", ["0", "1"])
+def test_no_signal_to_everybody_or_to_systemd(host, pid):
+    one = host.instance()
+    put(one.wanted["pidfile"], pid)
+    one.shown = {"MainPID": pid}
+    with pytest.raises(InstanceError):
+        one.reload()
+    assert host.signals == []
+
+
+def test_a_master_that_is_gone_when_it_is_signalled(host):
+    one = host.instance()
+    change(host, "config")
+    work = host.work(one)
+    host.units[one.unit]["UnitFileState"] = "disabled"
+    host.on["enable"] = host.masters.clear
+    with pytest.raises(InstanceError) as caught:
+        work.apply(10)
+    assert "took no signal" in str(caught.value)
+
+
+def test_what_changes_after_the_signal_is_not_noted_as_taken_up(host):
+    one = host.instance()
+    change(host, "config")
+    host.on["kill"] = lambda pid: put(host.path("a.config"), "and again", mtime=host.later())
+    assert host.work(one).apply(10) == {"a": "reload"}
+    assert host.needs(host.instance()) == "reload"
+
+
+def test_a_reload_that_failed_is_still_owed(host):
+    one = host.instance()
+    host.work(one).apply(10)
+    change(host, "config")
+    host.open = False
+    with pytest.raises(InstanceError):
+        host.work(one).apply(10)
+    host.open = True
+    assert host.work(host.instance()).apply(10) == {"a": "reload"}
+    assert host.work(host.instance()).apply(10) == {"a": "nothing"}
+
+
+# -- waiting ---------------------------------------------------------------------------------------------------------
+
+
+def started(host, **more):
+    one = host.instance(up=False, **more)
+    return one, host.work(one)
+
+
+def test_up_means_for_a_second(host):
+    _one, work = started(host)
+    before = host.now
+    work.apply(10)
+    assert 1 <= host.now - before < 1.5
+
+
+def test_waits_for_all_workers(host):
+    one, work = started(host, processes=3)
+    before = host.now
+
+    def tick():
+        if host.now - before > 4:
+            host.masters[100][1].add(103)
+
+    host.on["tick"] = tick
+    work.apply(10)
+    assert host.now - before > 5
+
+
+def not_up(host, case):
+    """Something that keeps an instance from being up, at every tick."""
+
+    def tick():
+        pid = int(host.units["a.service"]["MainPID"])
+        if case == "no socket":
+            host.open = False
+        elif case == "a worker missing":
+            host.masters[pid][1] = set([pid + 1])
+        elif case == "workers come and go":
+            host.masters[pid][1] = set(worker + 1 for worker in host.masters[pid][1])
+        elif case == "no workers":
+            host.masters[pid][1] = set()
+
+    return tick
+
+
+@pytest.mark.parametrize("case", ["no socket", "a worker missing", "workers come and go", "no workers"])
+def test_not_up_in_time(host, case):
+    one, work = started(host)
+    put(one.wanted["log_file"], "ImportError: no module named x\n")
+    before = host.now
+    host.on["tick"] = not_up(host, case)
+    host.on["start"] = host.on["tick"]
+    with pytest.raises(InstanceError) as caught:
+        work.apply(7)
+    assert 7 <= host.now - before < 8
+    assert "a not up within 7 s" in str(caught.value) and "ImportError" in str(caught.value)
+    assert not os.path.exists(one.stamp)
+
+
+def test_no_workers_is_not_up_even_if_none_are_counted(host):
+    one, work = started(host, processes=0)
+    host.on["start"] = not_up(host, "no workers")
+    with pytest.raises(InstanceError):
+        work.apply(3)
+
+
+def test_workers_from_before_a_reload_are_not_the_new_ones(host):
+    one = host.instance()
+    change(host, "config")
+    old = set(host.masters[100][1])
+
+    def kill(_pid):
+        host.masters[100][1] = set([sorted(old)[0], 111, 112])
+
+    host.on["kill"] = kill
+    with pytest.raises(InstanceError):
+        host.work(one).apply(5)
+
+
+@pytest.mark.parametrize("period", [0.3, 0.95, 1.5, 3.0])
+def test_a_crash_loop_never_is_up(host, period):
+    """systemd makes a new master each time the last one ends; the last state seen may well be active."""
+    one, work = started(host)
+    other = host.instance("slow", up=False, processes=3)
+    work = host.work(one, other)
+    last = [host.now]
+
+    def tick():
+        if host.now - last[0] >= period:
+            last[0] = host.now
+            host.end(one.unit)
+            host.boot(one.unit)
+        if host.now > start + 6:
+            pid = int(host.units[other.unit]["MainPID"])
+            host.masters[pid][1].add(pid + 3)
+
+    start = host.now
+    host.on["tick"] = tick
+    with pytest.raises(InstanceError) as caught:
+        work.apply(20)
+    assert "ended" in str(caught.value) and not os.path.exists(one.stamp)
+
+
+def test_a_master_that_fails_for_good_is_told_at_once(host):
+    one, work = started(host)
+    put(one.wanted["log_file"], "no app loaded\n")
+    before = host.now
+    host.on["start"] = lambda: host.end(one.unit)
+    with pytest.raises(InstanceError) as caught:
+        work.apply(60)
+    assert host.now - before < 1
+    assert "no app loaded" in str(caught.value) and "a.service is failed" in str(caught.value)
+
+
+def test_one_of_many_is_named(host):
+    good, bad = host.instance("good", up=False), host.instance("bad", up=False)
+    host.on["start"] = lambda: host.masters[int(host.units["bad.service"]["MainPID"])][1].clear()
+    with pytest.raises(InstanceError) as caught:
+        host.work(good, bad).apply(5)
+    assert "bad not up" in str(caught.value) and "good" not in str(caught.value)

@@ -1,0 +1,621 @@
+# -*- coding: utf-8 -*-
+"""Releases appear whole, switch in one step and go when none needs them (runs under Python 2.7 too)."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import grp
+import io
+import os
+import stat
+import tarfile
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import releases as code
+from ansible_collections.graceful.wsgi.plugins.module_utils.releases import (
+    COMPLETE,
+    Home,
+    ReleaseError,
+    copy_checkout,
+    discard,
+    give,
+    read_requirements,
+    requirements_digest,
+    switch_link,
+    unpack,
+)
+
+GROUP = grp.getgrgid(os.getgid()).gr_name
+
+
+def put(path, text=""):
+    if not os.path.isdir(os.path.dirname(path)):
+        os.makedirs(os.path.dirname(path))
+    with io.open(path, "w", encoding="utf-8") as target:
+        target.write(u"" + text)
+
+
+def get(path):
+    with io.open(path, encoding="utf-8") as source:
+        return source.read()
+
+
+def member(name, kind=tarfile.REGTYPE, text=b"", link="", mode=0o644):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode, info.size = kind, link, mode, len(text)
+    return info, text
+
+
+def archive(path, *members):
+    packed = tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT)
+    for info, text in members:
+        packed.addfile(info, io.BytesIO(text))
+    packed.close()
+    return path
+
+
+def names(root):
+    found = []
+    for base, folders, files in os.walk(root):
+        found += [os.path.relpath(os.path.join(base, name), root) for name in folders + files]
+    return sorted(found)
+
+
+def mode(path):
+    return stat.S_IMODE(os.lstat(path).st_mode)
+
+
+@pytest.fixture
+def owners(monkeypatch):
+    """Nobody but root may give files away."""
+    given = {}
+    monkeypatch.setattr(code.os, "lchown", lambda path, uid, gid: given.update({path: (uid, gid)}))
+    return given
+
+
+@pytest.fixture
+def root(tmp_path, owners):
+    return str(tmp_path)
+
+
+def home(root, **wanted):
+    item = {"name": "a", "home": os.path.join(root, "home"), "group": GROUP, "path": None, "exclude": []}
+    item.update({"requirements": None, "id": "r1"})
+    item.update(wanted)
+    run_command = item.pop("run_command", None)
+    return Home(item, item.pop("python", "3.11"), run_command)
+
+
+def made(root, name, **wanted):
+    one = home(root, id=name, **wanted)
+    text = name.encode("ascii")
+    one.make(archive(os.path.join(root, name + ".tar.gz"), member("manage.py", text=text)))
+    return one
+
+
+# -- unpack ----------------------------------------------------------------------------------------------------------
+
+
+def test_unpack(root):
+    folder = os.path.join(root, "out")
+    os.mkdir(folder)
+    name = u"sch\u00f6n \u4e2d.txt"
+    name = name.encode("utf-8") if str is bytes else name
+    path = archive(
+        os.path.join(root, "a"),
+        member("link", tarfile.SYMTYPE, link="sub/f"),
+        member("closed", tarfile.DIRTYPE, mode=0o555),
+        member("closed/f", text=b"closed"),
+        member("sub/f", text=b"1", mode=0o4777),
+        member("sub/hard", tarfile.LNKTYPE, link="sub/f"),
+        member("deep/er/link", tarfile.SYMTYPE, link="/etc/passwd"),
+        member("dangling", tarfile.SYMTYPE, link="nowhere"),
+        member(name, text=b"2"),
+        member("./dot/", tarfile.DIRTYPE, mode=0o700),
+    )
+    before = os.umask(0o077)
+    try:
+        unpack(path, folder)
+    finally:
+        os.umask(before)
+    expected = ["closed", "closed/f", "dangling", "deep", "deep/er", "deep/er/link", "dot", "link", name, "sub"]
+    assert names(folder) == sorted(expected + ["sub/f", "sub/hard"])
+    assert os.readlink(os.path.join(folder, "link")) == "sub/f"
+    assert get(os.path.join(folder, "sub/hard")) == "1"
+    # No setuid bit, nothing that others may write, and folders nobody spoke of are not closed by the umask.
+    assert mode(os.path.join(folder, "sub/f")) == 0o755
+    assert [mode(os.path.join(folder, name)) for name in ("closed", "sub", "dot")] == [0o555, 0o755, 0o700]
+    os.chmod(os.path.join(folder, "closed"), 0o755)
+
+
+HOSTILE = {
+    "absolute": [member("/OUTSIDE/evil", text=b"x")],
+    "dots": [member("../evil", text=b"x")],
+    "dots in the middle": [member("a/../../evil", text=b"x")],
+    "beside": [member("../out-evil", text=b"x")],
+    "folder": [member("../evil", tarfile.DIRTYPE)],
+    "link outside": [member("../evil", tarfile.SYMTYPE, link="x")],
+    "through a symlink": [member("l", tarfile.SYMTYPE, link=".."), member("l/evil", text=b"x")],
+    "link through a symlink": [
+        member("l", tarfile.SYMTYPE, link=".."), member("l/evil", tarfile.SYMTYPE, link="/etc"),
+    ],
+    "link through two symlinks": [
+        member("l", tarfile.SYMTYPE, link="m"),
+        member("m", tarfile.SYMTYPE, link=".."),
+        member("l/evil", tarfile.SYMTYPE, link="/etc"),
+    ],
+    "mode through a symlink": [member("l", tarfile.SYMTYPE, link=".."), member("l/../evil", tarfile.DIRTYPE)],
+    "hard link to the host": [member("h", tarfile.LNKTYPE, link="/etc/hostname")],
+    "hard link to itself": [member("h", tarfile.LNKTYPE, link="h")],
+    "hard link to a symlink": [member("l", tarfile.SYMTYPE, link="l"), member("h", tarfile.LNKTYPE, link="l")],
+    "device": [member("d", tarfile.CHRTYPE)],
+    "block device": [member("d", tarfile.BLKTYPE)],
+    "fifo": [member("d", tarfile.FIFOTYPE)],
+    "file where a folder is": [member("d", tarfile.DIRTYPE), member("d", text=b"x")],
+    "link where a folder is": [member("d", tarfile.DIRTYPE), member("d", tarfile.SYMTYPE, link="..")],
+    "the root as a file": [member(".", text=b"x")],
+    "the root as a link": [member(".", tarfile.SYMTYPE, link="..")],
+}
+
+
+@pytest.mark.parametrize("case", sorted(HOSTILE))
+def test_a_hostile_member_changes_nothing_outside(root, case):
+    inner = os.path.join(root, "inner")
+    folder = os.path.join(inner, "out")
+    os.makedirs(folder)
+    members = HOSTILE[case]
+    for info, _text in members:
+        info.name = info.name.replace("/OUTSIDE", inner)
+    path = archive(os.path.join(root, "a"), *members)
+    before = mode(inner)
+    if case == "mode through a symlink":
+        # By its name it is a folder in the root, whatever the symlink says.
+        unpack(path, folder)
+        assert sorted(os.listdir(folder)) == ["evil", "l"]
+    else:
+        with pytest.raises((ReleaseError, IOError, OSError)):
+            unpack(path, folder)
+    assert os.listdir(inner) == ["out"] and mode(inner) == before
+
+
+@pytest.mark.parametrize("cut", [0, 10, 60, -1])
+def test_a_broken_archive_is_no_release(root, cut):
+    path = archive(os.path.join(root, "a"), member("f", text=os.urandom(5000)))
+    with open(path, "rb") as source:
+        whole = source.read()
+    with open(path, "wb") as target:
+        target.write(whole[:cut])
+    with pytest.raises((ReleaseError, IOError, OSError)):
+        home(root).make(path)
+    assert os.listdir(os.path.join(root, "home", "releases")) == []
+
+
+# -- switch_link -----------------------------------------------------------------------------------------------------
+
+
+def test_switch_link(root):
+    link = os.path.join(root, "current")
+    assert switch_link(link, "releases/1") is True
+    assert switch_link(link, "releases/1") is False
+    assert switch_link(link, "releases/2") is True
+    assert os.readlink(link) == "releases/2" and os.listdir(root) == ["current"]
+
+
+def test_switch_link_is_one_rename_and_the_link_is_there_all_the_time(root, monkeypatch):
+    link = os.path.join(root, "current")
+    switch_link(link, "1")
+    seen = []
+
+    def watched(name, real):
+        def call(*args):
+            seen.append((name, os.readlink(link)))
+            return real(*args)
+
+        return call
+
+    for name in ("symlink", "rename", "unlink"):
+        monkeypatch.setattr(code.os, name, watched(name, getattr(os, name)))
+    switch_link(link, "2")
+    assert seen == [("symlink", "1"), ("rename", "1")]
+
+
+def test_a_link_left_by_a_killed_run_goes(root):
+    os.symlink("old", os.path.join(root, ".current.new"))
+    switch_link(os.path.join(root, "current"), "1")
+    assert os.listdir(root) == ["current"]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_person_put_there_is_refused(root, kind):
+    link = os.path.join(root, "current")
+    if kind == "folder":
+        os.mkdir(link)
+    else:
+        put(link)
+    with pytest.raises(ReleaseError) as caught:
+        switch_link(link, "1")
+    assert link in str(caught.value) and not os.path.islink(link)
+
+
+# -- requirements ----------------------------------------------------------------------------------------------------
+
+
+def test_a_digest_names_python_and_requirements():
+    found = [requirements_digest(*pair) for pair in (("3.11", u"a"), ("3.9", u"a"), ("3.11", u"b"), ("3.11", u"a\n"))]
+    assert len(set(found)) == 4 and all(len(one) == 12 for one in found)
+    assert requirements_digest("3.11", u"a") == requirements_digest(u"3.11", "a") == found[0]
+    text = u"# sch\u00f6n"
+    assert requirements_digest("2.7", text) == requirements_digest("2.7", text.encode("utf-8"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["-r more.txt", "-rmore.txt", "-c more.txt", "  -r  more.txt", "--requirement more.txt", "--constraint=more.txt"],
+)
+def test_included_requirements_count(root, line):
+    put(os.path.join(root, "requirements.txt"), u"flask\n%s\n" % line)
+    put(os.path.join(root, "more.txt"), u"one")
+    before = read_requirements(os.path.join(root, "requirements.txt"))
+    put(os.path.join(root, "more.txt"), u"two")
+    assert "one" in before and "two" in read_requirements(os.path.join(root, "requirements.txt"))
+
+
+def test_includes_are_relative_to_the_including_file_and_may_go_in_circles(root):
+    put(os.path.join(root, "requirements.txt"), u"-r sub/a.txt\n-r https://example.com/x.txt\n-r missing.txt\n")
+    put(os.path.join(root, "sub", "a.txt"), u"-r b.txt\n-r ../requirements.txt\n")
+    put(os.path.join(root, "sub", "b.txt"), u"# sch\u00f6n\n")
+    assert u"# sch\u00f6n" in read_requirements(os.path.join(root, "requirements.txt"))
+
+
+def test_a_virtualenv_is_named_by_the_requirements_in_the_release(root):
+    one = made(root, "r1", requirements="requirements.txt")
+    with pytest.raises(ReleaseError) as caught:
+        one.venv()
+    assert "requirements.txt" in str(caught.value)
+    put(os.path.join(one.release, "requirements.txt"), u"flask")
+    venv = one.venv()
+    assert venv["path"] == os.path.join(one.home, "venvs", requirements_digest("3.11", "flask"))
+    assert venv["requirements"] == os.path.join(one.release, "requirements.txt") and venv["complete"] is False
+    other = home(root, requirements="requirements.txt", python="3.9")
+    assert other.venv()["path"] != venv["path"]
+    listed = home(root, requirements=["flask", "x"]).venv()
+    assert (listed["requirements"], listed["lines"]) == (None, ["flask", "x"])
+    assert home(root, requirements=[]).venv() is None
+    assert home(root, id="not-here", requirements="requirements.txt").venv()["path"] is None
+
+
+# -- filling a virtualenv --------------------------------------------------------------------------------------------
+
+
+class Commands:
+    """Makes the folder that it is asked for, and fails at the one it is told to."""
+
+    def __init__(self, fail=None):
+        self.calls = []
+        self.fail = fail
+
+    def __call__(self, words):
+        self.calls.append(words)
+        if words[0] == "mkvenv":
+            os.makedirs(os.path.join(words[-1], "bin"))
+        if self.fail is not None and len(self.calls) == self.fail:
+            return 1, "", "no such thing\n"
+        return 0, "", ""
+
+
+def test_fill(root):
+    run = Commands()
+    one = home(root, requirements=["flask"], run_command=run)
+    before = os.umask(0o077)
+    try:
+        assert one.fill(["mkvenv", "-x"], "pip<21", ["--cert", "c"]) is True
+    finally:
+        os.umask(before)
+    path = one.venv()["path"]
+    install = [path + "/bin/python", "-m", "pip", "install", "--cert", "c"]
+    assert run.calls == [["mkvenv", "-x", path], install + ["pip<21"], install + ["flask"]]
+    assert one.venv()["complete"] is True and mode(one.venvs) == 0o755 and mode(one.home) == 0o755
+    assert one.fill(["mkvenv", "-x"], "pip<21", []) is False and len(run.calls) == 3
+    assert home(root, requirements=None, run_command=run).fill(["mkvenv"], "", []) is False
+
+
+def test_fill_from_a_file_with_the_pip_that_is_there(root):
+    run = Commands()
+    one = made(root, "r1", requirements="r.txt", run_command=run)
+    put(os.path.join(one.release, "r.txt"), u"flask")
+    one.fill(["mkvenv"], "", [])
+    assert [words[-2:] for words in run.calls[1:]] == [["-r", os.path.join(one.release, "r.txt")]]
+
+
+@pytest.mark.parametrize("fail", [1, 2, 3])
+def test_a_virtualenv_that_failed_is_not_complete_and_is_made_anew(root, fail):
+    one = home(root, requirements=["flask"], run_command=Commands(fail))
+    with pytest.raises(ReleaseError) as caught:
+        one.fill(["mkvenv"], "pip", [])
+    assert "no such thing" in str(caught.value)
+    assert one.venv()["complete"] is False
+    with pytest.raises(ReleaseError) as caught:
+        made(root, "r1", requirements=["flask"]).switch()
+    assert "not complete" in str(caught.value)
+    put(os.path.join(one.venv()["path"], "half"))
+    one.run_command = Commands()
+    assert one.fill(["mkvenv"], "pip", []) is True
+    assert not os.path.exists(os.path.join(one.venv()["path"], "half"))
+
+
+def test_code_that_is_not_on_the_host_is_named(root):
+    one = home(root, id=None, path=os.path.join(root, "none"), requirements="r.txt", run_command=Commands())
+    with pytest.raises(ReleaseError) as caught:
+        one.fill(["mkvenv"], "pip", [])
+    assert os.path.join(root, "none") in str(caught.value)
+
+
+# -- making ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_make(root, owners, umask):
+    before = os.umask(umask)
+    try:
+        one = made(root, "r1")
+    finally:
+        os.umask(before)
+    assert get(os.path.join(one.release, "manage.py")) == "r1"
+    assert [mode(path) for path in (one.home, one.releases, one.release)] == [0o755] * 3
+    assert mode(os.path.join(one.release, "manage.py")) == 0o644
+    assert one.missing is False and os.listdir(one.releases) == ["r1"]
+    # By its last name or the one that it was made under.
+    assert set(owners.values()) == set([(0, os.getgid())]) and len(owners) == 2
+
+
+def test_the_group_may_read_what_the_owner_may_and_nobody_more(root):
+    folder = os.path.join(root, "x")
+    for name, bits in (("secret", 0o600), ("script", 0o700), ("open", 0o666), ("plain", 0o644), ("suid", 0o4711)):
+        put(os.path.join(folder, name))
+        os.chmod(os.path.join(folder, name), bits)
+    os.mkdir(os.path.join(folder, "sub"), 0o700)
+    put(os.path.join(root, "outside"))
+    os.chmod(os.path.join(root, "outside"), 0o600)
+    os.symlink("../outside", os.path.join(folder, "link"))
+    give(folder, GROUP)
+    found = dict((name, mode(os.path.join(folder, name))) for name in os.listdir(folder) if name != "link")
+    assert found == {
+        "secret": 0o640, "script": 0o750, "open": 0o644, "plain": 0o644, "suid": 0o751, "sub": 0o750,
+    }
+    assert mode(os.path.join(root, "outside")) == 0o600
+
+
+def test_an_unknown_group_is_said_and_leaves_nothing(root):
+    with pytest.raises(ReleaseError) as caught:
+        made(root, "r1", group="no-such-group-here")
+    assert "no-such-group-here" in str(caught.value)
+    assert os.listdir(os.path.join(root, "home", "releases")) == []
+
+
+def test_an_interrupted_release_is_no_release_and_goes_with_the_next(root):
+    one = home(root)
+    put(os.path.join(one.releases, ".new-abc", "manage.py"))
+    put(os.path.join(one.releases, ".old-r0", "manage.py"))
+    assert one.missing is True
+    made(root, "r1")
+    assert os.listdir(one.releases) == ["r1"]
+
+
+def test_make_from_a_checkout(root):
+    checkout = os.path.join(root, "repo")
+    for name in (".git/config", "manage.py", "static/skip/f", "static/keep", "a.pyc", "skip"):
+        put(os.path.join(checkout, name))
+    os.symlink("manage.py", os.path.join(checkout, "link"))
+    os.mkfifo(os.path.join(checkout, "fifo"))
+    one = home(root, exclude=[".git", "*.pyc", "static/skip"])
+    one.make(checkout=checkout)
+    assert names(one.release) == ["link", "manage.py", "skip", "static", "static/keep"]
+    assert os.path.islink(os.path.join(one.release, "link"))
+
+
+def test_copying_a_checkout_leaves_it_alone(root):
+    put(os.path.join(root, "repo", "f"))
+    os.mkdir(os.path.join(root, "out"))
+    copy_checkout(os.path.join(root, "repo"), os.path.join(root, "out"), [])
+    assert names(os.path.join(root, "repo")) == names(os.path.join(root, "out")) == ["f"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", ".hidden", "a\n", "x" * 81])
+def test_a_bad_id_is_refused(root, name):
+    with pytest.raises(ReleaseError):
+        home(root, id=name)
+
+
+# -- switching -------------------------------------------------------------------------------------------------------
+
+
+def test_switch(root):
+    one = made(root, "r1")
+    assert one.would_switch() is True
+    assert one.switch() is True and one.current == "r1"
+    assert os.readlink(os.path.join(one.home, "current")) == "releases/r1"
+    assert one.would_switch() is False and one.switch() is False
+    two = made(root, "r2")
+    assert two.current == "r1" and two.would_switch() is True
+    assert two.switch() is True and two.current == "r2"
+    assert one.would_switch() is True and one.switch() is True and one.current == "r1"
+
+
+def test_a_release_that_is_not_there_is_not_made_live(root):
+    made(root, "r1").switch()
+    with pytest.raises(ReleaseError):
+        home(root, id="r2").switch()
+    assert home(root).current == "r1"
+    assert home(root, id="r2").would_switch() is True
+
+
+def test_the_virtualenv_comes_with_the_release_before_it_is_live(root, monkeypatch):
+    one = made(root, "r1", requirements=["flask"], run_command=Commands())
+    one.fill(["mkvenv"], "", [])
+    order = []
+    real = code.switch_link
+    monkeypatch.setattr(code, "switch_link", lambda link, to: order.append(os.path.basename(link)) or real(link, to))
+    assert one.would_switch() is True and one.switch() is True
+    assert order == [".venv", "current"]
+    assert os.readlink(os.path.join(one.release, ".venv")) == one.venv()["path"]
+    assert one.would_switch() is False and one.switch() is False
+    other = home(root, requirements=["flask"], python="3.12", run_command=Commands())
+    other.fill(["mkvenv"], "", [])
+    assert other.would_switch() is True and other.switch() is True
+
+
+def test_code_of_somebody_else_gets_a_virtualenv_only(root):
+    path = os.path.join(root, "theirs")
+    put(os.path.join(path, "r.txt"), u"flask")
+    one = home(root, id=None, path=path, requirements="r.txt", run_command=Commands())
+    assert one.missing is False and one.would_switch() is True
+    one.fill(["mkvenv"], "", [])
+    assert one.switch() is True and one.link == os.path.join(one.home, "venv")
+    assert os.readlink(one.link) == one.venv()["path"]
+    assert one.would_switch() is False and one.switch() is False
+    assert os.listdir(path) == ["r.txt"]
+    bare = home(root, id=None, path=path, requirements=None)
+    assert bare.would_switch() is False and bare.switch() is False
+
+
+# -- pruning ---------------------------------------------------------------------------------------------------------
+
+
+def deployed(root, count, **wanted):
+    """Releases r1, r2, ... made live one after another, each older by its mtime than the next."""
+    for number in range(1, count + 1):
+        one = made(root, "r%d" % number, **wanted)
+        one.switch()
+        os.utime(one.release, (1000 * number, 1000 * number))
+    return one
+
+
+@pytest.mark.parametrize(
+    "keep, left",
+    [
+        (5, ["r1", "r2", "r3", "r4"]),
+        (3, ["r2", "r3", "r4"]),
+        # The one before the live one stays: processes may still run on it.
+        (2, ["r3", "r4"]),
+        (1, ["r3", "r4"]),
+    ],
+)
+def test_the_newest_stay(root, keep, left):
+    one = deployed(root, 4)
+    told = one.surplus(keep)
+    assert sorted(one.prune(keep)) == sorted(told) == sorted(set(["r1", "r2", "r3", "r4"]) - set(left))
+    assert sorted(os.listdir(one.releases)) == left
+    assert one.prune(keep) == []
+
+
+def test_the_live_one_and_the_one_before_stay_however_old(root):
+    deployed(root, 4)
+    back = home(root, id="r1")
+    back.switch()
+    os.utime(back.release, (1, 1))
+    os.utime(os.path.join(back.releases, "r4"), (2, 2))
+    assert sorted(back.prune(2)) == ["r2", "r3"]
+    assert sorted(os.listdir(back.releases)) == ["r1", "r4"]
+
+
+def test_check_mode_counts_the_release_that_is_not_here_yet(root):
+    deployed(root, 3)
+    coming = home(root, id="r4")
+    told = coming.surplus(3)
+    assert told == ["r1"]
+    made(root, "r4")
+    coming.switch()
+    assert coming.prune(3) == told
+
+
+def test_what_a_person_put_beside_releases_and_virtualenvs_stays(root):
+    one = deployed(root, 4)
+    put(os.path.join(one.releases, "README"))
+    put(os.path.join(one.releases, ".hidden", "f"))
+    os.symlink("r4", os.path.join(one.releases, "stable"))
+    os.symlink("nowhere", os.path.join(one.releases, "dangling"))
+    put(os.path.join(one.venvs, "mine", "f"))
+    put(os.path.join(one.venvs, "0123456789ab-mine"))
+    put(os.path.join(one.home, "shared", "uploads"))
+    one.prune(2)
+    assert sorted(os.listdir(one.releases)) == [".hidden", "README", "dangling", "r3", "r4", "stable"]
+    assert sorted(os.listdir(one.venvs)) == ["0123456789ab-mine", "mine"]
+    assert os.listdir(os.path.join(one.home, "shared")) == ["uploads"]
+
+
+def with_venv(root, name, lines, **wanted):
+    one = made(root, name, requirements=lines, run_command=Commands(), **wanted)
+    one.fill(["mkvenv"], "", [])
+    one.switch()
+    return one
+
+
+def test_virtualenvs_go_with_the_last_release_that_uses_them(root):
+    venvs = []
+    for number, lines in enumerate((["a"], ["b"], ["b"], ["c"])):
+        one = with_venv(root, "r%d" % number, lines)
+        os.utime(one.release, (1000 * number, 1000 * number))
+        venvs.append(os.path.basename(one.venv()["path"]))
+    one.prune(3)
+    assert sorted(os.listdir(one.venvs)) == sorted(set(venvs[1:]))
+    one.prune(2)
+    assert sorted(os.listdir(one.venvs)) == sorted(set(venvs[2:]))
+
+
+@pytest.mark.parametrize("theirs", [True, False])
+def test_the_virtualenv_that_processes_still_run_on_stays_for_this_once(root, theirs):
+    """A new Python for the same release, or new requirements for code that is not ours."""
+    path = os.path.join(root, "theirs")
+    os.mkdir(path)
+    wanted = {"id": None, "path": path} if theirs else {"id": "r1"}
+    if not theirs:
+        made(root, "r1")
+    found = []
+    for python in ("3.9", "3.11", "3.12"):
+        one = home(root, requirements=["a"], run_command=Commands(), python=python, **wanted)
+        one.fill(["mkvenv"], "", [])
+        one.switch()
+        one.prune(5)
+        found.append(os.path.basename(one.venv()["path"]))
+        assert sorted(os.listdir(one.venvs)) == sorted(found[-2:])
+    again = home(root, requirements=["a"], python="3.12", **wanted)
+    again.switch()
+    again.prune(5)
+    assert os.listdir(again.venvs) == found[-1:]
+
+
+def test_a_release_that_is_half_removed_is_not_there(root, monkeypatch):
+    """As after a kill while its files go one by one."""
+    one = deployed(root, 4)
+
+    def rmtree(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(code.shutil, "rmtree", rmtree)
+        with pytest.raises(KeyboardInterrupt):
+            one.prune(2)
+    assert len([name for name in ("r1", "r2") if home(root, id=name).missing]) == 1
+    one.prune(2)
+    assert sorted(os.listdir(one.releases)) == ["r3", "r4"]
+
+
+def test_discard_over_what_a_killed_discard_left(root):
+    put(os.path.join(root, ".old-x", "f"))
+    put(os.path.join(root, "x", "g"))
+    discard(os.path.join(root, "x"))
+    assert os.listdir(root) == []
+
+
+def test_nothing_to_prune(root):
+    assert home(root).prune(5) == [] and os.listdir(root) == []
+
+
+def test_complete_is_what_says_so(root):
+    one = home(root, requirements=["a"])
+    os.makedirs(one.venv()["path"])
+    assert one.venv()["complete"] is False
+    put(os.path.join(one.venv()["path"], COMPLETE))
+    assert one.venv()["complete"] is True
