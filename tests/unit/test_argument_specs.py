@@ -1,0 +1,111 @@
+"""What is said twice is the same: a role's defaults and its argument spec, a module's documentation and its spec."""
+
+import importlib
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path.parent.parent for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
+MODULES = sorted(path for path in (ROOT / "plugins" / "modules").glob("*.py") if path.stem != "__init__")
+ACTIONS = {path.stem for path in (ROOT / "plugins" / "action").glob("*.py")}
+
+
+def entries(role):
+    return yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_roles_defaults_are_those_of_its_argument_spec(role):
+    options = entries(role)["main"]["options"]
+    documented = {name: option["default"] for name, option in options.items() if "default" in option}
+    defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
+    assert defaults == documented
+    # True and 1 are equal in Python but not to a reader.
+    assert {name: type(value) for name, value in defaults.items()} == {
+        name: type(value) for name, value in documented.items()
+    }
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_roles_variables_have_a_default_or_are_required_and_carry_its_name(role):
+    for name, option in entries(role)["main"]["options"].items():
+        assert name.startswith(f"{role.name}_")
+        assert ("default" in option) != bool(option.get("required")), name
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_every_option_is_described(role):
+    def walk(options, path):
+        for name, option in options.items():
+            assert option.get("description"), f"{path}{name}"
+            walk(option.get("options") or {}, f"{path}{name}.")
+
+    for name, entry in entries(role).items():
+        assert entry.get("short_description"), name
+        walk(entry.get("options") or {}, "")
+
+
+def test_every_role_has_an_argument_spec():
+    assert [role.name for role in ROLES] == sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
+
+
+class Asked(Exception):
+    """AnsibleModule was asked for: what follows is not the spec's business."""
+
+
+def argument_spec(name):
+    module = importlib.import_module(f"ansible_collections.graceful.wsgi.plugins.modules.{name}")
+    with mock.patch.object(module, "AnsibleModule", side_effect=Asked) as asked, pytest.raises(Asked):
+        module.main()
+    return module, asked.call_args.kwargs
+
+
+def told(options):
+    """What a mapping of options says, in the terms that documentation and spec share."""
+    found = {}
+    for name, option in options.items():
+        kind = option.get("type", "str")
+        default = option.get("default")
+        found[name] = {
+            "type": kind,
+            "elements": option.get("elements"),
+            "required": option.get("required", False),
+            "default": default,
+            "choices": sorted(option.get("choices") or [], key=str),
+            "aliases": sorted(option.get("aliases") or []),
+            "options": told(option.get("suboptions") or option.get("options") or {}),
+        }
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_a_modules_documentation_is_its_argument_spec(path):
+    text = path.read_text()
+    module = importlib.import_module(f"ansible_collections.graceful.wsgi.plugins.modules.{path.stem}")
+    documentation = yaml.safe_load(module.DOCUMENTATION)
+    assert documentation["module"] == path.stem
+    if "AnsibleModule" not in text:
+        # The documentation of an action that runs on the controller only.
+        assert path.stem in ACTIONS
+        return
+    module, given = argument_spec(path.stem)
+    assert told(given["argument_spec"]) == told(documentation.get("options") or {})
+    supports = documentation["attributes"]["check_mode"]["support"]
+    assert given.get("supports_check_mode", False) == (supports in ("full", "partial"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_a_modules_examples_and_return_values_are_yaml(path):
+    module = importlib.import_module(f"ansible_collections.graceful.wsgi.plugins.modules.{path.stem}")
+    examples = yaml.safe_load(module.EXAMPLES)
+    names = {key for task in examples for key in task if key.startswith("graceful.wsgi.")}
+    assert f"graceful.wsgi.{path.stem}" in names
+    assert all(item.get("description") and item.get("type") for item in yaml.safe_load(module.RETURN).values())
+
+
+@pytest.mark.parametrize("name", sorted(ACTIONS))
+def test_every_action_has_a_module_that_documents_it(name):
+    assert (ROOT / "plugins" / "modules" / f"{name}.py").is_file()
