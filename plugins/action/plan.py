@@ -19,7 +19,7 @@ def _options(room: str) -> dict[str, Any]:
     return spec["argument_specs"]["main"]["options"]
 
 
-def _host(facts: dict[str, Any], uwsgi: dict[str, Any] | None) -> dict[str, Any]:
+def _host(facts: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
     systemd = facts.get("systemd") or {}
     python = facts.get("python_version")
     return {
@@ -29,7 +29,8 @@ def _host(facts: dict[str, Any], uwsgi: dict[str, Any] | None) -> dict[str, Any]
         "arch": facts.get("architecture"),
         "systemd": systemd.get("version"),
         "python": ".".join(str(python).split(".")[:2]) if python else None,
-        "uwsgi": uwsgi,
+        "uwsgi": args["uwsgi"],
+        "uwsgi_options": args["uwsgi_options"],
     }
 
 
@@ -61,6 +62,7 @@ class ActionModule(ActionBase):
             argument_spec={
                 "room": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
                 "uwsgi": {"type": "dict"},
+                "uwsgi_options": {"type": "list", "elements": "str"},
             },
         )
         own = args["room"]
@@ -69,7 +71,7 @@ class ActionModule(ActionBase):
         for room, options in specs.items():
             variables[room] = self._visible(options, task_vars, strict=room == own)
         variables[own] = variables[own] or {}
-        host = _host(task_vars.get("ansible_facts") or {}, args["uwsgi"])
+        host = _host(task_vars.get("ansible_facts") or {}, args)
         plans, problems = planning.plan(specs, variables, host)
         warnings = planning.misspelt(own, specs[own], set(task_vars))
         if warnings:

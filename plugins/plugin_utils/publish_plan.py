@@ -36,6 +36,8 @@ LITERAL = (
     "user",
     "group",
 )
+REFUSED = {*OWNED, "daemonize", "daemonize2"}
+PLUGINS = {"plugin", "plugins", "need-plugin", "need-plugins", "dlopen"}
 ANY_HOST = {"", "*", "0.0.0.0", "[::]"}
 
 # What the plan itself writes into an application's configuration, and the setting that states it.
@@ -191,6 +193,20 @@ def _check_literal(value: Any, path: str, kind: str, problems: _Problems) -> Non
             )
 
 
+def _check_known(app: dict[str, Any], path: str, known: Iterable[str], problems: _Problems) -> None:
+    """Refuse options that this uWSGI does not have; it would ignore them, or under strict end at once."""
+    # What a plugin brings along is known only once it is loaded.
+    if not known or PLUGINS.intersection(app["options"]):
+        return
+    for name in app["options"]:
+        if name not in known and name.replace("_", "-") not in REFUSED:
+            meant = close_match(name, known)
+            mend = (
+                f"did you mean {meant}?" if meant else "see `uwsgi --help`; a variable of your own is a set-placeholder"
+            )
+            problems.say(f"{path}.options.{name}", "uWSGI has no such option", mend)
+
+
 def _check_option(name: str, path: str, problems: _Problems) -> None:
     name = name.replace("_", "-")
     if name in ("daemonize", "daemonize2"):
@@ -336,7 +352,7 @@ def _document(planned: dict[str, Any]) -> dict[str, Any]:
     return {"uwsgi": {name: found if len(found) > 1 else found[0] for name, found in gathered.items()}}
 
 
-def _app_files(planned: dict[str, Any], binary: str) -> list[dict[str, Any]]:
+def _app_files(planned: dict[str, Any]) -> list[dict[str, Any]]:
     """The files of an application, as graceful.wsgi.file_bundle takes them."""
     kind = planned["config_format"]
     files: list[dict[str, Any]] = [
@@ -347,8 +363,6 @@ def _app_files(planned: dict[str, Any], binary: str) -> list[dict[str, Any]]:
             # Environment variables may hold secrets; the master reads this as the application's user.
             "mode": "0640",
             "group": planned["group"],
-            # Nothing is bound or written, and a misspelt option is named.
-            "validate": f"{binary} --strict --no-server --{kind} %s",
         },
         {"dest": planned["dropin"], "template": "instance.conf.j2", "vars": {"app": planned}},
     ]
@@ -534,7 +548,7 @@ def _plan_site(site: dict[str, Any], apps: dict[str, dict[str, Any]]) -> dict[st
 # -- the whole -------------------------------------------------------------------------------------------------------
 
 
-def _check_names(values: dict[str, Any], problems: _Problems) -> None:
+def _check_names(values: dict[str, Any], known: Iterable[str], problems: _Problems) -> None:
     names: dict[str, int] = {}
     sockets: dict[tuple[str, str], int] = {}
     ports: dict[int, list[tuple[str, str]]] = {}
@@ -550,6 +564,7 @@ def _check_names(values: dict[str, Any], problems: _Problems) -> None:
             )
         names.setdefault(name, index)
         _check_app(app, path, problems)
+        _check_known(app, path, known, problems)
         socket, port = _endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
         taken = ("port", str(port)) if port else ("socket", posixpath.normpath(socket))
@@ -607,14 +622,14 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     """Plan accounts, folders, releases, units and server blocks.
 
     ``rooms``: the variables of the roles nginx and uwsgi, ``{"nginx": {...}, "uwsgi": {...}}``; ``host["uwsgi"]``: the
-    fact uwsgi_installed, or None while it is not known.
+    fact uwsgi_installed and ``host["uwsgi_options"]`` what `uwsgi --dump-options` prints, or None while not known.
     """
     problems = _Problems()
     if not values["publish_root"].startswith("/"):
         problems.say("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
     if values["publish_keep_releases"] < 1:
         problems.say("publish_keep_releases", f"{values['publish_keep_releases']} is too few", "write 1 or more")
-    _check_names(values, problems)
+    _check_names(values, set(host.get("uwsgi_options") or ()), problems)
     if problems:
         return {}, problems
     apps = {app["name"]: _plan_app(app, values, rooms, host) for app in values["publish_apps"]}
@@ -631,7 +646,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         for app in app_logs
         if posixpath.dirname(app["log_file"]) not in code
     ]
-    app_files = [file for app in apps.values() for file in _app_files(app, _binary(host))]
+    app_files = [file for app in apps.values() for file in _app_files(app)]
     site_files = [{"dest": site["file"], "template": "site.conf.j2", "vars": {"site": site}} for site in sites]
     reopen_apps = [
         {

@@ -18,7 +18,10 @@ def options(role):
 
 
 SPECS = {role: options(role) for role in ("nginx", "uwsgi", "publish")}
-HOST = {"uwsgi": {"binary": "/opt/uwsgi/2.0.31-python3.11/bin/uwsgi"}}
+HOST = {
+    "uwsgi": {"binary": "/opt/uwsgi/2.0.31-python3.11/bin/uwsgi"},
+    "uwsgi_options": ["harakiri", "route", "ignore-sigpipe", "plugin"],
+}
 
 
 def attempt(apps=(), sites=(), **more):
@@ -82,6 +85,8 @@ REFUSED = [
     ("daemonize", [app(options={"daemonize": "/x"})], [], "publish_apps[0].options.daemonize", "log"),
     ("daemonize2", [app(options={"daemonize2": "/x"})], [], "publish_apps[0].options.daemonize2", "log"),
     ("second socket", [app(options={"http_socket": ":1"})], [], "publish_apps[0].options.http_socket", "protocol"),
+    ("misspelt option", [app(options={"harakri": 1})], [], "publish_apps[0].options.harakri", "did you mean harakiri?"),
+    ("no such option", [app(options={"project": "/x"})], [], "publish_apps[0].options.project", "set-placeholder"),
     ("own pidfile", [app(options={"pidfile": "/x"})], [], "publish_apps[0].options.pidfile", "leave it out"),
     ("no code", [{"name": "a", "module": "m"}], [], "publish_apps[0]", "exactly one"),
     ("two codes", [app(path="/a")], [], "publish_apps[0]", "exactly one"),
@@ -92,7 +97,13 @@ REFUSED = [
     ("bad port", [app(socket="a:70000")], [], "publish_apps[0].socket", "127.0.0.1:5051"),
     ("relative path", [{"name": "a", "path": "x", "module": "m"}], [], "publish_apps[0].path", "whole path"),
     ("line break", [app(env={"A": "1\nplugin = x"})], [], "publish_apps[0].env.A", "one line"),
-    ("line break in an option", [app(options={"x": ["a", "b\n"]})], [], "publish_apps[0].options.x[1]", "one line"),
+    (
+        "line break in an option",
+        [app(options={"route": ["a", "b\n"]})],
+        [],
+        "publish_apps[0].options.route[1]",
+        "one line",
+    ),
     ("uWSGI's variable", [app(env={"A": "$(HOME)"})], [], "publish_apps[0].env.A", "service_options"),
     ("blank at the end", [app(env={"A": "x "})], [], "publish_apps[0].env.A", "leave the blank out"),
     ("comment in yaml", [app(env={"A": "a#b"}, config_format="yaml")], [], "publish_apps[0].env.A", "ini"),
@@ -229,10 +240,14 @@ def test_a_header_of_the_user_replaces_ours():
     assert "X-Real-IP $remote_addr" in sent
 
 
+def test_what_a_plugin_brings_is_not_judged():
+    planned([app(options={"plugin": "x", "of-the-plugin": 1})])
+
+
 def test_a_percent_sign_stays_one():
-    plan = planned([app(env={"A": "100%n"}, options={"x": "%n"})])
+    plan = planned([app(env={"A": "100%n"}, options={"route": "%n"})])
     assert values_of(plan, "env") == ["A=100%%n"]
-    assert values_of(plan, "x") == ["%n"]
+    assert values_of(plan, "route") == ["%n"]
 
 
 def test_options_repeat_and_keep_their_order():
