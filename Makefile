@@ -26,10 +26,9 @@ test: venv-test ## Run everything below: lint, unit, consumer, molecule
 	@tests/run lint unit consumer molecule
 
 lint: venv-test ## ansible-lint, yamllint, ruff, changelog fragments
-	yamllint --strict .
-	ruff check .
-	antsibull-changelog lint
-	ansible-lint --offline --strict
+	@status=0; for linter in "yamllint --strict ." "ruff check ." "antsibull-changelog lint" "ansible-lint --strict"; do \
+	    echo "$$linter"; $$linter || status=1; \
+	done; exit $$status
 
 unit: venv-test ## The plan and the modules as functions
 	pytest tests/unit --junitxml=$(JUNIT)/unit.xml
