@@ -36,7 +36,6 @@ LITERAL = (
     "user",
     "group",
 )
-REFUSED = {*OWNED, "daemonize", "daemonize2"}
 PLUGINS = {"plugin", "plugins", "need-plugin", "need-plugins", "dlopen"}
 ANY_HOST = {"", "*", "0.0.0.0", "[::]"}
 
@@ -76,6 +75,7 @@ OWNED = {
     "stats": "",
     "strict": "",
 }
+REFUSED = {*OWNED, "daemonize", "daemonize2"}
 
 
 class _Problems(list[Problem]):
