@@ -1,5 +1,6 @@
 """A folder's digest names its release: it changes exactly when what is sent changes."""
 
+import hashlib
 import io
 import os
 import shutil
@@ -125,6 +126,18 @@ def test_a_file_that_cannot_be_read_is_named(root, monkeypatch):
     monkeypatch.setattr(source_tree.Path, "read_bytes", read_bytes)
     with pytest.raises(SourceError, match="manage.py.*exclude"):
         digest(root, [])
+
+
+@pytest.mark.parametrize("line", [b"f 644 0 y", b"f 644 0 0 y", b"f 644 0 1 y"])
+def test_a_name_that_looks_like_another_file_is_a_name(tmp_path, line):
+    one, two = tmp_path / "one", tmp_path / "two"
+    nothing = hashlib.sha256(b"").digest()
+    for folder, names in ((one, [b"x", b"y"]), (two, [b"x" + nothing + line])):
+        folder.mkdir()
+        for name in names:
+            (folder / os.fsdecode(name)).touch()
+            (folder / os.fsdecode(name)).chmod(0o644)
+    assert digest(one, []) != digest(two, [])
 
 
 NAMES = st.text("ab \n0", min_size=1, max_size=4).filter(lambda name: name.strip("."))

@@ -642,6 +642,22 @@ def test_check_mode_says_that_an_interrupted_run_will_be_put_back(world, monkeyp
     assert sorted(name for name in os.listdir(world.live) if name.startswith(".")) == []
 
 
+def test_an_interrupted_swap_is_a_change_even_where_all_its_files_are_as_wanted(world, monkeypatch):
+    world.run(("a", "1"))
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(Bundle, "_record", lambda bundle, token: os._exit(9))
+        try:
+            world.run(("a", "2"))
+        finally:
+            os._exit(1)
+    assert os.WEXITSTATUS(os.waitpid(child, 0)[1]) == 9
+    assert world.text("a") == "2"
+    assert world.run(("a", "2"), check_mode=True).report()["changed"] is True
+    assert world.run(("a", "2")).report()["changed"] is True
+    assert world.run(("a", "2")).report()["changed"] is False
+
+
 def test_what_a_person_did_after_a_kill_is_not_undone(world):
     run = old_and_new(world)
     child = os.fork()
@@ -754,7 +770,7 @@ def test_check_mode_fails_where_the_run_would(world):
 def test_a_second_run_at_the_same_time_is_told_so(world):
     world.run(("a", "1"))
     with open(os.path.join(world.state, "b", "lock"), "a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_SH)
         with pytest.raises(BundleError) as caught:
             world.run(("a", "2"))
         assert "another run" in str(caught.value) and world.text("a") == "1"
