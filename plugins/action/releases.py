@@ -54,9 +54,7 @@ class ActionModule(ActionBase):
         args = dict(self._task.args)
         task_vars = task_vars or {}
         with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
-            found = [
-                self._identify(item, args.get("checkouts") or {}, scratch) for item in args.get("releases") or []
-            ]
+            found = [self._identify(item, args.get("checkouts") or {}, scratch) for item in args.get("releases") or []]
             items = [item for item, _root in found]
             args["releases"] = items
             args["checkouts"] = {item["name"]: f"{item['home']}/repo" for item in items if item.get("repo")}

@@ -116,6 +116,9 @@ def _endpoint(app: dict[str, Any], path: str, problems: _Problems) -> tuple[str,
     if not socket:
         return f"/run/uwsgi-{app['name']}/sock", None
     if socket.startswith("/"):
+        if posixpath.normpath(socket).startswith(("/tmp/", "/var/tmp/")):
+            says = "lies in a folder that each unit has to itself, so that nginx would not see it"
+            problems.say(f"{path}.socket", says, "leave it out, or put it below /run or the project")
         return socket, None
     found = HOST_PORT.match(socket)
     # nginx writes * for any address, uWSGI does not know it.

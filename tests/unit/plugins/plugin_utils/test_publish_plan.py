@@ -94,6 +94,7 @@ REFUSED = [
     ("nothing to run", [{"name": "a", "source": "x"}], [], "publish_apps[0]", "module"),
     ("no processes", [app(processes=0)], [], "publish_apps[0].processes", "1 or more"),
     ("bad socket", [app(socket="5051")], [], "publish_apps[0].socket", "127.0.0.1:5051"),
+    ("private folder", [app(socket="/tmp/x.sock")], [], "publish_apps[0].socket", "/run"),
     ("bad port", [app(socket="a:70000")], [], "publish_apps[0].socket", "127.0.0.1:5051"),
     ("relative path", [{"name": "a", "path": "x", "module": "m"}], [], "publish_apps[0].path", "whole path"),
     ("line break", [app(env={"A": "1\nplugin = x"})], [], "publish_apps[0].env.A", "one line"),

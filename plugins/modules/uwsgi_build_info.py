@@ -7,7 +7,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 DOCUMENTATION = r"""
-module: uwsgi_info
+module: uwsgi_build_info
 short_description: Tells which uWSGI is installed, whether its binary is what is wanted, and what a build lacks
 version_added: 0.1.0
 author:
@@ -86,7 +86,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: See what uWSGI is there
-  graceful.wsgi.uwsgi_info:
+  graceful.wsgi.uwsgi_build_info:
     version: 2.0.31
     root: /opt/uwsgi
     features: [ssl, routing]
