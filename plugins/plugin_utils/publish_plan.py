@@ -64,6 +64,8 @@ OWNED = {
     "env": "env",
     "logto": "log",
     "logto2": "log",
+    "log-master": "log",
+    "log-reopen": "log",
     "uid": "user",
     "gid": "group",
     "pidfile": "",
@@ -288,7 +290,9 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
     if not any(name.replace("_", "-") == "buffer-size" for name in app["options"]):
         options.append(("buffer-size", 32768))
     if planned["log_file"]:
-        options.append(("logto", planned["log_file"]))
+        # Only the master opens a log anew after a rotation, so the workers write through it; a reload that does not
+        # open it again goes on writing to the old one.
+        options += [("logto", planned["log_file"]), ("log-master", True), ("log-reopen", True)]
     options += [("env", f"{name}={_word(value)}") for name, value in app["env"].items()]
     # In every language of uWSGI's a bare % begins a variable of its own, an unknown one being empty.
     literal = [[name, _word(value).replace("%", "%%")] for name, value in options]

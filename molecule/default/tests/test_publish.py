@@ -81,6 +81,13 @@ def test_the_articles_project_log_is_written(host):
     assert "spawned uWSGI worker 1" in log.content_string
 
 
+def test_a_reload_goes_on_writing_to_the_log(host, site):
+    host.run_expect([0], "systemctl reload uwsgi@zabbix")
+    time.sleep(3)
+    assert site.get("192.168.1.101", "/zabbix/after-the-reload").status_code == 200
+    assert "/after-the-reload" in host.file("/var/log/uwsgi/zabbix/server.log").content_string
+
+
 def test_the_articles_zabbix_is_proxied(site):
     answer = site.get("192.168.1.101", "/zabbix/a/b/").json()
     assert answer["seen"]["PATH_INFO"] == "/zabbix/a/b/"
