@@ -5,7 +5,7 @@ SCENARIO ?= default
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo demo-down test lint unit consumer molecule images clean-cache
+.PHONY: help venv venv-test demo demo-down test lint unit consumer molecule docs images clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ consumer: venv-test ## Build the tarball and use it from another infra repo
 
 molecule: venv-test ## The main job on Debian 12 and 13 in Docker (SCENARIO=default)
 	molecule test --scenario-name $(SCENARIO)
+
+docs: venv ## Write the roles' READMEs from their argument specs
+	python docs/role_readmes.py
 
 images: ## Make the images of the test hosts
 	tests/images/image bookworm

@@ -18,9 +18,9 @@ def pids(host, app):
 def stats(host, app):
     """What uWSGI's own stats server says."""
     script = (
-        "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/uwsgi-{}/stats')\n"
+        f"import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/uwsgi-{app}/stats')\n"
         "print(b''.join(iter(lambda: s.recv(65536), b'')).decode())"
-    ).format(app)
+    )
     return json.loads(host.check_output(f'python3 -c "{script}"'))
 
 

@@ -12,7 +12,10 @@ except ImportError:
     uwsgi = None
 
 app = Flask(__name__)
-SEEN = ("UWSGI_CHDIR", "UWSGI_SCRIPT", "SCRIPT_NAME", "PATH_INFO", "HTTP_HOST", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_FOR")
+SEEN = ("UWSGI_CHDIR", "UWSGI_SCRIPT", "SCRIPT_NAME", "PATH_INFO", "HTTP_HOST") + (
+    "HTTP_X_REAL_IP",
+    "HTTP_X_FORWARDED_FOR",
+)
 
 
 def _text(value):
