@@ -6,7 +6,6 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-import errno
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ import socket
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
 
 STATE_DIR = "/run/graceful-wsgi"
 PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload")
@@ -22,17 +22,6 @@ PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload
 
 class InstanceError(Exception):
     """An instance is not what it should be; the text names it and says what was seen."""
-
-
-def read(path):
-    """The bytes of a file, empty where there is none."""
-    try:
-        with open(path, "rb") as source:
-            return source.read()
-    except (IOError, OSError) as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESRCH):
-            return b""
-        raise
 
 
 def tail(path, lines=20):
@@ -52,32 +41,6 @@ def parse_show(text):
         if "Id" in found:
             units[found["Id"]] = found
     return units
-
-
-def process_start(pid):
-    """Start of a process in clock ticks since boot, or None where it is gone."""
-    text = read("/proc/%d/stat" % pid).decode("ascii", "replace")
-    return int(text.rpartition(")")[2].split()[19]) if text else None
-
-
-def started_at(pid):
-    """Start of a process in seconds since the epoch; 0 where it is gone."""
-    start = process_start(pid)
-    for line in read("/proc/stat").decode("ascii", "replace").splitlines():
-        if line.startswith("btime ") and start is not None:
-            return int(line.split()[1]) + start / float(os.sysconf("SC_CLK_TCK"))
-    return 0.0
-
-
-def children(pid):
-    """The pids of a process's children."""
-    found = set()
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            text = read("/proc/%s/stat" % name).decode("ascii", "replace")
-            if text and int(text.rpartition(")")[2].split()[1]) == pid:
-                found.add(int(name))
-    return found
 
 
 def accepts(address):

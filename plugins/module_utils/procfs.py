@@ -1,0 +1,139 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What /proc tells of processes. A process that is gone gives None or nothing, never an error."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import contextlib
+import errno
+import os
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
+
+
+def read(path):
+    """The bytes of a file, empty where there is none."""
+    try:
+        with open(path, "rb") as source:
+            return source.read()
+    except (IOError, OSError) as error:
+        if error.errno in GONE:
+            return b""
+        raise
+
+
+def _stat(pid):
+    """The fields of /proc/PID/stat behind the name, which may hold anything, parentheses too."""
+    text = read("/proc/%d/stat" % pid).decode("ascii", "replace")
+    return text.rpartition(")")[2].split() if text else None
+
+
+def parent(pid):
+    """The parent of a process."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else None
+
+
+def alive(pid):
+    """Whether there is such a process; a zombie is none."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] not in ("Z", "X")
+
+
+def process_start(pid):
+    """Start of a process in clock ticks since boot; with the pid it names a process for ever."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def started_at(pid):
+    """Start of a process in seconds since the epoch; 0 where it is gone."""
+    start = process_start(pid)
+    for line in read("/proc/stat").decode("ascii", "replace").splitlines():
+        if line.startswith("btime ") and start is not None:
+            return int(line.split()[1]) + start / float(os.sysconf("SC_CLK_TCK"))
+    return 0.0
+
+
+def children(pid):
+    """The pids of a process's children that are alive."""
+    found = set()
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = _stat(int(name))
+            if fields and int(fields[1]) == pid and fields[0] not in ("Z", "X"):
+                found.add(int(name))
+    return found
+
+
+def ids(pid):
+    """Effective uid, gid and the supplementary groups of a process, or None."""
+    found = {}
+    for line in read("/proc/%d/status" % pid).decode("utf-8", "replace").splitlines():
+        name, _colon, rest = line.partition(":")
+        if name in ("Uid", "Gid", "Groups"):
+            found[name] = [int(word) for word in rest.split()]
+    if "Uid" not in found:
+        return None
+    return {"uid": found["Uid"][1], "gid": found["Gid"][1], "groups": found.get("Groups", [])}
+
+
+@contextlib.contextmanager
+def seen_as(pid):
+    """Look with the eyes of a process's own user: root in a container may not look into another's process."""
+    who = ids(pid)
+    if who is None or os.geteuid() != 0 or who["uid"] == 0:
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups([])
+    os.setegid(who["gid"])
+    os.seteuid(who["uid"])
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+def _link(pid, name):
+    try:
+        with seen_as(pid):
+            return os.readlink("/proc/%d/%s" % (pid, name))
+    except OSError as error:
+        if error.errno in GONE + (errno.EACCES, errno.EPERM):
+            return None
+        raise
+
+
+def executable(pid):
+    """Path of the program that a process runs, as it was when it started; None where it cannot be told."""
+    path = _link(pid, "exe")
+    return path[: -len(" (deleted)")] if path and path.endswith(" (deleted)") else path
+
+
+def folder(pid):
+    """Working folder of a process."""
+    return _link(pid, "cwd")
+
+
+def words(pid):
+    """The command line of a process, or what it has put in its place."""
+    return [native(word) for word in read("/proc/%d/cmdline" % pid).split(b"\0") if word]
+
+
+def environment(pid):
+    """The environment that a process was started with."""
+    try:
+        with seen_as(pid):
+            text = read("/proc/%d/environ" % pid)
+    except (IOError, OSError) as error:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return {}
+        raise
+    return dict(native(item).partition("=")[::2] for item in text.split(b"\0") if b"=" in item)

@@ -1,0 +1,115 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Asks a uWSGI instance over its own sockets: a request in either protocol, and its statistics."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import json
+import re
+import socket
+import struct
+
+LOCAL = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class ClientError(Exception):
+    """No answer; the text says what was asked and what came."""
+
+
+def connect(address, timeout):
+    """A connected socket. ``address``: a path, ``@name`` for an abstract socket, or host:port."""
+    if address.startswith("@"):
+        # uWSGI counts the byte behind an abstract name as part of it.
+        family, target = socket.AF_UNIX, "\0" + address[1:] + "\0"
+    elif address.startswith("/"):
+        family, target = socket.AF_UNIX, address
+    else:
+        host, _colon, port = address.rpartition(":")
+        host = host.strip("[]")
+        host = LOCAL.get(host, host)
+        family, target = socket.AF_INET6 if ":" in host else socket.AF_INET, (host, int(port))
+    link = socket.socket(family, socket.SOCK_STREAM)
+    link.settimeout(timeout)
+    try:
+        link.connect(target)
+    except (IOError, OSError) as error:
+        link.close()
+        raise ClientError("%s: %s" % (address, error))
+    return link
+
+
+def _receive(link, limit=1 << 20):
+    chunks, size = [], 0
+    while size < limit:
+        chunk = link.recv(65536)
+        if not chunk:
+            break
+        chunks.append(chunk)
+        size += len(chunk)
+    return b"".join(chunks)
+
+
+def _uwsgi_packet(variables):
+    body = b""
+    for name, value in sorted(variables.items()):
+        name, value = name.encode("utf-8"), value.encode("utf-8")
+        body += struct.pack("<H", len(name)) + name + struct.pack("<H", len(value)) + value
+    return struct.pack("<BHB", 0, len(body), 0) + body
+
+
+def ask(address, path, protocol="uwsgi", host="localhost", timeout=10):
+    """GET a path over an instance's own socket; returns (status, text of the whole answer)."""
+    link = connect(address, timeout)
+    try:
+        if protocol == "http":
+            request = "GET %s HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n\r\n" % (path, host)
+            link.sendall(request.encode("utf-8"))
+        else:
+            script, _mark, query = path.partition("?")
+            link.sendall(
+                _uwsgi_packet(
+                    {
+                        "REQUEST_METHOD": "GET",
+                        "REQUEST_URI": path,
+                        "PATH_INFO": script,
+                        "QUERY_STRING": query,
+                        "SERVER_PROTOCOL": "HTTP/1.1",
+                        "SERVER_NAME": host,
+                        "SERVER_PORT": "80",
+                        "HTTP_HOST": host,
+                        "REMOTE_ADDR": "127.0.0.1",
+                        "SCRIPT_NAME": "",
+                    }
+                )
+            )
+        answer = _receive(link)
+    except (IOError, OSError) as error:
+        raise ClientError("%s%s: %s" % (address, path, error))
+    finally:
+        link.close()
+    found = re.match(br"HTTP/[0-9.]+ ([0-9]{3})", answer)
+    if not found:
+        raise ClientError("%s%s: answered %r, which is no status" % (address, path, answer[:60]))
+    return int(found.group(1)), answer.decode("utf-8", "replace")
+
+
+def statistics(address, timeout=2):
+    """What an instance's stats server says, or None where it cannot be asked."""
+    try:
+        link = connect(address, timeout)
+    except (ClientError, ValueError):
+        return None
+    try:
+        text = _receive(link, 1 << 26)
+    except (IOError, OSError):
+        return None
+    finally:
+        link.close()
+    # Behind an http: stats server there are headers.
+    start = text.find(b"{")
+    try:
+        return json.loads(text[start:].decode("utf-8", "replace"))
+    except ValueError:
+        return None

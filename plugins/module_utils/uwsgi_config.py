@@ -1,0 +1,274 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reads a uWSGI configuration without running uWSGI, whose own ways of showing it open logs and remove run files."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import json
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+
+FORMATS = {".ini": "ini", ".json": "json", ".js": "json", ".yaml": "yaml", ".yml": "yaml", ".xml": "xml"}
+# Options that bring in another file.
+INCLUDES = ("ini", "include", "inherit", "config", "json", "js", "yaml", "yml", "xml")
+# Short options that matter here, and whether they take a word.
+SHORT = {
+    "s": "socket",
+    "p": "processes",
+    "w": "module",
+    "H": "home",
+    "M": "master",
+    "d": "daemonize",
+    "b": "buffer-size",
+    "x": "xml",
+    "y": "yaml",
+    "j": "json",
+    "T": "enable-threads",
+    "R": "max-requests",
+    "t": "harakiri",
+    "C": "chmod-socket",
+}
+ALONE = set(
+    (
+        "master enable-threads lazy lazy-apps vacuum need-app strict die-on-term single-interpreter no-orphans"
+        " thunder-lock log-master log-reopen exit-on-reload auto-procname memory-report disable-logging no-site"
+        " manage-script-name http-websockets show-config no-server http-keepalive ignore-sigpipe"
+        " ignore-write-errors disable-write-exception log-x-forwarded-for close-on-exec gevent-monkey-patch"
+    ).split()
+)
+FALSE = ("false", "no", "0", "off")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be read; the text names the file and says why."""
+
+
+def _magic(text, path):
+    """uWSGI's one-letter variables; one that it does not know is empty."""
+    full = os.path.realpath(path)
+    folder, base = os.path.split(full)
+    name, ending = os.path.splitext(base)
+    table = {
+        "%": "%%",
+        "(": "%(",
+        "o": path,
+        "p": full,
+        "s": base,
+        "d": folder.rstrip("/") + "/",
+        "n": name,
+        "e": ending.lstrip("."),
+        "c": os.path.basename(folder),
+    }
+    # What is left as %% or %( is for the placeholders, which come last.
+    return re.sub(r"%(.)", lambda found: table.get(found.group(1), ""), text)
+
+
+def _ini(text, section):
+    found, inside = [], False
+    for line in text.splitlines():
+        line = line.strip()
+        if not line or line[0] in "#;":
+            continue
+        if line.startswith("[") and line.endswith("]"):
+            inside = line[1:-1] == section
+        elif inside:
+            name, equals, value = line.partition("=")
+            found.append((name.strip(), value.strip() if equals else "true"))
+    return found
+
+
+def _yaml(text, section):
+    """uWSGI's built-in YAML, and of libyaml's the lists that it takes for a repeated option."""
+    found, inside, name = [], False, None
+    for line in text.splitlines():
+        line = line.partition("#")[0].rstrip()
+        if not line.strip():
+            continue
+        if not line[0].isspace():
+            inside = line.rstrip(":") == section
+            continue
+        if not inside:
+            continue
+        line = line.strip()
+        if line.startswith("- "):
+            if name is not None:
+                found.append((name, line[2:].strip()))
+            continue
+        name, _colon, value = line.partition(":")
+        name = name.strip()
+        if value.strip():
+            found.append((name, value.strip().strip("'\"")))
+    return found
+
+
+def _word(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return native(value) if not isinstance(value, (int, float)) else str(value)
+
+
+def _json(text, section):
+    data = json.loads(text)[section]
+    found = []
+    for name, value in data.items():
+        found += [(native(name), _word(item)) for item in (value if isinstance(value, list) else [value])]
+    return found
+
+
+def _xml(text, section):
+    root = ElementTree.fromstring(text)
+    tops = [root] if root.tag == section else root.findall(section)
+    found = []
+    for top in tops:
+        for element in top:
+            found.append((native(element.tag), native((element.text or "true").strip())))
+    return found
+
+
+PARSERS = {"ini": _ini, "yaml": _yaml, "json": _json, "xml": _xml}
+
+
+def load(address, kind=None, seen=()):
+    """The options of a configuration file, [(name, value), ...] in order, those of files that it includes among them.
+
+    ``address``: a path, with ``:section`` behind it if it is another than uwsgi; ``kind``: ini, json, yaml or xml, told
+    by the ending where not given. Placeholders (``%(x)``) are left as they stand; see resolve().
+    """
+    path, _colon, section = address.partition(":")
+    if kind not in PARSERS:
+        kind = FORMATS.get(os.path.splitext(path)[1].lower(), "ini")
+    real = os.path.realpath(path)
+    if real in seen:
+        raise ConfigError("%s: includes itself" % path)
+    try:
+        with open(path, "rb") as source:
+            text = native(source.read())
+        found = PARSERS[kind](_magic(text, path), section or "uwsgi")
+    except (IOError, OSError) as error:
+        raise ConfigError("%s: %s" % (path, error.strerror))
+    except (ValueError, KeyError, ElementTree.ParseError) as error:
+        raise ConfigError("%s: is no %s that uWSGI would read: %s" % (path, kind, error))
+    options = []
+    for name, value in found:
+        options.append((name, value))
+        if name in INCLUDES:
+            other = os.path.join(os.path.dirname(path), resolve(options, value))
+            options.pop()
+            options += load(other, name if name in PARSERS else None, tuple(seen) + (real,))
+    return options
+
+
+def resolve(options, value, environment=None):
+    """A value with its placeholders filled in, as uWSGI does last; what is unknown stays as it is."""
+    known = {}
+    for name, text in options:
+        if name in ("set", "set-ph", "set-placeholder"):
+            name, _equals, text = text.partition("=")
+        known.setdefault(name, text)
+
+    def fill(found):
+        return known.get(found.group(1), found.group(0))
+
+    def env(found):
+        return (environment or {}).get(found.group(1), found.group(0))
+
+    value = re.sub(r"\$\(([^()]*)\)", env, value)
+    for _depth in range(5):
+        filled = re.sub(r"%\(([^()]*)\)", fill, value)
+        if filled == value:
+            break
+        value = filled
+    return value.replace("%%", "%")
+
+
+def command_line(words, folder="/"):
+    """The options of a uWSGI command line (without the program), and the configuration files that it names.
+
+    Returns (options, files): files is a list of addresses for load(), made absolute against ``folder``.
+    """
+    options, files = [], []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            if not equals:
+                takes = name not in ALONE and rest and not rest[0].startswith("-")
+                value = rest.pop(0) if takes else "true"
+        elif word.startswith("-") and len(word) > 1:
+            name = SHORT.get(word[1], word[1])
+            value = word[2:]
+            if not value:
+                takes = name not in ALONE and rest and not rest[0].startswith("-")
+                value = rest.pop(0) if takes else "true"
+        elif os.path.splitext(word.partition(":")[0])[1].lower() in FORMATS:
+            name, value = "config", word
+        else:
+            continue
+        if name in INCLUDES:
+            files.append((os.path.join(folder, value), name if name in PARSERS else None))
+        else:
+            # In a file a % would begin a variable; on a command line only a placeholder does.
+            options.append((name, value.replace("%", "%%").replace("%%(", "%(")))
+    return options, files
+
+
+def from_environment(environment):
+    """The options that uWSGI takes from variables named UWSGI_X."""
+    own = ("UWSGI_RELOADS", "UWSGI_ORIGINAL_PROC_NAME", "UWSGI_EMPEROR_FD", "UWSGI_APPNAME")
+    return [
+        (name[len("UWSGI_"):].lower().replace("_", "-"), value.replace("%", "%%").replace("%%(", "%("))
+        for name, value in sorted(environment.items())
+        if name.startswith("UWSGI_") and name not in own
+    ]
+
+
+class Config:
+    """What an instance was told, as far as it matters for reloading it."""
+
+    def __init__(self, options, environment=None):
+        self.options = options
+        self.environment = environment or {}
+
+    def all(self, *names):
+        """The values of these options, placeholders filled in."""
+        return [resolve(self.options, value, self.environment) for name, value in self.options if name in names]
+
+    def on(self, *names):
+        """Whether one of these switches is on."""
+        return any(value.lower() not in FALSE for value in self.all(*names))
+
+    @property
+    def pidfiles(self):
+        return self.all("pidfile", "pidfile2", "safe-pidfile", "safe-pidfile2")
+
+    @property
+    def fifo(self):
+        return next(iter(self.all("master-fifo")), None)
+
+    @property
+    def lazy(self):
+        return self.on("lazy-apps", "lazy-app", "lazy")
+
+    @property
+    def stats(self):
+        return next(iter(self.all("stats", "stats-server")), None)
+
+    @property
+    def log(self):
+        return next(iter(self.all("logto2", "logto", "daemonize", "daemonize2")), None)
+
+    @property
+    def sockets(self):
+        """[(protocol, address), ...] in order, protocol uwsgi or http."""
+        found = []
+        for name, value in self.options:
+            if name in ("socket", "uwsgi-socket", "http-socket"):
+                address = resolve(self.options, value, self.environment)
+                found.append(("http" if name == "http-socket" else "uwsgi", address))
+        return found

@@ -1,0 +1,169 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Finds the uWSGI master that a pidfile names, and believes it only once /proc has borne it out."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import errno
+import os
+import re
+import stat
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import (
+    Config,
+    ConfigError,
+    command_line,
+    from_environment,
+    load,
+)
+
+# btime is a whole second, and a pidfile is written right after the start.
+CLOCK_SLACK = 2.0
+
+
+class MasterError(Exception):
+    """The pidfile does not lead to a master that is its own; no signal was sent."""
+
+
+def read_pidfile(path):
+    """The number in a pidfile, and the pidfile's lstat.
+
+    uWSGI itself does kill(atoi(text)): an empty file, garbage or 0 signals the caller's own process group and -1
+    everybody. Here anything but one number greater than 1 is refused.
+    """
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise MasterError("%s: there is no such pidfile; is the instance running, and is this its pidfile?" % path)
+        raise MasterError("%s: %s" % (path, error.strerror))
+    if stat.S_ISLNK(found.st_mode):
+        raise MasterError("%s: is a symlink; name the pidfile itself" % path)
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+        raise MasterError("%s: is %s; name the pidfile itself" % (path, kind))
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as source:
+        text = source.read(64)
+    shown = repr(text.decode("utf-8", "replace"))
+    if not text.strip():
+        raise MasterError("%s: is empty; the instance is starting or has ended" % path)
+    if not re.match(br"[0-9]{1,20}\n?\Z", text):
+        raise MasterError("%s: holds %s and not one number" % (path, shown))
+    pid = int(text)
+    if pid <= 1:
+        raise MasterError("%s: holds %d, which is no process that may be signalled" % (path, pid))
+    if pid > _largest_pid():
+        raise MasterError("%s: holds %d, which is larger than any pid of this host" % (path, pid))
+    return pid, found
+
+
+def _largest_pid():
+    text = procfs.read("/proc/sys/kernel/pid_max").strip()
+    return int(text) if text else 1 << 22
+
+
+def _is_uwsgi(pid):
+    """Whether a process runs uWSGI, by its program, or by its name where the program may not be seen."""
+    path = procfs.executable(pid)
+    if path is not None:
+        return os.path.basename(path).startswith(("uwsgi", "pyuwsgi"))
+    return procfs.read("/proc/%d/comm" % pid).startswith(b"uwsgi")
+
+
+def describe(pid):
+    """A process for a message: `pid 7 (sleep 60, uid 0)`."""
+    who = procfs.ids(pid) or {"uid": "?"}
+    return "pid %d (%s, uid %s)" % (pid, " ".join(procfs.words(pid))[:120] or "no command line", who["uid"])
+
+
+class Master:
+    """A proven master. ``config_path``: its configuration where its command line does not name it."""
+
+    def __init__(self, pidfile, config_path=None):
+        self.pidfile = os.path.abspath(pidfile)
+        self.pid, found = read_pidfile(self.pidfile)
+        if not procfs.alive(self.pid):
+            raise MasterError("%s: is stale, there is no process %d" % (self.pidfile, self.pid))
+        self.start = procfs.process_start(self.pid)
+        self.who = procfs.ids(self.pid)
+        self.executable = procfs.executable(self.pid)
+        self.folder = procfs.folder(self.pid) or "/"
+        self.environment = procfs.environment(self.pid)
+        self._prove_program()
+        self._prove_rank()
+        self._prove_owner(found)
+        self._prove_age(found)
+        self.config_path, self.config = self._read_config(config_path)
+        self._prove_name()
+        if procfs.process_start(self.pid) != self.start:
+            raise MasterError("%s: process %d ended while it was looked at" % (self.pidfile, self.pid))
+
+    def _refuse(self, why):
+        raise MasterError("%s: names %s, %s; no signal was sent" % (self.pidfile, describe(self.pid), why))
+
+    def _prove_program(self):
+        if not _is_uwsgi(self.pid):
+            self._refuse("which is no uWSGI: the pidfile is stale")
+
+    def _prove_rank(self):
+        above = procfs.parent(self.pid)
+        # A worker is a fork of its master and has its words; a vassal of an emperor was started with words of its own.
+        if above and above > 1 and _is_uwsgi(above) and procfs.words(above) == procfs.words(self.pid):
+            self._refuse("which is a worker of %s" % describe(above))
+        if not self.workers():
+            self._refuse("which has no workers: it is no master (uWSGI reloads gracefully only with master = true)")
+
+    def _prove_owner(self, found):
+        # A master that dropped its rights wrote the file as root before.
+        if found.st_uid not in (0, self.who["uid"]):
+            self._refuse("which belongs to another user than the pidfile (uid %d)" % found.st_uid)
+
+    def _prove_age(self, found):
+        if procfs.started_at(self.pid) > found.st_mtime + CLOCK_SLACK:
+            self._refuse("which started after the pidfile was written: the pid was given to another process")
+
+    def _read_config(self, config_path):
+        options, files = command_line(procfs.words(self.pid)[1:], self.folder)
+        options = from_environment(self.environment) + options
+        if config_path:
+            files = [(config_path, None)]
+        try:
+            for address, kind in files:
+                options = options + load(address, kind)
+        except ConfigError as error:
+            raise MasterError("%s: process %d's configuration cannot be read: %s" % (self.pidfile, self.pid, error))
+        return (files[0][0].partition(":")[0] if files else None), Config(options, self.environment)
+
+    def _prove_name(self):
+        named = [os.path.realpath(os.path.join(self.folder, path)) for path in self.config.pidfiles]
+        if os.path.realpath(self.pidfile) in named:
+            return
+        if named:
+            self._refuse("whose own pidfile is %s" % ", ".join(named))
+        self._refuse("whose command line and configuration name no pidfile; give config")
+
+    def workers(self):
+        """The pids of the workers: children that are forks of the master."""
+        own = procfs.words(self.pid)
+        return set(pid for pid in procfs.children(self.pid) if _same_kind(procfs.words(pid), own))
+
+    def still(self):
+        """Whether the pid is still this very process."""
+        return procfs.process_start(self.pid) == self.start and procfs.alive(self.pid)
+
+    def signal(self, number):
+        """Signal the master, looked at right before: its number may be another's by now."""
+        if not self.still():
+            raise MasterError("%s: process %d has ended; no signal was sent" % (self.pidfile, self.pid))
+        os.kill(self.pid, number)
+
+
+def _same_kind(words, master_words):
+    """Whether a child is a worker: it has the master's words, or both have put titles of uWSGI's own in their place."""
+    if words == master_words:
+        return True
+    return bool(words) and "worker" in " ".join(words)

@@ -1,0 +1,188 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Loads an instance's code in a throw-away uWSGI that leaves no trace, before a live worker is touched."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask
+
+# Whatever binds, writes, starts further processes, ends some, or acts on the outside. The rest decides how code loads.
+DROPPED = re.compile(
+    r"""^(
+        (uwsgi-|http-|https-|http2-|fastcgi-|fastcgi-nph-|scgi-|scgi-nph-|raw-|suwsgi-|ssl-|puwsgi-|zeromq-|zmq-)?socket
+        | .*-socket | http.* | https.* | (fast|raw|ssl|forkpty|tuntap)-?router.* | shared-socket.* | socket-.*
+        | map-socket | add-gateway | undeferred-shared-socket
+        | stats.* | snmp.* | carbon.* | metrics?.* | push-.* | rrdtool.* | zabbix.* | statsd.* | alarm.*
+        | (safe-)?pidfile2? | master.* | fifo | chmod-.* | chown-.* | umask-.* | vacuum | unlink.*
+        | logto2? | log-.* | logger.* | req-logger.* | .*-logger | log.* | daemonize2? | daemon.*
+        | touch-.* | fs-.* | py-auto-?reload.* | .*-reload-on.* | reload-on-.* | reload-mercy | worker-reload-mercy
+        | auto-?reload.* | (lazy|lazy-apps|processes|workers|process|worker|p) | cheap.* | idle | die-on-.*
+        | harakiri.* | max-requests.* | max-worker-lifetime.* | min-worker-lifetime | evil-reload.* | exit-on-.*
+        | (smart-)?(attach|legion|emperor|vassal|zerg|zergling|subscri|fastroute|spool|mule|farm|cron|unique-cron).*
+        | legion.* | early-emperor.* | daemons-.* | .*cron | spooler.* | mules? | cluster.* | multicast.* | dyn.*
+        | exec-.* | hook-.* | call-.* | mount-.* | umount-.* | after-request-.* | on-.* | post-buffering
+        | uid | gid | add-gid | additional-gid | chroot | pivot-root | unshare | cgroup.* | ns.* | cap | drop-.*
+        | setns.* | refork.* | fork-socket | remap-modifier | flock.* | lock.* | cpu-affinity | never-swap | mlock.*
+        | procname.* | auto-procname | notify.* | sharedarea.* | cache2? | cache-.* | ipcsem.* | ftok
+        | strict | show-config | no-server | need-app | offload-.* | threads-?.*stack.* | thunder-lock | no-orphans
+        | abstract-socket | so-.* | reuse-port | freebind | listen | emperor.* | force-get.* | kill-on-idle
+    )$""",
+    re.VERBOSE,
+)
+FOREIGN = re.compile(r"^(UWSGI_|LISTEN_|NOTIFY_SOCKET$|WATCHDOG_|MAINPID$|INVOCATION_ID$|JOURNAL_STREAM$)")
+
+
+class PreflightError(Exception):
+    """The code does not load; the text holds what uWSGI said."""
+
+
+def neutral(options, replace):
+    """The options that decide how code loads. ``replace``: {path: path to look at instead}."""
+    kept = []
+    for name, value in options:
+        for old, new in replace.items():
+            value = re.sub(re.escape(old) + r"(?=/|$)", lambda _found, path=new: path, value)
+        if name.startswith("hook-post-fork") and value.startswith("chdir:"):
+            kept.append(("chdir", value[len("chdir:"):]))
+        if not DROPPED.match(name):
+            kept.append((name, value))
+    return kept
+
+
+def render(options, socket, token):
+    """The configuration of the throw-away instance."""
+    # One worker, forked as the live ones are, since code may fail only then; the last line is said when it accepts.
+    own = [
+        ("master", "true"),
+        ("lazy-apps", "true"),
+        ("need-app", "true"),
+        ("processes", "1"),
+        ("socket", socket),
+        ("hook-accepting1", "print:" + token),
+    ]
+    return "[uwsgi]\n" + "".join("%s = %s\n" % pair for pair in options + own)
+
+
+def _become(uid, gid, groups):
+    def change():
+        os.setsid()
+        if os.getuid() == 0:
+            os.setgroups(groups)
+            os.setgid(gid)
+            os.setuid(uid)
+        os.umask(0o022)
+
+    return change
+
+
+def _last(path, lines=40):
+    return "\n".join(native(procfs.read(path)).splitlines()[-lines:])
+
+
+def _end(process):
+    """End the throw-away instance and everything that it started."""
+    for number in (signal.SIGINT, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except OSError:
+            break
+        limit = time.time() + 2
+        while process.poll() is None and time.time() < limit:
+            time.sleep(0.02)
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except OSError:
+        pass
+    process.wait()
+
+
+def preflight(binary, options, who, environment, folder, timeout, replace=None, path=None):
+    """Load the code; returns the seconds that it took, or raises PreflightError with what uWSGI said.
+
+    ``binary``: uWSGI; ``options``: [(name, value), ...] as load() gives them; ``who``: uid, gid and groups of the
+    workers; ``environment`` and ``folder``: the master's; ``timeout``: seconds; ``replace``: {path: path} for code that
+    is not live yet; ``path``: if given it is asked for, and an answer of 500 or more is a failure.
+    """
+    token = "graceful-wsgi-accepts-" + os.urandom(8).hex() if hasattr(b"", "hex") else "graceful-wsgi-accepts"
+    name = "@graceful-wsgi-%d-%d" % (os.getpid(), time.time() * 1000000)
+    place = tempfile.mkdtemp(prefix="graceful-wsgi-")
+    started = time.time()
+    process = None
+    try:
+        os.chmod(place, 0o711)
+        config, log = os.path.join(place, "preflight.ini"), os.path.join(place, "log")
+        with open(config, "w") as target:
+            target.write(render(neutral(options, replace or {}), name, token))
+        os.chmod(config, 0o400)
+        if os.getuid() == 0:
+            os.chown(config, who["uid"], who["gid"])
+        clean = dict((key, value) for key, value in environment.items() if not FOREIGN.match(key))
+        clean.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
+        clean.setdefault("HOME", _home(who["uid"]))
+        with open(log, "wb") as output, open(os.devnull, "rb") as nothing:
+            process = subprocess.Popen(
+                [binary, "--ini", config],
+                stdin=nothing,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=clean,
+                cwd=folder if os.path.isdir(folder) else "/",
+                close_fds=True,
+                preexec_fn=_become(who["uid"], who["gid"], who["groups"]),
+            )
+        _await(process, log, token, started + timeout)
+        if path is not None:
+            _ask(name, path, max(1.0, started + timeout - time.time()), log)
+        return time.time() - started
+    finally:
+        if process is not None:
+            _end(process)
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _await(process, log, token, limit):
+    """Until the worker accepts; a worker that ended or was put in another's place will never."""
+    first = None
+    while True:
+        said = native(procfs.read(log))
+        if token in said:
+            return
+        workers = procfs.children(process.pid)
+        if first is None and workers:
+            first = min(workers)
+        if process.poll() is not None:
+            raise PreflightError("uWSGI ended with status %s:\n%s" % (process.returncode, _last(log)))
+        if first is not None and first not in workers and token not in native(procfs.read(log)):
+            raise PreflightError("the worker ended before it accepted a request:\n%s" % _last(log))
+        if time.time() > limit:
+            raise PreflightError("the code was not loaded within the time limit:\n%s" % _last(log))
+        time.sleep(0.05)
+
+
+def _ask(name, path, timeout, log):
+    try:
+        status, _text = ask(name, path, timeout=timeout)
+    except ClientError as error:
+        raise PreflightError("the new code did not answer %s: %s\n%s" % (path, error, _last(log)))
+    if status >= 500:
+        raise PreflightError("the new code answered %s with %d:\n%s" % (path, status, _last(log)))
+
+
+def _home(uid):
+    try:
+        return pwd.getpwuid(uid).pw_dir
+    except KeyError:
+        return "/"

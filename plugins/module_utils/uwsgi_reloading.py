@@ -1,0 +1,295 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One graceful reload: preflight, the signal, the wait for every worker, the probe."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import errno
+import fcntl
+import hashlib
+import os
+import signal
+import stat
+import time
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders
+from ansible_collections.graceful.wsgi.plugins.module_utils.instances import STATE_DIR, accepts, tail
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask, statistics
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import Config, ConfigError, load
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_master import Master, MasterError
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import PreflightError, preflight
+
+PAUSE = 0.05
+# A worker that still stands this long after it was first seen did not die of its own start.
+SETTLED = 0.5
+# So many workers that died at their start are a crash loop, which no waiting mends.
+CRASHES = 4
+
+
+class ReloadError(Exception):
+    """The reload did not end well; the text says how far it came."""
+
+
+class Lock:
+    """One reload of an instance at a time; a second one waits for the first as long as it may."""
+
+    def __init__(self, pidfile, limit):
+        make_folders(STATE_DIR)
+        name = hashlib.sha256(os.path.realpath(pidfile).encode("utf-8")).hexdigest()[:16]
+        self.path = os.path.join(STATE_DIR, "reload-%s.lock" % name)
+        self.limit = limit
+        self.handle = None
+
+    def __enter__(self):
+        self.handle = open(self.path, "a")
+        while True:
+            try:
+                fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return self
+            except (IOError, OSError) as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+                if time.time() > self.limit:
+                    self.handle.close()
+                    raise ReloadError("another reload of this instance is under way; no signal was sent")
+            time.sleep(PAUSE)
+
+    def __exit__(self, *_exc):
+        self.handle.close()
+
+
+class Reload:
+    """One instance's reload. ``wanted``: an item of graceful.wsgi.uwsgi_reload, all its keys set.
+
+    ``fetch(url, host, timeout)`` returns (status, text) for a probe by URL.
+    """
+
+    def __init__(self, wanted, fetch, check_mode=False):
+        self.wanted = wanted
+        self.fetch = fetch
+        self.check_mode = check_mode
+        self.master = None
+        self.limit = 0
+        self.result = {
+            "pidfile": wanted["pidfile"],
+            "changed": False,
+            "failed": False,
+            "strategy": wanted["strategy"],
+            "preflight": "not asked for",
+            "probe": "not asked for",
+        }
+
+    def prove(self):
+        """Find the master and prove it; not to be called by two threads at once, since it looks as other users."""
+        try:
+            self.master = Master(self.wanted["pidfile"], self.wanted["config"])
+            self.master_log = self.master.config.log
+            workers = sorted(self.master.workers())
+            self.worker_ids = procfs.ids(workers[0]) if workers else self.master.who
+            self.result.update(master_pid=self.master.pid, workers_before=workers)
+        except MasterError as error:
+            self._fail(error)
+
+    def run(self):
+        """The reload of a proven master; the result says what happened, failed or not."""
+        if self.result["failed"]:
+            return self.result
+        started = time.time()
+        self.limit = started + self.wanted["timeout"]
+        try:
+            self.result["strategy"] = self._strategy()
+            if self.check_mode:
+                self._preflight()
+                self.result["changed"] = True
+            else:
+                with Lock(self.wanted["pidfile"], self.limit):
+                    self._work()
+        except (ReloadError, MasterError, PreflightError, ConfigError) as error:
+            self._fail(error)
+        except (IOError, OSError) as error:
+            self._fail(error)
+        self.result["elapsed"] = round(time.time() - started, 3)
+        return self.result
+
+    def _fail(self, error):
+        self.result["failed"] = True
+        self.result["msg"] = str(error)
+        log = self.master.config.log if self.master else None
+        if log:
+            self.result["log"] = tail(log, 30)
+
+    # -- what to do ---------------------------------------------------------------------------------------------
+
+    def _chain_fifo(self):
+        """The fifo, if the instance can reload one worker after another."""
+        path = self.master.config.fifo
+        if not path or not self.master.config.lazy:
+            return None
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return None
+        ours = found.st_uid in (0, self.master.who["uid"])
+        return path if stat.S_ISFIFO(found.st_mode) and ours else None
+
+    def _read_at(self):
+        """When the master last read its configuration: it binds its stats socket anew each time."""
+        seconds = procfs.started_at(self.master.pid)
+        path = self.master.config.stats
+        if path and path.startswith("/") and os.path.exists(path):
+            seconds = max(seconds, os.lstat(path).st_ctime)
+        return seconds
+
+    def _config_changed(self):
+        path = self.master.config_path
+        return bool(path) and os.path.exists(path) and os.stat(path).st_mtime > self._read_at()
+
+    def _strategy(self):
+        wanted = self.wanted["strategy"]
+        if wanted == "chain" and not self._chain_fifo():
+            raise ReloadError(
+                "strategy chain needs master-fifo and lazy-apps in the instance's configuration; take auto or hup"
+            )
+        if wanted == "auto":
+            return "chain" if self._chain_fifo() and not self._config_changed() else "hup"
+        return wanted
+
+    def _preflight(self):
+        if not self.wanted["preflight"] or self.result["strategy"] == "stop":
+            return
+        options, path = self.master.config.options, self.wanted["preflight_config"]
+        if path:
+            options = load(path)
+        elif self._config_changed():
+            options = Config(load(self.master.config_path)).options
+        binary = self.master.executable
+        if not binary or not os.path.exists(binary):
+            binary = procfs.words(self.master.pid)[0]
+        took = preflight(
+            binary,
+            options,
+            self.worker_ids,
+            self.master.environment,
+            self.master.folder,
+            self.wanted["preflight_timeout"],
+            self.wanted["preflight_replace"],
+            self.wanted["probe"].get("path"),
+        )
+        self.result["preflight"] = "loaded in %.2f s" % took
+
+    # -- doing it -----------------------------------------------------------------------------------------------
+
+    def _work(self):
+        if self.result["strategy"] == "stop":
+            self._stop()
+            return
+        self._preflight()
+        before = self.master.workers()
+        self.result["workers_before"] = sorted(before)
+        # A reload that another one made while we waited or preflighted is no harm: these workers are replaced too.
+        if self.result["strategy"] == "chain":
+            self._write_fifo(b"c")
+        else:
+            self.master.signal(signal.SIGHUP)
+        self.result["changed"] = True
+        self._await_workers(before)
+        self._probe()
+
+    def _write_fifo(self, command):
+        path = self._chain_fifo()
+        if path is None or not self.master.still():
+            raise ReloadError("the master has ended, or its fifo is gone; nothing was sent")
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except OSError as error:
+            raise ReloadError("%s: %s; nobody reads the fifo, nothing was sent" % (path, error.strerror))
+        try:
+            os.write(handle, command)
+        finally:
+            os.close(handle)
+
+    def _stop(self):
+        """SIGINT ends the instance; systemd's own instances have a graceful hook on SIGTERM and a unit to stop."""
+        workers = self.master.workers()
+        self.master.signal(signal.SIGINT)
+        self.result["changed"] = True
+        while self.master.still() or any(procfs.alive(pid) for pid in workers):
+            if time.time() > self.limit:
+                raise ReloadError("process %d or a worker of it has not ended within the time limit" % self.master.pid)
+            time.sleep(PAUSE)
+        self.result["workers_after"] = []
+
+    def _accepting(self, workers):
+        """Whether all these workers accept requests, as the stats server says; without one a standing worker does."""
+        address = self.master.config.stats
+        said = statistics(address) if address else None
+        if said is None:
+            return True
+        found = dict((item.get("pid"), item) for item in said.get("workers", []))
+        return all(found.get(pid, {}).get("accepting", 0) for pid in workers)
+
+    def _await_workers(self, before):
+        seen, crashed = {}, set()
+        while True:
+            if not self.master.still():
+                raise ReloadError("the master ended during the reload; whoever supervises it is to start it again")
+            now, workers = time.time(), self.master.workers()
+            fresh = workers - before
+            for pid in fresh:
+                seen.setdefault(pid, now)
+            crashed.update(pid for pid in seen if pid not in workers)
+            old = workers & before
+            self.result["workers_after"] = sorted(workers)
+            standing = fresh and all(now - seen[pid] >= SETTLED for pid in fresh)
+            if not old and len(fresh) >= self._least(before) and standing and self._accepting(fresh):
+                return
+            if len(crashed) >= CRASHES:
+                raise ReloadError("the new workers die at their start (%d of them so far)" % len(crashed))
+            if now > self.limit:
+                left = ", ".join(str(pid) for pid in sorted(old)) or "none"
+                raise ReloadError(
+                    "not all workers were new and accepting within %d s; still from before: %s (a request that does"
+                    " not end keeps its worker until worker-reload-mercy)" % (self.wanted["timeout"], left)
+                )
+            time.sleep(PAUSE)
+
+    def _least(self, before):
+        """How many workers there must be: all that there were, unless their number goes up and down by itself."""
+        return 1 if self.master.config.all("cheaper", "cheap", "idle") else len(before)
+
+    # -- asking it ----------------------------------------------------------------------------------------------
+
+    def _ask(self, timeout):
+        probe = self.wanted["probe"]
+        if probe.get("url"):
+            return self.fetch(probe["url"], probe.get("host"), timeout)
+        sockets = self.master.config.sockets
+        if not sockets:
+            raise ReloadError("probe: the instance has no uwsgi or http socket to ask for a path; give url")
+        protocol, address = sockets[0]
+        return ask(address, probe["path"], protocol, probe.get("host") or "localhost", timeout)
+
+    def _probe(self):
+        probe = self.wanted["probe"]
+        if not probe.get("url") and not probe.get("path"):
+            sockets = self.master.config.sockets
+            if sockets and not accepts(sockets[0][1]):
+                raise ReloadError("nobody accepts connections at %s" % sockets[0][1])
+            return
+        status, text = probe.get("status") or [200], probe.get("text")
+        while True:
+            try:
+                got, answer = self._ask(max(0.5, min(10, self.limit - time.time())))
+                if got in status and (not text or text in answer):
+                    self.result["probe"] = "answered %d" % got
+                    return
+                why = "answered %d" % got if got not in status else "answered %d without %r" % (got, text)
+            except ClientError as error:
+                why = str(error)
+            if time.time() > self.limit:
+                self.result["probe"] = why
+                raise ReloadError("the probe does not hold: %s" % why)
+            time.sleep(0.2)

@@ -1,0 +1,295 @@
+#!/usr/bin/python
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: uwsgi_reload
+short_description: Reloads uWSGI gracefully by its pidfile, after the new code has proved that it loads
+version_added: 0.2.0
+author:
+  - The graceful.wsgi contributors (@graceful)
+description:
+  - Reads the pidfile strictly, proves by C(/proc) that the process is the uWSGI master which this pidfile belongs to,
+    loads the new code in a throw-away process, and only then reloads; waits until every worker is new and accepting,
+    then probes.
+  - C(uwsgi --reload PIDFILE) signals whatever number it finds and returns 0; a graceful reload of code that does not
+    import ends the site. This module does neither.
+options:
+  pidfile:
+    description: The instance's pidfile, as its configuration names it. Or give O(instances).
+    type: path
+  instances:
+    description: Several instances in one task. What one does not say for itself is said for all beside O(instances).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: Names the instance for whoever reads the result.
+        type: str
+      pidfile:
+        description: As O(pidfile).
+        type: path
+        required: true
+      strategy:
+        description: As O(strategy).
+        type: str
+        choices: [auto, chain, hup, stop]
+      config:
+        description: As O(config).
+        type: path
+      preflight:
+        description: As O(preflight).
+        type: bool
+      preflight_timeout:
+        description: As O(preflight_timeout).
+        type: int
+      preflight_config:
+        description: As O(preflight_config).
+        type: path
+      preflight_replace:
+        description: As O(preflight_replace).
+        type: dict
+      probe:
+        description: As O(probe).
+        type: dict
+        suboptions:
+          url:
+            description: As O(probe.url).
+            type: str
+          path:
+            description: As O(probe.path).
+            type: str
+          host:
+            description: As O(probe.host).
+            type: str
+          status:
+            description: As O(probe.status).
+            type: list
+            elements: int
+            default: [200]
+          text:
+            description: As O(probe.text).
+            type: str
+      timeout:
+        description: As O(timeout).
+        type: int
+  strategy:
+    description:
+      - V(chain) replaces one worker after the other and needs C(master-fifo) and C(lazy-apps). V(hup) has the master
+        re-execute itself and read its configuration anew, over the same sockets. V(auto) takes V(chain) where the
+        instance can and its configuration did not change since it read it, else V(hup).
+      - V(stop) ends the instance and waits until it is gone.
+    type: str
+    choices: [auto, chain, hup, stop]
+    default: auto
+  config:
+    description: The instance's configuration, where its command line does not name it.
+    type: path
+  preflight:
+    description: Load the code in a throw-away process first; if it does not load, no live worker is touched.
+    type: bool
+    default: true
+  preflight_timeout:
+    description: Seconds within which the code must load.
+    type: int
+    default: 60
+  preflight_config:
+    description: Another configuration to preflight, one that is not in place yet.
+    type: path
+  preflight_replace:
+    description: Paths to be looked at elsewhere during the preflight, such as a release that is not live yet.
+    type: dict
+    default: {}
+  probe:
+    description: A request that must hold after the reload; a C(path) is asked during the preflight too.
+    type: dict
+    default: {}
+    suboptions:
+      url:
+        description: An http or https address.
+        type: str
+      path:
+        description: A path that is asked for over the instance's own uwsgi or http socket.
+        type: str
+      host:
+        description: The host name to ask for.
+        type: str
+      status:
+        description: The statuses that are fine.
+        type: list
+        elements: int
+        default: [200]
+      text:
+        description: Text that must be in the answer.
+        type: str
+  timeout:
+    description: Seconds within which all workers must be new and the probe must hold.
+    type: int
+    default: 120
+  parallel:
+    description: How many instances are reloaded at the same time.
+    type: int
+    default: 4
+attributes:
+  check_mode:
+    description: Can run in check mode.
+    support: full
+    details: Everything up to the signal is done, the preflight among it.
+  diff_mode:
+    description: Returns a diff.
+    support: none
+notes:
+  - Python 2.7 or newer on the host, standard library only.
+"""
+
+EXAMPLES = r"""
+- name: Reload an uWSGI that somebody else deployed, started with `uwsgi --ini /home/wyz/flask/uwsgiconfig.ini`
+  graceful.wsgi.uwsgi_reload:
+    pidfile: /home/wyz/flask/uwsgi.pid
+
+- name: Reload it and see that the site still answers
+  graceful.wsgi.uwsgi_reload:
+    pidfile: /run/uwsgi-shop/pid
+    probe:
+      url: http://127.0.0.1/
+      host: shop.example.com
+
+- name: Reload fifty instances, five at a time
+  graceful.wsgi.uwsgi_reload:
+    instances: "{{ publish_apps | map(attribute='name') | map('regex_replace', '^(.*)$', '/run/uwsgi-\\1/pid')
+      | map('community.general.dict_kv', 'pidfile') }}"
+    parallel: 5
+    probe:
+      path: /healthz
+
+- name: End an instance by its pidfile
+  graceful.wsgi.uwsgi_reload:
+    pidfile: /home/wyz/flask/uwsgi.pid
+    strategy: stop
+"""
+
+RETURN = r"""
+results:
+  description:
+    - For each instance C(pidfile), C(master_pid), C(workers_before), C(workers_after), the C(strategy) that was taken,
+      what C(preflight) and C(probe) gave, C(elapsed) seconds, C(changed), C(failed), and on failure C(msg) and the end
+      of the instance's C(log).
+  returned: always
+  type: list
+  elements: dict
+master_pid:
+  description: The master's pid; it stays over a good reload. With O(pidfile) only, as are the other keys of a result.
+  returned: with O(pidfile)
+  type: int
+"""
+
+import threading
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.urls import open_url
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import Reload
+
+PROBE = {
+    "url": {"type": "str"},
+    "path": {"type": "str"},
+    "host": {"type": "str"},
+    "status": {"type": "list", "elements": "int", "default": [200]},
+    "text": {"type": "str"},
+}
+# What an instance of a list may say for itself; what it leaves out is said for all beside the list.
+EACH = {
+    "pidfile": {"type": "path"},
+    "strategy": {"type": "str", "choices": ["auto", "chain", "hup", "stop"], "default": "auto"},
+    "config": {"type": "path"},
+    "preflight": {"type": "bool", "default": True},
+    "preflight_timeout": {"type": "int", "default": 60},
+    "preflight_config": {"type": "path"},
+    "preflight_replace": {"type": "dict", "default": {}},
+    "probe": {"type": "dict", "default": {}, "options": PROBE},
+    "timeout": {"type": "int", "default": 120},
+}
+
+
+INSTANCE = dict(
+    (name, dict((key, value) for key, value in spec.items() if key != "default")) for name, spec in EACH.items()
+)
+INSTANCE["pidfile"] = {"type": "path", "required": True}
+INSTANCE["name"] = {"type": "str"}
+
+
+def fetch(url, host, timeout):
+    """GET an address; any status is an answer."""
+    headers = {"Host": host} if host else {}
+    try:
+        answer = open_url(url, headers=headers, timeout=timeout, follow_redirects="none", use_proxy=False)
+        return answer.getcode(), answer.read(1 << 20).decode("utf-8", "replace")
+    except Exception as error:
+        # urllib of Python 2 and 3 has different errors; one with a status is an answer all the same.
+        code = getattr(error, "code", None)
+        if isinstance(code, int):
+            return code, error.read(1 << 20).decode("utf-8", "replace")
+        raise ClientError("%s: %s" % (url, error))
+
+
+def run_all(reloads, parallel):
+    """Run them, so many at a time."""
+    waiting = list(reversed(reloads))
+
+    def work():
+        while waiting:
+            try:
+                item = waiting.pop()
+            except IndexError:
+                return
+            item.run()
+
+    threads = [threading.Thread(target=work) for _number in range(max(1, min(parallel, len(waiting))))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=dict(
+            EACH,
+            instances={"type": "list", "elements": "dict", "options": INSTANCE},
+            parallel={"type": "int", "default": 4},
+        ),
+        mutually_exclusive=[["pidfile", "instances"]],
+        required_one_of=[["pidfile", "instances"]],
+        supports_check_mode=True,
+    )
+    common = dict((name, module.params[name]) for name in EACH)
+    wanted = [common]
+    if module.params["instances"] is not None:
+        wanted = [
+            dict(common, **dict((name, value) for name, value in item.items() if value is not None))
+            for item in module.params["instances"]
+        ]
+    reloads = [Reload(item, fetch, module.check_mode) for item in wanted]
+    for item in reloads:
+        item.prove()
+    run_all(reloads, module.params["parallel"])
+    results = [item.result for item in reloads]
+    failed = [result for result in results if result["failed"]]
+    summary = {
+        "changed": any(result["changed"] for result in results),
+        "results": results,
+    }
+    if module.params["instances"] is None:
+        summary.update((key, value) for key, value in results[0].items() if key not in ("changed", "failed", "msg"))
+    if failed:
+        module.fail_json(msg="\n".join(result["msg"] for result in failed), **summary)
+    module.exit_json(**summary)
+
+
+if __name__ == "__main__":
+    main()
