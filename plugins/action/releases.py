@@ -71,5 +71,11 @@ class ActionModule(ActionBase):
             result.update(self._module(args, task_vars))
         # What a later task is to make live is what was sent, whatever happens to the folder meanwhile.
         result["wanted"] = [{key: value for key, value in item.items() if key != "sent"} for item in items]
+        live = {item["name"]: item.get("current") for item in result.get("releases") or []}
+        result["before"] = [
+            dict(item, id=live[item["name"]])
+            for item in result["wanted"]
+            if live.get(item["name"]) not in (None, item.get("id"))
+        ]
         result.pop("invocation", None)
         return result

@@ -9,7 +9,6 @@ __metaclass__ = type
 import hashlib
 import json
 import os
-import signal
 import socket
 import time
 
@@ -73,8 +72,8 @@ class Instance:
         self.pending = set(pending)
         self.stamp = os.path.join(STATE_DIR, self.name + ".json")
         self.shown = {}
-        self.before = set()
         self.wished = None
+        self.strategy = "auto"
 
     # -- what it needs ------------------------------------------------------------------------------------------
 
@@ -140,29 +139,16 @@ class Instance:
             return "reload" if self._newer_than_master([self.wanted["config"]] + self.wanted["links"]) else "nothing"
         if has["unit"] != wish["unit"]:
             return "restart"
+        # A chain reload does not read the configuration again.
+        self.strategy = "hup" if has["config"] != wish["config"] else "auto"
         return "reload" if has != wish else "nothing"
 
     # -- giving it ----------------------------------------------------------------------------------------------
 
-    def reload(self):
-        """SIGHUP to the master, which systemd and the pidfile must agree upon."""
-        text = read(self.wanted["pidfile"]).strip()
-        # 0 would signal our own process group, 1 is systemd itself.
-        if self.pid <= 1 or text != str(self.pid).encode("ascii"):
-            raise InstanceError(
-                "%s: systemd says that the master is %d, but %s holds %r; no signal was sent"
-                % (self.name, self.pid, self.wanted["pidfile"], native(text))
-            )
-        self.before = children(self.pid)
-        try:
-            os.kill(self.pid, signal.SIGHUP)
-        except OSError as error:
-            raise InstanceError("%s: its master %d took no signal: %s" % (self.name, self.pid, error))
-
     def settled(self):
-        """The master and its workers if all are there, none of them from before, and the socket is open; else None."""
+        """The master and its workers if all are there and the socket is open; else None."""
         workers = children(self.pid) if self.pid else set()
-        if len(workers) < self.wanted["processes"] or workers.intersection(self.before):
+        if len(workers) < self.wanted["processes"]:
             return None
         return [self.pid] + sorted(workers) if workers and accepts(self.wanted["socket"]) else None
 
@@ -176,11 +162,15 @@ class Instance:
 
 
 class Instances:
-    """All instances of a task. ``systemctl(*words)`` returns (status, stdout, stderr)."""
+    """All instances of a task. ``systemctl(*words)`` returns (status, stdout, stderr).
 
-    def __init__(self, instances, systemctl, clock=time):
+    ``reloader(instances, timeout)`` reloads these gracefully, waits until they are up, and raises InstanceError.
+    """
+
+    def __init__(self, instances, systemctl, reloader, clock=time):
         self.instances = instances
         self.systemctl = systemctl
+        self.reloader = reloader
         self.clock = clock
 
     def look(self):
@@ -223,11 +213,10 @@ class Instances:
         self._all("enable", [item for item in self.instances if not item.enabled])
         for verb in ("start", "restart"):
             self._all(verb, [item for item in self.instances if done[item.name] == verb])
-        for item in self.instances:
-            if done[item.name] == "reload":
-                item.reload()
-        touched = [item for item in self.instances if done[item.name] != "nothing"]
-        self._wait(touched, timeout)
+        reloaded = [item for item in self.instances if done[item.name] == "reload"]
+        if reloaded:
+            self.reloader(reloaded, timeout)
+        self._wait([item for item in self.instances if done[item.name] in ("start", "restart")], timeout)
         for item in self.instances:
             item.note()
         return done

@@ -272,6 +272,17 @@ class Home:
             "lines": wanted if source is None else [],
         }
 
+    @property
+    def replace(self):
+        """Where the live paths will lead once this is live: {path: path}; a virtualenv not known yet leads nowhere."""
+        venv, found = self.venv(), {}
+        if venv:
+            live = self.link if self.wanted["path"] else os.path.join(self.link, ".venv")
+            found[live] = venv["path"] or os.path.join(self.venvs, "unknown")
+        if not self.wanted["path"]:
+            found[self.link] = self.release
+        return found
+
     def fill(self, venv_command, pip, pip_args):
         """Make the virtualenv that the code needs; one that an interrupted run left is made anew.
 

@@ -53,7 +53,8 @@ def neutral(options, replace):
     """The options that decide how code loads. ``replace``: {path: path to look at instead}."""
     kept = []
     for name, value in options:
-        for old, new in replace.items():
+        # The longest first: a virtualenv lies below the link to its release.
+        for old, new in sorted(replace.items(), key=lambda pair: -len(pair[0])):
             value = re.sub(re.escape(old) + r"(?=/|$)", lambda _found, path=new: path, value)
         if name.startswith("hook-post-fork") and value.startswith("chdir:"):
             kept.append(("chdir", value[len("chdir:"):]))

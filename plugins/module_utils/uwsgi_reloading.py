@@ -12,6 +12,7 @@ import hashlib
 import os
 import signal
 import stat
+import threading
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
@@ -22,6 +23,18 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import 
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_master import Master, MasterError
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import PreflightError, preflight
 
+# What an item of reload_all() may say; pid is the master that systemd knows, if any.
+DEFAULTS = {
+    "pid": None,
+    "strategy": "auto",
+    "config": None,
+    "preflight": True,
+    "preflight_timeout": 60,
+    "preflight_config": None,
+    "preflight_replace": {},
+    "probe": {},
+    "timeout": 120,
+}
 PAUSE = 0.05
 # A worker that still stands this long after it was first seen did not die of its own start.
 SETTLED = 0.5
@@ -86,7 +99,11 @@ class Reload:
         """Find the master and prove it; not to be called by two threads at once, since it looks as other users."""
         try:
             self.master = Master(self.wanted["pidfile"], self.wanted["config"])
-            self.master_log = self.master.config.log
+            if self.wanted["pid"] not in (None, self.master.pid):
+                raise MasterError(
+                    "%s: names %d, but systemd's master is %d; no signal was sent"
+                    % (self.wanted["pidfile"], self.master.pid, self.wanted["pid"])
+                )
             workers = sorted(self.master.workers())
             self.worker_ids = procfs.ids(workers[0]) if workers else self.master.who
             self.result.update(master_pid=self.master.pid, workers_before=workers)
@@ -293,3 +310,31 @@ class Reload:
                 self.result["probe"] = why
                 raise ReloadError("the probe does not hold: %s" % why)
             time.sleep(0.2)
+
+
+def run_all(work, parallel):
+    """Call these functions, so many at a time."""
+    waiting = list(reversed(work))
+
+    def drain():
+        while True:
+            try:
+                waiting.pop()()
+            except IndexError:
+                return
+
+    threads = [threading.Thread(target=drain) for _number in range(max(1, min(parallel, len(waiting))))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def reload_all(wanted, fetch, parallel, check_mode=False):
+    """Reload many instances; returns their results in order. ``wanted``: pidfile and the keys of DEFAULTS each."""
+    reloads = [Reload(item, fetch, check_mode) for item in wanted]
+    # One after the other, since a process is looked at with the eyes of its own user.
+    for item in reloads:
+        item.prove()
+    run_all([item.run for item in reloads], parallel)
+    return [item.result for item in reloads]

@@ -129,7 +129,13 @@ EXAMPLES = r"""
 RETURN = r"""
 releases:
   description: For each application C(name), C(id), the live C(current) before, C(missing), C(changed), the
-    C(link) that leads to the code and what was C(removed).
+    C(link) that leads to the code and what was C(removed); with O(state=present) C(replace), the live
+    paths and where they will lead.
+  returned: success
+  type: list
+  elements: dict
+before:
+  description: The items whose release is not the live one, with the id of the live one; to go back to.
   returned: success
   type: list
   elements: dict

@@ -15,6 +15,7 @@ author:
 description:
   - Enables and starts units that do not run, restarts those whose unit changed and reloads those whose configuration
     or code changed since their master took it up, all instances in one task; then waits until all workers are up.
+  - A reload is that of M(graceful.wsgi.uwsgi_reload), worker by worker where only the code changed.
   - What a master has taken up is noted under C(/run/graceful-wsgi), so that a reload that an interrupted run still
     owed is made up for.
 options:
@@ -58,6 +59,10 @@ options:
         type: list
         elements: path
         default: []
+      probe:
+        description: A request that must hold after a reload, as O(graceful.wsgi.uwsgi_reload#module:probe).
+        type: dict
+        default: {}
       log_file:
         description: Its log, whose end is shown when it fails.
         type: path
@@ -100,7 +105,29 @@ instances:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.http_client import fetch
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import Instance, InstanceError, Instances
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import DEFAULTS, reload_all
+
+
+def reloader(instances, timeout):
+    """Reload gracefully; the code was preflighted before it went live."""
+    wanted = [
+        dict(
+            DEFAULTS,
+            pid=item.pid,
+            pidfile=item.wanted["pidfile"],
+            config=item.wanted["config"],
+            strategy=item.strategy,
+            preflight=False,
+            probe=item.wanted["probe"],
+            timeout=timeout,
+        )
+        for item in instances
+    ]
+    failed = [result for result in reload_all(wanted, fetch, 4) if result["failed"]]
+    if failed:
+        raise InstanceError("\n".join("%s\n%s" % (result["msg"], result.get("log", "")) for result in failed))
 
 
 def main():
@@ -119,6 +146,7 @@ def main():
                     "socket": {"type": "str", "required": True},
                     "processes": {"type": "int", "default": 1},
                     "links": {"type": "list", "elements": "path", "default": []},
+                    "probe": {"type": "dict", "default": {}},
                     "log_file": {"type": "path"},
                 },
             },
@@ -133,7 +161,7 @@ def main():
 
     pending = module.params["changed_files"] if module.check_mode else []
     found = [Instance(wanted, pending) for wanted in module.params["instances"]]
-    work = Instances(found, systemctl)
+    work = Instances(found, systemctl, reloader)
     try:
         work.look()
         not_enabled = set(item.name for item in found if not item.enabled)

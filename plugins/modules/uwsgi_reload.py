@@ -187,13 +187,10 @@ master_pid:
   type: int
 """
 
-import threading
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.urls import open_url
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import Reload
+from ansible_collections.graceful.wsgi.plugins.module_utils.http_client import fetch
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import DEFAULTS, reload_all
 
 PROBE = {
     "url": {"type": "str"},
@@ -223,39 +220,6 @@ INSTANCE["pidfile"] = {"type": "path", "required": True}
 INSTANCE["name"] = {"type": "str"}
 
 
-def fetch(url, host, timeout):
-    """GET an address; any status is an answer."""
-    headers = {"Host": host} if host else {}
-    try:
-        answer = open_url(url, headers=headers, timeout=timeout, follow_redirects="none", use_proxy=False)
-        return answer.getcode(), answer.read(1 << 20).decode("utf-8", "replace")
-    except Exception as error:
-        # urllib of Python 2 and 3 has different errors; one with a status is an answer all the same.
-        code = getattr(error, "code", None)
-        if isinstance(code, int):
-            return code, error.read(1 << 20).decode("utf-8", "replace")
-        raise ClientError("%s: %s" % (url, error))
-
-
-def run_all(reloads, parallel):
-    """Run them, so many at a time."""
-    waiting = list(reversed(reloads))
-
-    def work():
-        while waiting:
-            try:
-                item = waiting.pop()
-            except IndexError:
-                return
-            item.run()
-
-    threads = [threading.Thread(target=work) for _number in range(max(1, min(parallel, len(waiting))))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
 def main():
     module = AnsibleModule(
         argument_spec=dict(
@@ -274,11 +238,8 @@ def main():
             dict(common, **dict((name, value) for name, value in item.items() if value is not None))
             for item in module.params["instances"]
         ]
-    reloads = [Reload(item, fetch, module.check_mode) for item in wanted]
-    for item in reloads:
-        item.prove()
-    run_all(reloads, module.params["parallel"])
-    results = [item.result for item in reloads]
+    wanted = [dict(DEFAULTS, **item) for item in wanted]
+    results = reload_all(wanted, fetch, module.params["parallel"], module.check_mode)
     failed = [result for result in results if result["failed"]]
     summary = {
         "changed": any(result["changed"] for result in results),

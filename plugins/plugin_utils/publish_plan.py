@@ -331,6 +331,7 @@ def _plan_app(
         "protocol": app["protocol"],
         "log_file": _log_file(app, values, rooms["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
+        "probe": {key: value for key, value in (app["probe"] or {}).items() if value is not None},
         "script": f"{app['module'] or posixpath.splitext(posixpath.basename(app['wsgi_file']))[0]}:{app['callable']}",
     }
     # A release's virtualenv hangs below it, so that its path says all; that of code not ours has a link of its own.
@@ -390,7 +391,19 @@ def _instance(planned: dict[str, Any]) -> dict[str, Any]:
         "socket": planned["socket"],
         "processes": planned["processes"],
         "links": planned["links"],
+        "probe": planned["probe"],
         "log_file": planned["log_file"],
+    }
+
+
+def _preflight(app: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
+    """The application, as graceful.wsgi.uwsgi_preflight takes it."""
+    return {
+        "name": app["name"],
+        "user": planned["user"],
+        "group": planned["group"],
+        "options": planned["options"],
+        "probe": planned["probe"],
     }
 
 
@@ -669,6 +682,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "apps": list(apps.values()),
         "users": _unique(({"name": app["user"], "group": app["group"]} for app in apps.values()), "name"),
         "releases": [_release(app, apps[app["name"]], values) for app in values["publish_apps"]],
+        "preflights": [_preflight(app, apps[app["name"]]) for app in values["publish_apps"]],
         "instances": [_instance(app) for app in apps.values()],
         "app_bundle": {
             "directories": _unique(folders, "path"),
