@@ -38,6 +38,8 @@ DROPPED = re.compile(
         | setns.* | refork.* | fork-socket | remap-modifier | flock.* | lock.* | cpu-affinity | never-swap | mlock.*
         | procname.* | auto-procname | notify.* | sharedarea.* | cache2? | cache-.* | ipcsem.* | ftok
         | strict | show-config | no-server | need-app | offload-.* | threads-?.*stack.* | thunder-lock | no-orphans
+        | (socket-)?protocol | zmq | zeromq | immediate-[ug]id | py-traceback.* | tuntap.* | forkpty.* | pty.*
+        | worker-exec.* | queue-store.* | forkbomb-.* | pause | reload | stop | symcall-post-fork | print.* | suspend
         | abstract-socket | so-.* | reuse-port | freebind | listen | emperor.* | force-get.* | kill-on-idle
     )$""",
     re.VERBOSE,
@@ -51,16 +53,19 @@ class PreflightError(Exception):
 
 def neutral(options, replace):
     """The options that decide how code loads. ``replace``: {path: path to look at instead}."""
-    kept = []
+    kept, folders = [], []
+    # The longest first: a virtualenv lies below the link to its release. All in one go: what was put in stays.
+    paths = "|".join(re.escape(path) for path in sorted(replace, key=len, reverse=True))
+    whole = re.compile(r"(?<![\w./-])(%s)(?![\w.-])" % paths)
     for name, value in options:
-        # The longest first: a virtualenv lies below the link to its release.
-        for old, new in sorted(replace.items(), key=lambda pair: -len(pair[0])):
-            value = re.sub(re.escape(old) + r"(?=/|$)", lambda _found, path=new: path, value)
+        if replace:
+            value = whole.sub(lambda found: replace[found.group(1)], value)
         if name.startswith("hook-post-fork") and value.startswith("chdir:"):
-            kept.append(("chdir", value[len("chdir:"):]))
+            folders.append(("chdir", value[len("chdir:"):]))
         if not DROPPED.match(name):
             kept.append((name, value))
-    return kept
+    # A hook's folder holds whatever chdir says, and so comes last.
+    return kept + folders
 
 
 def render(options, socket, token):
@@ -90,7 +95,10 @@ def _become(uid, gid, groups):
 
 
 def _last(path, lines=40):
-    return "\n".join(native(procfs.read(path)).splitlines()[-lines:])
+    """What uWSGI said of the code: from where its worker started, if it came so far."""
+    said = native(procfs.read(path)).splitlines()
+    spawned = [number for number, line in enumerate(said) if line.startswith("spawned uWSGI worker 1 ")]
+    return "\n".join(said[spawned[0] + 1 if spawned else 0:][-lines:])
 
 
 def _end(process):

@@ -165,9 +165,8 @@ def present(module, homes, checkouts):
         elif not module.params["survey"]:
             venv = home.venv()
             changed = missing or bool(venv and not venv["complete"])
-        found.append(
-            {"name": home.name, "id": home.id, "current": home.current, "missing": missing, "changed": changed}
-        )
+        item = {"name": home.name, "id": home.id, "current": home.current, "missing": missing, "changed": changed}
+        found.append(item if module.params["survey"] else dict(item, replace=home.replace))
     return found
 
 

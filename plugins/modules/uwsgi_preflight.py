@@ -9,7 +9,7 @@ __metaclass__ = type
 DOCUMENTATION = r"""
 module: uwsgi_preflight
 short_description: Loads applications in a throw-away uWSGI before they go live
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:

@@ -9,7 +9,7 @@ __metaclass__ = type
 DOCUMENTATION = r"""
 module: uwsgi_reload
 short_description: Reloads uWSGI gracefully by its pidfile, after the new code has proved that it loads
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:

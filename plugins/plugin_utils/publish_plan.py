@@ -682,6 +682,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "apps": list(apps.values()),
         "users": _unique(({"name": app["user"], "group": app["group"]} for app in apps.values()), "name"),
         "releases": [_release(app, apps[app["name"]], values) for app in values["publish_apps"]],
+        "reloads": [{key: app[key] for key in ("name", "pidfile", "config", "probe")} for app in apps.values()],
         "preflights": [_preflight(app, apps[app["name"]]) for app in values["publish_apps"]],
         "instances": [_instance(app) for app in apps.values()],
         "app_bundle": {

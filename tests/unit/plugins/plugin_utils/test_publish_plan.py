@@ -300,3 +300,26 @@ def test_the_unit_names_the_exact_binary_and_the_user():
         ["SupplementaryGroups", "nginx"],
         ["LimitNOFILE", "9"],
     ]
+
+
+def test_what_is_preflighted_is_what_is_written():
+    """The preflight takes the options from the plan, the instance from the file: they are the same."""
+    plan = planned([app(probe={"path": "/healthz"}, options={"harakiri": 30})])
+    (preflight,) = plan["preflights"]
+    assert preflight["options"] == plan["app_bundle"]["files"][0]["vars"]["app"]["options"]
+    assert preflight["probe"] == plan["instances"][0]["probe"] == {"path": "/healthz", "status": [200]}
+
+
+def test_a_probe_needs_its_path():
+    _plan, problems = attempt([app(probe={"host": "x"})])
+    assert [problem.path for problem in problems] == ["publish_apps[0].probe.path"]
+
+
+def test_what_the_reload_playbook_needs():
+    plan = planned([app(), app("other", config_format="json")])
+    assert plan["reloads"][1] == {
+        "name": "other",
+        "pidfile": "/run/uwsgi-other/pid",
+        "config": "/etc/uwsgi/other.json",
+        "probe": {},
+    }
