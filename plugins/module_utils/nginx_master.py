@@ -14,6 +14,8 @@ import signal
 import tempfile
 import time
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import parent
+
 MASTER = "nginx: master process"
 WORKER = "nginx: worker process"
 LEAVING = WORKER + " is shutting down"
@@ -37,13 +39,6 @@ def title(pid):
     """A process's title (its arguments, which nginx rewrites); empty for a zombie, None where there is none."""
     text = _read("/proc/%d/cmdline" % pid)
     return None if text is None else text.replace("\0", " ").strip()
-
-
-def parent(pid):
-    """The parent of a process, or None where the process is gone."""
-    text = _read("/proc/%d/stat" % pid)
-    # The name in parentheses may hold anything, parentheses too.
-    return None if text is None else int(text.rpartition(")")[2].split()[1])
 
 
 def same_file(pid, path):

@@ -389,7 +389,10 @@ def _instance(planned: dict[str, Any]) -> dict[str, Any]:
         "config": planned["config"],
         "pidfile": planned["pidfile"],
         "socket": planned["socket"],
-        "processes": planned["processes"],
+        # With cheaper uWSGI starts fewer, and more as they are needed.
+        "processes": 1
+        if any(name.startswith("cheaper") for name, _value in planned["options"])
+        else planned["processes"],
         "links": planned["links"],
         "probe": planned["probe"],
         "log_file": planned["log_file"],

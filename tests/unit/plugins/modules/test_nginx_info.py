@@ -56,6 +56,8 @@ def test_installed_needs_the_running_one_to_be_it(dest, tmp_path):
         ["nginx: master process x", "-c", "read x"], executable="/bin/sh", stdin=subprocess.PIPE
     ) as process:
         pid_file.write_text(f"{process.pid}\n")
+        # Right after exec a process has no command line yet.
+        assert nginx_info.nginx_master.wait(lambda: nginx_info.nginx_master.title(process.pid), 10)
         assert nginx_info.installed(manifest(dest), dest, str(pid_file)) is False
         shell = os.path.realpath("/bin/sh")
         assert nginx_info.installed(manifest(shell), shell, str(pid_file)) is True

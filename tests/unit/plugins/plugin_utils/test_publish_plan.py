@@ -20,7 +20,7 @@ def options(role):
 SPECS = {role: options(role) for role in ("nginx", "uwsgi", "publish")}
 HOST = {
     "uwsgi": {"binary": "/opt/uwsgi/2.0.31-python3.11/bin/uwsgi"},
-    "uwsgi_options": ["harakiri", "route", "ignore-sigpipe", "plugin"],
+    "uwsgi_options": ["cheaper", "harakiri", "route", "ignore-sigpipe", "plugin"],
 }
 
 
@@ -323,3 +323,8 @@ def test_what_the_reload_playbook_needs():
         "config": "/etc/uwsgi/other.json",
         "probe": {},
     }
+
+
+@pytest.mark.parametrize(("given", "processes"), [({}, 4), ({"cheaper": 1}, 1)])
+def test_fewer_workers_are_waited_for_where_uwsgi_starts_fewer(given, processes):
+    assert planned([app(processes=4, options=given)])["instances"][0]["processes"] == processes
