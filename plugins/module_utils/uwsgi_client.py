@@ -20,6 +20,8 @@ class ClientError(Exception):
 
 def connect(address, timeout):
     """A connected socket. ``address``: a path, ``@name`` for an abstract socket, or host:port."""
+    if not re.match(r"[@/]|.*:[0-9]+\Z", address):
+        raise ClientError("%s: is no address of a socket" % address)
     if address.startswith("@"):
         # uWSGI counts the byte behind an abstract name as part of it.
         family, target = socket.AF_UNIX, "\0" + address[1:] + "\0"

@@ -6,9 +6,11 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import collections
 import json
 import os
 import re
+import socket
 import xml.etree.ElementTree as ElementTree
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
@@ -32,13 +34,21 @@ SHORT = {
     "R": "max-requests",
     "t": "harakiri",
     "C": "chmod-socket",
+    "L": "disable-logging",
+    "O": "optimize",
+    "Q": "spooler",
+    "i": "single-interpreter",
+    "l": "listen",
+    "m": "memory-report",
+    "r": "reaper",
+    "z": "socket-timeout",
 }
 ALONE = set(
     (
         "master enable-threads lazy lazy-apps vacuum need-app strict die-on-term single-interpreter no-orphans"
         " thunder-lock log-master log-reopen exit-on-reload auto-procname memory-report disable-logging no-site"
         " manage-script-name http-websockets show-config no-server http-keepalive ignore-sigpipe"
-        " ignore-write-errors disable-write-exception log-x-forwarded-for close-on-exec gevent-monkey-patch"
+        " reaper ignore-write-errors disable-write-exception log-x-forwarded-for close-on-exec gevent-monkey-patch"
     ).split()
 )
 FALSE = ("false", "no", "0", "off")
@@ -48,14 +58,12 @@ class ConfigError(Exception):
     """The configuration cannot be read; the text names the file and says why."""
 
 
-def _magic(text, path):
-    """uWSGI's one-letter variables; one that it does not know is empty."""
+def _names(path):
+    """The variables that a file's own path gives."""
     full = os.path.realpath(path)
     folder, base = os.path.split(full)
     name, ending = os.path.splitext(base)
-    table = {
-        "%": "%%",
-        "(": "%(",
+    return {
         "o": path,
         "p": full,
         "s": base,
@@ -64,6 +72,14 @@ def _magic(text, path):
         "e": ending.lstrip("."),
         "c": os.path.basename(folder),
     }
+
+
+def _magic(text, path, first):
+    """uWSGI's one-letter variables; one that it does not know is empty. A capital asks for the file read first."""
+    table = dict((letter.upper(), value) for letter, value in _names(first).items())
+    table.update(_names(path))
+    table.update((str(number), part) for number, part in enumerate(table["p"].split("/")[1:-1]))
+    table.update({"%": "%%", "(": "%(", "h": socket.gethostname()})
     # What is left as %% or %( is for the placeholders, which come last.
     return re.sub(r"%(.)", lambda found: table.get(found.group(1), ""), text)
 
@@ -113,7 +129,7 @@ def _word(value):
 
 
 def _json(text, section):
-    data = json.loads(text)[section]
+    data = json.loads(text, object_pairs_hook=collections.OrderedDict)[section]
     found = []
     for name, value in data.items():
         found += [(native(name), _word(item)) for item in (value if isinstance(value, list) else [value])]
@@ -126,29 +142,30 @@ def _xml(text, section):
     found = []
     for top in tops:
         for element in top:
-            found.append((native(element.tag), native((element.text or "true").strip())))
+            found.append((native(element.tag), native((element.text or "").strip()) or "true"))
     return found
 
 
 PARSERS = {"ini": _ini, "yaml": _yaml, "json": _json, "xml": _xml}
 
 
-def load(address, kind=None, seen=()):
+def load(address, kind=None, folder=None, seen=()):
     """The options of a configuration file, [(name, value), ...] in order, those of files that it includes among them.
 
     ``address``: a path, with ``:section`` behind it if it is another than uwsgi; ``kind``: ini, json, yaml or xml, told
-    by the ending where not given. Placeholders (``%(x)``) are left as they stand; see resolve().
+    by the ending where not given; ``folder``: where the master was started, which relative includes start from; the
+    file's own where not given. Placeholders (``%(x)``) are left as they stand; see resolve().
     """
     path, _colon, section = address.partition(":")
     if kind not in PARSERS:
         kind = FORMATS.get(os.path.splitext(path)[1].lower(), "ini")
     real = os.path.realpath(path)
-    if real in seen:
+    if (real, section) in seen:
         raise ConfigError("%s: includes itself" % path)
     try:
         with open(path, "rb") as source:
             text = native(source.read())
-        found = PARSERS[kind](_magic(text, path), section or "uwsgi")
+        found = PARSERS[kind](_magic(text, path, seen[0][0] if seen else path), section or "uwsgi")
     except (IOError, OSError) as error:
         raise ConfigError("%s: %s" % (path, error.strerror))
     except (ValueError, KeyError, ElementTree.ParseError) as error:
@@ -157,9 +174,11 @@ def load(address, kind=None, seen=()):
     for name, value in found:
         options.append((name, value))
         if name in INCLUDES:
-            other = os.path.join(os.path.dirname(path), resolve(options, value))
             options.pop()
-            options += load(other, name if name in PARSERS else None, tuple(seen) + (real,))
+            other = resolve(options, value)
+            # Without a path it is another section of the same file.
+            other = path + other if other.startswith(":") else os.path.join(folder or os.path.dirname(path), other)
+            options += load(other, name if name in PARSERS else None, folder, tuple(seen) + ((real, section),))
     return options
 
 
@@ -177,7 +196,8 @@ def resolve(options, value, environment=None):
     def env(found):
         return (environment or {}).get(found.group(1), found.group(0))
 
-    value = re.sub(r"\$\(([^()]*)\)", env, value)
+    # uWSGI turns %% into % before it looks for placeholders.
+    value = re.sub(r"\$\(([^()]*)\)", env, value).replace("%%(", "%(")
     for _depth in range(5):
         filled = re.sub(r"%\(([^()]*)\)", fill, value)
         if filled == value:
@@ -267,8 +287,9 @@ class Config:
     def sockets(self):
         """[(protocol, address), ...] in order, protocol uwsgi or http."""
         found = []
+        spoken = (["uwsgi"] + self.all("protocol", "socket-protocol"))[-1]
+        kinds = {"socket": spoken, "uwsgi-socket": spoken, "http-socket": "http"}
         for name, value in self.options:
-            if name in ("socket", "uwsgi-socket", "http-socket"):
-                address = resolve(self.options, value, self.environment)
-                found.append(("http" if name == "http-socket" else "uwsgi", address))
+            if name in kinds:
+                found.append((kinds[name], resolve(self.options, value, self.environment)))
         return found

@@ -93,6 +93,9 @@ class Master:
         self.executable = procfs.executable(self.pid)
         self.folder = procfs.folder(self.pid) or "/"
         self.environment = procfs.environment(self.pid)
+        # Where it was started, as far as it can be told: chdir moves it, but relative paths were read before.
+        begun = self.environment.get("PWD", "")
+        self.started_in = begun if begun.startswith("/") and os.path.isdir(begun) else self.folder
         self._prove_program()
         self._prove_rank()
         self._prove_owner(found)
@@ -127,23 +130,28 @@ class Master:
             self._refuse("which started after the pidfile was written: the pid was given to another process")
 
     def _read_config(self, config_path):
-        options, files = command_line(procfs.words(self.pid)[1:], self.folder)
+        options, files = command_line(procfs.words(self.pid)[1:], self.started_in)
         options = from_environment(self.environment) + options
         if config_path:
             files = [(config_path, None)]
         try:
             for address, kind in files:
-                options = options + load(address, kind)
+                options = options + load(address, kind, self.started_in)
         except ConfigError as error:
             raise MasterError("%s: process %d's configuration cannot be read: %s" % (self.pidfile, self.pid, error))
         return (files[0][0].partition(":")[0] if files else None), Config(options, self.environment)
 
     def _prove_name(self):
-        named = [os.path.realpath(os.path.join(self.folder, path)) for path in self.config.pidfiles]
+        # uWSGI writes pidfile before its chdir, and safe-pidfile after it.
+        named = [
+            os.path.realpath(os.path.join(folder, path))
+            for path in self.config.pidfiles
+            for folder in sorted(set((self.started_in, self.folder)))
+        ]
         if os.path.realpath(self.pidfile) in named:
             return
         if named:
-            self._refuse("whose own pidfile is %s" % ", ".join(named))
+            self._refuse("whose own pidfile is %s" % ", ".join(sorted(set(named))))
         self._refuse("whose command line and configuration name no pidfile; give config")
 
     def workers(self):
@@ -166,4 +174,4 @@ def _same_kind(words, master_words):
     """Whether a child is a worker: it has the master's words, or both have put titles of uWSGI's own in their place."""
     if words == master_words:
         return True
-    return bool(words) and "worker" in " ".join(words)
+    return re.search(r"uWSGI worker [0-9]", " ".join(words)) is not None

@@ -39,7 +39,8 @@ DROPPED = re.compile(
         | procname.* | auto-procname | notify.* | sharedarea.* | cache2? | cache-.* | ipcsem.* | ftok
         | strict | show-config | no-server | need-app | offload-.* | threads-?.*stack.* | thunder-lock | no-orphans
         | (socket-)?protocol | zmq | zeromq | immediate-[ug]id | py-traceback.* | tuntap.* | forkpty.* | pty.*
-        | worker-exec.* | queue-store.* | forkbomb-.* | pause | reload | stop | symcall-post-fork | print.* | suspend
+        | worker-exec.* | udp | upload-progress | python-auto-?reload.* | queue-store.*
+        | forkbomb-.* | pause | reload | stop | symcall-post-fork | print.* | suspend
         | abstract-socket | so-.* | reuse-port | freebind | listen | emperor.* | force-get.* | kill-on-idle
     )$""",
     re.VERBOSE,

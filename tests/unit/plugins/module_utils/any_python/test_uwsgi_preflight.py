@@ -1,0 +1,96 @@
+"""What the throw-away instance is told: all that decides how code loads, and nothing that binds, writes or ends."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import neutral, render
+
+ACTS = (
+    "socket uwsgi-socket http-socket http11-socket https-socket fastcgi-socket scgi-socket raw-socket map-socket"
+    " shared-socket undeferred-shared-socket abstract-socket suwsgi-socket ssl-socket puwsgi-socket zmq zeromq-socket"
+    " protocol socket-protocol http https https2 http-to httprouter fastrouter rawrouter sslrouter tuntap-device udp"
+    " stats stats-server stats-http stats-push snmp carbon metric metrics-dir rrdtool alarm"
+    " pidfile pidfile2 safe-pidfile safe-pidfile2 master master-fifo vacuum unlink chmod-socket chown-socket"
+    " logto logto2 log-master log-syslog logger req-logger threaded-logger daemonize daemonize2 logfile-chown"
+    " touch-reload touch-chain-reload touch-exec fs-reload py-autoreload py-auto-reload python-autoreload"
+    " py-tracebacker reload-on-rss reload-mercy worker-reload-mercy lazy lazy-apps processes workers p cheap cheaper"
+    " cheaper-initial idle die-on-term harakiri max-requests max-worker-lifetime exit-on-reload evil-reload-on-rss"
+    " attach-daemon smart-attach-daemon legion emperor vassal-sos zerg zerg-server subscribe-to subscribe2 spooler"
+    " spooler-processes mule mules farm cron cron2 unique-cron legion-cron multicast"
+    " exec-asap exec-as-user hook-asap hook-post-app hook-master-start hook-as-user-atexit call-asap mount-asap"
+    " uid gid immediate-uid immediate-gid add-gid chroot pivot-root unshare cgroup ns setns cap drop-after-init"
+    " flock flock-wait cpu-affinity procname procname-prefix auto-procname notify-socket"
+    " cache2 cache cache-store queue-store strict no-server show-config need-app reload stop pause pty-socket pty-exec"
+    " worker-exec worker-exec2 so-keepalive reuse-port freebind listen upload-progress print"
+).split()
+LOADS = (
+    "module wsgi wsgi-file file callable mount pythonpath python-path home venv virtualenv env envdir plugin plugins"
+    " plugin-dir chdir2 set set-placeholder set-ph import pyimport shared-import gevent gevent-monkey-patch async loop"
+    " threads enable-threads pyargv paste ini-paste eval no-site single-interpreter declare-option binary-path"
+    " manage-script-name if-env endif buffer-size route static-map rpc-max optimize limit-as memory-report"
+    " py-call-osafterfork"
+).split()
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_what_acts_is_left_out(name):
+    assert neutral([(name, "/run/live")], {}) == []
+
+
+@pytest.mark.parametrize("name", LOADS)
+def test_what_decides_how_code_loads_stays(name):
+    assert neutral([(name, "x")], {}) == [(name, "x")]
+
+
+def test_order_and_repetition_stay():
+    options = [("env", "A=1"), ("socket", "/s"), ("module", "m"), ("env", "A=2")]
+    assert neutral(options, {}) == [("env", "A=1"), ("module", "m"), ("env", "A=2")]
+
+
+def test_only_the_throw_away_instances_own_socket_is_in_the_file():
+    text = render(neutral([(name, "/run/live") for name in ACTS] + [("module", "m")], {}), "@own", "token")
+    assert "/run/live" not in text
+    assert text.splitlines()[:2] == ["[uwsgi]", "module = m"]
+    assert "socket = @own" in text
+    assert "hook-accepting1 = print:token" in text
+    assert "need-app = true" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        ("/srv/a", "/new"),
+        ("/srv/a/", "/new/"),
+        ("/srv/a/manage.py", "/new/manage.py"),
+        ("/srv/ab", "/srv/ab"),
+        ("/srv/a.bak/x", "/srv/a.bak/x"),
+        ("/srv/a-b", "/srv/a-b"),
+        ("/x/srv/a", "/x/srv/a"),
+        ("/=/srv/a/x.py", "/=/new/x.py"),
+        ("PATH=/srv/a:/srv/a/bin", "PATH=/new:/new/bin"),
+        ("^/x static:/srv/a/y", "^/x static:/new/y"),
+    ],
+)
+def test_paths_are_replaced_whole(value, seen):
+    assert neutral([("env", value)], {"/srv/a": "/new"}) == [("env", seen)]
+
+
+def test_the_longest_path_is_replaced_and_what_was_put_in_stays():
+    replace = {"/srv/a/current": "/srv/b/x", "/srv/a/current/venv": "/venvs/1", "/srv/b": "/wrong"}
+    options = [("home", "/srv/a/current/venv"), ("chdir2", "/srv/a/current")]
+    assert neutral(options, replace) == [("home", "/venvs/1"), ("chdir2", "/srv/b/x")]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_folder_of_the_hook_holds_wherever_it_stands(order):
+    options = [("chdir", "/"), ("hook-post-fork", "chdir:/srv/a/current")][::order]
+    kept = neutral(options, {"/srv/a/current": "/srv/a/releases/2"})
+    assert kept[-1] == ("chdir", "/srv/a/releases/2")
+    assert [name for name, _value in kept] == ["chdir", "chdir"]
+
+
+def test_other_hooks_are_left_out():
+    assert neutral([("hook-post-fork", "exec:rm -rf /srv"), ("hook-post-fork2", "unlink:/x")], {}) == []
