@@ -17,9 +17,9 @@ import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders
-from ansible_collections.graceful.wsgi.plugins.module_utils.instances import STATE_DIR, accepts, tail
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask, statistics
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import Config, ConfigError, load
+from ansible_collections.graceful.wsgi.plugins.module_utils.instances import STATE_DIR, tail
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask, connect, statistics
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_master import Master, MasterError
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import PreflightError, preflight
 
@@ -50,13 +50,13 @@ class Lock:
     """One reload of an instance at a time; a second one waits for the first as long as it may."""
 
     def __init__(self, pidfile, limit):
-        make_folders(STATE_DIR)
         name = hashlib.sha256(os.path.realpath(pidfile).encode("utf-8")).hexdigest()[:16]
         self.path = os.path.join(STATE_DIR, "reload-%s.lock" % name)
         self.limit = limit
         self.handle = None
 
     def __enter__(self):
+        make_folders(STATE_DIR)
         self.handle = open(self.path, "a")
         while True:
             try:
@@ -109,6 +109,9 @@ class Reload:
             self.result.update(master_pid=self.master.pid, workers_before=workers)
         except MasterError as error:
             self._fail(error)
+        except Exception as error:
+            # A process may end in the middle of any look at it; one instance's trouble is not its neighbours'.
+            self._fail("%s: could not be looked at, no signal was sent: %r" % (self.wanted["pidfile"], error))
 
     def run(self):
         """The reload of a proven master; the result says what happened, failed or not."""
@@ -126,8 +129,9 @@ class Reload:
                     self._work()
         except (ReloadError, MasterError, PreflightError, ConfigError) as error:
             self._fail(error)
-        except (IOError, OSError) as error:
-            self._fail(error)
+        except Exception as error:
+            # What escapes a thread is lost, and the result would say that all went well.
+            self._fail("%s: %r" % (self.wanted["pidfile"], error))
         self.result["elapsed"] = round(time.time() - started, 3)
         return self.result
 
@@ -145,6 +149,7 @@ class Reload:
         path = self.master.config.fifo
         if not path or not self.master.config.lazy:
             return None
+        path = os.path.join(self.master.folder, path)
         try:
             found = os.lstat(path)
         except OSError:
@@ -179,9 +184,7 @@ class Reload:
             return
         options, path = self.master.config.options, self.wanted["preflight_config"]
         if path:
-            options = load(path)
-        elif self._config_changed():
-            options = Config(load(self.master.config_path)).options
+            options = load(path, folder=self.master.started_in)
         binary = self.master.executable
         if not binary or not os.path.exists(binary):
             binary = procfs.words(self.master.pid)[0]
@@ -204,6 +207,8 @@ class Reload:
             self._stop()
             return
         self._preflight()
+        # The preflight has a limit of its own.
+        self.limit = time.time() + self.wanted["timeout"]
         before = self.master.workers()
         self.result["workers_before"] = sorted(before)
         # A reload that another one made while we waited or preflighted is no harm: these workers are replaced too.
@@ -242,14 +247,14 @@ class Reload:
     def _accepting(self, workers):
         """Whether all these workers accept requests, as the stats server says; without one a standing worker does."""
         address = self.master.config.stats
-        said = statistics(address) if address else None
+        said = statistics(self._address(address)) if address else None
         if said is None:
             return True
         found = dict((item.get("pid"), item) for item in said.get("workers", []))
         return all(found.get(pid, {}).get("accepting", 0) for pid in workers)
 
     def _await_workers(self, before):
-        seen, crashed = {}, set()
+        seen, crashed, spare = {}, set(), self._spare(before)
         while True:
             if not self.master.still():
                 raise ReloadError("the master ended during the reload; whoever supervises it is to start it again")
@@ -261,7 +266,7 @@ class Reload:
             old = workers & before
             self.result["workers_after"] = sorted(workers)
             standing = fresh and all(now - seen[pid] >= SETTLED for pid in fresh)
-            if not old and len(fresh) >= self._least(before) and standing and self._accepting(fresh):
+            if len(old) <= spare and len(fresh) >= self._least(before) - spare and standing and self._accepting(fresh):
                 return
             if len(crashed) >= CRASHES:
                 raise ReloadError("the new workers die at their start (%d of them so far)" % len(crashed))
@@ -277,7 +282,25 @@ class Reload:
         """How many workers there must be: all that there were, unless their number goes up and down by itself."""
         return 1 if self.master.config.all("cheaper", "cheap", "idle") else len(before)
 
+    def _spare(self, before):
+        """How many of the master's forks are no workers: a chain reload leaves http routers and mules alone."""
+        config = self.master.config
+        if self.result["strategy"] != "chain":
+            return 0
+        others = len(config.all("http", "https", "httprouter", "fastrouter", "mule", "farm"))
+        others += sum(int(text) for text in config.all("mules") if text.isdigit())
+        others += len(config.all("spooler")) + len(config.all("spooler-external"))
+        if not others:
+            return 0
+        wanted = (["1"] + config.all("processes", "workers"))[-1]
+        return max(0, len(before) - int(wanted)) if wanted.isdigit() else 0
+
     # -- asking it ----------------------------------------------------------------------------------------------
+
+    def _address(self, address):
+        """A socket's address; a relative path lies in the master's folder."""
+        relative = ":" not in address and address[:1] not in ("@", "/")
+        return os.path.join(self.master.folder, address) if relative else address
 
     def _ask(self, timeout):
         probe = self.wanted["probe"]
@@ -287,14 +310,17 @@ class Reload:
         if not sockets:
             raise ReloadError("probe: the instance has no uwsgi or http socket to ask for a path; give url")
         protocol, address = sockets[0]
-        return ask(address, probe["path"], protocol, probe.get("host") or "localhost", timeout)
+        return ask(self._address(address), probe["path"], protocol, probe.get("host") or "localhost", timeout)
 
     def _probe(self):
         probe = self.wanted["probe"]
         if not probe.get("url") and not probe.get("path"):
             sockets = self.master.config.sockets
-            if sockets and not accepts(sockets[0][1]):
-                raise ReloadError("nobody accepts connections at %s" % sockets[0][1])
+            if sockets:
+                try:
+                    connect(self._address(sockets[0][1]), 2).close()
+                except ClientError as error:
+                    raise ReloadError("nobody accepts connections: %s" % error)
             return
         status, text = probe.get("status") or [200], probe.get("text")
         while True:
