@@ -1,0 +1,145 @@
+"""Deploys by the publish role itself, under load: good code goes live, broken code never does, no request is lost."""
+
+import os
+import shutil
+import subprocess
+import threading
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+WHOAMI = CHECKOUT / "tests/apps/whoami"
+BROKEN = {
+    "syntax error": ("def (", "SyntaxError"),
+    "missing module": ("import no_such_module", "No module named 'no_such_module'"),
+    "missing callable": ("del app", "callable not found"),
+    "import that exits": ("import os; os._exit(0)", "ended before it accepted"),
+    "answers with an error": ("app.view_functions['whoami'] = lambda path: 1 / 0", "answered / with 500"),
+}
+
+
+class Load:
+    """A few keep-alive clients that count what they get; bounded by the test that runs them."""
+
+    def __init__(self, address, server_name, clients=4):
+        self.address = address
+        self.server_name = server_name
+        self.answered = 0
+        self.lost = []
+        self.files = set()
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self._ask) for _number in range(clients)]
+
+    def _ask(self):
+        connection = HTTPConnection(self.address, timeout=10)
+        while not self.over.is_set():
+            try:
+                connection.request("GET", "/", headers={"Host": self.server_name})
+                answer = connection.getresponse()
+                body = answer.read()
+                if answer.status != 200:
+                    self.lost.append(answer.status)
+                else:
+                    self.answered += 1
+                    self.files.add(body.partition(b'"file":"')[2].partition(b'"')[0].decode())
+            except (OSError, HTTPException) as error:
+                self.lost.append(repr(error))
+                connection.close()
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exc):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.fixture
+def load(host):
+    address = next(found for found in host.interface("eth0").addresses if ":" not in found)
+    with Load(address, "shop.test") as running:
+        yield running
+
+
+def deploy(source):
+    """Run the publish role with the shop's code from this folder; returns its status and what it said."""
+    inventory = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
+    ran = subprocess.run(
+        [
+            "ansible-playbook",
+            f"--inventory={inventory}",
+            f"--extra-vars=shop_source={source}",
+            "molecule/reload/deploy.yml",
+        ],
+        cwd=CHECKOUT,
+        env=dict(os.environ, ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"), ANSIBLE_NOCOLOR="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def live(host):
+    return host.check_output("readlink /srv/wsgi/shop/current")
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "shop"
+    shutil.copytree(WHOAMI, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def change(source, text):
+    with (source / "manage.py").open("a") as code:
+        code.write(f"\n{text}\n")
+
+
+def test_a_deploy_loses_no_request(host, source, load):
+    before = live(host)
+    change(source, "# another release")
+    status, said = deploy(source)
+    assert status == 0, said
+    after = live(host)
+    assert after != before
+    assert f"/srv/wsgi/shop/{after}/manage.py" in load.files
+    assert load.lost == []
+    assert load.answered > 100
+
+
+def test_new_requirements_come_along_with_the_code(host, source, load):
+    venv = host.check_output("readlink /srv/wsgi/shop/current/.venv")
+    (source / "requirements.txt").write_text("Flask==3.1.2\nMarkupSafe==3.0.2\n")
+    status, said = deploy(source)
+    assert status == 0, said
+    assert host.check_output("readlink /srv/wsgi/shop/current/.venv") != venv
+    assert load.lost == []
+
+
+@pytest.mark.parametrize(("text", "cause"), BROKEN.values(), ids=BROKEN)
+def test_broken_code_never_goes_live(host, source, load, text, cause):
+    before = live(host)
+    workers = host.check_output("cat /proc/$(cat /run/uwsgi-shop/pid)/task/*/children")
+    change(source, text)
+    status, said = deploy(source)
+    assert status == 2, said
+    assert cause in said, said
+    assert live(host) == before
+    assert host.check_output("cat /proc/$(cat /run/uwsgi-shop/pid)/task/*/children") == workers
+    assert load.lost == []
+    assert load.answered > 100
+
+
+def test_code_that_is_not_there_touches_nothing(host, load):
+    before = host.file("/etc/uwsgi/shop.ini").sha256sum
+    status, said = deploy(WHOAMI / "no-such-folder")
+    assert status == 2, said
+    assert "no-such-folder" in said
+    assert host.file("/etc/uwsgi/shop.ini").sha256sum == before
+    assert load.lost == []
