@@ -345,9 +345,10 @@ def run_all(work, parallel):
     def drain():
         while True:
             try:
-                waiting.pop()()
+                call = waiting.pop()
             except IndexError:
                 return
+            call()
 
     threads = [threading.Thread(target=drain) for _number in range(max(1, min(parallel, len(waiting))))]
     for thread in threads:

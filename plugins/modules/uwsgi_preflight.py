@@ -147,6 +147,10 @@ class Application:
         except (KeyError, PreflightError) as error:
             self.failed, self.found = True, "%s: %s" % (self.wanted["name"], error)
             return
+        except Exception as error:
+            # What escapes a thread is lost, and the result would say that it loads.
+            self.failed, self.found = True, "%s: could not be loaded: %r" % (self.wanted["name"], error)
+            return
         self.found = "loaded in %.2f s" % took
         if not self.check_mode:
             make_folders(STATE_DIR)

@@ -1,0 +1,232 @@
+"""One graceful reload with a master of our own making: what is chosen, sent, waited for and said."""
+
+from __future__ import absolute_import, division, print_function
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_reloading as code
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import Config
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import PreflightError
+
+
+class FakeMaster:
+    """A master whose workers are what a test says; it notes each signal and what is read from its fifo."""
+
+    pid = 4242
+
+    def __init__(self, folder, options):
+        self.folder = self.started_in = folder
+        self.config = Config(options)
+        self.config_path = os.path.join(folder, "app.ini")
+        self.who = {"uid": os.getuid(), "gid": os.getgid(), "groups": []}
+        self.environment = {}
+        self.executable = "/bin/true"
+        self.signals = []
+        self.standing = [set([1, 2])]
+        self.alive = True
+
+    def workers(self):
+        """The next of the listed sets, the last one for ever."""
+        return self.standing.pop(0) if len(self.standing) > 1 else self.standing[0]
+
+    def still(self):
+        return self.alive
+
+    def signal(self, number):
+        self.signals.append(number)
+
+
+@pytest.fixture
+def instance(tmp_path, monkeypatch):
+    """A function that makes a Reload of a fake master; keys of DEFAULTS as keywords."""
+    folder = str(tmp_path)
+    fifo = os.path.join(folder, "fifo")
+    os.mkfifo(fifo)
+    with open(os.path.join(folder, "app.ini"), "w") as target:
+        target.write("[uwsgi]\n")
+    monkeypatch.setattr(code, "STATE_DIR", os.path.join(folder, "state"))
+    monkeypatch.setattr(code, "SETTLED", 0.1)
+    monkeypatch.setattr(code, "PAUSE", 0.01)
+    monkeypatch.setattr(code.procfs, "started_at", lambda pid: time.time() + 100)
+    monkeypatch.setattr(code, "preflight", lambda *_words: 0.25)
+
+    def make(options=(("master-fifo", fifo), ("lazy-apps", "true")), check_mode=False, fetch=None, **wanted):
+        wanted = dict(dict(code.DEFAULTS, pidfile=os.path.join(folder, "pid"), timeout=20), **wanted)
+        reload = code.Reload(wanted, fetch, check_mode)
+        reload.master = FakeMaster(folder, list(options))
+        reload.worker_ids = reload.master.who
+        reload.reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        return reload
+
+    return make
+
+
+def sent(reload):
+    return os.read(reload.reader, 10)
+
+
+def renewed(reload):
+    reload.master.standing = [set([1, 2]), set([1, 3]), set([3, 4])]
+
+
+LAZY = ("lazy-apps", "true")
+
+
+@pytest.mark.parametrize(
+    ("fifo", "lazy", "newer", "wanted", "taken"),
+    [
+        (True, True, False, "auto", "chain"),
+        (True, False, False, "auto", "hup"),
+        (False, True, False, "auto", "hup"),
+        (True, True, True, "auto", "hup"),
+        (True, True, True, "chain", "chain"),
+        (True, True, False, "hup", "hup"),
+        (True, False, False, "chain", None),
+    ],
+)
+def test_strategy(instance, monkeypatch, fifo, lazy, newer, wanted, taken):
+    one = instance(strategy=wanted)
+    options = [pair for pair in one.master.config.options if pair[0] != "master-fifo" or fifo]
+    one.master.config = Config([pair for pair in options if pair != LAZY or lazy])
+    if newer:
+        monkeypatch.setattr(code.procfs, "started_at", lambda pid: 0.0)
+    renewed(one)
+    result = one.run()
+    if taken is None:
+        assert result["failed"] and "master-fifo and lazy-apps" in result["msg"]
+        assert (one.master.signals, sent(one)) == ([], b"")
+    else:
+        assert not result["failed"], result
+        assert (result["strategy"], result["changed"]) == (taken, True)
+        assert one.master.signals == ([signal.SIGHUP] if taken == "hup" else [])
+        assert sent(one) == (b"c" if taken == "chain" else b"")
+        assert (result["workers_before"], result["workers_after"]) == ([1, 2], [3, 4])
+
+
+def test_code_that_does_not_load_is_told_and_nothing_is_sent(instance, monkeypatch):
+    def fails(*_words):
+        raise PreflightError("Traceback: no")
+
+    monkeypatch.setattr(code, "preflight", fails)
+    one = instance()
+    result = one.run()
+    assert result["failed"] and not result["changed"] and "Traceback: no" in result["msg"]
+    assert (one.master.signals, sent(one)) == ([], b"")
+
+
+def test_check_mode_loads_the_code_and_sends_nothing(instance):
+    one = instance(check_mode=True)
+    result = one.run()
+    assert (result["changed"], result["failed"]) == (True, False)
+    assert result["preflight"] == "loaded in 0.25 s"
+    assert (one.master.signals, sent(one)) == ([], b"")
+
+
+def test_workers_that_stay_are_named(instance):
+    one = instance(timeout=1)
+    one.master.standing = [set([1, 2]), set([2, 3])]
+    result = one.run()
+    assert result["failed"] and result["changed"]
+    assert "still from before: 2 " in result["msg"]
+
+
+def test_a_crash_loop_is_told_before_the_time_is_up(instance):
+    one = instance()
+    one.master.standing = [set([1, 2])] + [set([1, pid]) for pid in range(10, 16)]
+    started = time.time()
+    result = one.run()
+    assert result["failed"] and "die at their start" in result["msg"]
+    assert time.time() - started < 10
+
+
+def test_a_master_that_ends_is_told(instance):
+    one = instance()
+
+    def workers():
+        if one.result["changed"]:
+            one.master.alive = False
+        return set([1, 2])
+
+    one.master.workers = workers
+    result = one.run()
+    assert result["failed"] and "the master ended during the reload" in result["msg"]
+
+
+def test_a_second_reload_waits_and_then_gives_up(instance):
+    one = instance(timeout=1)
+    with code.Lock(one.wanted["pidfile"], time.time() + 20):
+        result = one.run()
+    assert result["failed"] and "another reload of this instance is under way" in result["msg"]
+    assert (one.master.signals, sent(one)) == ([], b"")
+
+
+def test_a_second_reload_goes_on_after_the_first(instance):
+    one = instance()
+    renewed(one)
+    lock = code.Lock(one.wanted["pidfile"], time.time() + 20)
+    lock.__enter__()
+    timer = threading.Timer(0.3, lambda: lock.__exit__(None, None, None))
+    timer.start()
+    result = one.run()
+    timer.join()
+    assert not result["failed"], result
+
+
+def test_the_probe_is_asked_until_it_holds(instance):
+    answers = [(503, "wait"), ClientError("refused"), (200, "other"), (200, "it is up")]
+
+    def fetch(_url, host, _timeout):
+        assert host == "shop.test"
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    one = instance(fetch=fetch, probe={"url": "http://x/", "host": "shop.test", "text": "it is up"})
+    renewed(one)
+    result = one.run()
+    assert not result["failed"], result
+    assert (result["probe"], answers) == ("answered 200", [])
+
+
+def test_a_probe_that_never_holds_fails(instance):
+    one = instance(timeout=1, fetch=lambda *_words: (500, ""), probe={"url": "http://x/"})
+    renewed(one)
+    result = one.run()
+    assert result["failed"] and result["changed"]
+    assert "the probe does not hold: answered 500" in result["msg"]
+
+
+def test_what_nobody_foresaw_is_a_failure_too(instance, monkeypatch):
+    def breaks(*_words):
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(code, "preflight", breaks)
+    result = instance().run()
+    assert result["failed"] and "odd" in result["msg"]
+
+
+def test_so_many_at_a_time_and_all_of_them():
+    most, now, done, lock = [0], [0], [], threading.Lock()
+
+    def work(number):
+        def call():
+            with lock:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            time.sleep(0.02)
+            with lock:
+                now[0] -= 1
+                done.append(number)
+
+        return call
+
+    code.run_all([work(number) for number in range(9)], 3)
+    assert sorted(done) == list(range(9))
+    assert 1 < most[0] <= 3
