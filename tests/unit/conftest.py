@@ -15,7 +15,12 @@ import types
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 if sys.version_info >= (3,):
+    from hypothesis import HealthCheck, settings
+
     sys.path.insert(0, os.path.join(CHECKOUT, ".collections"))
+    # How long an example takes on a busy machine is no property of the code.
+    settings.register_profile("checkout", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("checkout")
 else:
     # There are no namespace packages, so folders without __init__.py need a hand.
     name = ""
