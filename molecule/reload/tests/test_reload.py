@@ -1,0 +1,305 @@
+"""Reloads under constant load through nginx: nothing may be lost, and what cannot load may not go live."""
+
+import base64
+import http.client
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+GOOD = (Path(__file__).resolve().parents[3] / "tests/apps/whoami/manage.py").read_text()
+MORE = """
+
+@app.before_request
+def be_slow():
+    import time
+    time.sleep(float(request.args.get("sleep", 0)))
+
+
+@app.after_request
+def say(answer):
+    answer.headers["X-Code"] = "%s"
+    return answer
+"""
+
+
+class Load:
+    """Clients that keep their connections and ask without a pause, until they are told to stop or time is up."""
+
+    def __init__(self, address, server_name, clients=8, limit=400):
+        self.address, self.server_name = address, server_name
+        self.until = time.monotonic() + limit
+        self.lock = threading.Lock()
+        self.asked, self.failures, self.slowest, self.codes = 0, [], 0.0, set()
+        self.threads = [threading.Thread(target=self.ask, daemon=True) for _client in range(clients)]
+
+    def ask(self):
+        link = None
+        while time.monotonic() < self.until:
+            started, problem, code = time.monotonic(), None, None
+            try:
+                link = link or http.client.HTTPConnection(self.address, timeout=15)
+                link.request("GET", "/", headers={"Host": self.server_name})
+                answer = link.getresponse()
+                answer.read()
+                code = answer.headers["X-Code"]
+                if not 200 <= answer.status < 300:
+                    problem = f"status {answer.status}"
+            except (OSError, http.client.HTTPException) as error:
+                problem, link = repr(error), None
+            with self.lock:
+                self.asked += 1
+                self.slowest = max(self.slowest, time.monotonic() - started)
+                self.codes.add(code)
+                if problem:
+                    self.failures.append(problem)
+            # Two cores are for the server too.
+            time.sleep(0.005)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_exc):
+        self.until = 0
+        for thread in self.threads:
+            thread.join(30)
+        print(f"{self.asked} requests, {len(self.failures)} failed, the slowest took {self.slowest:.3f} s")
+
+
+class App:
+    """An application on the host, whose code is edited in place."""
+
+    def __init__(self, host, name):
+        self.host, self.name = host, name
+        self.pidfile = f"/run/uwsgi-{name}/pid"
+        self.address = next(address for address in host.interface("eth0").addresses if ":" not in address)
+
+    def write(self, code, extra="", base=None):
+        text = (GOOD + MORE % code if base is None else base) + extra
+        packed = base64.b64encode(text.encode()).decode()
+        path = f"/srv/code/{self.name}/manage.py"
+        self.host.check_output(f"echo {packed} | base64 -d > {path}.new && mv {path}.new {path}")
+
+    def reload(self, **wanted):
+        """The module's result, failed or not."""
+        wanted = wanted if "instances" in wanted else {"pidfile": self.pidfile, **wanted}
+        return run(self.host, wanted)
+
+    def load(self):
+        return Load(self.address, f"{self.name}.test")
+
+    def get(self, path="/", timeout=30):
+        link = http.client.HTTPConnection(self.address, timeout=timeout)
+        link.request("GET", path, headers={"Host": f"{self.name}.test"})
+        answer = link.getresponse()
+        return answer.status, answer.headers["X-Code"], answer.read()
+
+
+def run(host, wanted):
+    try:
+        answer = host.ansible("graceful.wsgi.uwsgi_reload", json.dumps(wanted), check=False, become=False)
+    except host.ansible.AnsibleException as failed:
+        answer = failed.result
+    # An ad-hoc result comes without it; the module says it for each instance.
+    answer["failed"] = any(one["failed"] for one in answer["results"])
+    return answer
+
+
+def processes(host):
+    """{(pid, start): name} of every uWSGI and sleep."""
+    script = "cat /proc/[0-9]*/stat 2>/dev/null"
+    found = {}
+    for line in host.run(script).stdout.splitlines():
+        pid, _space, rest = line.partition(" (")
+        name, _end, fields = rest.rpartition(") ")
+        if name in ("uwsgi", "sleep"):
+            found[int(pid), int(fields.split()[19])] = name
+    return found
+
+
+@pytest.fixture
+def live(host):
+    app = App(host, "live")
+    app.write("good")
+    return app
+
+
+@pytest.fixture
+def spare(host):
+    return App(host, "spare")
+
+
+RELOADS = 12
+
+
+def test_nothing_is_lost_over_many_reloads(live):
+    took = {"chain": [], "hup": []}
+    with live.load() as load:
+        for number in range(RELOADS):
+            strategy = ("chain", "hup")[number % 2]
+            live.write(f"code-{number}")
+            result = live.reload(strategy=strategy, probe={"path": "/", "text": f"code-{number}"})
+            assert not result["failed"], result
+            assert result["changed"]
+            assert result["strategy"] == strategy
+            assert not set(result["workers_before"]) & set(result["workers_after"])
+            assert len(result["workers_after"]) == 4
+            took[strategy].append(result["elapsed"])
+        assert live.get()[1] == f"code-{RELOADS - 1}"
+    print({name: (min(seconds), max(seconds)) for name, seconds in took.items()})
+    assert load.failures == []
+    assert load.asked > 1000
+    assert {f"code-{number}" for number in range(RELOADS)} <= load.codes
+
+
+BROKEN = {
+    "syntax error": ({"extra": "\ndef broken(:\n"}, {}, "SyntaxError"),
+    "missing module": ({"extra": "\nimport no_such_module\n"}, {}, "no_such_module"),
+    "missing callable": ({"extra": "\ndel app\n"}, {}, "app"),
+    "import that hangs": ({"extra": "\nimport time\ntime.sleep(600)\n"}, {"preflight_timeout": 4}, "time limit"),
+    "import that exits": ({"extra": "\nos._exit(3)\n"}, {}, "ended"),
+    "import that leaves": ({"extra": "\nsys.exit('no configuration')\n"}, {}, "no configuration"),
+    "import that raises": ({"extra": "\nraise ValueError('no database')\n"}, {}, "no database"),
+    "answers 500": (
+        {"extra": "\n@app.before_request\ndef fail():\n    raise KeyError('at run time')\n"},
+        {"probe": {"path": "/health"}},
+        "answered /health with 500",
+    ),
+}
+
+
+def test_code_that_does_not_load_stays_out(host, live):
+    live.write("old")
+    assert not live.reload()["failed"]
+    before, said = processes(host), {}
+    with live.load() as load:
+        for name, (code, wanted, _why) in BROKEN.items():
+            live.write("broken", **code)
+            said[name] = live.reload(**wanted)
+            assert live.get()[:2] == (200, "old"), name
+    live.write("old")
+    assert load.failures == []
+    assert load.codes == {"old"}
+    assert processes(host) == before
+    for name, (_code, _wanted, why) in BROKEN.items():
+        assert said[name]["failed"], name
+        assert not said[name]["changed"], name
+        assert why in said[name]["msg"], (name, said[name]["msg"])
+
+
+HOSTILE = {
+    "empty": (": > {path}", "is empty"),
+    "garbage": ("echo garbage > {path}", "not one number"),
+    "zero": ("echo 0 > {path}", "holds 0"),
+    "one": ("echo 1 > {path}", "holds 1"),
+    "minus-one": ("echo -1 > {path}", "not one number"),
+    "huge": ("echo 99999999 > {path}", "larger than any pid"),
+    "two": ("echo ' 7 8' > {path}", "not one number"),
+    "sleep": ("echo {sleep} > {path}", "which is no uWSGI"),
+    "anothers": ("cat /run/uwsgi-other/pid > {path}", "another user|whose own pidfile is /run/uwsgi-other/pid"),
+    "another-app": ("cat /run/uwsgi-spare/pid > {path}", "whose own pidfile is /run/uwsgi-spare/pid"),
+    "worker": ("echo {worker} > {path}", "which is a worker of"),
+    "symlink": ("ln -s /run/uwsgi-live/pid {path}", "is a symlink"),
+    "folder": ("mkdir {path}", "is a folder"),
+    "fifo": ("mkfifo {path}", "not a regular file"),
+    "missing": ("true", "no such pidfile"),
+}
+
+
+@pytest.mark.parametrize("strategy", ["auto", "hup", "stop"])
+def test_hostile_pidfiles_reach_nobody(host, live, strategy):
+    sleep = host.check_output("nohup sleep 900 >/dev/null 2>&1 & echo $!")
+    worker = live.reload(strategy="chain")["workers_after"][0]
+    host.check_output("rm -rf /tmp/hostile && mkdir /tmp/hostile")
+    for name, (command, _why) in HOSTILE.items():
+        host.check_output(command.format(path=f"/tmp/hostile/{name}", sleep=sleep, worker=worker))
+    before = processes(host)
+    assert (int(sleep), "sleep") in {(pid, name) for (pid, _start), name in before.items()}
+    with live.load() as load:
+        instances = [{"pidfile": f"/tmp/hostile/{name}"} for name in HOSTILE]
+        result = live.reload(instances=instances, strategy=strategy, preflight=False)
+    assert processes(host) == before
+    assert load.failures == []
+    assert result["failed"]
+    assert not result["changed"]
+    for (name, (_command, why)), one in zip(HOSTILE.items(), result["results"], strict=True):
+        assert one["failed"], name
+        assert any(part in one["msg"] for part in why.split("|")), (name, one["msg"])
+    host.check_output(f"kill {sleep}")
+
+
+def test_a_pidfile_that_everybody_may_write_is_fine(host, live):
+    host.check_output(f"chmod 666 {live.pidfile}")
+    assert not live.reload()["failed"]
+    host.check_output(f"chmod 644 {live.pidfile}")
+
+
+def test_two_reloads_at_once_are_one_after_the_other(live):
+    results = []
+    with live.load() as load:
+        threads = [threading.Thread(target=lambda: results.append(live.reload(probe={"path": "/"}))) for _ in "ab"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+    assert len(results) == 2
+    assert not any(result["failed"] for result in results), results
+    assert load.failures == []
+
+
+def test_a_worker_stuck_in_a_request_is_named_and_its_request_ends_well(live):
+    live.write("before")
+    assert not live.reload()["failed"]
+    live.write("after")
+    answers = []
+    slow = threading.Thread(target=lambda: answers.append(live.get("/?sleep=12")[:2]))
+    with live.load() as load:
+        slow.start()
+        time.sleep(0.5)
+        result = live.reload(strategy="chain", timeout=3)
+        slow.join(60)
+        assert not live.reload()["failed"]
+    assert result["failed"]
+    assert "not all workers were new and accepting within 3 s; still from before: " in result["msg"]
+    assert result["elapsed"] < 8
+    assert answers == [(200, "before")]
+    assert load.failures == []
+
+
+def test_check_mode_does_all_but_the_signal(host, live):
+    before = processes(host)
+    result = host.ansible("graceful.wsgi.uwsgi_reload", f"pidfile={live.pidfile}", check=True, become=False)
+    assert result["changed"]
+    assert "loaded in" in result["preflight"]
+    assert processes(host) == before
+
+
+def test_stop_ends_one_instance_and_no_other(host, live, spare):
+    pid = int(host.file(spare.pidfile).content_string)
+    before = processes(host)
+    with live.load() as load:
+        result = spare.reload(strategy="stop")
+        time.sleep(1)
+    after = processes(host)
+    try:
+        assert not result["failed"], result
+        assert result["workers_after"] == []
+        gone = {number for number, _start in set(before) - set(after)}
+        assert gone == {pid, *result["workers_before"]}
+        assert not set(after) - set(before)
+        assert load.failures == []
+    finally:
+        host.check_output("systemctl start uwsgi@spare")
+
+
+def test_the_other_owners_instance_is_reloaded_as_its_owner(host):
+    other = App(host, "other")
+    other.write("other", base=GOOD + MORE % "other")
+    result = other.reload(probe={"path": "/", "text": "X-Code: other"})
+    assert not result["failed"], result
+    owners = {host.check_output(f"stat -c %U /proc/{pid}") for pid in result["workers_after"]}
+    assert owners == {"wyz"}
