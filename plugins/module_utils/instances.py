@@ -9,11 +9,11 @@ __metaclass__ = type
 import hashlib
 import json
 import os
-import socket
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
 
 STATE_DIR = "/run/graceful-wsgi"
 PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload")
@@ -44,22 +44,11 @@ def parse_show(text):
 
 def accepts(address):
     """Whether somebody accepts connections at a unix socket's path or host:port."""
-    if address.startswith("/"):
-        family, target = socket.AF_UNIX, address
-    else:
-        host, _colon, port = address.rpartition(":")
-        host = host.strip("[]")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        target = ("127.0.0.1" if host in ("", "*", "0.0.0.0") else "::1" if host == "::" else host, int(port))
-    probe = socket.socket(family, socket.SOCK_STREAM)
-    probe.settimeout(1)
     try:
-        probe.connect(target)
+        connect(address, 1).close()
         return True
-    except (IOError, OSError):
+    except ClientError:
         return False
-    finally:
-        probe.close()
 
 
 class Instance:
