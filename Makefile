@@ -37,6 +37,7 @@ consumer: venv-test ## Build the tarball and use it from another infra repo
 	pytest tests/consumer --junitxml=$(JUNIT)/consumer.xml
 
 molecule: venv-test ## The main job on Debian 12 and 13 in Docker (SCENARIO=default)
+	@tests/images/docker-up
 	molecule test --scenario-name $(SCENARIO)
 
 docs: venv ## Write the roles' READMEs from their argument specs
