@@ -6,6 +6,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import base64
 import errno
 import fcntl
 import grp
@@ -227,7 +228,8 @@ class Bundle:
 
     ``run_command(argv_or_string)`` returns (status, stdout, stderr). ``relabel(path, like)`` gives ``path`` the
     SELinux context that ``like`` should have; a no-op elsewhere. ``activate`` is a command that makes running programs
-    take the files up; a note on the disk sees to it that it runs again if this run dies in it.
+    take the files up; a note on the disk sees to it that it runs again if this run dies in it. ``undo`` is the run
+    whose changes are put back, in place of ``files``; only the last one that changed something can be.
     A journal names every file that a swap has beside the live ones: the next run puts back what a killed one left.
     The manifest, written last, is what makes a swap final. ``report()`` is true to what was or would be done.
     """
@@ -244,8 +246,11 @@ class Bundle:
         activate=None,
         check_mode=False,
         state_dir=STATE_DIR,
+        undo=None,
     ):
         self.name = name
+        self.undo = undo
+        self.token = None
         self.folders = folders
         self.files = files
         self.trees = trees
@@ -259,6 +264,7 @@ class Bundle:
         self.states = {}
         self.folder_states = {}
         self.removed = {}
+        self.found = {}
         self.kept = []
         self.validated = True
         self.interrupted = False
@@ -279,7 +285,38 @@ class Bundle:
     def _manifest(self):
         return dict((native(path), digest) for path, digest in self._load("manifest.json").get("files", {}).items())
 
+    def _plan_undo(self):
+        """Want what was live before the run that is undone; what somebody has changed since is left alone."""
+        last, kept = self._load("manifest.json").get("run"), self._load("previous.json")
+        if self.undo != last or self.undo != kept.get("run"):
+            raise BundleError("run %s cannot be put back; the last that changed something is %s" % (self.undo, last))
+        for item in kept["files"]:
+            path, found = native(item["path"]), lstat(native(item["path"]))
+            content = read_bytes(path) if found is not None and stat.S_ISREG(found.st_mode) else None
+            if (None if content is None else sha256(content)) != item["after"]:
+                self.kept.append(path)
+            elif item["content"] is None:
+                self.removed[path] = content
+            else:
+                content = base64.b64decode(item["content"].encode("ascii"))
+                self.files.append(File(path, content, mode=item["mode"], owner=item["uid"], group=item["gid"]))
+
+    def _keep(self, token):
+        """Note what was live before this swap, so that it can be put back."""
+        files = []
+        for entry in self._todo():
+            item = {"path": entry.path, "after": sha256(entry.content), "content": None}
+            if entry.before is not None:
+                item.update(_whole(entry.before, entry.found))
+            files.append(item)
+        for path, content in sorted(self.removed.items()):
+            files.append(dict(_whole(content, self.found[path]), path=path, after=None))
+        text = json.dumps({"run": token, "files": files}).encode("utf-8")
+        replace_bytes(os.path.join(self.home, "previous.json"), text)
+
     def _survey(self):
+        if self.undo is not None:
+            self._plan_undo()
         self.overdue = bool(self.activate) and lstat(self._note) is not None
         for folder in self.folders:
             self.folder_states[folder.path] = folder.state()
@@ -297,6 +334,7 @@ class Bundle:
                     self.removed[path] = content
                 else:
                     self.kept.append(path)
+        self.found = dict((path, lstat(path)) for path in self.removed)
 
     def _todo(self):
         return [entry for entry in self.files if self.states[entry.path] != "unchanged"]
@@ -424,7 +462,9 @@ class Bundle:
                 os.rename(step["new"], step["path"])
             if self.activate:
                 self._run_activate()
+            self._keep(token)
             self._record(token)
+            self.token = token
         except (IOError, OSError, BundleError) as error:
             raise BundleError("%s; %s" % (error, self._back(steps)))
         except BaseException:
@@ -500,6 +540,8 @@ class Bundle:
                 files[entry.path] = sha256(entry.content)
             elif entry.path in recorded:
                 files[entry.path] = recorded[entry.path]
+        for path in self.removed:
+            files.pop(path, None)
         manifest = {"files": files, "run": token or self._load("manifest.json").get("run")}
         text = json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8")
         path = os.path.join(self.home, "manifest.json")
@@ -558,6 +600,7 @@ class Bundle:
             "validated": self.validated,
             "activated": self.activated,
             "kept": self.kept,
+            "run": self.token,
             "files": files,
             "directories": [{"path": f.path, "state": self.folder_states[f.path]} for f in self.folders],
         }
@@ -578,6 +621,12 @@ class Bundle:
         for path in sorted(self.removed):
             diffs.append(_diff(path, self.removed[path].decode("utf-8", "replace"), ""))
         return diffs
+
+
+def _whole(content, found):
+    """All that brings a file back, as JSON can hold it."""
+    text = base64.b64encode(content).decode("ascii")
+    return {"content": text, "mode": stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid}
 
 
 def _attributes(found):

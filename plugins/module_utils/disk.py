@@ -1,6 +1,6 @@
 # Copyright: the graceful.wsgi contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What Python 2.7 and 3 do differently with paths and folders, said once."""
+"""Paths, folders and links, for Python 2.7 and 3 alike."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -23,3 +23,20 @@ def make_folders(path):
     make_folders(os.path.dirname(path))
     os.mkdir(path, 0o755)
     os.chmod(path, 0o755)
+
+
+def switch_link(link, target):
+    """Point a symlink at a target in one step; returns whether it pointed elsewhere."""
+    try:
+        if os.readlink(link) == target:
+            return False
+    except OSError:
+        if os.path.lexists(link):
+            raise IOError("%s: is not a symlink; move it away, one is to stand there" % link)
+    # Its name is known, so that one that a killed run left goes.
+    temporary = os.path.join(os.path.dirname(link), ".%s.new" % os.path.basename(link))
+    if os.path.lexists(temporary):
+        os.unlink(temporary)
+    os.symlink(target, temporary)
+    os.rename(temporary, link)
+    return True

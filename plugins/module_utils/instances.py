@@ -12,11 +12,16 @@ import os
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.generations import Second, accepting, connections
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError
 
 STATE_DIR = "/run/graceful-wsgi"
-PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload")
+VERBS = ("start", "restart", "reload")
+PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths")
+# A second generation takes as much memory as the first: not all instances have one at a time.
+AT_A_TIME = 4
 
 
 class InstanceError(Exception):
@@ -63,6 +68,7 @@ class Instance:
         self.shown = {}
         self.wished = None
         self.strategy = "auto"
+        self.second = Second(wanted) if wanted.get("link") else None
 
     # -- what it needs ------------------------------------------------------------------------------------------
 
@@ -114,8 +120,20 @@ class Instance:
         start = started_at(self.pid)
         return any(os.path.lexists(path) and os.lstat(path).st_mtime >= start for path in paths)
 
+    @property
+    def away(self):
+        """Whether nginx is not, or not only, led to this one."""
+        link = self.wanted.get("link")
+        if not link:
+            return False
+        return self.second.left or not os.path.islink(link) or os.readlink(link) != self.wanted["socket"]
+
     def needs(self):
-        """start, restart (systemd's part changed), reload (config or code changed) or nothing."""
+        """start, restart (systemd's part changed), reload (config or code changed), link, or nothing."""
+        what = self._needs()
+        return "link" if what == "nothing" and self.away else what
+
+    def _needs(self):
         # What changes from here on, while it is being started or reloaded, may not be taken up: it is not noted.
         wish = self.wished = self.wish()
         if not self.active:
@@ -140,6 +158,25 @@ class Instance:
         if len(workers) < self.wanted["processes"]:
             return None
         return [self.pid] + sorted(workers) if workers and accepts(self.wanted["socket"]) else None
+
+    def forget(self):
+        """What it has taken up is not known from here on."""
+        if os.path.exists(self.stamp):
+            os.unlink(self.stamp)
+
+    @property
+    def _traces(self):
+        return [path for path in (self.stamp, self.wanted.get("link")) if path and os.path.lexists(path)]
+
+    @property
+    def is_there(self):
+        """Whether it runs, will run at the next boot, or has left something."""
+        return self.shown.get("ActiveState", "inactive") != "inactive" or self.enabled or bool(self._traces)
+
+    def clear(self):
+        """Remove what an ended instance leaves under /run."""
+        for path in self._traces:
+            os.unlink(path)
 
     def note(self):
         """Remember what the master has taken up; lost at a reboot, as the master is."""
@@ -192,23 +229,123 @@ class Instances:
         return "\n".join(lines)
 
     def apply(self, timeout):
-        """Enable, start, restart and reload as needed, then wait until all are up. Returns {name: what was done}."""
+        """Enable, start, restart and reload as needed and wait until all are up. Returns {name: what was done}."""
         self.look()
         if any(item.shown.get("NeedDaemonReload") == "yes" for item in self.instances):
-            status, out, err = self.systemctl("daemon-reload")
-            if status != 0:
-                raise InstanceError("systemctl daemon-reload failed: %s" % (err or out).strip())
+            self._systemctl("daemon-reload")
+            # Drop-ins are told as systemd has read them.
+            self.look()
         done = dict((item.name, item.needs()) for item in self.instances)
+        chosen = dict((verb, [item for item in self.instances if done[item.name] == verb]) for verb in VERBS)
         self._all("enable", [item for item in self.instances if not item.enabled])
+        crossing = [item for item in chosen["restart"] if item.second and (item.pid or item.second.serves)]
         for verb in ("start", "restart"):
-            self._all(verb, [item for item in self.instances if done[item.name] == verb])
-        reloaded = [item for item in self.instances if done[item.name] == "reload"]
-        if reloaded:
-            self.reloader(reloaded, timeout)
-        self._wait([item for item in self.instances if done[item.name] in ("start", "restart")], timeout)
+            self._all(verb, [item for item in chosen[verb] if item not in crossing])
+        for item in chosen["reload"]:
+            item.forget()
+        if chosen["reload"]:
+            self.reloader(chosen["reload"], timeout)
+        self._wait([item for item in chosen["start"] + chosen["restart"] if item not in crossing], timeout)
+        for first in range(0, len(crossing), AT_A_TIME):
+            self._cross(crossing[first:first + AT_A_TIME], timeout)
+        self._home([item for item in self.instances if item.away], timeout)
         for item in self.instances:
             item.note()
         return done
+
+    def end(self):
+        """Stop and disable all; each ends its requests first. Returns {name: stop or nothing}."""
+        self.look()
+        there = [item for item in self.instances if item.is_there]
+        for verb in ("stop", "disable", "reset-failed") if there else ():
+            status, out, err = self.systemctl(verb, *[item.unit for item in there])
+            # One that never failed cannot be reset.
+            if status != 0 and verb != "reset-failed":
+                raise InstanceError("systemctl %s: %s" % (verb, (err or out).strip()))
+        second = [item for item in there if item.second and item.second.left]
+        if second:
+            self._dismiss(second)
+        for item in there:
+            item.clear()
+        return dict((item.name, "stop" if item in there else "nothing") for item in self.instances)
+
+    # -- a restart that nobody waits for ------------------------------------------------------------------------
+
+    def _cross(self, chosen, timeout):
+        """Restart these while a second generation of each, with the new settings already, serves in its place."""
+        self._second([item for item in chosen if not item.second.serves], timeout)
+        for item in chosen:
+            item.second.lead_here()
+        self._drain([item.wanted["socket"] for item in chosen], timeout)
+        try:
+            self._all("restart", chosen)
+            self.look()
+            self._wait(chosen, timeout)
+            self._ready([(item, item.wanted["run_dir"]) for item in chosen], timeout)
+        except InstanceError as error:
+            names = ", ".join(item.second.unit for item in chosen)
+            raise InstanceError("%s\nuntil the next run they are served by: %s" % (error, names))
+
+    def _second(self, chosen, timeout):
+        """Start the second generation of each; if one does not come up, none stays and the first goes on serving."""
+        units = [item.second.unit for item in chosen]
+        if not units:
+            return
+        try:
+            for item in chosen:
+                folder = item.unit + ".d"
+                paths = item.shown.get("DropInPaths", "").split()
+                item.second.write([path for path in paths if os.path.basename(os.path.dirname(path)) == folder])
+            self._systemctl("daemon-reload")
+            self._systemctl("start", *units)
+            self._ready([(item, item.second.run_dir) for item in chosen], timeout)
+        except (InstanceError, ConfigError, IOError, OSError) as error:
+            self._dismiss(chosen)
+            lines = ["%s\nthey do not start with their new settings; those that run were not touched" % error]
+            for item in chosen:
+                log = tail(item.wanted["log_file"])
+                lines.append("the end of %s:\n%s" % (item.wanted["log_file"], log) if log else "")
+            raise InstanceError("\n".join(lines).strip())
+
+    def _dismiss(self, chosen):
+        """Stop second generations and remove their files."""
+        self.systemctl("stop", *[item.second.unit for item in chosen])
+        for item in chosen:
+            item.second.remove()
+        self.systemctl("daemon-reload")
+        self.systemctl("reset-failed", *[item.second.unit for item in chosen])
+
+    def _home(self, chosen, timeout):
+        """Lead nginx to the first generations, which are up, and end the second ones that there are."""
+        for item in chosen:
+            try:
+                item.second.lead_home()
+            except (IOError, OSError) as error:
+                raise InstanceError(str(error))
+        left = [item for item in chosen if item.second.left]
+        if left:
+            self._drain([item.second.socket for item in left], timeout)
+            self._dismiss(left)
+
+    def _ready(self, pairs, timeout):
+        """Until all workers of these accept requests, as their stats servers say."""
+        limit = self.clock.time() + timeout
+        for item, run_dir in pairs:
+            while (accepting(os.path.join(run_dir, "stats")) or 0) < item.wanted["processes"]:
+                if self.clock.time() > limit:
+                    raise InstanceError("%s does not accept requests within %d s" % (item.name, timeout))
+                self.clock.sleep(0.1)
+
+    def _drain(self, sockets, timeout):
+        """Until nobody is connected any more. Who stays longer gets what a graceful stop grants."""
+        limit = self.clock.time() + timeout
+        while any(connections(path) for path in sockets) and self.clock.time() < limit:
+            self.clock.sleep(0.05)
+
+    def _systemctl(self, *words):
+        status, out, err = self.systemctl(*words)
+        if status != 0:
+            raise InstanceError("systemctl %s: %s" % (" ".join(words), (err or out).strip()))
 
     def _wait(self, touched, timeout):
         """Until all workers of the touched instances have been up for a second; a crash loop never is."""

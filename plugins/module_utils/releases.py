@@ -18,7 +18,7 @@ import tarfile
 import tempfile
 import zlib
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native, switch_link
 
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
 VENV_ID = "[0-9a-f]" * 12
@@ -27,23 +27,6 @@ COMPLETE = ".complete"
 
 class ReleaseError(Exception):
     """A release cannot be made or switched; what is live is as it was."""
-
-
-def switch_link(link, target):
-    """Point a symlink at a target in one step; returns whether it pointed elsewhere."""
-    try:
-        if os.readlink(link) == target:
-            return False
-    except OSError:
-        if os.path.lexists(link):
-            raise ReleaseError("%s: is not a symlink; move it away, a release is to stand there" % link)
-    # Its name is known, so that one that a killed run left goes.
-    temporary = os.path.join(os.path.dirname(link), ".%s.new" % os.path.basename(link))
-    if os.path.lexists(temporary):
-        os.unlink(temporary)
-    os.symlink(target, temporary)
-    os.rename(temporary, link)
-    return True
 
 
 def requirements_digest(python, text):

@@ -106,6 +106,11 @@ options:
       edited or replaced since stays, with a warning.
     type: bool
     default: false
+  undo:
+    description:
+      - The RV(run) of an earlier run of this bundle, in place of O(files); puts back what was there before it, with
+        mode and owner. Only the last run that changed something can be put back, and what has been edited since stays.
+    type: str
 attributes:
   check_mode:
     description: Can run in check mode.
@@ -142,8 +147,12 @@ directories:
   returned: success
   type: list
   elements: dict
+run:
+  description: Names this run for O(undo); null where it changed no file.
+  returned: success
+  type: str
 kept:
-  description: Files that O(prune) did not remove because they are not as this bundle wrote them.
+  description: Files that O(prune) or O(undo) left alone because they are not as this bundle wrote them.
   returned: success
   type: list
   elements: str
@@ -205,9 +214,13 @@ def main():
             },
             "activate": {"type": "str"},
             "prune": {"type": "bool", "default": False},
+            "undo": {"type": "str"},
         },
         supports_check_mode=True,
     )
+
+    if module.params["undo"] is not None and (module.params["files"] or module.params["prune"]):
+        module.fail_json(msg="undo: puts back what was there before a run; leave files and prune out")
 
     def relabel(path, like):
         if module.selinux_enabled():
@@ -238,6 +251,7 @@ def main():
             ],
             trees=module.params["validate"],
             prune=module.params["prune"],
+            undo=module.params["undo"],
             activate=module.params["activate"],
             run_command=lambda command: module.run_command(
                 # A command that is not there must not end the module in the middle of a swap.
@@ -251,7 +265,7 @@ def main():
         module.fail_json(msg=str(error))
     result = bundle.report()
     for path in bundle.kept:
-        module.warn("%s is no longer wanted, but it is not as this bundle wrote it: it stays, and is yours now" % path)
+        module.warn("%s is not as this bundle wrote it: it stays, and is yours now" % path)
     if module._diff:
         result["diff"] = bundle.diff()
     module.exit_json(**result)

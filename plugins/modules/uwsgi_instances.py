@@ -50,6 +50,16 @@ options:
         description: A unix socket's path or C(host:port), open once the instance is up.
         type: str
         required: true
+      run_dir:
+        description: The folder of its run files, made by its unit (C(RuntimeDirectory=uwsgi-%i)). Its stats server
+          is C(stats) there. Given together with O(instances[].link).
+        type: path
+      link:
+        description:
+          - A symlink to its socket, by which nginx reaches it. With it a unit that changed is restarted without a lost
+            request, a second generation with the new settings, C(uwsgi@NAME@next.service), serving meanwhile. If that
+            one does not come up, the first is not touched.
+        type: path
       processes:
         description: Number of workers.
         type: int
@@ -71,6 +81,13 @@ options:
     type: list
     elements: path
     default: []
+  state:
+    description:
+      - With V(absent) the instances are stopped, each after the requests that it is busy with, and disabled. Their
+        files are left alone.
+    type: str
+    choices: [present, absent]
+    default: present
   timeout:
     description: Seconds within which all instances must be up.
     type: int
@@ -98,7 +115,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 instances:
-  description: What was done to each, a mapping of its name to V(start), V(restart), V(reload) or V(nothing).
+  description: What was done to each, a mapping of its name to V(start), V(restart), V(reload), V(link) (nginx was
+    not led to it), V(stop) or V(nothing).
   returned: success
   type: dict
 """
@@ -144,12 +162,16 @@ def main():
                     "config": {"type": "path", "required": True},
                     "pidfile": {"type": "path", "required": True},
                     "socket": {"type": "str", "required": True},
+                    "run_dir": {"type": "path"},
+                    "link": {"type": "path"},
                     "processes": {"type": "int", "default": 1},
                     "links": {"type": "list", "elements": "path", "default": []},
                     "probe": {"type": "dict", "default": {}},
                     "log_file": {"type": "path"},
                 },
+                "required_by": {"link": ["run_dir"]},
             },
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             "changed_files": {"type": "list", "elements": "path", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
@@ -164,11 +186,14 @@ def main():
     work = Instances(found, systemctl, reloader)
     try:
         work.look()
-        not_enabled = set(item.name for item in found if not item.enabled)
-        if module.check_mode:
+        absent = module.params["state"] == "absent"
+        not_enabled = set() if absent else set(item.name for item in found if not item.enabled)
+        if module.check_mode and absent:
+            done = dict((item.name, "stop" if item.is_there else "nothing") for item in found)
+        elif module.check_mode:
             done = dict((item.name, item.needs()) for item in found)
         else:
-            done = work.apply(module.params["timeout"])
+            done = work.end() if absent else work.apply(module.params["timeout"])
     except InstanceError as error:
         module.fail_json(msg=str(error))
     changed = dict((name, what) for name, what in done.items() if what != "nothing" or name in not_enabled)

@@ -21,6 +21,8 @@ SOURCES = ("source", "archive", "repo", "path")
 NGINX_DIR = "/etc/nginx"
 NGINX_LOG_DIR = "/var/log/nginx"
 NGINX_PIDFILE = "/run/nginx.pid"
+# Symlinks to the applications' sockets: nginx is led to another generation of one by a rename, without knowing it.
+LINK_DIR = "/run/wsgi"
 # Settings whose text must reach the application as it is written, not as uWSGI's configuration language reads it.
 LITERAL = (
     "path",
@@ -340,6 +342,7 @@ def _plan_app(
         planned["links"].append(planned["virtualenv"])
     planned["pythonpath"] = [folder.rstrip("/") for folder in planned["pythonpath"]]
     planned["socket"], planned["port"] = _endpoint(app, "", _Problems())
+    planned["link"] = posixpath.join(LINK_DIR, f"{name}.sock") if planned["port"] is None else None
     planned["options"] = _uwsgi_options(app, planned)
     planned["dropin"] = f"/etc/systemd/system/uwsgi@{name}.service.d/10-publish.conf"
     planned["service"] = [
@@ -389,6 +392,8 @@ def _instance(planned: dict[str, Any]) -> dict[str, Any]:
         "config": planned["config"],
         "pidfile": planned["pidfile"],
         "socket": planned["socket"],
+        "run_dir": planned["run_dir"],
+        "link": planned["link"],
         # With cheaper uWSGI starts fewer, and more as they are needed.
         "processes": 1
         if any(name.startswith("cheaper") for name, _value in planned["options"])
@@ -524,8 +529,8 @@ def _proxy(address: str, options: dict[str, Any]) -> list[list[Any]]:
 
 def _upstream(app: dict[str, Any]) -> str:
     """The application's socket as nginx writes it."""
-    if app["port"] is None:
-        return f"unix:{app['socket']}"
+    if app["link"]:
+        return f"unix:{app['link']}"
     host = app["socket"].rpartition(":")[0]
     return f"{'127.0.0.1' if host in ANY_HOST else host}:{app['port']}"
 
@@ -631,6 +636,13 @@ def _folder(path: str, owner: str, group: str) -> dict[str, str]:
     return {"path": path, "owner": owner, "group": group, "mode": "0755"}
 
 
+def _links(apps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The file by which systemd makes the links of nginx anew at boot."""
+    lines = [f"L {app['link']} - - - - {app['socket']}\n" for app in apps if app["link"]]
+    content = "".join([f"d {LINK_DIR} 0755 root root -\n", *lines])
+    return [{"dest": "/etc/tmpfiles.d/graceful-wsgi.conf", "content": content}] if lines else []
+
+
 def _rotation(name: str, logs: list[dict[str, Any]], keep: int) -> list[dict[str, Any]]:
     """The file that rotates these logs; none where there is nothing to rotate."""
     file = {"dest": f"/etc/logrotate.d/{name}", "template": "logrotate.j2", "vars": {"logs": logs, "keep": keep}}
@@ -690,7 +702,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "instances": [_instance(app) for app in apps.values()],
         "app_bundle": {
             "directories": _unique(folders, "path"),
-            "files": app_files + _rotation("publish-apps", reopen_apps, keep),
+            "files": app_files + _links(apps.values()) + _rotation("publish-apps", reopen_apps, keep),
         },
         "site_bundle": {
             "directories": _unique([_folder(posixpath.dirname(log), "root", "root") for log in site_logs], "path"),

@@ -167,14 +167,14 @@ def test_ports_on_different_addresses_do_not_meet():
 @pytest.mark.parametrize(
     ("given", "bound", "passed"),
     [
-        ({}, ("socket", "/run/uwsgi-shop/sock"), ("uwsgi_pass", "unix:/run/uwsgi-shop/sock")),
+        ({}, ("socket", "/run/uwsgi-shop/sock"), ("uwsgi_pass", "unix:/run/wsgi/shop.sock")),
         ({"socket": "127.0.0.1:5051"}, ("socket", "127.0.0.1:5051"), ("uwsgi_pass", "127.0.0.1:5051")),
         ({"socket": ":5051"}, ("socket", ":5051"), ("uwsgi_pass", "127.0.0.1:5051")),
         ({"socket": "[::1]:5051"}, ("socket", "[::1]:5051"), ("uwsgi_pass", "[::1]:5051")),
         (
             {"protocol": "http"},
             ("http-socket", "/run/uwsgi-shop/sock"),
-            ("proxy_pass", "http://unix:/run/uwsgi-shop/sock"),
+            ("proxy_pass", "http://unix:/run/wsgi/shop.sock"),
         ),
         (
             {"protocol": "http", "socket": "0.0.0.0:80"},
@@ -209,10 +209,11 @@ def test_a_mismatch_cannot_be_written_down(transports):
     ]
     sites = [site({"path": "/", "app": item["name"]}, server_name=[item["name"]]) for item in apps]
     plan = planned(apps, sites)
+    leads_to = {item["link"]: item["socket"] for item in plan["instances"]}
     for index, (protocol, _socket) in enumerate(transports):
         directive, option = {"uwsgi": ("uwsgi_pass", "socket"), "http": ("proxy_pass", "http-socket")}[protocol]
         address = dict(location(plan, index))[directive].removeprefix("http://").removeprefix("unix:")
-        assert values_of(plan, option, index) == [address]
+        assert values_of(plan, option, index) == [leads_to.get(address, address)]
         assert len([name for name, _value in location(plan, index) if name.endswith("_pass")]) == 1
 
 
@@ -328,3 +329,16 @@ def test_what_the_reload_playbook_needs():
 @pytest.mark.parametrize(("given", "processes"), [({}, 4), ({"cheaper": 1}, 1)])
 def test_fewer_workers_are_waited_for_where_uwsgi_starts_fewer(given, processes):
     assert planned([app(processes=4, options=given)])["instances"][0]["processes"] == processes
+
+
+def test_links_to_sockets_are_made_anew_at_boot():
+    plan = planned([app("a"), app("b", socket="127.0.0.1:5051"), app("c", socket="/srv/c/s")], [])
+    files = {file["dest"]: file for file in plan["app_bundle"]["files"]}
+    assert files["/etc/tmpfiles.d/graceful-wsgi.conf"]["content"].splitlines() == [
+        "d /run/wsgi 0755 root root -",
+        "L /run/wsgi/a.sock - - - - /run/uwsgi-a/sock",
+        "L /run/wsgi/c.sock - - - - /srv/c/s",
+    ]
+    assert [item["link"] for item in plan["instances"]] == ["/run/wsgi/a.sock", None, "/run/wsgi/c.sock"]
+    plan = planned([app("b", socket="127.0.0.1:5051")], [])
+    assert not [file for file in plan["app_bundle"]["files"] if "tmpfiles" in file["dest"]]

@@ -138,7 +138,7 @@ def test_created_then_unchanged_then_changed(world):
         {"before_header": world.path("b"), "after_header": world.path("b"), "before": "1", "after": "2"}
     ]
     assert sorted(os.listdir(world.live)) == ["a", "b"]
-    assert world.state_names() == ["lock", "manifest.json"]
+    assert world.state_names() == ["lock", "manifest.json", "previous.json"]
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
@@ -277,7 +277,7 @@ def test_the_tree_is_judged_with_all_changes_before_any_is_live(world):
     assert tree(world.live) == before
     # The message names the live tree, not the copy.
     assert "said /check %s" % world.live in str(caught.value) and "stage-" not in str(caught.value)
-    assert world.state_names() == ["lock", "manifest.json"]
+    assert world.state_names() == ["lock", "manifest.json", "previous.json"]
 
 
 def test_a_file_of_its_own_validation_is_judged_under_its_name(world):
@@ -394,6 +394,58 @@ def test_what_was_there_before_an_unforced_file_is_never_pruned(world):
     assert os.listdir(world.live) == ["theirs"]
 
 
+# -- undo ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_can_be_put_back(world):
+    world.run(("changed", "1"), ("gone", "1"), ("same", "1"), ("mode", "1"))
+    os.chmod(world.path("gone"), 0o640)
+    before = tree(world.live)
+    mode = File(world.path("mode"), b"1", mode=0o600)
+    made = world.run(("changed", "2"), ("same", "1"), ("created", "1"), mode, prune=True)
+    after = tree(world.live)
+    undone = world.run(undo=made.report()["run"])
+    assert states(undone) == {"changed": "changed", "gone": "created", "created": "removed", "mode": "changed"}
+    assert tree(world.live) == before
+    # What is put back is known as ours again, and putting back is a run like any other.
+    world.run(undo=undone.report()["run"])
+    assert tree(world.live) == after
+    world.run(prune=True)
+    assert os.listdir(world.live) == []
+
+
+def test_what_was_edited_since_is_not_put_back(world):
+    world.run(("a", "1"), ("b", "1"))
+    made = world.run(("a", "2"), ("b", "2"), ("c", "2"))
+    put(world.path("b"), "mine")
+    put(world.path("c"), "mine")
+    undone = world.run(undo=made.report()["run"])
+    assert [world.text(name) for name in "abc"] == ["1", "mine", "mine"]
+    assert undone.report()["kept"] == [world.path("b"), world.path("c")]
+
+
+def test_only_the_last_run_that_changed_something_can_be_put_back(world):
+    first = world.run(("a", "1")).report()["run"]
+    second = world.run(("a", "2")).report()["run"]
+    assert world.run(("a", "2")).report()["run"] is None
+    with pytest.raises(BundleError) as caught:
+        world.run(undo=first)
+    assert first in str(caught.value) and second in str(caught.value)
+    world.run(undo=second)
+    assert world.text("a") == "1"
+    with pytest.raises(BundleError):
+        world.run(undo=second)
+
+
+def test_undo_in_check_mode_says_what_it_would_do(world):
+    world.run(("a", "1"))
+    made = world.run(("a", "2"), ("b", "2"))
+    before = tree(world.live)
+    undone = world.run(undo=made.report()["run"], check_mode=True)
+    assert states(undone) == {"a": "changed", "b": "removed"}
+    assert tree(world.live) == before
+
+
 # -- activate --------------------------------------------------------------------------------------------------------
 
 
@@ -408,7 +460,7 @@ def test_activated_once_after_the_swap(world):
     made = world.run(("a", "1"), ("b", "1"), activate="/activate now")
     assert live == [("/check", []), ("/activate", ["a", "b"])]
     assert made.report()["activated"] is True
-    assert world.state_names() == ["lock", "manifest.json"]
+    assert world.state_names() == ["lock", "manifest.json", "previous.json"]
     again = world.run(("a", "1"), ("b", "1"), activate="/activate now")
     assert len(live) == 2
     assert (again.report()["activated"], again.report()["changed"]) == (False, False)
@@ -438,7 +490,7 @@ def test_a_failing_activation_puts_everything_back_and_activates_that(world):
     assert sorted(during[0]) != sorted(before) and during[1] == before
     assert tree(world.live) == before
     # The programs run what is on the disk: nothing is owed.
-    assert world.state_names() == ["lock", "manifest.json"]
+    assert world.state_names() == ["lock", "manifest.json", "previous.json"]
 
 
 def test_if_activation_fails_twice_the_next_run_makes_up_for_it(world):
@@ -475,7 +527,7 @@ def test_whatever_activation_raises_all_is_put_back(world, error):
     with pytest.raises(BundleError if isinstance(error, OSError) else type(error)):
         world.run(("a", "2"), ("b", "1"), activate="/activate")
     assert tree(world.live) == before
-    assert world.state_names() == ["lock", "manifest.json"]
+    assert world.state_names() == ["lock", "manifest.json", "previous.json"]
 
 
 def test_an_error_before_the_activation_does_not_activate(world):
@@ -483,7 +535,7 @@ def test_an_error_before_the_activation_does_not_activate(world):
     with pytest.raises(BundleError):
         world.run(("a", "2"), ("no/such/folder/f", "1"), activate="/activate")
     assert world.text("a") == "1" and "/activate" not in world.calls
-    assert world.state_names() == ["lock", "manifest.json"]
+    assert world.state_names() == ["lock", "manifest.json", "previous.json"]
 
 
 # -- failures and kills at every step --------------------------------------------------------------------------------
@@ -571,7 +623,7 @@ def test_an_error_at_any_step_leaves_the_old_or_the_new_set(tmp_path, monkeypatc
         assert found in (old, new), number
         run()
         assert without_the_folder(tree(world.live)) == new, number
-        assert world.state_names() == ["lock", "manifest.json"]
+        assert world.state_names() == ["lock", "manifest.json", "previous.json"]
         if made is not None and steps < number:
             break
     assert failed > 20
@@ -617,7 +669,7 @@ def test_kill_at_any_step_is_put_back_or_finished_by_the_next_run(tmp_path, monk
         world.answers["/check"] = [0]
         run()
         assert without_the_folder(tree(world.live)) == new, number
-        assert world.state_names() == ["lock", "manifest.json"]
+        assert world.state_names() == ["lock", "manifest.json", "previous.json"]
         assert run().report()["changed"] is False
     assert (True, True) in seen and (False, False) in seen
 
@@ -682,7 +734,7 @@ def test_a_stage_left_by_a_killed_run_goes(world):
     put(os.path.join(world.state, "b", "stage-abc", "tree0", "secret"), "1")
     put(os.path.join(world.state, "b", "manifest.json.new"), "{")
     world.run(("a", "2"))
-    assert world.state_names() == ["lock", "manifest.json"]
+    assert world.state_names() == ["lock", "manifest.json", "previous.json"]
 
 
 def test_the_last_step_is_put_back_first(world, monkeypatch):

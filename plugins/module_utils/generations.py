@@ -1,0 +1,142 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A second generation of an instance, which serves while systemd restarts the first.
+
+nginx reaches an instance through a symlink to its socket. To restart a unit whose settings changed, a second instance
+is started with the new ones under a unit of its own, the link is moved to it, the first is drained and restarted, and
+the link moved back. Nothing of the second outlives a reboot.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+import re
+import shutil
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import unlink, write_bytes
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native, switch_link
+from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import read
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import statistics
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import load
+
+# No application's name may hold it.
+MARK = "@next"
+CONFIG_DIR = "/run/graceful-wsgi/next"
+UNIT_DIR = "/run/systemd/system"
+SOCKET = re.compile(r"^(uwsgi-|http-|https-|fastcgi-|fastcgi-nph-|scgi-|scgi-nph-|raw-|suwsgi-|puwsgi-)?socket$")
+RUN_FILES = {
+    "pidfile": "pid",
+    "pidfile2": "pid",
+    "safe-pidfile": "pid",
+    "safe-pidfile2": "pid",
+    "master-fifo": "fifo",
+    "stats": "stats",
+    "stats-server": "stats",
+}
+# What binds more addresses, or must not run twice.
+ONCE = re.compile(
+    r"""^(
+        (http|https|http2|sslrouter|rawrouter|fastrouter|forkptyrouter|httprouter|tuntap)([0-9-].*)?
+        | shared-socket | undeferred-shared-socket | map-socket | abstract-socket | udp | snmp.* | carbon.*
+        | .*cron.* | mules? | farm | spooler.* | (smart-)?attach-daemon.* | legion.* | emperor.* | zerg.*
+        | subscribe.* | touch-.* | fs-.* | py-auto-?reload.* | cache2? | cache-.* | sharedarea
+    )$""",
+    re.VERBOSE,
+)
+
+
+class Second:
+    """The second generation of one instance. ``wanted``: an item of graceful.wsgi.uwsgi_instances with a ``link``."""
+
+    def __init__(self, wanted):
+        self.wanted = wanted
+        stem = wanted["unit"][: -len(".service")]
+        self.unit = stem + MARK + ".service"
+        self.run_dir = wanted["run_dir"] + MARK
+        self.socket = os.path.join(self.run_dir, "sock")
+        self.config = os.path.join(CONFIG_DIR, wanted["name"] + ".ini")
+        self.dropin = os.path.join(UNIT_DIR, self.unit + ".d", "90-next.conf")
+
+    @property
+    def left(self):
+        """Whether there is one, be it of a run that was cut off."""
+        return os.path.lexists(self.dropin)
+
+    @property
+    def serves(self):
+        """Whether nginx is led to it."""
+        link = self.wanted["link"]
+        return os.path.islink(link) and os.readlink(link) == self.socket
+
+    def _options(self):
+        bound = False
+        for name, value in load(self.wanted["config"]):
+            if SOCKET.match(name):
+                if not bound:
+                    yield name, self.socket
+                bound = True
+            elif name in RUN_FILES:
+                yield name, os.path.join(self.run_dir, RUN_FILES[name])
+            elif not ONCE.match(name):
+                yield name, value.replace(self.wanted["run_dir"] + "/", self.run_dir + "/")
+
+    def write(self, dropins):
+        """Write its configuration and its unit's drop-in; ``dropins``: those of the first one's unit."""
+        found = os.stat(self.wanted["config"])
+        make_folders(CONFIG_DIR)
+        text = "[uwsgi]\n" + "".join("%s = %s\n" % pair for pair in self._options())
+        # It holds the secrets that the first one's holds.
+        _put(self.config, text, found.st_mode & 0o777, found.st_uid, found.st_gid)
+        text = "\n".join(native(read(path)) for path in dropins)
+        text, named = re.subn(
+            r"--\w+[ =]%s(?=\s|$)" % re.escape(self.wanted["config"]), "--ini " + self.config, text, flags=re.MULTILINE
+        )
+        if not named:
+            raise IOError("%s: no drop-in of it names %s" % (self.wanted["unit"], self.wanted["config"]))
+        make_folders(os.path.dirname(self.dropin))
+        _put(self.dropin, text, 0o644, 0, 0)
+
+    def remove(self):
+        """Remove its files; the unit is stopped already."""
+        shutil.rmtree(os.path.dirname(self.dropin), ignore_errors=True)
+        unlink(self.config)
+
+    def lead_here(self):
+        """Have new connections come to the second."""
+        switch_link(self.wanted["link"], self.socket)
+
+    def lead_home(self):
+        """Have new connections come to the first; returns whether they did not."""
+        make_folders(os.path.dirname(self.wanted["link"]))
+        return switch_link(self.wanted["link"], self.wanted["socket"])
+
+
+def _put(path, text, mode, uid, gid):
+    temporary = path + ".new"
+    unlink(temporary)
+    write_bytes(temporary, text if isinstance(text, bytes) else text.encode("utf-8"))
+    if os.geteuid() == 0:
+        os.chown(temporary, uid, gid)
+    os.chmod(temporary, mode)
+    os.rename(temporary, path)
+
+
+def accepting(stats):
+    """How many workers accept requests, as a stats server says; None where it does not answer."""
+    said = statistics(stats)
+    if said is None:
+        return None
+    return sum(1 for worker in said.get("workers", []) if worker.get("pid") and worker.get("accepting"))
+
+
+def connections(socket):
+    """How many connections to a unix socket are open, those included that nobody has accepted yet."""
+    count = 0
+    for line in native(read("/proc/net/unix")).splitlines():
+        fields = line.split(None, 7)
+        # 00010000 is the listening socket itself.
+        if len(fields) == 8 and fields[7] == socket and fields[3] != "00010000":
+            count += 1
+    return count
