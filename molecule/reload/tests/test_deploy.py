@@ -1,9 +1,11 @@
 """Deploys by the publish role itself, under load: good code goes live, broken code never does, no request is lost."""
 
+import json
 import os
 import shutil
 import subprocess
 import threading
+import time
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -11,11 +13,24 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 WHOAMI = CHECKOUT / "tests/apps/whoami"
+AFTER_FORK = """
+import os, uwsgi
+app.view_functions['whoami'] = lambda path: connection.answer()
+def connect():
+    global connection
+    {}
+uwsgi.post_fork_hook = connect
+"""
 BROKEN = {
     "syntax error": ("def (", "SyntaxError"),
     "missing module": ("import no_such_module", "No module named 'no_such_module'"),
     "missing callable": ("del app", "callable not found"),
+    "import that hangs": ("import time; time.sleep(600)", "within the time limit"),
     "import that exits": ("import os; os._exit(0)", "ended before it accepted"),
+    "import that leaves": ("sys.exit('no settings')", "no settings"),
+    "import that raises": ("raise ValueError('no database')", "no database"),
+    "exception after fork": (AFTER_FORK.format("raise ValueError('no database')"), "answered / with 500"),
+    "exit after fork": (AFTER_FORK.format("os._exit(1)"), "ended before it accepted"),
     "answers with an error": ("app.view_functions['whoami'] = lambda path: 1 / 0", "answered / with 500"),
 }
 
@@ -66,14 +81,14 @@ def load(host):
         yield running
 
 
-def deploy(source):
+def deploy(source, **settings):
     """Run the publish role with the shop's code from this folder; returns its status and what it said."""
     inventory = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
     ran = subprocess.run(
         [
             "ansible-playbook",
             f"--inventory={inventory}",
-            f"--extra-vars=shop_source={source}",
+            f"--extra-vars={json.dumps({'shop_source': str(source), **settings})}",
             "molecule/reload/deploy.yml",
         ],
         cwd=CHECKOUT,
@@ -127,7 +142,7 @@ def test_broken_code_never_goes_live(host, source, load, text, cause):
     before = live(host)
     workers = host.check_output("cat /proc/$(cat /run/uwsgi-shop/pid)/task/*/children")
     change(source, text)
-    status, said = deploy(source)
+    status, said = deploy(source, publish_timeout=12)
     assert status == 2, said
     assert cause in said, said
     assert live(host) == before
@@ -143,3 +158,58 @@ def test_code_that_is_not_there_touches_nothing(host, load):
     assert "no-such-folder" in said
     assert host.file("/etc/uwsgi/shop.ini").sha256sum == before
     assert load.lost == []
+
+
+def master(host):
+    return host.check_output("systemctl show -p MainPID uwsgi@shop")
+
+
+def at_home(host):
+    """Whether nginx is led to the instance itself, and no second generation is left."""
+    link = host.check_output("readlink /run/wsgi/shop.sock")
+    second = host.run("systemctl is-active uwsgi@shop@next").stdout.strip()
+    return (link, second, host.file("/run/systemd/system/uwsgi@shop@next.service.d").exists)
+
+
+HOME = ("/run/uwsgi-shop/sock", "inactive", False)
+
+
+def test_a_changed_unit_restarts_without_a_lost_request(host, load):
+    before = master(host)
+    status, said = deploy(WHOAMI, shop_service_options={"LimitNOFILE": "4321"})
+    assert status == 0, said
+    after = master(host)
+    assert after != before
+    assert "4321" in host.check_output(f"grep 'open files' /proc/{after.partition('=')[2]}/limits")
+    assert at_home(host) == HOME
+    assert load.lost == []
+    assert load.answered > 100
+
+
+def test_a_unit_that_cannot_start_leaves_the_old_one_running(host, load):
+    before, unit = master(host), "/etc/systemd/system/uwsgi@shop.service.d/10-publish.conf"
+    text = host.file(unit).content_string
+    status, said = deploy(WHOAMI, shop_service_options={"ExecStartPre": "/bin/false"})
+    assert status == 2, said
+    assert "do not start with their new settings" in said
+    assert master(host) == before
+    assert host.file(unit).content_string == text
+    assert at_home(host) == HOME
+    assert load.lost == []
+
+
+def test_an_ini_that_fails_live_is_put_back(host, source, load):
+    """The preflight cannot see it: this code objects to something that only the live instance has."""
+    before, ini = live(host), "/etc/uwsgi/shop.ini"
+    text = host.file(ini).content_string
+    change(source, "import uwsgi\nif 'stats' in uwsgi.opt: raise ValueError('not beside a stats server')")
+    status, said = deploy(source, shop_options={"harakiri": 33}, publish_timeout=12)
+    assert status == 2, said
+    assert "not beside a stats server" in said
+    assert "Live again as it was: " in said
+    assert host.file(ini).content_string == text
+    assert live(host) == before
+    with Load(load.address, "shop.test") as again:
+        time.sleep(2)
+    assert again.lost == []
+    assert again.answered > 10

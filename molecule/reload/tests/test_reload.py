@@ -121,6 +121,10 @@ def processes(host):
     return found
 
 
+def children(host, pid):
+    return set(host.run(f"cat /proc/{pid}/task/*/children").stdout.split())
+
+
 @pytest.fixture
 def live(host):
     app = App(host, "live")
@@ -133,7 +137,7 @@ def spare(host):
     return App(host, "spare")
 
 
-RELOADS = 12
+RELOADS = 20
 
 
 def test_nothing_is_lost_over_many_reloads(live):
@@ -268,6 +272,51 @@ def test_a_worker_stuck_in_a_request_is_named_and_its_request_ends_well(live):
     assert result["elapsed"] < 8
     assert answers == [(200, "before")]
     assert load.failures == []
+
+
+def test_a_worker_that_outlives_the_mercy_is_replaced_all_the_same(host, spare):
+    spare.write("before")
+    assert not spare.reload()["failed"]
+    spare.write("after")
+    answers = []
+    slow = threading.Thread(target=lambda: answers.append(spare.get("/?sleep=30")[0]))
+    slow.start()
+    time.sleep(0.5)
+    result = spare.reload(strategy="chain", timeout=20, probe={"path": "/", "text": "X-Code: after"})
+    slow.join(60)
+    assert not result["failed"], result
+    assert 3 <= result["elapsed"] < 15
+    assert not set(result["workers_before"]) & set(result["workers_after"])
+    assert {spare.get()[1] for _request in range(10)} == {"after"}
+    # Its request is uWSGI's to end, as the instance's own configuration says.
+    assert answers == [502]
+
+
+def test_a_master_killed_during_the_reload_is_told(host, spare):
+    pid = int(host.file(spare.pidfile).content_string)
+    slow = threading.Thread(target=lambda: spare.get("/?sleep=30"))
+    slow.start()
+    time.sleep(0.5)
+    results = []
+    reload = threading.Thread(target=lambda: results.append(spare.reload(strategy="chain", preflight=False)))
+    reload.start()
+    # The other worker is new by then, and the master waits for the one that is busy.
+    before = children(host, pid)
+    while children(host, pid) == before:
+        time.sleep(0.05)
+    host.check_output(f"kill -9 {pid}")
+    reload.join(60)
+    slow.join(60)
+    [result] = results
+    assert result["failed"]
+    assert "the master ended during the reload" in result["msg"]
+    assert result["elapsed"] < 15
+    # systemd has it back, and it is reloaded as ever.
+    limit = time.monotonic() + 30
+    while spare.get()[0] != 200 and time.monotonic() < limit:
+        time.sleep(0.2)
+    result = spare.reload(probe={"path": "/"})
+    assert not result["failed"], result
 
 
 def test_check_mode_does_all_but_the_signal(host, live):

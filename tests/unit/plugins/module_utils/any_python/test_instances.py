@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import generations
 from ansible_collections.graceful.wsgi.plugins.module_utils import instances as code
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
     Instance,
@@ -104,6 +105,10 @@ class Host:
         for unit in units:
             if verb == "enable":
                 self.units[unit]["UnitFileState"] = "enabled"
+            elif verb == "disable":
+                self.units[unit]["UnitFileState"] = "disabled"
+            elif verb == "stop":
+                self.end(unit, "inactive")
             elif verb in ("start", "restart"):
                 self.end(unit)
                 self.boot(unit)
@@ -530,3 +535,184 @@ def test_a_configuration_that_changed_is_not_left_to_a_chain_reload(host, what, 
     change(host, what)
     assert host.work(host.instance()).apply(10) == {"a": "reload"}
     assert host.reloaded == [("a", strategy)]
+
+
+# -- crossing over to a second generation ----------------------------------------------------------------------------
+
+
+class Crossing:
+    """An instance that nginx reaches through a link, and what happened to it in order."""
+
+    def __init__(self, host, monkeypatch):
+        self.host = host
+        self.order = []
+        self.accepting = {"a": 2, "a@next": 2}
+        self.connected = {}
+        self.link = host.path("links/a.sock")
+        monkeypatch.setattr(generations, "CONFIG_DIR", host.path("next"))
+        monkeypatch.setattr(generations, "UNIT_DIR", host.path("units"))
+        monkeypatch.setattr(code, "accepting", lambda stats: self.accepting[stats.split("/")[-2].partition("-")[2]])
+        monkeypatch.setattr(code, "connections", self.connections)
+        put(host.path("a.config.ini"), "[uwsgi]\nsocket = %s\n" % host.path("run-a/sock"), mtime=10)
+        os.mkdir(host.path("a.service.d"))
+        put(host.path("a.service.d/x.conf"), "ExecStart=uwsgi --ini %s\n" % host.path("a.config.ini"), mtime=10)
+
+    def connections(self, path):
+        self.order.append("drain " + path.split("/")[-2])
+        return self.connected.get(path.split("/")[-2], 0)
+
+    def systemctl(self, *words):
+        verb = words[0]
+        for unit in words[1:]:
+            if unit == "a@next.service":
+                self.host.units.setdefault(unit, {"MainPID": "0"})
+        answer = self.host.systemctl(*words)
+        if verb != "show":
+            self.order.append(" ".join(words).replace(".service", ""))
+        leads = os.readlink(self.link).split("/")[-2] if os.path.islink(self.link) else "nowhere"
+        self.order.append("-> " + leads)
+        return answer
+
+    def instance(self):
+        one = self.host.instance(
+            "a",
+            config=self.host.path("a.config.ini"),
+            run_dir=self.host.path("run-a"),
+            socket=self.host.path("run-a/sock"),
+            link=self.link,
+        )
+        self.host.units["a.service"]["DropInPaths"] = "/etc/x.conf " + self.host.path("a.service.d/x.conf")
+        return one
+
+    def apply(self):
+        work = Instances([self.instance()], self.systemctl, self.host.reload, clock=self.host)
+        return work.apply(10)
+
+    @property
+    def leads_to(self):
+        return os.readlink(self.link).split("/")[-2]
+
+    def story(self):
+        """What happened, each state of the link once."""
+        told = []
+        for item in self.order:
+            if not item.startswith("-> ") or item not in [word for word in told if word.startswith("-> ")][-1:]:
+                told.append(item)
+        return told
+
+
+@pytest.fixture
+def crossing(host, monkeypatch):
+    made = Crossing(host, monkeypatch)
+    assert made.apply() == {"a": "link"}
+    assert made.apply() == {"a": "nothing"}
+    made.order[:] = []
+    change(host, "unit")
+    return made
+
+
+def test_a_restart_is_crossed_over(crossing):
+    assert crossing.apply() == {"a": "restart"}
+    assert crossing.story() == [
+        "-> run-a",
+        "daemon-reload",
+        "start a@next",
+        "drain run-a",
+        "restart a",
+        "-> run-a@next",
+        "drain run-a@next",
+        "stop a@next",
+        "-> run-a",
+        "daemon-reload",
+        "reset-failed a@next",
+    ]
+    assert crossing.apply() == {"a": "nothing"}
+    assert not os.path.exists(crossing.instance().second.dropin)
+
+
+def test_who_is_connected_is_waited_for_as_long_as_the_timeout(crossing, host):
+    crossing.connected["run-a"] = 1
+    before = host.now
+    crossing.apply()
+    assert 10 <= host.now - before < 15
+
+
+def test_a_second_that_does_not_start_leaves_the_first_alone(crossing, host):
+    host.fail["start"] = (1, "", "it failed")
+    with pytest.raises(InstanceError) as caught:
+        crossing.apply()
+    assert "it failed" in str(caught.value) and "were not touched" in str(caught.value)
+    assert "restart a" not in crossing.order and "stop a@next" in crossing.order
+    assert crossing.leads_to == "run-a" and not crossing.instance().second.left
+
+
+def test_a_second_that_does_not_accept_leaves_the_first_alone(crossing):
+    crossing.accepting["a@next"] = 1
+    with pytest.raises(InstanceError) as caught:
+        crossing.apply()
+    assert "does not accept requests within 10 s" in str(caught.value)
+    assert "restart a" not in crossing.order and crossing.leads_to == "run-a"
+
+
+def test_a_first_that_does_not_come_back_is_served_by_the_second(crossing, host):
+    host.fail["restart"] = (1, "", "it failed")
+    with pytest.raises(InstanceError) as caught:
+        crossing.apply()
+    assert "served by: a@next.service" in str(caught.value)
+    assert crossing.leads_to == "run-a@next" and "stop a@next" not in crossing.order
+    # The next run goes on from there.
+    del host.fail["restart"]
+    crossing.order[:] = []
+    assert crossing.apply() == {"a": "restart"}
+    assert "start a@next" not in crossing.order
+    assert crossing.leads_to == "run-a" and not crossing.instance().second.left
+
+
+def test_a_second_that_a_cut_off_run_left_is_ended(crossing, host):
+    host.fail["restart"] = (1, "", "it failed")
+    with pytest.raises(InstanceError):
+        crossing.apply()
+    # What was wrong was put back, and the first runs as it did.
+    put(host.path("a.unit"), "unit", mtime=10)
+    crossing.order[:] = []
+    assert crossing.apply() == {"a": "link"}
+    assert crossing.story() == ["-> run-a@next", "drain run-a@next", "stop a@next", "-> run-a"] + [
+        "daemon-reload",
+        "reset-failed a@next",
+    ]
+    assert crossing.apply() == {"a": "nothing"}
+
+
+def test_no_more_than_a_few_at_a_time(host, monkeypatch):
+    monkeypatch.setattr(code, "AT_A_TIME", 2)
+    made = Crossing(host, monkeypatch)
+    crossed = []
+    work = Instances([], made.systemctl, host.reload, clock=host)
+    work.instances = [made.instance() for _number in range(5)]
+    monkeypatch.setattr(Instances, "_cross", lambda self, chosen, timeout: crossed.append(len(chosen)))
+    monkeypatch.setattr(Instance, "needs", lambda self: "restart")
+    for number, one in enumerate(work.instances):
+        one.name = "a%d" % number
+    work.apply(10)
+    assert crossed == [2, 2, 1]
+
+
+# -- ending ----------------------------------------------------------------------------------------------------------
+
+
+def test_ended_and_disabled_and_nothing_left(host):
+    one, gone = host.instance("one"), host.instance("gone", up=False)
+    host.units["gone.service"]["UnitFileState"] = "disabled"
+    host.work(one).apply(10)
+    host.calls[:] = []
+    assert host.work(one, gone).end() == {"one": "stop", "gone": "nothing"}
+    assert host.calls == [("stop", "one.service"), ("disable", "one.service"), ("reset-failed", "one.service")]
+    assert not os.path.exists(one.stamp)
+    assert host.work(one).end() == {"one": "nothing"}
+
+
+def test_what_cannot_be_stopped_is_told(host):
+    host.fail["stop"] = (1, "", "no")
+    with pytest.raises(InstanceError) as caught:
+        host.work(host.instance()).end()
+    assert "systemctl stop: no" in str(caught.value)

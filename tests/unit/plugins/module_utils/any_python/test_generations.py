@@ -1,0 +1,135 @@
+"""A second generation of an instance (runs under Python 2.7 too); crossing over to it is in test_instances.py."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+import socket
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import generations as code
+from ansible_collections.graceful.wsgi.plugins.module_utils.generations import Second, connections
+
+INI = """[uwsgi]
+strict = true
+safe-pidfile = /run/uwsgi-shop/pid
+master-fifo = /run/uwsgi-shop/fifo
+stats = /run/uwsgi-shop/stats
+socket = /run/uwsgi-shop/sock
+chmod-socket = 660
+socket = 127.0.0.1:3031
+processes = 4
+harakiri = 30
+http = :8080
+cron = 0 0 -1 -1 -1 /bin/true
+mule = work.py
+spooler = /srv/spool
+touch-reload = /srv/touched
+env = SOCKET=/run/uwsgi-shop/other
+logto = /var/log/uwsgi/shop/server.log
+"""
+DROPIN = """[Service]
+ExecStart=
+ExecStart=/opt/uwsgi/bin/uwsgi --ini %s
+User=wsgi
+"""
+
+
+@pytest.fixture
+def second(tmp_path, monkeypatch):
+    monkeypatch.setattr(code, "CONFIG_DIR", str(tmp_path / "next"))
+    monkeypatch.setattr(code, "UNIT_DIR", str(tmp_path / "units"))
+    config = tmp_path / "shop.ini"
+    config.write_text(INI if str is not bytes else INI.decode("utf-8"))
+    os.chmod(str(config), 0o640)
+    return Second(
+        {
+            "name": "shop",
+            "unit": "uwsgi@shop.service",
+            "config": str(config),
+            "socket": "/run/uwsgi-shop/sock",
+            "run_dir": "/run/uwsgi-shop",
+            "link": str(tmp_path / "links" / "shop.sock"),
+        }
+    )
+
+
+def dropin(tmp_path, text):
+    path = str(tmp_path / "10-publish.conf")
+    with open(path, "w") as target:
+        target.write(text)
+    return path
+
+
+def test_it_is_the_same_but_for_what_it_binds(second, tmp_path):
+    assert second.unit == "uwsgi@shop@next.service"
+    second.write([dropin(tmp_path, DROPIN % second.wanted["config"])])
+    with open(second.config) as source:
+        assert source.read().splitlines() == [
+            "[uwsgi]",
+            "strict = true",
+            "safe-pidfile = /run/uwsgi-shop@next/pid",
+            "master-fifo = /run/uwsgi-shop@next/fifo",
+            "stats = /run/uwsgi-shop@next/stats",
+            "socket = /run/uwsgi-shop@next/sock",
+            "chmod-socket = 660",
+            "processes = 4",
+            "harakiri = 30",
+            "env = SOCKET=/run/uwsgi-shop@next/other",
+            "logto = /var/log/uwsgi/shop/server.log",
+        ]
+    # It holds what only the application's user may read.
+    assert os.stat(second.config).st_mode & 0o777 == 0o640
+    with open(second.dropin) as source:
+        assert source.read() == DROPIN.replace("--ini %s", "--ini " + second.config)
+    assert second.left
+    second.remove()
+    assert not second.left and not os.path.exists(second.config)
+
+
+@pytest.mark.parametrize("text", ["", "[Service]\nUser=wsgi\n", DROPIN % "/etc/uwsgi/shop.ini.old"])
+def test_a_unit_that_names_another_configuration_is_refused(second, tmp_path, text):
+    with pytest.raises(IOError) as caught:
+        second.write([dropin(tmp_path, text)])
+    assert "uwsgi@shop.service" in str(caught.value)
+    assert not second.left
+
+
+def test_nginx_is_led_there_and_back(second):
+    assert second.lead_home() is True and second.lead_home() is False
+    assert os.readlink(second.wanted["link"]) == "/run/uwsgi-shop/sock" and not second.serves
+    second.lead_here()
+    assert os.readlink(second.wanted["link"]) == "/run/uwsgi-shop@next/sock" and second.serves
+
+
+def test_connections_are_counted_before_anybody_accepts_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind("counted-%d" % os.getpid())
+    server.listen(5)
+    path = server.getsockname()
+    assert connections(path) == 0
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(path)
+    assert connections(path) == 1
+    accepted = server.accept()[0]
+    assert connections(path) == 1
+    client.close()
+    accepted.close()
+    assert connections(path) == 0
+    server.close()
+
+
+@pytest.mark.parametrize(
+    "said, expected",
+    [
+        (None, None),
+        ({}, 0),
+        ({"workers": [{"pid": 7, "accepting": 1}, {"pid": 8, "accepting": 0}, {"pid": 0, "accepting": 1}]}, 1),
+    ],
+)
+def test_accepting(monkeypatch, said, expected):
+    monkeypatch.setattr(code, "statistics", lambda address: said)
+    assert code.accepting("/stats") == expected
