@@ -1,11 +1,10 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
-SCENARIO ?= default
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo demo-down test lint unit consumer molecule docs images clean-cache
+.PHONY: help venv venv-test demo demo-down test lint unit consumer molecule reload python27 docs images clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -22,8 +21,8 @@ demo: venv ## Publish the demo app on a throw-away Docker host and print its URL
 demo-down: ## Remove the demo host
 	@playbooks/demo/down
 
-test: venv-test ## Run everything below: lint, unit, consumer, molecule
-	@tests/run lint unit consumer molecule
+test: venv-test ## Run everything below: lint, unit, consumer, molecule, reload, python27
+	@tests/run lint unit consumer molecule reload python27
 
 lint: venv-test ## ansible-lint, yamllint, ruff, changelog fragments
 	@status=0; for linter in "yamllint --strict ." "ruff check ." "antsibull-changelog lint" "ansible-lint --strict"; do \
@@ -36,9 +35,19 @@ unit: venv-test ## The plan and the modules as functions
 consumer: venv-test ## Build the tarball and use it from another infra repo
 	pytest tests/consumer --junitxml=$(JUNIT)/consumer.xml
 
-molecule: venv-test ## The main job on Debian 12 and 13 in Docker (SCENARIO=default)
+molecule: venv-test ## The main job on Debian 12 and 13 in Docker
 	@tests/images/docker-up
-	molecule test --scenario-name $(SCENARIO)
+	molecule test --scenario-name default
+
+reload: venv-test ## Reloads and deploys under load on Debian 12
+	@tests/images/docker-up
+	molecule test --scenario-name reload
+
+python27: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
+python27: ## The same with Python 2.7 on the host and in the applications, under ansible-core 2.16
+	@tests/venv requirements-core216.txt .venv-core216
+	@tests/images/docker-up
+	molecule test --scenario-name python27
 
 docs: venv ## Write the roles' READMEs from their argument specs
 	python docs/role_readmes.py
@@ -49,4 +58,4 @@ images: ## Make the images of the test hosts
 
 clean-cache: ## Remove the images, the tarballs and .venv
 	tests/images/clean
-	rm -rf .venv .cache .ansible
+	rm -rf .venv .venv-core216 .cache .ansible

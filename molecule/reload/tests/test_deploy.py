@@ -23,7 +23,7 @@ uwsgi.post_fork_hook = connect
 """
 BROKEN = {
     "syntax error": ("def (", "SyntaxError"),
-    "missing module": ("import no_such_module", "No module named 'no_such_module'"),
+    "missing module": ("import no_such_module", "no_such_module"),
     "missing callable": ("del app", "callable not found"),
     "import that hangs": ("import time; time.sleep(600)", "within the time limit"),
     "import that exits": ("import os; os._exit(0)", "ended before it accepted"),
@@ -123,14 +123,15 @@ def test_a_deploy_loses_no_request(host, source, load):
     assert status == 0, said
     after = live(host)
     assert after != before
-    assert f"/srv/wsgi/shop/{after}/manage.py" in load.files
+    assert any(file.startswith(f"/srv/wsgi/shop/{after}/manage.py") for file in load.files)
     assert load.lost == []
     assert load.answered > 100
 
 
 def test_new_requirements_come_along_with_the_code(host, source, load):
     venv = host.check_output("readlink /srv/wsgi/shop/current/.venv")
-    (source / "requirements.txt").write_text("Flask==3.1.2\nMarkupSafe==3.0.2\n")
+    for file in source.glob("requirements*.txt"):
+        file.write_text(file.read_text() + "six==1.17.0\n")
     status, said = deploy(source)
     assert status == 0, said
     assert host.check_output("readlink /srv/wsgi/shop/current/.venv") != venv
