@@ -9,10 +9,13 @@ __metaclass__ = type
 import contextlib
 import errno
 import os
+import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESRCH)
+# Linux's number; Python 2.7 has no clock_gettime.
+CLOCK_BOOTTIME = 7
 
 
 def read(path):
@@ -50,13 +53,27 @@ def process_start(pid):
     return int(fields[19]) if fields else None
 
 
+def booted_at():
+    """Start of the host in seconds since the epoch, never later than it was."""
+    if hasattr(time, "clock_gettime"):
+        # btime has lost its fraction, so that a file written right before a start would seem newer than it.
+        return time.time() - time.clock_gettime(CLOCK_BOOTTIME)
+    for line in read("/proc/stat").decode("ascii", "replace").splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    return 0.0
+
+
 def started_at(pid):
     """Start of a process in seconds since the epoch; 0 where it is gone."""
     start = process_start(pid)
-    for line in read("/proc/stat").decode("ascii", "replace").splitlines():
-        if line.startswith("btime ") and start is not None:
-            return int(line.split()[1]) + start / float(os.sysconf("SC_CLK_TCK"))
-    return 0.0
+    return booted_at() + start / float(os.sysconf("SC_CLK_TCK")) if start is not None else 0.0
+
+
+def memory(pid):
+    """Bytes that a process holds in memory and of address space, (rss, vsz), or None."""
+    fields = _stat(pid)
+    return (int(fields[21]) * os.sysconf("SC_PAGE_SIZE"), int(fields[20])) if fields else None
 
 
 def children(pid):

@@ -10,6 +10,7 @@ import json
 import re
 import socket
 import struct
+import time
 
 LOCAL = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -42,9 +43,12 @@ def connect(address, timeout):
     return link
 
 
-def _receive(link, limit=1 << 20):
+def _receive(link, limit=1 << 20, until=None):
     chunks, size = [], 0
     while size < limit:
+        if until:
+            # Whoever sends a byte now and then would hold us for ever.
+            link.settimeout(max(0.001, until - time.time()))
         chunk = link.recv(65536)
         if not chunk:
             break
@@ -104,7 +108,7 @@ def statistics(address, timeout=2):
     except (ClientError, ValueError):
         return None
     try:
-        text = _receive(link, 1 << 26)
+        text = _receive(link, 1 << 26, time.time() + timeout)
     except (IOError, OSError):
         return None
     finally:
@@ -112,6 +116,7 @@ def statistics(address, timeout=2):
     # Behind an http: stats server there are headers.
     start = text.find(b"{")
     try:
-        return json.loads(text[start:].decode("utf-8", "replace"))
-    except ValueError:
+        return json.loads(text[start:].decode("utf-8", "replace")) if start >= 0 else None
+    except (ValueError, RuntimeError):
+        # RuntimeError: nested deeper than Python goes.
         return None

@@ -162,6 +162,9 @@ def load(address, kind=None, folder=None, seen=()):
     real = os.path.realpath(path)
     if (real, section) in seen:
         raise ConfigError("%s: includes itself" % path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        # A fifo would hold us for ever, and its owner need not be ours.
+        raise ConfigError("%s: is not a regular file" % path)
     try:
         with open(path, "rb") as source:
             text = native(source.read())

@@ -81,9 +81,12 @@ def describe(pid):
 
 
 class Master:
-    """A proven master. ``config_path``: its configuration where its command line does not name it."""
+    """A proven master. ``config_path``: its configuration where its command line does not name it.
 
-    def __init__(self, pidfile, config_path=None):
+    ``at_rest``: whether a master may be without workers, as one is that is cheap, or that loads its code just now.
+    """
+
+    def __init__(self, pidfile, config_path=None, at_rest=False):
         self.pidfile = os.path.abspath(pidfile)
         self.pid, found = read_pidfile(self.pidfile)
         if not procfs.alive(self.pid):
@@ -102,6 +105,7 @@ class Master:
         self._prove_age(found)
         self.config_path, self.config = self._read_config(config_path)
         self._prove_name()
+        self._prove_workers(at_rest)
         if procfs.process_start(self.pid) != self.start:
             raise MasterError("%s: process %d ended while it was looked at" % (self.pidfile, self.pid))
 
@@ -115,10 +119,8 @@ class Master:
     def _prove_rank(self):
         above = procfs.parent(self.pid)
         # A worker is a fork of its master and has its words; a vassal of an emperor was started with words of its own.
-        if above and above > 1 and _is_uwsgi(above) and procfs.words(above) == procfs.words(self.pid):
+        if above and above > 1 and _is_uwsgi(above) and _same_kind(procfs.words(self.pid), procfs.words(above)):
             self._refuse("which is a worker of %s" % describe(above))
-        if not self.workers():
-            self._refuse("which has no workers: it is no master (uWSGI reloads gracefully only with master = true)")
 
     def _prove_owner(self, found):
         # A master that dropped its rights wrote the file as root before.
@@ -153,6 +155,45 @@ class Master:
         if named:
             self._refuse("whose own pidfile is %s" % ", ".join(sorted(set(named))))
         self._refuse("whose command line and configuration name no pidfile; give config")
+
+    def _prove_workers(self, at_rest):
+        if not self.workers() and not (at_rest and self.config.on("master")):
+            self._refuse("which has no workers: it is no master (uWSGI reloads gracefully only with master = true)")
+
+    def address(self, address):
+        """A socket's address; a relative path lies in the master's folder."""
+        relative = ":" not in address and address[:1] not in ("@", "/")
+        return os.path.join(self.folder, address) if relative else address
+
+    @property
+    def reexecuted(self):
+        """Whether it may have executed itself anew: then /proc still tells of its first start."""
+        return not self.environment or "UWSGI_RELOADS" in self.environment
+
+    def stats_bound_at(self):
+        """When the master bound its stats socket, or None: it binds it anew each time, once the code is loaded."""
+        try:
+            # A later chmod changes ctime.
+            found = os.lstat(self.address(self.config.stats or ""))
+        except OSError:
+            return None
+        return max(found.st_mtime, procfs.started_at(self.pid)) if stat.S_ISSOCK(found.st_mode) else None
+
+    def config_changed(self):
+        """Whether the configuration file is newer than the master's last reading of it; None where nothing tells."""
+        if not self.config_path:
+            return False
+        try:
+            changed = os.stat(self.config_path).st_mtime
+        except OSError:
+            return None
+        bound, started = self.stats_bound_at(), procfs.started_at(self.pid)
+        if changed <= (bound or started):
+            return False
+        # The workers were started after the last reading, so what is newer than one of them is newer than that.
+        if bound or not self.reexecuted or any(0 < procfs.started_at(pid) < changed for pid in self.workers()):
+            return True
+        return None
 
     def workers(self):
         """The pids of the workers: children that are forks of the master."""

@@ -157,18 +157,6 @@ class Reload:
         ours = found.st_uid in (0, self.master.who["uid"])
         return path if stat.S_ISFIFO(found.st_mode) and ours else None
 
-    def _read_at(self):
-        """When the master last read its configuration: it binds its stats socket anew each time."""
-        seconds = procfs.started_at(self.master.pid)
-        path = self.master.config.stats
-        if path and path.startswith("/") and os.path.exists(path):
-            seconds = max(seconds, os.lstat(path).st_ctime)
-        return seconds
-
-    def _config_changed(self):
-        path = self.master.config_path
-        return bool(path) and os.path.exists(path) and os.stat(path).st_mtime > self._read_at()
-
     def _strategy(self):
         wanted = self.wanted["strategy"]
         if wanted == "chain" and not self._chain_fifo():
@@ -176,7 +164,7 @@ class Reload:
                 "strategy chain needs master-fifo and lazy-apps in the instance's configuration; take auto or hup"
             )
         if wanted == "auto":
-            return "chain" if self._chain_fifo() and not self._config_changed() else "hup"
+            return "chain" if self._chain_fifo() and self.master.config_changed() is False else "hup"
         return wanted
 
     def _preflight(self):
@@ -247,7 +235,7 @@ class Reload:
     def _accepting(self, workers):
         """Whether all these workers accept requests, as the stats server says; without one a standing worker does."""
         address = self.master.config.stats
-        said = statistics(self._address(address)) if address else None
+        said = statistics(self.master.address(address)) if address else None
         if said is None:
             return True
         found = dict((item.get("pid"), item) for item in said.get("workers", []))
@@ -297,11 +285,6 @@ class Reload:
 
     # -- asking it ----------------------------------------------------------------------------------------------
 
-    def _address(self, address):
-        """A socket's address; a relative path lies in the master's folder."""
-        relative = ":" not in address and address[:1] not in ("@", "/")
-        return os.path.join(self.master.folder, address) if relative else address
-
     def _ask(self, timeout):
         probe = self.wanted["probe"]
         if probe.get("url"):
@@ -310,7 +293,7 @@ class Reload:
         if not sockets:
             raise ReloadError("probe: the instance has no uwsgi or http socket to ask for a path; give url")
         protocol, address = sockets[0]
-        return ask(self._address(address), probe["path"], protocol, probe.get("host") or "localhost", timeout)
+        return ask(self.master.address(address), probe["path"], protocol, probe.get("host") or "localhost", timeout)
 
     def _probe(self):
         probe = self.wanted["probe"]
@@ -318,7 +301,7 @@ class Reload:
             sockets = self.master.config.sockets
             if sockets:
                 try:
-                    connect(self._address(sockets[0][1]), 2).close()
+                    connect(self.master.address(sockets[0][1]), 2).close()
                 except ClientError as error:
                     raise ReloadError("nobody accepts connections: %s" % error)
             return

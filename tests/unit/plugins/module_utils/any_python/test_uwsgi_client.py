@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import threading
+import time
 
 import pytest
 
@@ -131,9 +132,31 @@ def test_statistics(serve, answer):
     assert statistics(serve(answer)[1]) == {"pid": 7}
 
 
-@pytest.mark.parametrize("answer", [b"", b"no json", b'{"pid": '])
+@pytest.mark.parametrize("answer", [b"", b"no json", b"7", b"[7]", b'{"pid": ', b'{"pid": ' + b"[" * 100000])
 def test_statistics_that_are_none(serve, answer):
     assert statistics(serve(answer)[1]) is None
+
+
+def test_statistics_that_come_byte_by_byte_are_not_waited_for(serve):
+    server, address = serve(None)
+    over = threading.Event()
+
+    def drip():
+        while not over.is_set():
+            for link in server.links:
+                try:
+                    link.sendall(b"{")
+                except (IOError, OSError):
+                    return
+            over.wait(0.05)
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    started = time.time()
+    assert statistics(address, 0.5) is None
+    over.set()
+    thread.join()
+    assert time.time() - started < 5
 
 
 def test_statistics_of_nobody(tmpdir):

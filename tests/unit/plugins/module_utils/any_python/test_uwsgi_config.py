@@ -157,6 +157,13 @@ def test_what_cannot_be_read_is_named(tmpdir, name, text):
     assert str(tmpdir / name) in str(refused.value)
 
 
+def test_a_fifo_in_a_configurations_place_is_not_waited_for(tmpdir):
+    os.mkfifo(str(tmpdir / "a.ini"))
+    with pytest.raises(ConfigError) as refused:
+        load(str(tmpdir / "a.ini"))
+    assert "a.ini: is not a regular file" in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("words", "options", "files"),
     [

@@ -6,6 +6,7 @@ __metaclass__ = type
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -233,12 +234,117 @@ def test_a_worker_in_its_masters_place(host, pidfile, signals):
 def test_a_worker_with_a_title(host, pidfile):
     host.words.update({7000: ["uWSGI master"], 7001: ["uWSGI worker 1"], 7002: ["uWSGI worker 2"]})
     pidfile.write("7001\n")
-    assert "which has no workers" in refused(pidfile)
+    assert "which is a worker of pid 7000" in refused(pidfile)
 
 
 def test_no_master_mode(host, pidfile):
     host.parents = {7000: 1}
     assert "which has no workers" in refused(pidfile)
+
+
+@pytest.mark.parametrize(
+    ("said", "at_rest", "found"),
+    [
+        ("master = true", True, True),
+        ("master = true", False, False),
+        ("master = false", True, False),
+        ("", True, False),
+    ],
+)
+def test_a_master_at_rest(host, pidfile, said, at_rest, found):
+    """A cheap one, or one that loads its code just now, is none to be signalled, but it is one."""
+    host.parents = {7000: 1}
+    host.ini.write("[uwsgi]\n%s\npidfile = %s\n" % (said, pidfile))
+    if found:
+        assert Master(str(pidfile), at_rest=at_rest).workers() == set()
+    else:
+        assert "which has no workers" in refused(pidfile, lambda path: Master(path, at_rest=at_rest))
+
+
+FRESH, RELOADED = {"PWD": "/"}, {"PWD": "/", "UWSGI_RELOADS": "0"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "config", "bound", "workers", "changed"),
+    [
+        # Seconds from the master's start.
+        (FRESH, -5, None, 0, False),
+        (FRESH, 5, None, 0, True),
+        (FRESH, 5, 1, 0, True),
+        (RELOADED, -5, None, 60, False),
+        (RELOADED, 5, None, 60, None),
+        (RELOADED, 65, None, 60, True),
+        (RELOADED, 5, 59, 60, False),
+        (RELOADED, 65, 59, 70, True),
+        # What a title was written over tells nothing.
+        ({}, 5, None, 60, None),
+        ({}, -5, None, 60, False),
+        # A socket from before is another's.
+        (FRESH, -5, -10, 0, False),
+        (RELOADED, 5, -10, 60, True),
+    ],
+)
+def test_config_changed(host, pidfile, tmpdir, monkeypatch, environment, config, bound, workers, changed):
+    host.environment = environment
+    host.ini.write("[uwsgi]\nmaster = true\npidfile = %s\nstats = %s\n" % (pidfile, tmpdir / "stats"))
+    started = host.started
+    monkeypatch.setattr(code.procfs, "started_at", lambda pid: started if pid == 7000 else started + workers)
+    os.utime(str(host.ini), (started + config, started + config))
+    if bound is not None:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(tmpdir / "stats"))
+        listener.close()
+        os.utime(str(tmpdir / "stats"), (started + bound, started + bound))
+    assert Master(str(pidfile)).config_changed() is changed
+
+
+def test_config_changed_without_a_file(host, pidfile):
+    master = Master(str(pidfile))
+    master.config_path = str(host.ini) + ".none"
+    assert master.config_changed() is None
+    master.config_path = None
+    assert master.config_changed() is False
+
+
+@pytest.mark.parametrize("stats", ["", "stats = 127.0.0.1:1717", "stats = @abstract", "stats = file", "stats = none"])
+def test_a_stats_server_without_a_socket_in_the_file_system(host, pidfile, tmpdir, monkeypatch, stats):
+    (tmpdir / "file").write("")
+    monkeypatch.setattr(code.procfs, "folder", lambda pid: str(tmpdir))
+    host.ini.write("[uwsgi]\nmaster = true\npidfile = %s\n%s\n" % (pidfile, stats))
+    assert Master(str(pidfile)).stats_bound_at() is None
+
+
+@pytest.mark.parametrize(
+    ("address", "full"),
+    [
+        ("127.0.0.1:1", "127.0.0.1:1"),
+        (":1", ":1"),
+        ("@name", "@name"),
+        ("/run/x", "/run/x"),
+        ("x", "/srv/x"),
+        ("./x/y", "/srv/./x/y"),
+    ],
+)
+def test_address(host, pidfile, monkeypatch, address, full):
+    monkeypatch.setattr(code.procfs, "folder", lambda pid: "/srv")
+    assert Master(str(pidfile)).address(address) == full
+
+
+def test_a_process_of_our_own_in_proc(sleeper):
+    now = time.time()
+    assert now - 5 < procfs.started_at(sleeper.pid) <= now
+    # The few pages of a small process that has just begun may not be counted yet.
+    rss, vsz = procfs.memory(os.getpid())
+    assert 0 < rss <= vsz
+    end(sleeper)
+    assert procfs.memory(sleeper.pid) is None
+    assert procfs.started_at(sleeper.pid) == 0.0
+
+
+def test_the_hosts_start_without_a_clock_for_it(monkeypatch):
+    exact = procfs.booted_at()
+    monkeypatch.delattr(procfs.time, "clock_gettime", raising=False)
+    assert exact - 2 < procfs.booted_at() <= exact + 0.1
 
 
 def test_started_after_the_pidfile(host, pidfile, signals):

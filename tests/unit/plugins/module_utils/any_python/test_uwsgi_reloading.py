@@ -12,10 +12,11 @@ import pytest
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_reloading as code
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import Config
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_master import Master
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import PreflightError
 
 
-class FakeMaster:
+class FakeMaster(Master):
     """A master whose workers are what a test says; it notes each signal and what is read from its fifo."""
 
     pid = 4242
@@ -25,7 +26,7 @@ class FakeMaster:
         self.config = Config(options)
         self.config_path = os.path.join(folder, "app.ini")
         self.who = {"uid": os.getuid(), "gid": os.getgid(), "groups": []}
-        self.environment = {}
+        self.environment = {"PWD": folder}
         self.executable = "/bin/true"
         self.signals = []
         self.standing = [set([1, 2])]
