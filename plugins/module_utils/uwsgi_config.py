@@ -279,6 +279,12 @@ class Config:
         return self.on("lazy-apps", "lazy-app", "lazy")
 
     @property
+    def ends_gracefully(self):
+        """Whether SIGTERM, which has uWSGI reload brutally or end at once, is bound to a graceful end."""
+        wanted = re.compile(r"unix_signal:15\s+gracefully_kill_them_all\Z")
+        return any(wanted.match(value.strip()) for value in self.all("hook-master-start"))
+
+    @property
     def stats(self):
         return next(iter(self.all("stats", "stats-server")), None)
 

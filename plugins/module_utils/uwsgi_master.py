@@ -129,11 +129,14 @@ class Master:
 
     def _prove_age(self, found):
         if procfs.started_at(self.pid) > found.st_mtime + CLOCK_SLACK:
-            self._refuse("which started after the pidfile was written: the pid was given to another process")
+            self._refuse(
+                "which started after the pidfile was written: the pid was given to another process; if the"
+                " host's clock was set forward since, restart the instance once"
+            )
 
     def _read_config(self, config_path):
         options, files = command_line(procfs.words(self.pid)[1:], self.started_in)
-        options = from_environment(self.environment) + options
+        options = self.given = from_environment(self.environment) + options
         if config_path:
             files = [(config_path, None)]
         try:

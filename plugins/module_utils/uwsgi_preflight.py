@@ -35,8 +35,8 @@ DROPPED = re.compile(
         | legion.* | early-emperor.* | daemons-.* | .*cron | spooler.* | mules? | cluster.* | multicast.* | dyn.*
         | exec-.* | hook-.* | call-.* | mount-.* | umount-.* | after-request-.* | on-.* | post-buffering
         | uid | gid | add-gid | additional-gid | chroot | pivot-root | unshare | cgroup.* | ns.* | cap | drop-.*
-        | setns.* | refork.* | fork-socket | remap-modifier | flock.* | lock.* | cpu-affinity | never-swap | mlock.*
-        | procname.* | auto-procname | notify.* | sharedarea.* | cache2? | cache-.* | ipcsem.* | ftok
+        | setns.* | refork.* | fork-socket | remap-modifier | flock.* | lock-.* | cpu-affinity | never-swap | mlock.*
+        | procname.* | auto-procname | notify.* | cache-(store|udp|sync).* | ipcsem.* | ftok
         | strict | show-config | no-server | need-app | offload-.* | threads-?.*stack.* | thunder-lock | no-orphans
         | (socket-)?protocol | zmq | zeromq | immediate-[ug]id | py-traceback.* | tuntap.* | forkpty.* | pty.*
         | worker-exec.* | udp | upload-progress | python-auto-?reload.* | queue-store.*
@@ -45,6 +45,8 @@ DROPPED = re.compile(
     )$""",
     re.VERBOSE,
 )
+# Keys of a cache or shared area that lead to a file or to other hosts; without them it is memory, as code may expect.
+OUTSIDE = re.compile(r"^(store|store_sync|bitmap_file|udp.*|nodes?|sync|file|fd|mmap)=", re.IGNORECASE)
 FOREIGN = re.compile(r"^(UWSGI_|LISTEN_|NOTIFY_SOCKET$|WATCHDOG_|MAINPID$|INVOCATION_ID$|JOURNAL_STREAM$)")
 
 
@@ -63,6 +65,8 @@ def neutral(options, replace):
             value = whole.sub(lambda found: replace[found.group(1)], value)
         if name.startswith("hook-post-fork") and value.startswith("chdir:"):
             folders.append(("chdir", value[len("chdir:"):]))
+        if name in ("cache2", "sharedarea"):
+            value = ",".join(part for part in value.split(",") if not OUTSIDE.match(part.strip()))
         if not DROPPED.match(name):
             kept.append((name, value))
     # A hook's folder holds whatever chdir says, and so comes last.

@@ -50,14 +50,20 @@ class Lock:
     """One reload of an instance at a time; a second one waits for the first as long as it may."""
 
     def __init__(self, pidfile, limit):
-        name = hashlib.sha256(os.path.realpath(pidfile).encode("utf-8")).hexdigest()[:16]
-        self.path = os.path.join(STATE_DIR, "reload-%s.lock" % name)
+        self.pidfile = os.path.realpath(pidfile)
         self.limit = limit
         self.handle = None
 
-    def __enter__(self):
+    def _open(self):
+        if os.geteuid() != 0:
+            # A plain user has no folder of our own; the pidfile can be locked by whoever may read it.
+            return os.fdopen(os.open(self.pidfile, os.O_RDONLY | os.O_NOFOLLOW), "r")
         make_folders(STATE_DIR)
-        self.handle = open(self.path, "a")
+        name = hashlib.sha256(self.pidfile.encode("utf-8")).hexdigest()[:16]
+        return open(os.path.join(STATE_DIR, "reload-%s.lock" % name), "a")
+
+    def __enter__(self):
+        self.handle = self._open()
         while True:
             try:
                 fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,8 +152,11 @@ class Reload:
 
     def _chain_fifo(self):
         """The fifo, if the instance can reload one worker after another."""
+        return self._fifo() if self.master.config.lazy else None
+
+    def _fifo(self):
         path = self.master.config.fifo
-        if not path or not self.master.config.lazy:
+        if not path:
             return None
         path = os.path.join(self.master.folder, path)
         try:
@@ -172,7 +181,7 @@ class Reload:
             return
         options, path = self.master.config.options, self.wanted["preflight_config"]
         if path:
-            options = load(path, folder=self.master.started_in)
+            options = self.master.given + load(path, folder=self.master.started_in)
         binary = self.master.executable
         if not binary or not os.path.exists(binary):
             binary = procfs.words(self.master.pid)[0]
@@ -209,7 +218,7 @@ class Reload:
         self._probe()
 
     def _write_fifo(self, command):
-        path = self._chain_fifo()
+        path = self._fifo()
         if path is None or not self.master.still():
             raise ReloadError("the master has ended, or its fifo is gone; nothing was sent")
         try:
@@ -222,9 +231,14 @@ class Reload:
             os.close(handle)
 
     def _stop(self):
-        """SIGINT ends the instance; systemd's own instances have a graceful hook on SIGTERM and a unit to stop."""
+        """End the instance, after the requests that it is busy with where it has a way to be told so."""
         workers = self.master.workers()
-        self.master.signal(signal.SIGINT)
+        if self._fifo():
+            self._write_fifo(b"q")
+        elif self.master.config.ends_gracefully:
+            self.master.signal(signal.SIGTERM)
+        else:
+            self.master.signal(signal.SIGINT)
         self.result["changed"] = True
         while self.master.still() or any(procfs.alive(pid) for pid in workers):
             if time.time() > self.limit:

@@ -82,7 +82,8 @@ options:
       - V(chain) replaces one worker after the other and needs C(master-fifo) and C(lazy-apps). V(hup) has the master
         re-execute itself and read its configuration anew, over the same sockets. V(auto) takes V(chain) where the
         instance can and its configuration did not change since it read it, else V(hup).
-      - V(stop) ends the instance and waits until it is gone.
+      - V(stop) ends the instance and waits until it is gone. With C(master-fifo), or SIGTERM bound to
+        C(gracefully_kill_them_all), it ends the requests that it is busy with first; else SIGINT cuts them.
     type: str
     choices: [auto, chain, hup, stop]
     default: auto

@@ -23,7 +23,8 @@ ACTS = (
     " exec-asap exec-as-user hook-asap hook-post-app hook-master-start hook-as-user-atexit call-asap mount-asap"
     " uid gid immediate-uid immediate-gid add-gid chroot pivot-root unshare cgroup ns setns cap drop-after-init"
     " flock flock-wait cpu-affinity procname procname-prefix auto-procname notify-socket"
-    " cache2 cache cache-store queue-store strict no-server show-config need-app reload stop pause pty-socket pty-exec"
+    " cache-store cache-udp-server cache-sync queue-store"
+    " strict no-server show-config need-app reload stop pause pty-socket pty-exec"
     " worker-exec worker-exec2 so-keepalive reuse-port freebind listen upload-progress print"
 ).split()
 LOADS = (
@@ -31,7 +32,7 @@ LOADS = (
     " plugin-dir chdir2 set set-placeholder set-ph import pyimport shared-import gevent gevent-monkey-patch async loop"
     " threads enable-threads pyargv paste ini-paste eval no-site single-interpreter declare-option binary-path"
     " manage-script-name if-env endif buffer-size route static-map rpc-max optimize limit-as memory-report"
-    " py-call-osafterfork"
+    " py-call-osafterfork cache cache2 locks sharedarea queue"
 ).split()
 
 
@@ -43,6 +44,17 @@ def test_what_acts_is_left_out(name):
 @pytest.mark.parametrize("name", LOADS)
 def test_what_decides_how_code_loads_stays(name):
     assert neutral([(name, "x")], {}) == [(name, "x")]
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        ("name=a,items=10,store=/srv/a,store_sync=5,blocksize=1", "name=a,items=10,blocksize=1"),
+        ("name=a,udpservers=10.0.0.1:4001,udp=:4001,nodes=b:1,sync=b:1", "name=a"),
+    ],
+)
+def test_what_code_keeps_in_memory_is_there_without_its_files_and_hosts(value, seen):
+    assert neutral([("cache2", value)], {}) == [("cache2", seen)]
 
 
 def test_order_and_repetition_stay():

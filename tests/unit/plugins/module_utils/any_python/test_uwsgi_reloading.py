@@ -231,3 +231,41 @@ def test_so_many_at_a_time_and_all_of_them():
     code.run_all([work(number) for number in range(9)], 3)
     assert sorted(done) == list(range(9))
     assert 1 < most[0] <= 3
+
+
+HOOK = ("hook-master-start", "unix_signal:15 gracefully_kill_them_all")
+
+
+@pytest.mark.parametrize(
+    ("options", "told", "signals"),
+    [
+        (["fifo", HOOK], b"q", []),
+        ([HOOK], b"", [signal.SIGTERM]),
+        ([("hook-master-start", "unix_signal:15 reload")], b"", [signal.SIGINT]),
+        ([], b"", [signal.SIGINT]),
+    ],
+)
+def test_stop_is_as_gentle_as_the_instance_can(instance, options, told, signals):
+    one = instance(strategy="stop")
+    fifo = [pair for pair in one.master.config.options if pair[0] == "master-fifo"][0]
+    one.master.config = Config([fifo if option == "fifo" else option for option in options])
+    one.master.standing = [set()]
+    one.master.still = lambda: not (one.result["changed"])
+    result = one.run()
+    assert not result["failed"], result
+    assert (sent(one), one.master.signals) == (told, signals)
+    assert result["workers_after"] == []
+
+
+def test_a_plain_user_locks_the_pidfile_itself(instance, monkeypatch):
+    one = instance(timeout=1)
+    with open(one.wanted["pidfile"], "w") as target:
+        target.write("4242\n")
+    monkeypatch.setattr(code.os, "geteuid", lambda: 1000)
+    with code.Lock(one.wanted["pidfile"], time.time() + 20):
+        assert "another reload" in one.run()["msg"]
+    assert not os.path.exists(code.STATE_DIR)
+    renewed(one)
+    again = instance()
+    renewed(again)
+    assert not again.run()["failed"]
