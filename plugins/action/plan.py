@@ -11,6 +11,8 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 
+# A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
+PUBLISHED = "_graceful_wsgi_published"
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -30,6 +32,7 @@ def _host(facts: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
         "systemd": systemd.get("version"),
         "python": ".".join(str(python).split(".")[:2]) if python else None,
         "uwsgi": args["uwsgi"],
+        "published": facts.get(PUBLISHED),
         "uwsgi_options": args["uwsgi_options"],
     }
 
@@ -84,4 +87,7 @@ class ActionModule(ActionBase):
             result["msg"] = f"{counted}; nothing on the host was changed.\n{listed}"
             return result
         result.update(changed=False, plan=plans[own])
+        if own == "publish":
+            sets = {**(host["published"] or {}), variables[own].get("publish_set", "main"): plans[own]["published"]}
+            result["ansible_facts"] = {PUBLISHED: sets}
         return result

@@ -229,7 +229,8 @@ class Bundle:
     ``run_command(argv_or_string)`` returns (status, stdout, stderr). ``relabel(path, like)`` gives ``path`` the
     SELinux context that ``like`` should have; a no-op elsewhere. ``activate`` is a command that makes running programs
     take the files up; a note on the disk sees to it that it runs again if this run dies in it. ``undo`` is the run
-    whose changes are put back, in place of ``files``; only the last one that changed something can be.
+    whose changes are put back, in place of ``files``; only the last one that changed something can be. ``remove``:
+    paths that an earlier run wrote and that are to go, as all of them that are not wanted any more do with ``prune``.
     A journal names every file that a swap has beside the live ones: the next run puts back what a killed one left.
     The manifest, written last, is what makes a swap final. ``report()`` is true to what was or would be done.
     """
@@ -247,9 +248,12 @@ class Bundle:
         check_mode=False,
         state_dir=STATE_DIR,
         undo=None,
+        remove=(),
     ):
         self.name = name
         self.undo = undo
+        self.remove = set(remove)
+        self.stale = []
         self.token = None
         self.folders = folders
         self.files = files
@@ -322,19 +326,25 @@ class Bundle:
             self.folder_states[folder.path] = folder.state()
         for entry in self.files:
             self.states[entry.path] = entry.state()
-        if self.prune:
-            recorded = self._manifest()
-            for path in sorted(set(recorded) - set(self.states)):
-                found = lstat(path)
-                if found is None:
-                    continue
-                content = read_bytes(path) if stat.S_ISREG(found.st_mode) else b""
-                # What is not as we left it is somebody's.
-                if stat.S_ISREG(found.st_mode) and sha256(content) == recorded[path]:
-                    self.removed[path] = content
-                else:
-                    self.kept.append(path)
+        self._survey_stale()
         self.found = dict((path, lstat(path)) for path in self.removed)
+
+    def _survey_stale(self):
+        """Tell what earlier runs wrote and nobody wants any more, and choose what of it goes."""
+        recorded = self._manifest()
+        for path in sorted(set(recorded) - set(self.states) - set(self.removed)):
+            found = lstat(path)
+            if found is None:
+                continue
+            self.stale.append(path)
+            if not self.prune and path not in self.remove:
+                continue
+            content = read_bytes(path) if stat.S_ISREG(found.st_mode) else b""
+            # What is not as we left it is somebody's.
+            if stat.S_ISREG(found.st_mode) and sha256(content) == recorded[path]:
+                self.removed[path] = content
+            else:
+                self.kept.append(path)
 
     def _todo(self):
         return [entry for entry in self.files if self.states[entry.path] != "unchanged"]
@@ -536,11 +546,10 @@ class Bundle:
         recorded = self._manifest()
         files = {} if self.prune else dict(recorded)
         for entry in self.files:
-            if entry.force or self.states[entry.path] != "unchanged":
+            # What is only made where nothing is there, a log say, is not ours from then on.
+            if entry.force:
                 files[entry.path] = sha256(entry.content)
-            elif entry.path in recorded:
-                files[entry.path] = recorded[entry.path]
-        for path in self.removed:
+        for path in list(self.removed) + self.kept:
             files.pop(path, None)
         manifest = {"files": files, "run": token or self._load("manifest.json").get("run")}
         text = json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8")
@@ -600,6 +609,7 @@ class Bundle:
             "validated": self.validated,
             "activated": self.activated,
             "kept": self.kept,
+            "stale": self.stale,
             "run": self.token,
             "files": files,
             "directories": [{"path": f.path, "state": self.folder_states[f.path]} for f in self.folders],

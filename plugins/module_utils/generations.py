@@ -23,6 +23,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import 
 
 # No application's name may hold it.
 MARK = "@next"
+LINK_DIR = "/run/wsgi"
 CONFIG_DIR = "/run/graceful-wsgi/next"
 UNIT_DIR = "/run/systemd/system"
 SOCKET = re.compile(r"^(uwsgi-|http-|https-|fastcgi-|fastcgi-nph-|scgi-|scgi-nph-|raw-|suwsgi-|puwsgi-)?socket$")

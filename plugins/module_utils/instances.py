@@ -12,7 +12,7 @@ import os
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
-from ansible_collections.graceful.wsgi.plugins.module_utils.generations import Second, accepting, connections
+from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Second, accepting, connections
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError
@@ -185,6 +185,16 @@ class Instance:
         with open(temporary, "w") as target:
             json.dump({"process": self._identity(), "has": self.wished}, target)
         os.rename(temporary, self.stamp)
+
+
+def former(name):
+    """What is known of an instance that nobody wants any more, as an item of graceful.wsgi.uwsgi_instances."""
+    return {
+        "name": name,
+        "unit": "uwsgi@%s.service" % name,
+        "run_dir": "/run/uwsgi-%s" % name,
+        "link": os.path.join(LINK_DIR, name + ".sock"),
+    }
 
 
 class Instances:

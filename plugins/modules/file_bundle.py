@@ -76,7 +76,7 @@ options:
         type: str
         default: root
       force:
-        description: Whether a file that is there already is replaced.
+        description: Whether a file that is there already is replaced. Without it the file is never pruned either.
         type: bool
         default: true
       validate:
@@ -106,6 +106,12 @@ options:
       edited or replaced since stays, with a warning.
     type: bool
     default: false
+  remove:
+    description: Paths that are to go, out of RV(stale) of an earlier task; the others that are stale stay. A file that
+      has been edited or replaced since stays, with a warning.
+    type: list
+    elements: path
+    default: []
   undo:
     description:
       - The RV(run) of an earlier run of this bundle, in place of O(files); puts back what was there before it, with
@@ -147,6 +153,11 @@ directories:
   returned: success
   type: list
   elements: dict
+stale:
+  description: Files that earlier runs of this bundle wrote, that are still there, and that this one did not want.
+  returned: success
+  type: list
+  elements: str
 run:
   description: Names this run for O(undo); null where it changed no file.
   returned: success
@@ -214,13 +225,16 @@ def main():
             },
             "activate": {"type": "str"},
             "prune": {"type": "bool", "default": False},
+            "remove": {"type": "list", "elements": "path", "default": []},
             "undo": {"type": "str"},
         },
         supports_check_mode=True,
     )
 
-    if module.params["undo"] is not None and (module.params["files"] or module.params["prune"]):
-        module.fail_json(msg="undo: puts back what was there before a run; leave files and prune out")
+    if module.params["undo"] is not None and (
+        module.params["files"] or module.params["prune"] or module.params["remove"]
+    ):
+        module.fail_json(msg="undo: puts back what was there before a run; leave files, prune and remove out")
 
     def relabel(path, like):
         if module.selinux_enabled():
@@ -252,6 +266,7 @@ def main():
             trees=module.params["validate"],
             prune=module.params["prune"],
             undo=module.params["undo"],
+            remove=module.params["remove"],
             activate=module.params["activate"],
             run_command=lambda command: module.run_command(
                 # A command that is not there must not end the module in the middle of a swap.

@@ -23,7 +23,7 @@ options:
     description: The instances.
     type: list
     elements: dict
-    required: true
+    default: []
     suboptions:
       name:
         description: Names the instance.
@@ -81,13 +81,13 @@ options:
     type: list
     elements: path
     default: []
-  state:
+  absent:
     description:
-      - With V(absent) the instances are stopped, each after the requests that it is busy with, and disabled. Their
-        files are left alone.
-    type: str
-    choices: [present, absent]
-    default: present
+      - Names of instances that are to be no more. C(uwsgi@NAME.service) is stopped, after the requests that it is busy
+        with, and disabled, and the link C(/run/wsgi/NAME.sock) is removed. Other files are left alone.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds within which all instances must be up.
     type: int
@@ -111,6 +111,10 @@ EXAMPLES = r"""
         pidfile: /run/uwsgi-icmanage/pid
         socket: /run/uwsgi-icmanage/sock
         processes: 4
+
+- name: End another one
+  graceful.wsgi.uwsgi_instances:
+    absent: [zabbix]
 """
 
 RETURN = r"""
@@ -124,7 +128,7 @@ instances:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.http_client import fetch
-from ansible_collections.graceful.wsgi.plugins.module_utils.instances import Instance, InstanceError, Instances
+from ansible_collections.graceful.wsgi.plugins.module_utils.instances import Instance, InstanceError, Instances, former
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import DEFAULTS, reload_all
 
 
@@ -154,7 +158,7 @@ def main():
             "instances": {
                 "type": "list",
                 "elements": "dict",
-                "required": True,
+                "default": [],
                 "options": {
                     "name": {"type": "str", "required": True},
                     "unit": {"type": "str", "required": True},
@@ -171,7 +175,7 @@ def main():
                 },
                 "required_by": {"link": ["run_dir"]},
             },
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "absent": {"type": "list", "elements": "str", "default": []},
             "changed_files": {"type": "list", "elements": "path", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
@@ -182,18 +186,18 @@ def main():
         return module.run_command(["systemctl", "--no-ask-password"] + list(words))
 
     pending = module.params["changed_files"] if module.check_mode else []
-    found = [Instance(wanted, pending) for wanted in module.params["instances"]]
-    work = Instances(found, systemctl, reloader)
+    work = Instances([Instance(wanted, pending) for wanted in module.params["instances"]], systemctl, reloader)
+    gone = Instances([Instance(former(name)) for name in module.params["absent"]], systemctl, reloader)
     try:
         work.look()
-        absent = module.params["state"] == "absent"
-        not_enabled = set() if absent else set(item.name for item in found if not item.enabled)
-        if module.check_mode and absent:
-            done = dict((item.name, "stop" if item.is_there else "nothing") for item in found)
-        elif module.check_mode:
-            done = dict((item.name, item.needs()) for item in found)
+        gone.look()
+        not_enabled = set(item.name for item in work.instances if not item.enabled)
+        if module.check_mode:
+            done = dict((item.name, item.needs()) for item in work.instances)
+            done.update((item.name, "stop" if item.is_there else "nothing") for item in gone.instances)
         else:
-            done = work.end() if absent else work.apply(module.params["timeout"])
+            done = work.apply(module.params["timeout"])
+            done.update(gone.end())
     except InstanceError as error:
         module.fail_json(msg=str(error))
     changed = dict((name, what) for name, what in done.items() if what != "nothing" or name in not_enabled)

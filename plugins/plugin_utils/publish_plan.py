@@ -632,15 +632,32 @@ def _check_names(values: dict[str, Any], known: Iterable[str], problems: _Proble
         files.setdefault(name, index)
 
 
+def named(values: dict[str, Any]) -> dict[str, list[str]]:
+    """What a set publishes, by name; an empty list says nothing of what is to go."""
+    apps = [app["name"] for app in values["publish_apps"]]
+    return {"publish_apps": apps, "publish_sites": [_site_name(site) for site in values["publish_sites"]]}
+
+
+def _check_set(values: dict[str, Any], host: dict[str, Any], problems: _Problems) -> None:
+    if not SAFE_NAME.match(values["publish_set"]):
+        says = f"{values['publish_set']!r} is no safe file name"
+        problems.say("publish_set", says, "use letters, digits, '_', '.' and '-', a letter or digit first")
+    earlier = (host.get("published") or {}).get(values["publish_set"]) or {}
+    for key, names in named(values).items():
+        if names and earlier.get(key) and sorted(names) != sorted(earlier[key]) and values["publish_prune"]:
+            says = f"the set {values['publish_set']!r} had {', '.join(earlier[key])} earlier in this run, which would go"
+            problems.say(key, says, "give each include of the role its own publish_set, or set publish_prune: false")
+
+
 def _folder(path: str, owner: str, group: str) -> dict[str, str]:
     return {"path": path, "owner": owner, "group": group, "mode": "0755"}
 
 
-def _links(apps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _links(apps: Iterable[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """The file by which systemd makes the links of nginx anew at boot."""
     lines = [f"L {app['link']} - - - - {app['socket']}\n" for app in apps if app["link"]]
     content = "".join([f"d {LINK_DIR} 0755 root root -\n", *lines])
-    return [{"dest": "/etc/tmpfiles.d/graceful-wsgi.conf", "content": content}] if lines else []
+    return [{"dest": f"/etc/tmpfiles.d/{name}.conf", "content": content}] if lines else []
 
 
 def _rotation(name: str, logs: list[dict[str, Any]], keep: int) -> list[dict[str, Any]]:
@@ -664,6 +681,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         problems.say("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
     if values["publish_keep_releases"] < 1:
         problems.say("publish_keep_releases", f"{values['publish_keep_releases']} is too few", "write 1 or more")
+    _check_set(values, host, problems)
     _check_names(values, set(host.get("uwsgi_options") or ()), problems)
     if problems:
         return {}, problems
@@ -693,7 +711,9 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     ]
     reopen_nginx = f'[ ! -s {NGINX_PIDFILE} ] || kill -USR1 "$(cat {NGINX_PIDFILE})"'
     reopen_sites = [{"path": log, "su": None, "postrotate": reopen_nginx} for log in site_logs]
+    apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     return {
+        "published": named(values),
         "apps": list(apps.values()),
         "users": _unique(({"name": app["user"], "group": app["group"]} for app in apps.values()), "name"),
         "releases": [_release(app, apps[app["name"]], values) for app in values["publish_apps"]],
@@ -701,12 +721,14 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "preflights": [_preflight(app, apps[app["name"]]) for app in values["publish_apps"]],
         "instances": [_instance(app) for app in apps.values()],
         "app_bundle": {
+            "name": apps_name,
             "directories": _unique(folders, "path"),
-            "files": app_files + _links(apps.values()) + _rotation("publish-apps", reopen_apps, keep),
+            "files": app_files + _links(apps.values(), apps_name) + _rotation(apps_name, reopen_apps, keep),
         },
         "site_bundle": {
+            "name": sites_name,
             "directories": _unique([_folder(posixpath.dirname(log), "root", "root") for log in site_logs], "path"),
-            "files": site_files + _rotation("publish-sites", reopen_sites, keep),
+            "files": site_files + _rotation(sites_name, reopen_sites, keep),
             "tree": NGINX_DIR,
         },
     }, problems

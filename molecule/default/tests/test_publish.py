@@ -181,8 +181,8 @@ def test_the_journal_has_the_log_that_was_sent_there(host):
 
 
 def test_logs_are_rotated_and_go_on(host, site):
-    host.run_expect([0], "logrotate --force /etc/logrotate.d/publish-apps")
-    host.run_expect([0], "logrotate --force /etc/logrotate.d/publish-sites")
+    host.run_expect([0], "logrotate --force /etc/logrotate.d/publish-main-apps")
+    host.run_expect([0], "logrotate --force /etc/logrotate.d/publish-main-sites")
     time.sleep(1)
     assert site.get("folder.test", "/after-the-rotation").status_code == 200
     assert site.get("example.com", "/after-the-rotation").status_code == 200

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from load import Load
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -111,6 +112,47 @@ def test_code_that_is_not_there_touches_nothing(host, load):
     assert "no-such-folder" in said
     assert host.file("/etc/uwsgi/shop.ini").sha256sum == before
     assert load.failures == []
+
+
+def take_off(names):
+    """The variables of a play that publishes all but these."""
+    published = yaml.safe_load((CHECKOUT / "molecule/reload/inventory/group_vars/all.yml").read_text())
+    return {
+        "publish_apps": [app for app in published["publish_apps"] if app["name"] not in names],
+        "publish_sites": [
+            site
+            for site in published["publish_sites"]
+            if not {f"{name}.test" for name in names} & {*site["server_name"]}
+        ],
+    }
+
+
+def test_what_is_no_longer_published_is_taken_off_and_nothing_else(host, load):
+    own = [
+        "/etc/uwsgi/other.ini",
+        "/etc/systemd/system/uwsgi@other.service.d/10-publish.conf",
+        "/etc/nginx/conf.d/other.test.conf",
+        "/run/wsgi/other.sock",
+    ]
+    assert [path for path in own if not host.file(path).exists] == []
+    pid = host.check_output("cat /run/uwsgi-other/pid")
+    status, said = deploy(WHOAMI, **take_off(["other"]))
+    try:
+        assert status == 0, said
+        assert [path for path in own if host.file(path).exists] == []
+        assert not host.file(f"/proc/{pid}").exists
+        assert host.run("systemctl is-enabled uwsgi@other").stdout.strip() != "enabled"
+        # What may be wanted again stays.
+        assert host.file("/srv/code/other/manage.py").exists
+        assert host.file("/srv/wsgi/other/venv").exists
+        assert host.file("/var/log/uwsgi/other/server.log").exists
+        assert {host.run(f"systemctl is-active uwsgi@{name}").stdout.strip() for name in ("live", "shop")} == {"active"}
+        assert load.failures == []
+        assert len(load.requests) > 100
+    finally:
+        status, said = deploy(WHOAMI)
+    assert status == 0, said
+    assert host.service("uwsgi@other").is_running
 
 
 def master(host):

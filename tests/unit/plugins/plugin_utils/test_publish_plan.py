@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.instances import former
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
@@ -334,7 +335,7 @@ def test_fewer_workers_are_waited_for_where_uwsgi_starts_fewer(given, processes)
 def test_links_to_sockets_are_made_anew_at_boot():
     plan = planned([app("a"), app("b", socket="127.0.0.1:5051"), app("c", socket="/srv/c/s")], [])
     files = {file["dest"]: file for file in plan["app_bundle"]["files"]}
-    assert files["/etc/tmpfiles.d/graceful-wsgi.conf"]["content"].splitlines() == [
+    assert files["/etc/tmpfiles.d/publish-main-apps.conf"]["content"].splitlines() == [
         "d /run/wsgi 0755 root root -",
         "L /run/wsgi/a.sock - - - - /run/uwsgi-a/sock",
         "L /run/wsgi/c.sock - - - - /srv/c/s",
@@ -342,3 +343,9 @@ def test_links_to_sockets_are_made_anew_at_boot():
     assert [item["link"] for item in plan["instances"]] == ["/run/wsgi/a.sock", None, "/run/wsgi/c.sock"]
     plan = planned([app("b", socket="127.0.0.1:5051")], [])
     assert not [file for file in plan["app_bundle"]["files"] if "tmpfiles" in file["dest"]]
+
+
+def test_the_modules_know_where_the_links_are():
+    assert former("a")["link"] == planned([app("a")], [])["instances"][0]["link"]
+    assert former("a")["run_dir"] == planned([app("a")], [])["instances"][0]["run_dir"]
+    assert former("a")["unit"] == planned([app("a")], [])["instances"][0]["unit"]

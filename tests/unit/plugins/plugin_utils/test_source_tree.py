@@ -30,8 +30,7 @@ def root(tmp_path):
 def contents(archive):
     with tarfile.open(archive) as packed:
         return {
-            m.name: (m.type, m.mode, (packed.extractfile(m) if m.isreg() else io.BytesIO()).read())
-            for m in packed
+            m.name: (m.type, m.mode, (packed.extractfile(m) if m.isreg() else io.BytesIO()).read()) for m in packed
         } | {m.name: m.linkname for m in packed if m.issym()}
 
 

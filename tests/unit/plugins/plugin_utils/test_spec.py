@@ -148,7 +148,12 @@ def test_paths_name_index_and_key():
     apps = [{"name": "a"}, {"processes": "x", "limits": {"memory": "much"}, "ports": [1, "b"]}, "c", None]
     found, problems = checked(APPS, {"apps": apps})
     assert [problem.split(": ")[0] for problem in problems] == [
-        "apps[1].name", "apps[1].processes", "apps[1].limits.memory", "apps[1].ports[1]", "apps[2]", "apps[3]",
+        "apps[1].name",
+        "apps[1].processes",
+        "apps[1].limits.memory",
+        "apps[1].ports[1]",
+        "apps[2]",
+        "apps[3]",
     ]
     assert found["apps"][0] == {"name": "a", "processes": 1, "limits": None, "ports": None}
 

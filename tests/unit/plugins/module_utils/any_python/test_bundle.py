@@ -90,7 +90,7 @@ class World:
             run_command=self.run_command,
             relabel=lambda path, like: None,
             state_dir=self.state,
-            **more
+            **more,
         )
 
     def run(self, *files, **more):
@@ -151,7 +151,10 @@ def test_modes_do_not_depend_on_the_umask(world, umask):
         os.umask(before)
     found = tree(world.live)
     assert dict((name, found[name][1]) for name in found) == {
-        "x": 0o755, "x/y": 0o755, "x/y/z": 0o750, "x/y/z/f": 0o640,
+        "x": 0o755,
+        "x/y": 0o755,
+        "x/y/z": 0o750,
+        "x/y/z/f": 0o640,
     }
 
 
@@ -184,8 +187,8 @@ def test_mode_none_keeps_the_mode_that_is_there(world):
 
 
 def test_non_ascii_names_and_texts(world):
-    name = u"sch\u00f6n.conf".encode("utf-8") if str is bytes else u"sch\u00f6n.conf"
-    text = u"# \u4e2d\u6587\n"
+    name = "sch\u00f6n.conf".encode("utf-8") if str is bytes else "sch\u00f6n.conf"
+    text = "# \u4e2d\u6587\n"
     world.run((name, text), prune=True)
     again = world.run((name, text), prune=True)
     assert again.report()["changed"] is False
@@ -351,7 +354,10 @@ def test_nothing_is_written_through_a_symlink_while_it_is_only_tried(world, abso
         world.run(("conf.d/site", "2"), ("conf.d/new", "2"))
     assert tree(real) == before
     assert dict((name, world.seen[name][2]) for name in world.seen) == {
-        "conf.d": None, "conf.d/site": "2", "conf.d/new": "2", "conf.d/other": "1",
+        "conf.d": None,
+        "conf.d/site": "2",
+        "conf.d/new": "2",
+        "conf.d/other": "1",
     }
     world.answers["/check"] = [0]
     world.run(("conf.d/site", "2"), ("conf.d/new", "2"))
@@ -385,13 +391,26 @@ def test_without_prune_nothing_goes_and_the_next_prune_still_knows(world):
     assert os.listdir(world.live) == ["a"]
 
 
-def test_what_was_there_before_an_unforced_file_is_never_pruned(world):
+def test_an_unforced_file_is_never_pruned(world):
     put(world.path("theirs"), "1")
     world.run(File(world.path("theirs"), b"1", force=False), File(world.path("ours"), b"1", force=False))
-    # Ours stays as first written when the wanted text changes, and is still known as ours.
-    world.run(File(world.path("theirs"), b"2", force=False), File(world.path("ours"), b"2", force=False))
-    world.run(prune=True)
-    assert os.listdir(world.live) == ["theirs"]
+    assert world.run(prune=True).report()["stale"] == []
+    assert sorted(os.listdir(world.live)) == ["ours", "theirs"]
+
+
+def test_what_nobody_wants_any_more_is_told_and_goes_when_it_is_named(world):
+    world.run(("a", "1"), ("b", "1"), ("c", "1"), ("edited", "1"))
+    put(world.path("edited"), "mine")
+    made = world.run(("a", "1"))
+    stale = [world.path(name) for name in ("b", "c", "edited")]
+    assert made.report()["stale"] == stale and made.report()["changed"] is False
+    gone = world.run(remove=[world.path("b"), world.path("edited"), world.path("a") + "x"])
+    assert states(gone) == {"b": "removed"} and gone.report()["kept"] == [world.path("edited")]
+    assert sorted(os.listdir(world.live)) == ["a", "c", "edited"]
+    # What somebody has made his own is no longer ours to tell of; the rest is still known.
+    assert world.run(("a", "1")).report()["stale"] == [world.path("c")]
+    world.run(undo=gone.report()["run"])
+    assert world.text("b") == "1"
 
 
 # -- undo ------------------------------------------------------------------------------------------------------------
@@ -847,9 +866,9 @@ def test_the_manifest_names_what_was_written(world):
 
 def test_native():
     assert native(None) is None
-    for text in ("a", u"a", b"a"):
+    for text in ("a", "a", b"a"):
         assert native(text) == "a" and type(native(text)) is str
-    assert native(u"\u00f6") == ("\xc3\xb6" if str is bytes else u"\u00f6")
+    assert native("\u00f6") == ("\xc3\xb6" if str is bytes else "\u00f6")
 
 
 def test_make_folders(tmp_path):
