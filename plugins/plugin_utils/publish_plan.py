@@ -645,7 +645,8 @@ def _check_set(values: dict[str, Any], host: dict[str, Any], problems: _Problems
     earlier = (host.get("published") or {}).get(values["publish_set"]) or {}
     for key, names in named(values).items():
         if names and earlier.get(key) and sorted(names) != sorted(earlier[key]) and values["publish_prune"]:
-            says = f"the set {values['publish_set']!r} had {', '.join(earlier[key])} earlier in this run, which would go"
+            had = ", ".join(earlier[key])
+            says = f"the set {values['publish_set']!r} had {had} earlier in this run, which would go"
             problems.say(key, says, "give each include of the role its own publish_set, or set publish_prune: false")
 
 

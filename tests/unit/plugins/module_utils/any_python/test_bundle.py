@@ -90,7 +90,7 @@ class World:
             run_command=self.run_command,
             relabel=lambda path, like: None,
             state_dir=self.state,
-            **more,
+            **more
         )
 
     def run(self, *files, **more):
@@ -151,10 +151,7 @@ def test_modes_do_not_depend_on_the_umask(world, umask):
         os.umask(before)
     found = tree(world.live)
     assert dict((name, found[name][1]) for name in found) == {
-        "x": 0o755,
-        "x/y": 0o755,
-        "x/y/z": 0o750,
-        "x/y/z/f": 0o640,
+        "x": 0o755, "x/y": 0o755, "x/y/z": 0o750, "x/y/z/f": 0o640,
     }
 
 
@@ -187,8 +184,8 @@ def test_mode_none_keeps_the_mode_that_is_there(world):
 
 
 def test_non_ascii_names_and_texts(world):
-    name = "sch\u00f6n.conf".encode("utf-8") if str is bytes else "sch\u00f6n.conf"
-    text = "# \u4e2d\u6587\n"
+    name = u"sch\u00f6n.conf".encode("utf-8") if str is bytes else u"sch\u00f6n.conf"
+    text = u"# \u4e2d\u6587\n"
     world.run((name, text), prune=True)
     again = world.run((name, text), prune=True)
     assert again.report()["changed"] is False
@@ -354,10 +351,7 @@ def test_nothing_is_written_through_a_symlink_while_it_is_only_tried(world, abso
         world.run(("conf.d/site", "2"), ("conf.d/new", "2"))
     assert tree(real) == before
     assert dict((name, world.seen[name][2]) for name in world.seen) == {
-        "conf.d": None,
-        "conf.d/site": "2",
-        "conf.d/new": "2",
-        "conf.d/other": "1",
+        "conf.d": None, "conf.d/site": "2", "conf.d/new": "2", "conf.d/other": "1",
     }
     world.answers["/check"] = [0]
     world.run(("conf.d/site", "2"), ("conf.d/new", "2"))
@@ -866,9 +860,9 @@ def test_the_manifest_names_what_was_written(world):
 
 def test_native():
     assert native(None) is None
-    for text in ("a", "a", b"a"):
+    for text in ("a", u"a", b"a"):
         assert native(text) == "a" and type(native(text)) is str
-    assert native("\u00f6") == ("\xc3\xb6" if str is bytes else "\u00f6")
+    assert native(u"\u00f6") == ("\xc3\xb6" if str is bytes else u"\u00f6")
 
 
 def test_make_folders(tmp_path):

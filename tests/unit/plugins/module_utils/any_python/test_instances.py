@@ -187,7 +187,7 @@ def test_parse_show(text, expected):
 def test_tail(tmp_path):
     path = str(tmp_path / "log")
     assert tail(None) == tail("") == tail(path) == tail(str(tmp_path)) == ""
-    put(path, "".join("zeile %d \u00e4\n" % number for number in range(20000)))
+    put(path, u"".join(u"zeile %d \u00e4\n" % number for number in range(20000)))
     found = tail(path, 2)
     assert type(found) is str and found.split()[1::3] == ["19998", "19999"]
 
@@ -330,7 +330,7 @@ def test_a_unit_that_systemd_does_not_know(host):
 
 def test_non_ascii_links(host):
     os.unlink(host.instance().wanted["links"][0])
-    name = "sch\u00f6n"
+    name = u"sch\u00f6n"
     os.symlink(name.encode("utf-8") if str is bytes else name, host.path("a.link"))
     assert len(host.instance().wish()["code"]) == 64
 
@@ -389,9 +389,9 @@ def test_no_daemon_reload_unless_systemd_asks(host):
 def test_what_systemctl_refuses_is_told(host, verb):
     one = host.instance(up=False)
     host.units[one.unit].update(NeedDaemonReload="yes", UnitFileState="disabled")
-    said = "\u25cf no".encode("utf-8") if str is bytes else "\u25cf no"
+    said = u"\u25cf no".encode("utf-8") if str is bytes else u"\u25cf no"
     host.fail[verb] = (1, "", said + "\n")
-    put(one.wanted["log_file"], "first\nlast \u00f6\n")
+    put(one.wanted["log_file"], u"first\nlast \u00f6\n")
     with pytest.raises(InstanceError) as caught:
         host.work(one).apply(10)
     # str() is what the module does with it.

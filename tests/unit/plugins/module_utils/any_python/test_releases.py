@@ -33,7 +33,7 @@ def put(path, text=""):
     if not os.path.isdir(os.path.dirname(path)):
         os.makedirs(os.path.dirname(path))
     with io.open(path, "w", encoding="utf-8") as target:
-        target.write("" + text)
+        target.write(u"" + text)
 
 
 def get(path):
@@ -100,7 +100,7 @@ def made(root, name, **wanted):
 def test_unpack(root):
     folder = os.path.join(root, "out")
     os.mkdir(folder)
-    name = "sch\u00f6n \u4e2d.txt"
+    name = u"sch\u00f6n \u4e2d.txt"
     name = name.encode("utf-8") if str is bytes else name
     path = archive(
         os.path.join(root, "a"),
@@ -138,8 +138,7 @@ HOSTILE = {
     "link outside": [member("../evil", tarfile.SYMTYPE, link="x")],
     "through a symlink": [member("l", tarfile.SYMTYPE, link=".."), member("l/evil", text=b"x")],
     "link through a symlink": [
-        member("l", tarfile.SYMTYPE, link=".."),
-        member("l/evil", tarfile.SYMTYPE, link="/etc"),
+        member("l", tarfile.SYMTYPE, link=".."), member("l/evil", tarfile.SYMTYPE, link="/etc"),
     ],
     "link through two symlinks": [
         member("l", tarfile.SYMTYPE, link="m"),
@@ -196,10 +195,10 @@ def test_a_broken_archive_is_no_release(root, cut):
 
 
 def test_a_digest_names_python_and_requirements():
-    found = [requirements_digest(*pair) for pair in (("3.11", "a"), ("3.9", "a"), ("3.11", "b"), ("3.11", "a\n"))]
+    found = [requirements_digest(*pair) for pair in (("3.11", u"a"), ("3.9", u"a"), ("3.11", u"b"), ("3.11", u"a\n"))]
     assert len(set(found)) == 4 and all(len(one) == 12 for one in found)
-    assert requirements_digest("3.11", "a") == requirements_digest("3.11", "a") == found[0]
-    text = "# sch\u00f6n"
+    assert requirements_digest("3.11", u"a") == requirements_digest(u"3.11", "a") == found[0]
+    text = u"# sch\u00f6n"
     assert requirements_digest("2.7", text) == requirements_digest("2.7", text.encode("utf-8"))
 
 
@@ -208,18 +207,18 @@ def test_a_digest_names_python_and_requirements():
     ["-r more.txt", "-rmore.txt", "-c more.txt", "  -r  more.txt", "--requirement more.txt", "--constraint=more.txt"],
 )
 def test_included_requirements_count(root, line):
-    put(os.path.join(root, "requirements.txt"), "flask\n%s\n" % line)
-    put(os.path.join(root, "more.txt"), "one")
+    put(os.path.join(root, "requirements.txt"), u"flask\n%s\n" % line)
+    put(os.path.join(root, "more.txt"), u"one")
     before = read_requirements(os.path.join(root, "requirements.txt"))
-    put(os.path.join(root, "more.txt"), "two")
+    put(os.path.join(root, "more.txt"), u"two")
     assert "one" in before and "two" in read_requirements(os.path.join(root, "requirements.txt"))
 
 
 def test_includes_are_relative_to_the_including_file_and_may_go_in_circles(root):
-    put(os.path.join(root, "requirements.txt"), "-r sub/a.txt\n-r https://example.com/x.txt\n-r missing.txt\n")
-    put(os.path.join(root, "sub", "a.txt"), "-r b.txt\n-r ../requirements.txt\n")
-    put(os.path.join(root, "sub", "b.txt"), "# sch\u00f6n\n")
-    assert "# sch\u00f6n" in read_requirements(os.path.join(root, "requirements.txt"))
+    put(os.path.join(root, "requirements.txt"), u"-r sub/a.txt\n-r https://example.com/x.txt\n-r missing.txt\n")
+    put(os.path.join(root, "sub", "a.txt"), u"-r b.txt\n-r ../requirements.txt\n")
+    put(os.path.join(root, "sub", "b.txt"), u"# sch\u00f6n\n")
+    assert u"# sch\u00f6n" in read_requirements(os.path.join(root, "requirements.txt"))
 
 
 def test_a_virtualenv_is_named_by_the_requirements_in_the_release(root):
@@ -227,7 +226,7 @@ def test_a_virtualenv_is_named_by_the_requirements_in_the_release(root):
     with pytest.raises(ReleaseError) as caught:
         one.venv()
     assert "requirements.txt" in str(caught.value)
-    put(os.path.join(one.release, "requirements.txt"), "flask")
+    put(os.path.join(one.release, "requirements.txt"), u"flask")
     venv = one.venv()
     assert venv["path"] == os.path.join(one.home, "venvs", requirements_digest("3.11", "flask"))
     assert venv["requirements"] == os.path.join(one.release, "requirements.txt") and venv["complete"] is False
@@ -277,7 +276,7 @@ def test_fill(root):
 def test_fill_from_a_file_with_the_pip_that_is_there(root):
     run = Commands()
     one = made(root, "r1", requirements="r.txt", run_command=run)
-    put(os.path.join(one.release, "r.txt"), "flask")
+    put(os.path.join(one.release, "r.txt"), u"flask")
     one.fill(["mkvenv"], "", [])
     assert [words[-2:] for words in run.calls[1:]] == [["-r", os.path.join(one.release, "r.txt")]]
 
@@ -335,12 +334,7 @@ def test_the_group_may_read_what_the_owner_may_and_nobody_more(root):
     give(folder, GROUP)
     found = dict((name, mode(os.path.join(folder, name))) for name in os.listdir(folder) if name != "link")
     assert found == {
-        "secret": 0o640,
-        "script": 0o750,
-        "open": 0o644,
-        "plain": 0o644,
-        "suid": 0o751,
-        "sub": 0o750,
+        "secret": 0o640, "script": 0o750, "open": 0o644, "plain": 0o644, "suid": 0o751, "sub": 0o750,
     }
     assert mode(os.path.join(root, "outside")) == 0o600
 
@@ -426,7 +420,7 @@ def test_the_virtualenv_comes_with_the_release_before_it_is_live(root, monkeypat
 
 def test_code_of_somebody_else_gets_a_virtualenv_only(root):
     path = os.path.join(root, "theirs")
-    put(os.path.join(path, "r.txt"), "flask")
+    put(os.path.join(path, "r.txt"), u"flask")
     one = home(root, id=None, path=path, requirements="r.txt", run_command=Commands())
     assert one.missing is False and one.would_switch() is True
     one.fill(["mkvenv"], "", [])
