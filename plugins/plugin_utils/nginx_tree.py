@@ -6,6 +6,7 @@ no value can end its directive early or swallow the next one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,9 @@ def _flaw(text: str) -> str | None:
             end = text.find("}", index)
             if end < 0:
                 return "opens ${ and does not close it"
+            # nginx spares only the { itself: what else is special ends the word in there too.
+            if not re.fullmatch(r"\w+", text[index + 2 : end]):
+                return f"has {text[index : end + 1]!r}, which is no variable"
             index = end
         elif char == "#" and fresh:
             return "has a # that starts a comment"

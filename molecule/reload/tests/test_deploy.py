@@ -120,11 +120,7 @@ def take_off(names):
     published = yaml.safe_load((CHECKOUT / "molecule/reload/inventory/group_vars/all.yml").read_text())
     return {
         "publish_apps": [app for app in published["publish_apps"] if app["name"] not in names],
-        "publish_sites": [
-            site
-            for site in published["publish_sites"]
-            if not {f"{name}.test" for name in names} & {*site["server_name"]}
-        ],
+        "publish_sites": [site for site in published["publish_sites"] if not hosts & set(site["server_name"])],
     }
 
 

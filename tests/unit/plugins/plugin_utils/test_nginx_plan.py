@@ -377,6 +377,8 @@ def test_keepalive_survives_a_reload_where_nginx_knows_how():
         ("a;b", "a bare ;"),
         ("^/a{2}$", "a bare {"),
         ("${a", "opens ${"),
+        ("${;}", "no variable"),
+        ("${a b}", "no variable"),
         ("}", "a bare }"),
     ],
 )
