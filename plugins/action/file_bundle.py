@@ -13,12 +13,8 @@ from ansible.release import __version__
 CORE = tuple(int(part) for part in __version__.split(".")[:2])
 
 
-class ActionModule(ActionBase):
-    """Controller side of graceful.wsgi.file_bundle."""
-
-    TRANSFERS_FILES = False
-    _supports_check_mode = True
-    _supports_diff = True
+class Renderer(ActionBase):
+    """What renders templates as the template module does."""
 
     def _render(self, item: dict[str, Any], path: str, task_vars: dict[str, Any]) -> str:
         if (item.get("template") is None) == (item.get("content") is None):
@@ -30,6 +26,14 @@ class ActionModule(ActionBase):
         # Before 2.19 the lookup would turn text that looks like JSON into data; later it never does and says so.
         as_text = {} if CORE >= (2, 19) else {"convert_data": False}
         return lookup.run([source], variables=task_vars, template_vars=item.get("vars") or {}, **as_text)[0]
+
+
+class ActionModule(Renderer):
+    """Controller side of graceful.wsgi.file_bundle."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_diff = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)

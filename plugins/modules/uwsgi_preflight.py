@@ -44,7 +44,22 @@ options:
         description: Its configuration, a list of pairs of option and value.
         type: list
         elements: list
-        required: true
+        default: []
+      template:
+        description: A template of its configuration, in the place of O(apps[].options).
+        type: str
+      vars:
+        description: Extra variables for the template.
+        type: dict
+        default: {}
+      text:
+        description: What the template gave; the action plugin fills it in.
+        type: str
+      format:
+        description: The language of that configuration.
+        type: str
+        choices: [ini, json, yaml, xml]
+        default: ini
       probe:
         description: A C(path) that must be answered with a status below 500.
         type: dict
@@ -97,12 +112,16 @@ import hashlib
 import json
 import os
 import pwd
+import shutil
+import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import write_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import STATE_DIR
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import read
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import PreflightError, preflight
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
@@ -136,7 +155,7 @@ class Application:
         try:
             took = preflight(
                 self.binary,
-                [tuple(pair) for pair in self.wanted["options"]],
+                self._options(),
                 self._who(),
                 {},
                 "/",
@@ -144,7 +163,7 @@ class Application:
                 self.replace,
                 self.wanted["probe"].get("path"),
             )
-        except (KeyError, PreflightError) as error:
+        except (KeyError, ConfigError, PreflightError) as error:
             self.failed, self.found = True, "%s: %s" % (self.wanted["name"], error)
             return
         except Exception as error:
@@ -156,6 +175,18 @@ class Application:
             make_folders(STATE_DIR)
             with open(self.note, "w") as target:
                 target.write(self._digest())
+
+    def _options(self):
+        if self.wanted["text"] is None:
+            return [tuple(pair) for pair in self.wanted["options"]]
+        folder = tempfile.mkdtemp(prefix="graceful-wsgi-")
+        try:
+            # The name is what uWSGI's own variables for it give.
+            path = os.path.join(folder, "%s.%s" % (self.wanted["name"], self.wanted["format"]))
+            write_bytes(path, self.wanted["text"].encode("utf-8"))
+            return load(path)
+        finally:
+            shutil.rmtree(folder)
 
     def _who(self):
         user = pwd.getpwnam(self.wanted["user"])
@@ -175,7 +206,11 @@ def main():
                     "name": {"type": "str", "required": True},
                     "user": {"type": "str", "required": True},
                     "group": {"type": "str", "required": True},
-                    "options": {"type": "list", "elements": "list", "required": True},
+                    "options": {"type": "list", "elements": "list", "default": []},
+                    "template": {"type": "str"},
+                    "vars": {"type": "dict", "default": {}},
+                    "text": {"type": "str"},
+                    "format": {"type": "str", "choices": ["ini", "json", "yaml", "xml"], "default": "ini"},
                     "probe": {"type": "dict", "default": {}},
                 },
             },

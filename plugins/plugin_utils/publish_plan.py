@@ -330,6 +330,7 @@ def _plan_app(
         "pidfile": f"{run_dir}/pid",
         "config": config,
         "config_format": app["config_format"],
+        "template": app["template"] or values["publish_app_template"],
         "protocol": app["protocol"],
         "log_file": _log_file(app, values, rooms["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
@@ -363,19 +364,25 @@ def _document(planned: dict[str, Any]) -> dict[str, Any]:
     return {"uwsgi": {name: found if len(found) > 1 else found[0] for name, found in gathered.items()}}
 
 
-def _app_files(planned: dict[str, Any]) -> list[dict[str, Any]]:
+def _config(planned: dict[str, Any]) -> dict[str, Any]:
+    """The application's configuration, as a template and its variables."""
+    return {
+        "template": planned["template"] or f"app.{planned['config_format']}.j2",
+        "vars": {"app": planned, "document": _document(planned)},
+    }
+
+
+def _app_files(planned: dict[str, Any], instance_template: str) -> list[dict[str, Any]]:
     """The files of an application, as graceful.wsgi.file_bundle takes them."""
-    kind = planned["config_format"]
     files: list[dict[str, Any]] = [
         {
             "dest": planned["config"],
-            "template": f"app.{kind}.j2",
-            "vars": {"app": planned, "document": _document(planned)},
+            **_config(planned),
             # Environment variables may hold secrets; the master reads this as the application's user.
             "mode": "0640",
             "group": planned["group"],
         },
-        {"dest": planned["dropin"], "template": "instance.conf.j2", "vars": {"app": planned}},
+        {"dest": planned["dropin"], "template": instance_template, "vars": {"app": planned}},
     ]
     if planned["log_file"]:
         owner = {"owner": planned["user"], "group": planned["group"], "mode": "0640"}
@@ -411,6 +418,8 @@ def _preflight(app: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
         "user": planned["user"],
         "group": planned["group"],
         "options": planned["options"],
+        # What another template makes of the options is not known here.
+        **({"format": planned["config_format"], **_config(planned)} if planned["template"] else {}),
         "probe": planned["probe"],
     }
 
@@ -552,7 +561,7 @@ def _location(location: dict[str, Any], apps: dict[str, dict[str, Any]]) -> list
     return ["location", location["path"], block + directives(location["options"], "", [])]
 
 
-def _plan_site(site: dict[str, Any], apps: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _plan_site(site: dict[str, Any], apps: dict[str, dict[str, Any]], template: str) -> dict[str, Any]:
     name = _site_name(site)
     access, error = site["access_log"], site["error_log"]
     if access == "system":
@@ -569,6 +578,7 @@ def _plan_site(site: dict[str, Any], apps: dict[str, dict[str, Any]]) -> dict[st
         "name": name,
         "file": posixpath.join(NGINX_DIR, "conf.d", f"{name}.conf"),
         "logs": logs,
+        "template": site["template"] or template,
         "server": ["server", "", block],
     }
 
@@ -687,7 +697,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     if problems:
         return {}, problems
     apps = {app["name"]: _plan_app(app, values, rooms, host) for app in values["publish_apps"]}
-    sites = [_plan_site(site, apps) for site in values["publish_sites"]]
+    sites = [_plan_site(site, apps, values["publish_site_template"]) for site in values["publish_sites"]]
     app_logs = [app for app in apps.values() if app["log_file"]]
     site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) != NGINX_LOG_DIR})
     keep = values["publish_log_keep"]
@@ -700,8 +710,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         for app in app_logs
         if posixpath.dirname(app["log_file"]) not in code
     ]
-    app_files = [file for app in apps.values() for file in _app_files(app)]
-    site_files = [{"dest": site["file"], "template": "site.conf.j2", "vars": {"site": site}} for site in sites]
+    app_files = [file for app in apps.values() for file in _app_files(app, values["publish_instance_template"])]
+    site_files = [{"dest": site["file"], "template": site["template"], "vars": {"site": site}} for site in sites]
     reopen_apps = [
         {
             "path": app["log_file"],

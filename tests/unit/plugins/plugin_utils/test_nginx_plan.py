@@ -77,6 +77,8 @@ OTHERS = {
     "nginx_build_jobs": st.integers(0, 64),
     "nginx_build_timeout": st.integers(1, 9999),
     "nginx_build_user": st.sampled_from(["nginx-build", "builder"]),
+    "nginx_conf_template": st.just("mine.j2"),
+    "nginx_unit_template": st.just("mine.j2"),
     "nginx_worker_processes": st.sampled_from(["auto", "4"]),
     "nginx_worker_connections": st.integers(2, 9999),
     "nginx_main_options": st.just({"worker_shutdown_timeout": "60s"}),
