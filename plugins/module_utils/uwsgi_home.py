@@ -30,7 +30,8 @@ ABOUT_PYTHON = """
 import json, os, sys
 try:
     import sysconfig
-    include = sysconfig.get_paths()["include"]
+    # Debian's 2.7 says /usr/local/include by its scheme; where its headers are is only in its build's settings.
+    include = sysconfig.get_config_var("INCLUDEPY") or sysconfig.get_paths()["include"]
 except Exception:
     include = ""
 try:
