@@ -146,6 +146,8 @@ wanted:
   elements: dict
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import Home, ReleaseError
@@ -228,9 +230,13 @@ def main():
     )
 
     def run_command(words):
-        # Whatever Python or pip settings the connection's user has are not the application's.
-        clean = {"PYTHONPATH": "", "PYTHONHOME": "", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
-        return module.run_command(words, environ_update=clean, umask=0o022)
+        return module.run_command(
+            words, environ_update={"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}, umask=0o022
+        )
+
+    # Whatever Python the connection's user has set is not the application's. Python 2.7 takes an empty one for a path.
+    for name in ("PYTHONPATH", "PYTHONHOME"):
+        os.environ.pop(name, None)
 
     try:
         homes = [Home(wanted, module.params["python"], run_command) for wanted in module.params["releases"]]
