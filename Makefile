@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo demo-down test lint unit consumer molecule reload python27 docs images clean-cache
+.PHONY: help venv venv-test demo demo-down test lint unit consumer molecule reload python27 docs images bench bench-reload clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,11 @@ docs: venv ## Write the roles' READMEs from their argument specs
 images: ## Make the images of the test hosts
 	tests/images/image bookworm
 	tests/images/image trixie
+
+bench: bench-reload ## Run all benchmarks; they write docs/benchmarks.md
+
+bench-reload: venv ## What clients notice of a reload, six ways side by side
+	@tests/bench/reload
 
 clean-cache: ## Remove the images, the tarballs and .venv
 	tests/images/clean
