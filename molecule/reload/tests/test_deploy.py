@@ -45,7 +45,7 @@ def deploy(source, **settings):
             "molecule/reload/deploy.yml",
         ],
         cwd=CHECKOUT,
-        env=dict(os.environ, ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"), ANSIBLE_NOCOLOR="1"),
+        env=dict(os.environ, ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"), ANSIBLE_NOCOLOR="1", ANSIBLE_PIPELINING="1"),
         capture_output=True,
         text=True,
         check=False,
