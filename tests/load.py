@@ -9,6 +9,8 @@ from dataclasses import dataclass
 TIMEOUT = 10
 # How long clients that fell behind may go on after the end, to ask what they had planned.
 BEHIND = 30
+# What a client sees of a kept connection that the server has closed.
+CLOSED = ("RemoteDisconnected", "ConnectionResetError", "BrokenPipeError")
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,10 @@ class Request:
 class Load:
     """`rate` requests per second for so many seconds, or until the end of a `with`, spread evenly over the clients."""
 
-    def __init__(self, address, port=80, *, host, clients, rate, seconds=None):
+    def __init__(self, address, port=80, *, host, clients, rate, seconds=None, reopen=False):
         self.address, self.port, self.host = address, port, host
+        # nginx before 1.27.4 closes idle connections when it reloads; every client opens another one then.
+        self.reopen = reopen
         self.clients, self.rate, self.seconds = clients, rate, seconds
         self.requests = []
         self.threads = [threading.Thread(target=self._client, args=(number,), daemon=True) for number in range(clients)]
@@ -82,8 +86,11 @@ class Load:
                 self.requests.append(Request(planned, self.now() - planned, "never sent, too far behind"))
                 continue
             self.wait_until(planned)
-            link = link or http.client.HTTPConnection(self.address, self.port, timeout=TIMEOUT)
+            kept, link = link, link or http.client.HTTPConnection(self.address, self.port, timeout=TIMEOUT)
             problem, body = ask(link, self.host)
+            if problem in CLOSED and kept and self.reopen:
+                link.close()
+                problem, body = ask(link, self.host)
             self.requests.append(Request(planned, self.now() - planned, problem, body))
             if problem:
                 link.close()

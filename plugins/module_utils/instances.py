@@ -37,6 +37,22 @@ def tail(path, lines=20):
         return native(b"\n".join(source.read().splitlines()[-lines:]))
 
 
+def said_since(path, offset, lines=20):
+    """What a log says from this byte on: its first traceback, and its last lines.
+
+    What dies at its start is started again and again, which pushes the cause far up.
+    """
+    if not path or not os.path.isfile(path):
+        return ""
+    with open(path, "rb") as source:
+        source.seek(offset if offset <= os.path.getsize(path) else 0)
+        found = native(source.read(1 << 20)).splitlines()
+    first = next((number for number, line in enumerate(found) if line.startswith("Traceback ")), len(found))
+    if first + lines < len(found) - lines:
+        return "\n".join(found[first:first + lines] + ["[...]"] + found[-lines:])
+    return "\n".join(found[min(first, max(0, len(found) - lines)):])
+
+
 def parse_show(text):
     """What `systemctl show -p X unit unit` prints: {unit: {property: value}}."""
     units = {}

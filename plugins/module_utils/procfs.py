@@ -58,10 +58,9 @@ def booted_at():
     if hasattr(time, "clock_gettime"):
         # btime has lost its fraction, so that a file written right before a start would seem newer than it.
         return time.time() - time.clock_gettime(CLOCK_BOOTTIME)
-    for line in read("/proc/stat").decode("ascii", "replace").splitlines():
-        if line.startswith("btime "):
-            return float(line.split()[1])
-    return 0.0
+    # It counts hundredths and drops the rest.
+    uptime = read("/proc/uptime").split()
+    return time.time() - float(uptime[0]) - 0.01 if uptime else 0.0
 
 
 def started_at(pid):

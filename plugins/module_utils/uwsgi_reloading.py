@@ -17,7 +17,7 @@ import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders
-from ansible_collections.graceful.wsgi.plugins.module_utils.instances import STATE_DIR, tail
+from ansible_collections.graceful.wsgi.plugins.module_utils.instances import STATE_DIR, said_since
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask, connect, statistics
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_master import Master, MasterError
@@ -92,6 +92,7 @@ class Reload:
         self.check_mode = check_mode
         self.master = None
         self.limit = 0
+        self.log_from = 0
         self.result = {
             "pidfile": wanted["pidfile"],
             "changed": False,
@@ -125,6 +126,8 @@ class Reload:
             return self.result
         started = time.time()
         self.limit = started + self.wanted["timeout"]
+        log = self.master.config.log
+        self.log_from = os.path.getsize(log) if log and os.path.isfile(log) else 0
         try:
             self.result["strategy"] = self._strategy()
             if self.check_mode:
@@ -146,7 +149,7 @@ class Reload:
         self.result["msg"] = str(error)
         log = self.master.config.log if self.master else None
         if log:
-            self.result["log"] = tail(log, 30)
+            self.result["log"] = said_since(log, self.log_from)
 
     # -- what to do ---------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ BROKEN = {
 @pytest.fixture
 def load(host):
     address = next(found for found in host.interface("eth0").addresses if ":" not in found)
-    with Load(address, host="shop.test", clients=4, rate=100) as running:
+    with Load(address, host="shop.test", clients=4, rate=100, reopen=True) as running:
         yield running
 
 
@@ -201,7 +201,7 @@ def test_an_ini_that_fails_live_is_put_back(host, source, load):
     assert "Live again as it was: " in said
     assert host.file(ini).content_string == text
     assert live(host) == before
-    with Load(load.address, host="shop.test", clients=4, rate=100) as again:
+    with Load(load.address, host="shop.test", clients=4, rate=100, reopen=True) as again:
         time.sleep(2)
     assert again.failures == []
     assert len(again.requests) > 10

@@ -22,6 +22,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
     Instances,
     accepts,
     parse_show,
+    said_since,
     tail,
 )
 
@@ -716,3 +717,35 @@ def test_what_cannot_be_stopped_is_told(host):
     with pytest.raises(InstanceError) as caught:
         host.work(host.instance()).end()
     assert "systemctl stop: no" in str(caught.value)
+
+
+# -- logs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "before, after, expected",
+    [
+        (["old", "Traceback (old"], ["one"], ["one"]),
+        ([], ["%d" % number for number in range(50)], ["%d" % number for number in range(30, 50)]),
+        (
+            ["old"],
+            ["start"] * 30 + ["Traceback (most", "cause"] + ["again"] * 100 + ["end"],
+            ["Traceback (most", "cause"] + ["again"] * 18 + ["[...]"] + ["again"] * 19 + ["end"],
+        ),
+        ([], ["start"] * 30 + ["Traceback (most", "cause"], ["start"] * 18 + ["Traceback (most", "cause"]),
+        ([], [], []),
+    ],
+)
+def test_what_a_log_says_since(tmp_path, before, after, expected):
+    path = str(tmp_path / "log")
+    put(path, "".join(line + "\n" for line in before))
+    offset = os.path.getsize(path)
+    put(path, "".join(line + "\n" for line in before + after))
+    assert said_since(path, offset).splitlines() == expected
+
+
+def test_a_log_that_was_rotated_or_is_not_there(tmp_path):
+    path = str(tmp_path / "log")
+    assert said_since(path, 10) == said_since(None, 0) == ""
+    put(path, "new\n")
+    assert said_since(path, 10) == "new"
