@@ -37,7 +37,8 @@ def test_unit_tests(host):
     python = "/opt/uwsgi/current/bin/python"
     host.check_output(f"PIP_CERT=/etc/ssl/certs/ca-certificates.crt {python} -m pip install -q {PYTEST}")
     ran = host.run(
-        f"cd /var/tmp/checkout && LC_ALL=C.UTF-8 {python} -B -m pytest -q -p no:cacheprovider -c /dev/null --rootdir . {TESTS}"
+        f"cd /var/tmp/checkout && LC_ALL=C.UTF-8 {python} -B -m pytest"
+        f" -q -p no:cacheprovider -c /dev/null --rootdir . {TESTS}"
     )
     assert ran.rc == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
     assert " passed" in ran.stdout
