@@ -317,6 +317,9 @@ class Instances:
         units = [item.second.unit for item in chosen]
         if not units:
             return
+        # The first goes on writing to the same log.
+        logs = [item.wanted["log_file"] for item in chosen if os.path.isfile(item.wanted["log_file"] or "")]
+        sizes = [(path, os.path.getsize(path)) for path in logs]
         try:
             for item in chosen:
                 folder = item.unit + ".d"
@@ -328,10 +331,9 @@ class Instances:
         except (InstanceError, ConfigError, IOError, OSError) as error:
             self._dismiss(chosen)
             lines = ["%s\nthey do not start with their new settings; those that run were not touched" % error]
-            for item in chosen:
-                log = tail(item.wanted["log_file"])
-                lines.append("the end of %s:\n%s" % (item.wanted["log_file"], log) if log else "")
-            raise InstanceError("\n".join(lines).strip())
+            for path, size in sizes:
+                lines.append("%s says:\n%s" % (path, said_since(path, size)))
+            raise InstanceError("\n".join(lines))
 
     def _dismiss(self, chosen):
         """Stop second generations and remove their files."""

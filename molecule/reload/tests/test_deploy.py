@@ -192,6 +192,8 @@ def test_a_unit_that_cannot_start_leaves_the_old_one_running(host, load):
 
 def test_an_ini_that_fails_live_is_put_back(host, source, load):
     """The preflight cannot see it: this code objects to something that only the live instance has."""
+    # The unit stays as it is, else a second generation would be the one to fail.
+    assert deploy(WHOAMI)[0] == 0
     before, ini = live(host), "/etc/uwsgi/shop.ini"
     text = host.file(ini).content_string
     change(source, "import uwsgi\nif b'stats' in uwsgi.opt: raise ValueError('not beside a stats server')")
