@@ -21,8 +21,8 @@ demo: venv ## Publish the demo app on a throw-away Docker host and print its URL
 demo-down: ## Remove the demo host
 	@playbooks/demo/down
 
-test: venv-test ## Run everything below: lint, unit, consumer, molecule, reload, python27
-	@tests/run lint unit consumer molecule reload python27
+test: venv-test ## Run lint, unit, consumer, molecule and reload
+	@tests/run lint unit consumer molecule reload
 
 lint: venv-test ## ansible-lint, yamllint, ruff, changelog fragments
 	@status=0; for linter in "yamllint --strict ." "ruff check ." "antsibull-changelog lint" "ansible-lint --strict"; do \
