@@ -196,7 +196,8 @@ def test_an_ini_that_fails_live_is_put_back(host, source, load):
     assert deploy(WHOAMI)[0] == 0
     before, ini = live(host), "/etc/uwsgi/shop.ini"
     text = host.file(ini).content_string
-    change(source, "import uwsgi\nif {'stats', b'stats'} & set(uwsgi.opt): raise ValueError('not beside a stats server')")
+    condition = "{'stats', b'stats'} & set(uwsgi.opt)"
+    change(source, f"import uwsgi\nif {condition}: raise ValueError('not beside a stats server')")
     status, said = deploy(source, shop_options={"harakiri": 33}, publish_timeout=12)
     assert status == 2, said
     assert "not beside a stats server" in said
