@@ -46,6 +46,12 @@ def read_bytes(path):
         return source.read()
 
 
+def content_of(path):
+    """The content of a regular file, or None where there is none."""
+    found = lstat(path)
+    return read_bytes(path) if found is not None and stat.S_ISREG(found.st_mode) else None
+
+
 def write_bytes(path, content, mode=0o600):
     """Write a new file and bring it to the disk; fails where the name is taken."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
@@ -55,11 +61,14 @@ def write_bytes(path, content, mode=0o600):
         os.fsync(target.fileno())
 
 
-def replace_bytes(path, content):
-    """Put a file of our own in place in one step."""
+def replace_bytes(path, content, mode=0o600, owner=None):
+    """Put a file of our own in place in one step; ``owner``: (uid, gid) of somebody else."""
     temporary = path + ".new"
     unlink(temporary)
     write_bytes(temporary, content)
+    if owner is not None:
+        os.chown(temporary, *owner)
+    os.chmod(temporary, mode)
     os.rename(temporary, path)
 
 
@@ -295,8 +304,8 @@ class Bundle:
         if self.undo != last or self.undo != kept.get("run"):
             raise BundleError("run %s cannot be put back; the last that changed something is %s" % (self.undo, last))
         for item in kept["files"]:
-            path, found = native(item["path"]), lstat(native(item["path"]))
-            content = read_bytes(path) if found is not None and stat.S_ISREG(found.st_mode) else None
+            path = native(item["path"])
+            content = content_of(path)
             if (None if content is None else sha256(content)) != item["after"]:
                 self.kept.append(path)
             elif item["content"] is None:
@@ -333,15 +342,14 @@ class Bundle:
         """Tell what earlier runs wrote and nobody wants any more, and choose what of it goes."""
         recorded = self._manifest()
         for path in sorted(set(recorded) - set(self.states) - set(self.removed)):
-            found = lstat(path)
-            if found is None:
+            if lstat(path) is None:
                 continue
             self.stale.append(path)
             if not self.prune and path not in self.remove:
                 continue
-            content = read_bytes(path) if stat.S_ISREG(found.st_mode) else b""
+            content = content_of(path)
             # What is not as we left it is somebody's.
-            if stat.S_ISREG(found.st_mode) and sha256(content) == recorded[path]:
+            if content is not None and sha256(content) == recorded[path]:
                 self.removed[path] = content
             else:
                 self.kept.append(path)
@@ -505,9 +513,9 @@ class Bundle:
 
     def _undo_step(self, step):
         path, new, old = step["path"], step["new"], step["old"]
-        live = lstat(path)
+        content = content_of(path)
         # What somebody else put there meanwhile stays.
-        ours = live is not None and stat.S_ISREG(live.st_mode) and sha256(read_bytes(path)) == step["after"]
+        ours = content is not None and sha256(content) == step["after"]
         if old is None:
             # Created; but as long as the staged file is there, what is at the path is not ours.
             if ours and lstat(new) is None:
@@ -515,7 +523,7 @@ class Bundle:
             return
         kept = lstat(old)
         # A rename onto another name of the same file does nothing, so there is no need to tell that case apart.
-        if kept is not None and (ours or live is None):
+        if kept is not None and (ours or lstat(path) is None):
             os.rename(old, path)
 
     def _clean(self, steps):

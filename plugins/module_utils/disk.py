@@ -8,6 +8,14 @@ __metaclass__ = type
 
 import os
 
+# What is true only of what runs now; gone after a reboot, as that is.
+STATE_DIR = "/run/graceful-wsgi"
+
+
+def encoded(text):
+    """Text as bytes; bytes stay bytes."""
+    return text if isinstance(text, bytes) else text.encode("utf-8")
+
 
 def native(text):
     """Text as the ``str`` of this Python, in which Ansible hands paths to modules; None stays None."""

@@ -15,8 +15,14 @@ import os
 import re
 import shutil
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import unlink, write_bytes
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native, switch_link
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes, unlink
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import (
+    STATE_DIR,
+    encoded,
+    make_folders,
+    native,
+    switch_link,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import read
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import statistics
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import load
@@ -24,7 +30,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import 
 # No application's name may hold it.
 MARK = "@next"
 LINK_DIR = "/run/wsgi"
-CONFIG_DIR = "/run/graceful-wsgi/next"
+CONFIG_DIR = os.path.join(STATE_DIR, "next")
 UNIT_DIR = "/run/systemd/system"
 SOCKET = re.compile(r"^(uwsgi-|http-|https-|fastcgi-|fastcgi-nph-|scgi-|scgi-nph-|raw-|suwsgi-|puwsgi-)?socket$")
 RUN_FILES = {
@@ -89,7 +95,7 @@ class Second:
         make_folders(CONFIG_DIR)
         text = "[uwsgi]\n" + "".join("%s = %s\n" % pair for pair in self._options())
         # It holds the secrets that the first one's holds.
-        _put(self.config, text, found.st_mode & 0o777, found.st_uid, found.st_gid)
+        replace_bytes(self.config, encoded(text), found.st_mode & 0o777, (found.st_uid, found.st_gid))
         text = "\n".join(native(read(path)) for path in dropins)
         text, named = re.subn(
             r"--\w+[ =]%s(?=\s|$)" % re.escape(self.wanted["config"]), "--ini " + self.config, text, flags=re.MULTILINE
@@ -97,7 +103,7 @@ class Second:
         if not named:
             raise IOError("%s: no drop-in of it names %s" % (self.wanted["unit"], self.wanted["config"]))
         make_folders(os.path.dirname(self.dropin))
-        _put(self.dropin, text, 0o644, 0, 0)
+        replace_bytes(self.dropin, encoded(text), 0o644)
 
     def remove(self):
         """Remove its files; the unit is stopped already."""
@@ -112,16 +118,6 @@ class Second:
         """Have new connections come to the first; returns whether they did not."""
         make_folders(os.path.dirname(self.wanted["link"]))
         return switch_link(self.wanted["link"], self.wanted["socket"])
-
-
-def _put(path, text, mode, uid, gid):
-    temporary = path + ".new"
-    unlink(temporary)
-    write_bytes(temporary, text if isinstance(text, bytes) else text.encode("utf-8"))
-    if os.geteuid() == 0:
-        os.chown(temporary, uid, gid)
-    os.chmod(temporary, mode)
-    os.rename(temporary, path)
 
 
 def accepting(stats):

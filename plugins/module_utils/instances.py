@@ -11,13 +11,12 @@ import json
 import os
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Second, accepting, connections
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError
 
-STATE_DIR = "/run/graceful-wsgi"
 VERBS = ("start", "restart", "reload")
 PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths")
 # A second generation takes as much memory as the first: not all instances have one at a time.
@@ -35,6 +34,11 @@ def tail(path, lines=20):
     with open(path, "rb") as source:
         source.seek(max(0, os.path.getsize(path) - (1 << 16)))
         return native(b"\n".join(source.read().splitlines()[-lines:]))
+
+
+def size(path):
+    """How long a log is, 0 where there is none."""
+    return os.path.getsize(path) if path and os.path.isfile(path) else 0
 
 
 def said_since(path, offset, lines=20):
@@ -230,10 +234,7 @@ class Instances:
         if not self.instances:
             return
         words = ["show"] + ["--property=" + name for name in PROPERTIES] + [item.unit for item in self.instances]
-        status, out, err = self.systemctl(*words)
-        if status != 0:
-            raise InstanceError("systemctl show failed: %s" % (err or out).strip())
-        shown = parse_show(out)
+        shown = parse_show(self._systemctl(*words))
         for item in self.instances:
             item.shown = shown.get(item.unit, {})
 
@@ -283,11 +284,12 @@ class Instances:
         """Stop and disable all; each ends its requests first. Returns {name: stop or nothing}."""
         self.look()
         there = [item for item in self.instances if item.is_there]
-        for verb in ("stop", "disable", "reset-failed") if there else ():
-            status, out, err = self.systemctl(verb, *[item.unit for item in there])
+        units = [item.unit for item in there]
+        if units:
+            self._systemctl("stop", *units)
+            self._systemctl("disable", *units)
             # One that never failed cannot be reset.
-            if status != 0 and verb != "reset-failed":
-                raise InstanceError("systemctl %s: %s" % (verb, (err or out).strip()))
+            self.systemctl("reset-failed", *units)
         second = [item for item in there if item.second and item.second.left]
         if second:
             self._dismiss(second)
@@ -318,8 +320,7 @@ class Instances:
         if not units:
             return
         # The first goes on writing to the same log.
-        logs = [item.wanted["log_file"] for item in chosen if os.path.isfile(item.wanted["log_file"] or "")]
-        sizes = [(path, os.path.getsize(path)) for path in logs]
+        logs = [(item.wanted["log_file"], size(item.wanted["log_file"])) for item in chosen if item.wanted["log_file"]]
         try:
             for item in chosen:
                 folder = item.unit + ".d"
@@ -331,8 +332,7 @@ class Instances:
         except (InstanceError, ConfigError, IOError, OSError) as error:
             self._dismiss(chosen)
             lines = ["%s\nthey do not start with their new settings; those that run were not touched" % error]
-            for path, size in sizes:
-                lines.append("%s says:\n%s" % (path, said_since(path, size)))
+            lines += ["%s says:\n%s" % (path, said_since(path, before)) for path, before in logs]
             raise InstanceError("\n".join(lines))
 
     def _dismiss(self, chosen):
@@ -370,10 +370,11 @@ class Instances:
         while any(connections(path) for path in sockets) and self.clock.time() < limit:
             self.clock.sleep(0.05)
 
-    def _systemctl(self, *words):
-        status, out, err = self.systemctl(*words)
+    def _systemctl(self, verb, *words):
+        status, out, err = self.systemctl(verb, *words)
         if status != 0:
-            raise InstanceError("systemctl %s: %s" % (" ".join(words), (err or out).strip()))
+            raise InstanceError("systemctl %s: %s" % (verb, (err or out).strip()))
+        return out
 
     def _wait(self, touched, timeout):
         """Until all workers of the touched instances have been up for a second; a crash loop never is."""

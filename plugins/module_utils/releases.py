@@ -18,7 +18,7 @@ import tarfile
 import tempfile
 import zlib
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native, switch_link
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native, switch_link
 
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
 VENV_ID = "[0-9a-f]" * 12
@@ -31,11 +31,7 @@ class ReleaseError(Exception):
 
 def requirements_digest(python, text):
     """Names the virtualenv of these requirements under this Python."""
-    return hashlib.sha256(b"\n".join(_bytes(part) for part in (python, text))).hexdigest()[:12]
-
-
-def _bytes(text):
-    return text if isinstance(text, bytes) else text.encode("utf-8")
+    return hashlib.sha256(b"\n".join(encoded(part) for part in (python, text))).hexdigest()[:12]
 
 
 def read_requirements(path, seen=None):

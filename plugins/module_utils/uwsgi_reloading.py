@@ -16,8 +16,8 @@ import threading
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders
-from ansible_collections.graceful.wsgi.plugins.module_utils.instances import STATE_DIR, said_since
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders
+from ansible_collections.graceful.wsgi.plugins.module_utils.instances import said_since, size
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask, connect, statistics
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_master import Master, MasterError
@@ -126,8 +126,7 @@ class Reload:
             return self.result
         started = time.time()
         self.limit = started + self.wanted["timeout"]
-        log = self.master.config.log
-        self.log_from = os.path.getsize(log) if log and os.path.isfile(log) else 0
+        self.log_from = size(self.master.config.log)
         try:
             self.result["strategy"] = self._strategy()
             if self.check_mode:

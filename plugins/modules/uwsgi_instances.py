@@ -190,9 +190,9 @@ def main():
     gone = Instances([Instance(former(name)) for name in module.params["absent"]], systemctl, reloader)
     try:
         work.look()
-        gone.look()
         not_enabled = set(item.name for item in work.instances if not item.enabled)
         if module.check_mode:
+            gone.look()
             done = dict((item.name, item.needs()) for item in work.instances)
             done.update((item.name, "stop" if item.is_there else "nothing") for item in gone.instances)
         else:

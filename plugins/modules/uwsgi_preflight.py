@@ -118,8 +118,7 @@ import tempfile
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import write_bytes
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders
-from ansible_collections.graceful.wsgi.plugins.module_utils.instances import STATE_DIR
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import read
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import PreflightError, preflight
