@@ -88,6 +88,5 @@ class ActionModule(ActionBase):
             return result
         result.update(changed=False, plan=plans[own])
         if own == "publish":
-            sets = {**(host["published"] or {}), variables[own].get("publish_set", "main"): plans[own]["published"]}
-            result["ansible_facts"] = {PUBLISHED: sets}
+            result["ansible_facts"] = {PUBLISHED: {**(host["published"] or {}), **plans[own]["published"]}}
         return result

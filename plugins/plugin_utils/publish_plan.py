@@ -642,7 +642,7 @@ def _check_names(values: dict[str, Any], known: Iterable[str], problems: _Proble
         files.setdefault(name, index)
 
 
-def named(values: dict[str, Any]) -> dict[str, list[str]]:
+def _named(values: dict[str, Any]) -> dict[str, list[str]]:
     """What a set publishes, by name; an empty list says nothing of what is to go."""
     apps = [app["name"] for app in values["publish_apps"]]
     return {"publish_apps": apps, "publish_sites": [_site_name(site) for site in values["publish_sites"]]}
@@ -653,7 +653,7 @@ def _check_set(values: dict[str, Any], host: dict[str, Any], problems: _Problems
         says = f"{values['publish_set']!r} is no safe file name"
         problems.say("publish_set", says, "use letters, digits, '_', '.' and '-', a letter or digit first")
     earlier = (host.get("published") or {}).get(values["publish_set"]) or {}
-    for key, names in named(values).items():
+    for key, names in _named(values).items():
         if names and earlier.get(key) and sorted(names) != sorted(earlier[key]) and values["publish_prune"]:
             had = ", ".join(earlier[key])
             says = f"the set {values['publish_set']!r} had {had} earlier in this run, which would go"
@@ -724,7 +724,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     reopen_sites = [{"path": log, "su": None, "postrotate": reopen_nginx} for log in site_logs]
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     return {
-        "published": named(values),
+        "published": {values["publish_set"]: _named(values)},
         "apps": list(apps.values()),
         "users": _unique(({"name": app["user"], "group": app["group"]} for app in apps.values()), "name"),
         "releases": [_release(app, apps[app["name"]], values) for app in values["publish_apps"]],
