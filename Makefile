@@ -4,16 +4,19 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo demo-down test lint unit consumer molecule reload python27 docs images bench bench-reload clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload python27 docs images bench bench-reload clean-cache
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 venv: ## Make .venv with the pinned Ansible
 	@tests/venv requirements.txt
 
 venv-test:
 	@tests/venv requirements-test.txt
+
+venv-core216:
+	@tests/venv requirements-core216.txt .venv-core216
 
 demo: venv ## Publish the demo app on a throw-away Docker host and print its URL
 	@playbooks/demo/up $(DEMO_ARGS)
@@ -36,18 +39,12 @@ consumer: venv-test ## Build the tarball and use it from another infra repo
 	pytest tests/consumer --junitxml=$(JUNIT)/consumer.xml
 
 molecule: venv-test ## The main job on Debian 12 and 13 in Docker
-	@tests/images/docker-up
-	molecule test --scenario-name default
-
 reload: venv-test ## Reloads and deploys under load on Debian 12
-	@tests/images/docker-up
-	molecule test --scenario-name reload
-
+python27: venv-core216 ## The same with Python 2.7 on the host and in the applications, under ansible-core 2.16
 python27: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
-python27: ## The same with Python 2.7 on the host and in the applications, under ansible-core 2.16
-	@tests/venv requirements-core216.txt .venv-core216
+molecule reload python27:
 	@tests/images/docker-up
-	molecule test --scenario-name python27
+	molecule test --scenario-name $(if $(filter molecule,$@),default,$@)
 
 docs: venv ## Write the roles' READMEs from their argument specs
 	python docs/role_readmes.py

@@ -1,20 +1,17 @@
 """The pure parts of `make bench-reload`, and its clients against a server that fails on purpose."""
 
 import itertools
-import sys
 import threading
 import xml.etree.ElementTree as ET
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import picture
 import pytest
+import report
 from hypothesis import given
 from hypothesis import strategies as st
 from load import Load, Request
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "tests/bench"))
-import picture  # noqa: E402
-import report  # noqa: E402
 
 
 def requests(latencies, problems=()):
