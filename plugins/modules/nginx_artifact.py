@@ -32,13 +32,8 @@ options:
     description: What is to be remembered in the manifest, e.g. the flags and the sources.
     type: dict
     default: {}
-attributes:
-  check_mode:
-    description: Can run in check mode.
-    support: full
-  diff_mode:
-    description: Returns a diff.
-    support: none
+extends_documentation_fragment:
+  - graceful.wsgi.attributes
 """
 
 EXAMPLES = r"""

@@ -39,13 +39,8 @@ options:
     description: The service.
     type: str
     default: nginx.service
-attributes:
-  check_mode:
-    description: Can run in check mode.
-    support: full
-  diff_mode:
-    description: Returns a diff.
-    support: none
+extends_documentation_fragment:
+  - graceful.wsgi.attributes
 """
 
 EXAMPLES = r"""

@@ -46,13 +46,8 @@ options:
     description: Seconds to wait for the old master's last requests; after that they are served on unattended.
     type: int
     default: 30
-attributes:
-  check_mode:
-    description: Can run in check mode.
-    support: full
-  diff_mode:
-    description: Returns a diff.
-    support: none
+extends_documentation_fragment:
+  - graceful.wsgi.attributes
 """
 
 EXAMPLES = r"""

@@ -31,13 +31,8 @@ options:
     description: What C(uwsgi --dump-options) prints; the publish role passes it on, so that a misspelt option is named.
     type: list
     elements: str
-attributes:
-  check_mode:
-    description: Can run in check mode.
-    support: full
-  diff_mode:
-    description: Returns a diff.
-    support: none
+extends_documentation_fragment:
+  - graceful.wsgi.attributes
 notes:
   - This is an action plugin; it runs on the controller only.
 """

@@ -16,13 +16,8 @@ description:
   - ansible-core 2.16, the last that speaks to CentOS 7, does not tell which systemd a host has; units need to know.
   - Sets the fact as later releases of ansible-core do.
 options: {}
-attributes:
-  check_mode:
-    description: Can run in check mode.
-    support: full
-  diff_mode:
-    description: Returns a diff.
-    support: none
+extends_documentation_fragment:
+  - graceful.wsgi.attributes
 """
 
 EXAMPLES = r"""

@@ -75,13 +75,8 @@ options:
   group:
     description: Its primary group.
     type: str
-attributes:
-  check_mode:
-    description: Can run in check mode.
-    support: full
-  diff_mode:
-    description: Returns a diff.
-    support: none
+extends_documentation_fragment:
+  - graceful.wsgi.attributes
 """
 
 EXAMPLES = r"""

@@ -41,13 +41,8 @@ options:
   config:
     description: The instance's configuration, where its command line does not name it.
     type: path
-attributes:
-  check_mode:
-    description: Can run in check mode.
-    support: full
-  diff_mode:
-    description: Returns a diff.
-    support: none
+extends_documentation_fragment:
+  - graceful.wsgi.attributes
 notes:
   - Python 2.7 or newer on the host, standard library only.
   - Of another user's processes only root may see all; without that right the configuration may have to be given, and

@@ -81,11 +81,20 @@ def told(options):
     return found
 
 
+def documented(module):
+    """A module's documentation, with what it takes from fragments of ours."""
+    found = yaml.safe_load(module.DOCUMENTATION)
+    for name in found.get("extends_documentation_fragment", []):
+        where = f"ansible_collections.graceful.wsgi.plugins.doc_fragments.{name.removeprefix('graceful.wsgi.')}"
+        found = {**yaml.safe_load(importlib.import_module(where).ModuleDocFragment.DOCUMENTATION), **found}
+    return found
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_a_modules_documentation_is_its_argument_spec(path):
     text = path.read_text()
     module = importlib.import_module(f"ansible_collections.graceful.wsgi.plugins.modules.{path.stem}")
-    documentation = yaml.safe_load(module.DOCUMENTATION)
+    documentation = documented(module)
     assert documentation["module"] == path.stem
     if "AnsibleModule" not in text:
         # The documentation of an action that runs on the controller only.
