@@ -33,7 +33,6 @@ def _host(facts: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
         "python": ".".join(str(python).split(".")[:2]) if python else None,
         "uwsgi": args["uwsgi"],
         "published": facts.get(PUBLISHED),
-        "uwsgi_options": args["uwsgi_options"],
     }
 
 
@@ -65,7 +64,6 @@ class ActionModule(ActionBase):
             argument_spec={
                 "room": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
                 "uwsgi": {"type": "dict"},
-                "uwsgi_options": {"type": "list", "elements": "str"},
             },
         )
         own = args["room"]

@@ -12,12 +12,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import source_tree
 
 
-class ActionModule(ActionBase):
-    """Controller side of graceful.wsgi.releases."""
+class Identifier(ActionBase):
+    """Runs a module with applications (``releases``) whose releases are named by the digest of their code here."""
 
-    TRANSFERS_FILES = True
     _supports_check_mode = True
-    _supports_diff = True
+    MODULE = ""
 
     def _identify(self, item: dict[str, Any], checkouts: dict[str, Any], scratch: str) -> tuple[dict[str, Any], Any]:
         """The item with the id of its release, and the folder on the controller that holds its code."""
@@ -40,14 +39,35 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{item['name']}: {error}") from error
         return item, root
 
+    def _module(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
+
+    def _tell(self, result: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
+        """Add what later tasks take as their items: the releases wanted, and those that are live in their place."""
+        # What a later task is to make live is what was sent, whatever happens to the folder meanwhile.
+        result["wanted"] = [{key: value for key, value in item.items() if key != "sent"} for item in items]
+        live = {item["name"]: item.get("current") for item in result.get("releases") or []}
+        result["before"] = [
+            dict(item, id=live[item["name"]])
+            for item in result["wanted"]
+            if live.get(item["name"]) not in (None, item.get("id"))
+        ]
+        result.pop("invocation", None)
+        return result
+
+
+class ActionModule(Identifier):
+    """Controller side of graceful.wsgi.releases."""
+
+    TRANSFERS_FILES = True
+    _supports_diff = True
+    MODULE = "graceful.wsgi.releases"
+
     def _send(self, item: dict[str, Any], root: str, scratch: str) -> str:
         local = os.path.join(scratch, f"{item['name']}.tar.gz")
         source_tree.pack(root, item.get("exclude") or [], local)
         remote = self._connection._shell.join_path(self._connection._shell.tmpdir, f"{item['name']}.tar.gz")
         return self._transfer_file(local, remote)
-
-    def _module(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        return self._execute_module(module_name="graceful.wsgi.releases", module_args=args, task_vars=task_vars)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
@@ -69,13 +89,4 @@ class ActionModule(ActionBase):
                         if item["name"] in missing and root is not None:
                             item["sent"] = self._send(item, root, scratch)
             result.update(self._module(args, task_vars))
-        # What a later task is to make live is what was sent, whatever happens to the folder meanwhile.
-        result["wanted"] = [{key: value for key, value in item.items() if key != "sent"} for item in items]
-        live = {item["name"]: item.get("current") for item in result.get("releases") or []}
-        result["before"] = [
-            dict(item, id=live[item["name"]])
-            for item in result["wanted"]
-            if live.get(item["name"]) not in (None, item.get("id"))
-        ]
-        result.pop("invocation", None)
-        return result
+        return self._tell(result, items)

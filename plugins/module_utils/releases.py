@@ -23,6 +23,21 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded,
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
 VENV_ID = "[0-9a-f]" * 12
 COMPLETE = ".complete"
+# An application as the modules take it.
+SPEC = {
+    "name": {"type": "str", "required": True},
+    "home": {"type": "path", "required": True},
+    "group": {"type": "str", "default": "root"},
+    "source": {"type": "str"},
+    "archive": {"type": "str"},
+    "repo": {"type": "str"},
+    "version": {"type": "str"},
+    "path": {"type": "path"},
+    "exclude": {"type": "list", "elements": "str", "default": []},
+    "requirements": {"type": "raw"},
+    "id": {"type": "str"},
+    "sent": {"type": "path"},
+}
 
 
 class ReleaseError(Exception):
@@ -206,6 +221,12 @@ class Home:
     def missing(self):
         """Whether the release is yet to be made; one is put in place by a single rename, so a name means all of it."""
         return self.wanted["path"] is None and not os.path.isdir(self.release)
+
+    @property
+    def incomplete(self):
+        """Whether the release or its virtualenv is yet to be made."""
+        venv = self.venv()
+        return self.missing or bool(venv and not venv["complete"])
 
     def make(self, archive=None, checkout=None):
         """Make the release from an archive or a checkout on this host."""

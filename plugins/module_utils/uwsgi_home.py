@@ -111,14 +111,16 @@ def sha256(path):
 
 
 def examine(home, run):
-    """What the binary in `home` says of itself: runs, version, python, features, sha256."""
+    """What the binary in `home` says of itself: runs, version, python, features, sha256, the options that it knows."""
     binary = os.path.join(home, "bin", "uwsgi")
-    found = {"runs": False, "version": None, "python": None, "features": [], "sha256": None, "says": "it is not there"}
+    found = {"runs": False, "version": None, "python": None, "features": [], "sha256": None, "options": []}
+    found["says"] = "it is not there"
     if not os.path.exists(binary):
         return found
     found["sha256"] = sha256(binary)
     answers = []
-    for option in ("--version", "--python-version", "--cflags"):
+    # Not `--strict --no-server`: that opens the log, runs the hooks and, with vacuum, removes the live pidfile.
+    for option in ("--version", "--python-version", "--cflags", "--dump-options"):
         status, out, err = run([binary, option])
         if status != 0:
             found["says"] = "uwsgi %s ended with status %s: %s" % (option, status, (err or out).strip()[-300:])
@@ -129,6 +131,7 @@ def examine(home, run):
     match = re.search(r"^(\d+\.\d+)[.\d\w+]*$", answers[1].strip(), re.M)
     found["python"] = match.group(1) if match else None
     found["features"] = sorted(name for name in FEATURES if re.search(FEATURES[name], answers[2]))
+    found["options"] = answers[3].split()
     found["runs"] = True
     found["says"] = ""
     return found

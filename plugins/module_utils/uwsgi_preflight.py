@@ -6,6 +6,8 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import hashlib
+import json
 import os
 import pwd
 import re
@@ -16,7 +18,7 @@ import tempfile
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask
 
 # Whatever binds, writes, starts further processes, ends some, or acts on the outside. The rest decides how code loads.
@@ -48,6 +50,43 @@ DROPPED = re.compile(
 # Keys of a cache or shared area that lead to a file or to other hosts; without them it is memory, as code may expect.
 OUTSIDE = re.compile(r"^(store|store_sync|bitmap_file|udp.*|nodes?|sync|file|fd|mmap)=", re.IGNORECASE)
 FOREIGN = re.compile(r"^(UWSGI_|LISTEN_|NOTIFY_SOCKET$|WATCHDOG_|MAINPID$|INVOCATION_ID$|JOURNAL_STREAM$)")
+
+
+# An application as the modules take it.
+SPEC = {
+    "name": {"type": "str", "required": True},
+    "user": {"type": "str", "required": True},
+    "group": {"type": "str", "required": True},
+    "options": {"type": "list", "elements": "list", "default": []},
+    "template": {"type": "str"},
+    "vars": {"type": "dict", "default": {}},
+    "text": {"type": "str"},
+    "format": {"type": "str", "choices": ["ini", "json", "yaml", "xml"], "default": "ini"},
+    "probe": {"type": "dict", "default": {}},
+}
+
+
+class Note:
+    """That an application has loaded as it is wanted now; gone after a reboot, when libraries may be others.
+
+    ``wanted``: as SPEC says; ``replace``: {live path: path that will be live}.
+    """
+
+    def __init__(self, wanted, replace, binary):
+        # What a template made is text by now, and before that nobody knows what it makes.
+        self.unknown = wanted["template"] is not None
+        about = [dict(wanted, template=None, vars={}), replace, binary]
+        self.digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8")).hexdigest()
+        self.path = os.path.join(STATE_DIR, "loads-%s" % wanted["name"])
+
+    @property
+    def holds(self):
+        return not self.unknown and procfs.read(self.path).decode("utf-8") == self.digest
+
+    def write(self):
+        make_folders(STATE_DIR)
+        with open(self.path, "w") as target:
+            target.write(self.digest)
 
 
 class PreflightError(Exception):

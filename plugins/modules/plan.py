@@ -27,10 +27,6 @@ options:
   uwsgi:
     description: The fact C(uwsgi_installed) that the role uwsgi sets; the publish role passes it on.
     type: dict
-  uwsgi_options:
-    description: What C(uwsgi --dump-options) prints; the publish role passes it on, so that a misspelt option is named.
-    type: list
-    elements: str
 extends_documentation_fragment:
   - graceful.wsgi.attributes
 notes:

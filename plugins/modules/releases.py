@@ -150,7 +150,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.releases import Home, ReleaseError
+from ansible_collections.graceful.wsgi.plugins.module_utils.releases import SPEC, Home, ReleaseError
 
 
 def present(module, homes, checkouts):
@@ -165,8 +165,7 @@ def present(module, homes, checkouts):
             filled = home.fill(module.params["venv_command"], module.params["pip"], module.params["pip_args"])
             changed = filled or missing
         elif not module.params["survey"]:
-            venv = home.venv()
-            changed = missing or bool(venv and not venv["complete"])
+            changed = home.incomplete
         item = {"name": home.name, "id": home.id, "current": home.current, "missing": missing, "changed": changed}
         found.append(item if module.params["survey"] else dict(item, replace=home.replace))
     return found
@@ -202,20 +201,7 @@ def main():
                 "type": "list",
                 "elements": "dict",
                 "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "home": {"type": "path", "required": True},
-                    "group": {"type": "str", "default": "root"},
-                    "source": {"type": "str"},
-                    "archive": {"type": "str"},
-                    "repo": {"type": "str"},
-                    "version": {"type": "str"},
-                    "path": {"type": "path"},
-                    "exclude": {"type": "list", "elements": "str", "default": []},
-                    "requirements": {"type": "raw"},
-                    "id": {"type": "str"},
-                    "sent": {"type": "path"},
-                },
+                "options": SPEC,
             },
             "checkouts": {"type": "dict", "default": {}},
             "state": {"type": "str", "choices": ["present", "current"], "default": "present"},

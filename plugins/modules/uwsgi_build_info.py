@@ -116,6 +116,11 @@ stamp:
   description: What to write into RV(home) once the binary is verified.
   returned: success
   type: dict
+options:
+  description: The options that the binary in RV(home) knows; empty where there is none that is as wanted.
+  returned: success
+  type: list
+  elements: str
 current:
   description: Where the link C(current) points to, or an empty string.
   returned: success
@@ -242,6 +247,7 @@ def main():
             "features": found.get("features", []),
             "sha256": found.get("sha256"),
         },
+        options=[] if wrong else found.get("options", []),
         current=os.readlink(link) if os.path.islink(link) else "",
         packages=packages,
         pip_python=pip_python,

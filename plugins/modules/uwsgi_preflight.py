@@ -108,8 +108,6 @@ apps:
 """
 
 import grp
-import hashlib
-import json
 import os
 import pwd
 import shutil
@@ -118,10 +116,8 @@ import tempfile
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import write_bytes
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders
-from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import read
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import PreflightError, preflight
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import SPEC, Note, PreflightError, preflight
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
 
@@ -136,11 +132,7 @@ class Application:
         self.check_mode = check_mode
         self.failed = False
         self.found = None
-        self.note = os.path.join(STATE_DIR, "loads-%s" % wanted["name"])
-
-    def _digest(self):
-        about = [self.wanted, self.replace, self.binary]
-        return hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8")).hexdigest()
+        self.note = Note(wanted, replace, binary)
 
     def run(self):
         """Load it; the outcome is in found and failed."""
@@ -148,7 +140,7 @@ class Application:
             # Only check mode comes before them.
             self.found = "not here yet"
             return
-        if read(self.note).decode("utf-8") == self._digest():
+        if self.note.holds:
             self.found = "loaded before"
             return
         try:
@@ -171,9 +163,7 @@ class Application:
             return
         self.found = "loaded in %.2f s" % took
         if not self.check_mode:
-            make_folders(STATE_DIR)
-            with open(self.note, "w") as target:
-                target.write(self._digest())
+            self.note.write()
 
     def _options(self):
         if self.wanted["text"] is None:
@@ -201,17 +191,7 @@ def main():
                 "type": "list",
                 "elements": "dict",
                 "required": True,
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "user": {"type": "str", "required": True},
-                    "group": {"type": "str", "required": True},
-                    "options": {"type": "list", "elements": "list", "default": []},
-                    "template": {"type": "str"},
-                    "vars": {"type": "dict", "default": {}},
-                    "text": {"type": "str"},
-                    "format": {"type": "str", "choices": ["ini", "json", "yaml", "xml"], "default": "ini"},
-                    "probe": {"type": "dict", "default": {}},
-                },
+                "options": SPEC,
             },
             "releases": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "int", "default": 60},

@@ -685,7 +685,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     """Plan accounts, folders, releases, units and server blocks.
 
     ``rooms``: the variables of the roles nginx and uwsgi, ``{"nginx": {...}, "uwsgi": {...}}``; ``host["uwsgi"]``: the
-    fact uwsgi_installed and ``host["uwsgi_options"]`` what `uwsgi --dump-options` prints, or None while not known.
+    fact uwsgi_installed, or None while not known.
     """
     problems = _Problems()
     if not values["publish_root"].startswith("/"):
@@ -693,7 +693,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     if values["publish_keep_releases"] < 1:
         problems.say("publish_keep_releases", f"{values['publish_keep_releases']} is too few", "write 1 or more")
     _check_set(values, host, problems)
-    _check_names(values, set(host.get("uwsgi_options") or ()), problems)
+    _check_names(values, set((host.get("uwsgi") or {}).get("options") or ()), problems)
     if problems:
         return {}, problems
     apps = {app["name"]: _plan_app(app, values, rooms, host) for app in values["publish_apps"]}

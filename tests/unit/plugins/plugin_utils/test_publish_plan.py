@@ -20,8 +20,10 @@ def options(role):
 
 SPECS = {role: options(role) for role in ("nginx", "uwsgi", "publish")}
 HOST = {
-    "uwsgi": {"binary": "/opt/uwsgi/2.0.31-python3.11/bin/uwsgi"},
-    "uwsgi_options": ["cheaper", "harakiri", "route", "ignore-sigpipe", "plugin"],
+    "uwsgi": {
+        "binary": "/opt/uwsgi/2.0.31-python3.11/bin/uwsgi",
+        "options": ["cheaper", "harakiri", "route", "ignore-sigpipe", "plugin"],
+    },
 }
 
 

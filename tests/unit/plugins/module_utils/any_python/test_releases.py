@@ -273,6 +273,15 @@ def test_fill(root):
     assert home(root, requirements=None, run_command=run).fill(["mkvenv"], "", []) is False
 
 
+def test_incomplete_is_what_has_yet_to_be_made(root):
+    assert home(root).incomplete is True
+    assert made(root, "r1").incomplete is False
+    one = home(root, requirements=["flask"], run_command=Commands())
+    assert one.incomplete is True
+    one.fill(["mkvenv"], "", [])
+    assert one.incomplete is False
+
+
 def test_fill_from_a_file_with_the_pip_that_is_there(root):
     run = Commands()
     one = made(root, "r1", requirements="r.txt", run_command=run)

@@ -32,6 +32,7 @@ class Host(object):
         if home not in self.cflags:
             return 127, "", "error while loading shared libraries: libssl.so.1.1"
         answer = {"--version": "2.0.31", "--python-version": "3.11.2", "--cflags": self.cflags[home]}
+        answer["--dump-options"] = "socket\nprocesses\n"
         return 0, answer[command[1]] + "\n", ""
 
     def choose(self, features=("ssl",), **build):
@@ -68,6 +69,7 @@ def test_what_was_stamped_is_found_again(host):
     chosen = host.choose()
     assert (chosen["home"], chosen["state"]) == (home, "verified")
     assert "pcre" in chosen["found"]["features"]
+    assert chosen["found"]["options"] == ["socket", "processes"]
 
 
 def test_without_a_stamp_it_is_done_again_in_the_same_folder(host):

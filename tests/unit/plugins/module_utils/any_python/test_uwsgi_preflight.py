@@ -6,7 +6,8 @@ __metaclass__ = type
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import neutral, render
+from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_preflight
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import Note, neutral, render
 
 ACTS = (
     "socket uwsgi-socket http-socket http11-socket https-socket fastcgi-socket scgi-socket raw-socket map-socket"
@@ -106,3 +107,32 @@ def test_the_folder_of_the_hook_holds_wherever_it_stands(order):
 
 def test_other_hooks_are_left_out():
     assert neutral([("hook-post-fork", "exec:rm -rf /srv"), ("hook-post-fork2", "unlink:/x")], {}) == []
+
+
+WANTED = {"name": "shop", "options": [["module", "manage"]], "template": None, "vars": {}, "text": None}
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch):
+    monkeypatch.setattr(uwsgi_preflight, "STATE_DIR", str(tmp_path / "state"))
+
+
+def test_what_has_loaded_is_known_until_something_of_it_is_another(state):
+    note = Note(WANTED, {"/srv/a": "/srv/1"}, "/opt/uwsgi")
+    assert not note.holds
+    note.write()
+    assert Note(dict(WANTED), {"/srv/a": "/srv/1"}, "/opt/uwsgi").holds
+    for wanted, replace, binary in (
+        (WANTED, {"/srv/a": "/srv/2"}, "/opt/uwsgi"),
+        (WANTED, {"/srv/a": "/srv/1"}, "/opt/uwsgi2"),
+        (dict(WANTED, options=[["module", "other"]]), {"/srv/a": "/srv/1"}, "/opt/uwsgi"),
+        (dict(WANTED, text="[uwsgi]"), {"/srv/a": "/srv/1"}, "/opt/uwsgi"),
+        (dict(WANTED, name="other"), {"/srv/a": "/srv/1"}, "/opt/uwsgi"),
+    ):
+        assert not Note(wanted, replace, binary).holds
+
+
+def test_what_a_template_will_make_is_not_known(state):
+    Note(WANTED, {}, "/opt/uwsgi").write()
+    assert Note(WANTED, {}, "/opt/uwsgi").holds
+    assert not Note(dict(WANTED, template="app.ini.j2"), {}, "/opt/uwsgi").holds

@@ -1,0 +1,168 @@
+#!/usr/bin/python
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: publish_info
+short_description: Tells in one round trip what of the applications is there already
+version_added: 0.1.0
+author:
+  - The graceful.wsgi contributors (@graceful)
+description:
+  - Names what the publish role has yet to do before it writes configuration; a run with nothing to do asks only once.
+options:
+  accounts:
+    description: Users that are to be there, a mapping of C(name) and C(group) each.
+    type: list
+    elements: dict
+    default: []
+  releases:
+    description: The applications, as O(graceful.wsgi.releases#module:releases).
+    type: list
+    elements: dict
+    required: true
+  checkouts:
+    description: As O(graceful.wsgi.releases#module:checkouts); not used by the module itself.
+    type: dict
+    default: {}
+  python:
+    description: As O(graceful.wsgi.releases#module:python).
+    type: str
+    default: ''
+  keep:
+    description: As O(graceful.wsgi.releases#module:keep).
+    type: int
+    default: 5
+  binary:
+    description: As O(graceful.wsgi.uwsgi_preflight#module:binary).
+    type: path
+    required: true
+  preflights:
+    description: The same applications, as O(graceful.wsgi.uwsgi_preflight#module:apps).
+    type: list
+    elements: dict
+    default: []
+extends_documentation_fragment:
+  - graceful.wsgi.attributes
+"""
+
+EXAMPLES = r"""
+- name: Look at what is there
+  graceful.wsgi.publish_info:
+    accounts: [{name: wsgi, group: wsgi}]
+    releases:
+      - name: icmanage
+        home: /srv/wsgi/icmanage
+        source: "{{ playbook_dir }}/apps/icmanage"
+    binary: /opt/uwsgi/current/bin/uwsgi
+  register: found
+
+- name: Create the users that are missing
+  ansible.builtin.user:
+    name: "{{ item.name }}"
+    group: "{{ item.group }}"
+  loop: "{{ found.accounts }}"
+"""
+
+RETURN = r"""
+accounts:
+  description: The items of O(accounts) whose user is not there.
+  returned: success
+  type: list
+  elements: dict
+releases:
+  description: For each application C(name), C(id), the live C(current), C(missing), C(changed) (its release or its
+    virtualenv is yet to be made) and C(replace), as M(graceful.wsgi.releases) tells them.
+  returned: success
+  type: list
+  elements: dict
+put:
+  description: Whether M(graceful.wsgi.releases) has something to put on the host.
+  returned: success
+  type: bool
+switch:
+  description: Whether it has something to make live or to remove.
+  returned: success
+  type: bool
+load:
+  description: Applications that have not loaded in a preflight as they are wanted now.
+  returned: success
+  type: list
+  elements: str
+wanted:
+  description: As RV(graceful.wsgi.releases#module:wanted).
+  returned: success
+  type: list
+  elements: dict
+before:
+  description: As RV(graceful.wsgi.releases#module:before).
+  returned: success
+  type: list
+  elements: dict
+"""
+
+import pwd
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import releases, uwsgi_preflight
+
+
+def is_there(user):
+    try:
+        return bool(pwd.getpwnam(user))
+    except KeyError:
+        return False
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "accounts": {"type": "list", "elements": "dict", "default": []},
+            "releases": {"type": "list", "elements": "dict", "required": True, "options": releases.SPEC},
+            "checkouts": {"type": "dict", "default": {}},
+            "python": {"type": "str", "default": ""},
+            "keep": {"type": "int", "default": 5},
+            "binary": {"type": "path", "required": True},
+            "preflights": {"type": "list", "elements": "dict", "default": [], "options": uwsgi_preflight.SPEC},
+        },
+        supports_check_mode=True,
+    )
+    wanted = module.params
+    try:
+        homes = [releases.Home(item, wanted["python"]) for item in wanted["releases"]]
+        found = [
+            {
+                "name": home.name,
+                "id": home.id,
+                "current": home.current,
+                "missing": home.missing,
+                "changed": home.incomplete,
+                "replace": home.replace,
+            }
+            for home in homes
+        ]
+        switch = any(home.would_switch() or home.surplus(wanted["keep"]) for home in homes)
+    except (releases.ReleaseError, IOError, OSError) as error:
+        module.fail_json(msg=str(error))
+    replace = dict((item["name"], item["replace"]) for item in found)
+    notes = [
+        (item["name"], uwsgi_preflight.Note(item, replace.get(item["name"], {}), wanted["binary"]))
+        for item in wanted["preflights"]
+    ]
+    module.exit_json(
+        changed=False,
+        accounts=[item for item in wanted["accounts"] if not is_there(item["name"])],
+        releases=found,
+        put=any(item["changed"] for item in found),
+        switch=switch,
+        load=[name for name, note in notes if not note.holds],
+    )
+
+
+if __name__ == "__main__":
+    main()
