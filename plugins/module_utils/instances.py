@@ -149,8 +149,11 @@ class Instance:
         return self.second.left or not os.path.islink(link) or os.readlink(link) != self.wanted["socket"]
 
     def needs(self):
-        """start, restart (systemd's part changed), reload (config or code changed), link, or nothing."""
+        """start, restart (the unit changed), reload (configuration or code changed), link, or nothing."""
         what = self._needs()
+        # A SIGHUP ends all workers before it loads the code; behind a second generation nobody waits for that.
+        if what == "reload" and self.strategy == "hup" and self.second:
+            return "restart"
         return "link" if what == "nothing" and self.away else what
 
     def _needs(self):
@@ -163,7 +166,10 @@ class Instance:
             # Somebody else started it: it has read what was there then.
             if self._newer_than_master(self.wanted["unit_files"]):
                 return "restart"
-            return "reload" if self._newer_than_master([self.wanted["config"]] + self.wanted["links"]) else "nothing"
+            if self._newer_than_master([self.wanted["config"]]):
+                self.strategy = "hup"
+                return "reload"
+            return "reload" if self._newer_than_master(self.wanted["links"]) else "nothing"
         if has["unit"] != wish["unit"]:
             return "restart"
         # A chain reload does not read the configuration again.
@@ -328,7 +334,9 @@ class Instances:
                 item.second.write([path for path in paths if os.path.basename(os.path.dirname(path)) == folder])
             self._systemctl("daemon-reload")
             self._systemctl("start", *units)
-            self._ready([(item, item.second.run_dir) for item in chosen], timeout)
+            shown = parse_show(self._systemctl("show", "--property=Id", "--property=MainPID", *units))
+            masters = dict((item.name, int(shown.get(item.second.unit, {}).get("MainPID") or 0)) for item in chosen)
+            self._ready([(item, item.second.run_dir) for item in chosen], timeout, masters)
         except (InstanceError, ConfigError, IOError, OSError) as error:
             self._dismiss(chosen)
             lines = ["%s\nthey do not start with their new settings; those that run were not touched" % error]
@@ -355,11 +363,13 @@ class Instances:
             self._drain([item.second.socket for item in left], timeout)
             self._dismiss(left)
 
-    def _ready(self, pairs, timeout):
-        """Until all workers of these accept requests, as their stats servers say."""
+    def _ready(self, pairs, timeout, masters=None):
+        """Until all workers of these accept requests, as their stats servers say. ``masters``: {name: pid}."""
         limit = self.clock.time() + timeout
         for item, run_dir in pairs:
             while (accepting(os.path.join(run_dir, "stats")) or 0) < item.wanted["processes"]:
+                if masters and process_start(masters[item.name]) is None:
+                    raise InstanceError("the master of %s ended" % item.second.unit)
                 if self.clock.time() > limit:
                     raise InstanceError("%s does not accept requests within %d s" % (item.name, timeout))
                 self.clock.sleep(0.1)

@@ -16,6 +16,8 @@ description:
   - Enables and starts units that do not run, restarts those whose unit changed and reloads those whose configuration
     or code changed since their master took it up, all instances in one task; then waits until all workers are up.
   - A reload is that of M(graceful.wsgi.uwsgi_reload), worker by worker where only the code changed.
+  - Where nginx reaches an instance by O(instances[].link), a changed unit or configuration has a second generation of
+    it serve while the first is drained and restarted; elsewhere that is a plain restart, or SIGHUP.
   - What a master has taken up is noted under C(/run/graceful-wsgi), so that a reload that an interrupted run still
     owed is made up for.
 options:

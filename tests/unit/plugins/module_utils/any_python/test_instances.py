@@ -376,7 +376,7 @@ def test_the_order_of_verbs_with_all_instances_in_one_call_each(host):
         ("start", "new1.service", "new2.service"),
         ("restart", "unit.service"),
     ]
-    assert host.reloaded == [("config", "auto")]
+    assert host.reloaded == [("config", "hup")]
     again = [host.instance(one.name) for one in found]
     assert set(host.work(*again).apply(10).values()) == set(["nothing"])
 
@@ -629,6 +629,27 @@ def test_a_restart_is_crossed_over(crossing):
     ]
     assert crossing.apply() == {"a": "nothing"}
     assert not os.path.exists(crossing.instance().second.dropin)
+
+
+def test_a_changed_configuration_is_crossed_over_too(host, monkeypatch):
+    made = Crossing(host, monkeypatch)
+    made.apply()
+    made.apply()
+    made.order[:] = []
+    put(host.path("a.config.ini"), "[uwsgi]\nsocket = %s\nharakiri = 30\n" % host.path("run-a/sock"))
+    assert made.apply() == {"a": "restart"}
+    assert "start a@next" in made.order and host.reloaded == []
+    assert made.apply() == {"a": "nothing"}
+
+
+def test_a_second_that_ends_at_its_start_is_told_at_once(crossing, host):
+    crossing.accepting["a@next"] = 0
+    host.on["tick"] = lambda: host.end("a@next.service")
+    before = host.now
+    with pytest.raises(InstanceError) as caught:
+        crossing.apply()
+    assert "the master of a@next.service ended" in str(caught.value)
+    assert host.now - before < 5 and crossing.leads_to == "run-a"
 
 
 def test_who_is_connected_is_waited_for_as_long_as_the_timeout(crossing, host):
