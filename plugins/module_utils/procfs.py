@@ -47,6 +47,21 @@ def alive(pid):
     return bool(fields) and fields[0] not in ("Z", "X")
 
 
+def state(pid):
+    """The letter of a process's state (R, S, D, T, Z), or None."""
+    fields = _stat(pid)
+    return fields[0] if fields else None
+
+
+def pends(pid, number):
+    """Whether a signal has been sent to a process that it has not yet received."""
+    waiting = 0
+    for line in read("/proc/%d/status" % pid).splitlines():
+        if line.startswith((b"SigPnd:", b"ShdPnd:")):
+            waiting |= int(line.split()[1], 16)
+    return bool(waiting >> (number - 1) & 1)
+
+
 def process_start(pid):
     """Start of a process in clock ticks since boot; with the pid it names a process for ever."""
     fields = _stat(pid)

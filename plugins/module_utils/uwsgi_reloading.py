@@ -15,7 +15,7 @@ import stat
 import threading
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, quiet
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import said_since, size
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask, connect, statistics
@@ -152,9 +152,9 @@ class Reload:
 
     # -- what to do ---------------------------------------------------------------------------------------------
 
-    def _chain_fifo(self):
-        """The fifo, if the instance can reload one worker after another."""
-        return self._fifo() if self.master.config.lazy else None
+    def _can_chain(self):
+        """Whether the instance can reload one worker after another: by our hand or, asked to, by its own."""
+        return self.master.config.lazy and bool(self.master.config.stats or self._fifo())
 
     def _fifo(self):
         path = self.master.config.fifo
@@ -170,12 +170,13 @@ class Reload:
 
     def _strategy(self):
         wanted = self.wanted["strategy"]
-        if wanted == "chain" and not self._chain_fifo():
+        if wanted == "chain" and not self._can_chain():
             raise ReloadError(
-                "strategy chain needs master-fifo and lazy-apps in the instance's configuration; take auto or hup"
+                "strategy chain needs lazy-apps, and stats or master-fifo, in the instance's configuration;"
+                " take auto or hup"
             )
         if wanted == "auto":
-            return "chain" if self._chain_fifo() and self.master.config_changed() is False else "hup"
+            return "chain" if self._can_chain() and self.master.config_changed() is False else "hup"
         return wanted
 
     def _preflight(self):
@@ -211,13 +212,49 @@ class Reload:
         before = self.master.workers()
         self.result["workers_before"] = sorted(before)
         # A reload that another one made while we waited or preflighted is no harm: these workers are replaced too.
+        renewal = Renewal(self, before)
         if self.result["strategy"] == "chain":
-            self._write_fifo(b"c")
+            self._chain(before, renewal)
         else:
-            self.master.signal(signal.SIGHUP)
-        self.result["changed"] = True
-        self._await_workers(before)
+            self._hang_up(self.master.pid, sorted(before))
+        while not renewal.is_whole():
+            time.sleep(PAUSE)
         self._probe()
+
+    def _hang_up(self, target, workers):
+        """SIGHUP for the master or a worker, at a moment when none of these workers loses a request."""
+        config, master = self.master.config, self.master
+        if not master.still():
+            raise ReloadError("the master has ended; no signal was sent")
+        addresses = [master.address(address) for _protocol, address in config.sockets]
+        stats = master.address(config.stats) if config.stats else None
+        try:
+            quiet.hang_up(target, workers, addresses, stats, self.worker_ids, min(3.0, self.wanted["timeout"] / 2.0))
+        except OSError as error:
+            if error.errno != errno.ESRCH:
+                raise ReloadError("process %d: %s; it was not signalled" % (target, error.strerror))
+        self.result["changed"] = True
+
+    def _chain(self, before, renewal):
+        """Replace one worker after another as uWSGI's own chain reload does, but each at a good moment."""
+        address = self.master.config.stats
+        said = statistics(self.master.address(address)) if address else None
+        if said is None:
+            # Nothing tells which of the master's forks are workers and when a new one accepts; the master knows.
+            self._write_fifo(b"c")
+            self.result["changed"] = True
+            return
+        workers = [item["pid"] for item in said.get("workers", []) if item.get("pid") in before]
+        mercy = (["60"] + self.master.config.all("worker-reload-mercy"))[-1]
+        for number, pid in enumerate(workers):
+            start = procfs.process_start(pid)
+            self._hang_up(pid, [pid])
+            until = time.time() + int(mercy if mercy.isdigit() else 60)
+            while not renewal.has_replaced(workers[:number + 1]):
+                # uWSGI's master does so with a worker that it has signalled itself.
+                if time.time() > until and start is not None and procfs.process_start(pid) == start:
+                    os.kill(pid, signal.SIGKILL)
+                time.sleep(PAUSE)
 
     def _write_fifo(self, command):
         path = self._fifo()
@@ -248,7 +285,7 @@ class Reload:
             time.sleep(PAUSE)
         self.result["workers_after"] = []
 
-    def _accepting(self, workers):
+    def accepting(self, workers):
         """Whether all these workers accept requests, as the stats server says; without one a standing worker does."""
         address = self.master.config.stats
         said = statistics(self.master.address(address)) if address else None
@@ -257,36 +294,11 @@ class Reload:
         found = dict((item.get("pid"), item) for item in said.get("workers", []))
         return all(found.get(pid, {}).get("accepting", 0) for pid in workers)
 
-    def _await_workers(self, before):
-        seen, crashed, spare = {}, set(), self._spare(before)
-        while True:
-            if not self.master.still():
-                raise ReloadError("the master ended during the reload; whoever supervises it is to start it again")
-            now, workers = time.time(), self.master.workers()
-            fresh = workers - before
-            for pid in fresh:
-                seen.setdefault(pid, now)
-            crashed.update(pid for pid in seen if pid not in workers)
-            old = workers & before
-            self.result["workers_after"] = sorted(workers)
-            standing = fresh and all(now - seen[pid] >= SETTLED for pid in fresh)
-            if len(old) <= spare and len(fresh) >= self._least(before) - spare and standing and self._accepting(fresh):
-                return
-            if len(crashed) >= CRASHES:
-                raise ReloadError("the new workers die at their start (%d of them so far)" % len(crashed))
-            if now > self.limit:
-                left = ", ".join(str(pid) for pid in sorted(old)) or "none"
-                raise ReloadError(
-                    "not all workers were new and accepting within %d s; still from before: %s (a request that does"
-                    " not end keeps its worker until worker-reload-mercy)" % (self.wanted["timeout"], left)
-                )
-            time.sleep(PAUSE)
-
-    def _least(self, before):
+    def least(self, before):
         """How many workers there must be: all that there were, unless their number goes up and down by itself."""
         return 1 if self.master.config.all("cheaper", "cheap", "idle") else len(before)
 
-    def _spare(self, before):
+    def spare(self, before):
         """How many of the master's forks are no workers: a chain reload leaves http routers and mules alone."""
         config = self.master.config
         if self.result["strategy"] != "chain":
@@ -335,6 +347,52 @@ class Reload:
                 self.result["probe"] = why
                 raise ReloadError("the probe does not hold: %s" % why)
             time.sleep(0.2)
+
+
+class Renewal:
+    """Watches the workers of a reloading instance become others; a look that cannot end well raises ReloadError.
+
+    ``before``: the pids that there were.
+    """
+
+    def __init__(self, reload, before):
+        self.reload = reload
+        self.before = before
+        self.spare = reload.spare(before)
+        self.least = reload.least(before) - self.spare
+        self.seen, self.crashed = {}, set()
+
+    def _look(self):
+        """(moment, pids that are new, pids of before)."""
+        master, limit = self.reload.master, self.reload.limit
+        if not master.still():
+            raise ReloadError("the master ended during the reload; whoever supervises it is to start it again")
+        now, workers = time.time(), master.workers()
+        fresh, old = workers - self.before, workers & self.before
+        for pid in fresh:
+            self.seen.setdefault(pid, now)
+        self.crashed.update(pid for pid in self.seen if pid not in workers)
+        self.reload.result["workers_after"] = sorted(workers)
+        if len(self.crashed) >= CRASHES:
+            raise ReloadError("the new workers die at their start (%d of them so far)" % len(self.crashed))
+        if now > limit:
+            left = ", ".join(str(pid) for pid in sorted(old)) or "none"
+            raise ReloadError(
+                "not all workers were new and accepting within %d s; still from before: %s (a request that does"
+                " not end keeps its worker until worker-reload-mercy)" % (self.reload.wanted["timeout"], left)
+            )
+        return now, fresh, old
+
+    def has_replaced(self, gone):
+        """Whether these are gone and as many new ones accept requests."""
+        _now, fresh, old = self._look()
+        return not old.intersection(gone) and len(fresh) >= min(len(gone), self.least) and self.reload.accepting(fresh)
+
+    def is_whole(self):
+        """Whether all are new, accept requests and have done so for a while."""
+        now, fresh, old = self._look()
+        standing = fresh and all(now - self.seen[pid] >= SETTLED for pid in fresh)
+        return bool(len(old) <= self.spare and len(fresh) >= self.least and standing and self.reload.accepting(fresh))
 
 
 def run_all(work, parallel):

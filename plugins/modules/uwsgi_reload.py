@@ -18,6 +18,8 @@ description:
     then probes.
   - C(uwsgi --reload PIDFILE) signals whatever number it finds and returns 0; a graceful reload of code that does not
     import ends the site. This module does neither.
+  - uWSGI cuts off a request that a worker has accepted a moment before it gets its SIGHUP. Workers are therefore
+    stopped for a moment first (SIGSTOP, some milliseconds) and signalled when none of them holds such a request.
 options:
   pidfile:
     description: The instance's pidfile, as its configuration names it. Or give O(instances).
@@ -79,7 +81,8 @@ options:
         type: int
   strategy:
     description:
-      - V(chain) replaces one worker after the other and needs C(master-fifo) and C(lazy-apps). V(hup) has the master
+      - V(chain) replaces one worker after the other and needs C(lazy-apps), and C(stats) or C(master-fifo); without
+        C(stats) it is uWSGI's own chain reload, which can cut off a request. V(hup) has the master
         re-execute itself and read its configuration anew, over the same sockets. V(auto) takes V(chain) where the
         instance can and its configuration did not change since it read it, else V(hup).
       - V(stop) ends the instance and waits until it is gone. With C(master-fifo), or SIGTERM bound to

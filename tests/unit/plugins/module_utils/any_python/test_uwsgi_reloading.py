@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 import os
 import signal
+import subprocess
 import threading
 import time
 
@@ -63,6 +64,15 @@ def instance(tmp_path, monkeypatch):
         reload.master = FakeMaster(folder, list(options))
         reload.worker_ids = reload.master.who
         reload.reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        reload.hung_up = []
+
+        def hang_up(target, workers, _addresses, _stats, _who, _patience):
+            # The pids are made up: whoever has them here must not be signalled.
+            reload.hung_up.append((target, list(workers)))
+            if target == reload.master.pid:
+                reload.master.signal(signal.SIGHUP)
+
+        monkeypatch.setattr(code.quiet, "hang_up", hang_up)
         return reload
 
     return make
@@ -100,7 +110,7 @@ def test_strategy(instance, monkeypatch, fifo, lazy, newer, wanted, taken):
     renewed(one)
     result = one.run()
     if taken is None:
-        assert result["failed"] and "master-fifo and lazy-apps" in result["msg"]
+        assert result["failed"] and "chain needs lazy-apps" in result["msg"]
         assert (one.master.signals, sent(one)) == ([], b"")
     else:
         assert not result["failed"], result
@@ -108,6 +118,64 @@ def test_strategy(instance, monkeypatch, fifo, lazy, newer, wanted, taken):
         assert one.master.signals == ([signal.SIGHUP] if taken == "hup" else [])
         assert sent(one) == (b"c" if taken == "chain" else b"")
         assert (result["workers_before"], result["workers_after"]) == ([1, 2], [3, 4])
+
+
+STATS = ("stats", "/run/x/stats")
+
+
+def telling(monkeypatch, master, *ids):
+    """Have the stats server name these workers, and all that come later as accepting ones."""
+    before = master.workers()
+
+    def said(_address):
+        fresh = sorted(set().union(*master.standing) - before)
+        return {"workers": [{"id": number, "pid": pid, "accepting": 1} for number, pid in enumerate(list(ids) + fresh)]}
+
+    monkeypatch.setattr(code, "statistics", said)
+
+
+def test_a_chain_goes_from_worker_to_worker(instance, monkeypatch):
+    """By the order of their ids, the next one once the last one's place is taken; what is no worker is left alone."""
+    one = instance(options=[LAZY, STATS, ("http", ":80"), ("processes", "2")])
+    one.master.standing = [set([1, 2, 9]), set([1, 2, 9]), set([1, 9]), set([1, 3, 9]), set([3, 9]), set([3, 4, 9])]
+    telling(monkeypatch, one.master, 2, 1)
+    seen = []
+    plain = one.master.workers
+    one.master.workers = lambda: seen.append((len(one.hung_up), plain())) or seen[-1][1]
+    result = one.run()
+    assert not result["failed"], (result["msg"], seen[-3:])
+    assert (result["strategy"], result["changed"]) == ("chain", True)
+    assert one.hung_up == [(2, [2]), (1, [1])]
+    assert (1, set([1, 9])) in seen and (2, set([1, 9])) not in seen
+    assert sent(one) == b""
+
+
+def test_a_worker_that_outlives_its_mercy_is_killed(instance, monkeypatch):
+    process = subprocess.Popen(["sleep", "60"])
+    one = instance(options=[LAZY, STATS, ("worker-reload-mercy", "1")])
+    one.master.standing = [set([process.pid]), set([process.pid]), set([3])]
+    telling(monkeypatch, one.master, process.pid)
+    one.master.workers = lambda: set([process.pid]) if process.poll() is None else set([3])
+    started = time.time()
+    result = one.run()
+    assert not result["failed"], result
+    assert process.wait() == -signal.SIGKILL and time.time() - started >= 1
+
+
+def test_where_nobody_tells_the_workers_the_master_is_asked(instance, monkeypatch):
+    monkeypatch.setattr(code, "statistics", lambda _address: None)
+    one = instance()
+    one.master.config = Config(one.master.config.options + [STATS])
+    renewed(one)
+    assert not one.run()["failed"]
+    assert (one.hung_up, sent(one)) == ([], b"c")
+
+
+def test_all_workers_stand_still_for_a_sighup_of_the_master(instance):
+    one = instance(strategy="hup")
+    renewed(one)
+    assert not one.run()["failed"]
+    assert one.hung_up == [(one.master.pid, [1, 2])]
 
 
 def test_code_that_does_not_load_is_told_and_nothing_is_sent(instance, monkeypatch):

@@ -1,0 +1,240 @@
+"""SIGHUP comes when nothing that was accepted is lost; with real processes, signals and sockets (Python 2.7 too)."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
+from ansible_collections.graceful.wsgi.plugins.module_utils import quiet as code
+
+ME = {"uid": os.getuid(), "gid": os.getgid()}
+# Accepts one connection, which it counts (the file busy) only after a while. SIGHUP writes down whether it was counted.
+WORKER = """
+import os, signal, socket, sys, time
+address, folder, accepts, late = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+busy = os.path.join(folder, "busy")
+def hang_up(number, frame):
+    with open(os.path.join(folder, "heard"), "w") as out:
+        out.write("counted" if os.path.exists(busy) else "not counted")
+    os._exit(17)
+signal.signal(signal.SIGHUP, hang_up)
+if address.startswith("/"):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+else:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+listener.listen(5)
+with open(os.path.join(folder, "port.new"), "w") as out:
+    out.write(address if address.startswith("/") else "127.0.0.1:%d" % listener.getsockname()[1])
+os.rename(os.path.join(folder, "port.new"), os.path.join(folder, "port"))
+if accepts:
+    link = listener.accept()[0]
+    until = time.time() + late
+    while time.time() < until:
+        pass
+    open(busy, "w").close()
+while True:
+    time.sleep(0.1)
+"""
+
+
+def awaited(call, limit=10):
+    until = time.time() + limit
+    while time.time() < until:
+        found = call()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError("not within %d s" % limit)
+
+
+def text(path):
+    if not os.path.exists(path):
+        return ""
+    with open(path) as source:
+        return source.read()
+
+
+class Fake:
+    """A process that listens, and what became of it."""
+
+    def __init__(self, folder, unix=True, accepts=1, late=0.0):
+        self.folder = folder
+        words = [os.path.join(folder, "s") if unix else "tcp", folder, str(accepts), str(late)]
+        self.process = subprocess.Popen([sys.executable, "-c", WORKER] + words)
+        self.pid = self.process.pid
+        self.address = awaited(lambda: text(os.path.join(folder, "port")))
+
+    def connect(self):
+        if self.address.startswith("/"):
+            link = socket.socket(socket.AF_UNIX)
+            link.connect(self.address)
+        else:
+            link = socket.socket()
+            link.connect(("127.0.0.1", int(self.address.partition(":")[2])))
+        return link
+
+    @property
+    def heard(self):
+        return awaited(lambda: text(os.path.join(self.folder, "heard")))
+
+
+@pytest.fixture
+def fake(tmpdir, monkeypatch):
+    """A function that starts one; its count of requests takes the place of the stats server's."""
+    started = []
+
+    def make(stats=True, **about):
+        one = Fake(str(tmpdir), **about)
+        started.append(one)
+        busy = os.path.join(one.folder, "busy")
+        monkeypatch.setattr(code, "counted", lambda _stats: {one.pid: int(os.path.exists(busy))} if stats else None)
+        return one
+
+    yield make
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.wait()
+
+
+def hang_up(one, patience=5.0):
+    return code.hang_up(one.pid, [one.pid], [one.address], "stats", ME, patience)
+
+
+def test_one_at_rest_is_signalled_at_once(fake):
+    one = fake()
+    started = time.time()
+    assert hang_up(one) is True
+    assert time.time() - started < 2
+    assert one.heard == "not counted"
+
+
+@pytest.mark.parametrize("unix", [True, False])
+def test_a_connection_that_is_not_counted_yet_is_waited_for(fake, unix):
+    one = fake(unix=unix, late=0.5)
+    link = one.connect()
+    awaited(lambda: code.held(one.pid, [one.address]))
+    assert hang_up(one, patience=2.0) is True
+    assert one.heard == "counted"
+    link.close()
+
+
+def test_without_a_stats_server_what_is_held_for_a_while_is_a_request(fake):
+    one = fake(stats=False)
+    link = one.connect()
+    awaited(lambda: code.held(one.pid, [one.address]))
+    started = time.time()
+    assert hang_up(one, patience=1.0) is True
+    assert time.time() - started >= 0.5 + code.STEADY
+    link.close()
+
+
+def test_one_at_rest_is_better_than_one_in_a_request(fake, monkeypatch):
+    """A request that ends soon is waited for, though it is counted: the signal would interrupt its system calls."""
+    one = fake()
+    link, ends = one.connect(), time.time() + 0.5
+    real = awaited(lambda: code.held(one.pid, [one.address]))
+    monkeypatch.setattr(code, "held", lambda _pid, _addresses: real if time.time() < ends else set())
+    assert hang_up(one, patience=10.0) is True
+    assert time.time() >= ends
+    assert one.heard == "counted"
+    link.close()
+
+
+def test_what_nobody_has_accepted_is_not_lost(fake):
+    one = fake(accepts=0)
+    link = one.connect()
+    assert hang_up(one) is True
+    link.close()
+
+
+def test_the_patience_ends(fake):
+    one = fake(late=60)
+    link = one.connect()
+    awaited(lambda: code.held(one.pid, [one.address]))
+    assert hang_up(one, patience=0.3) is False
+    assert one.heard == "not counted"
+    link.close()
+
+
+def test_other_sockets_of_a_worker_do_not_matter(fake):
+    one = fake()
+    link = one.connect()
+    awaited(lambda: code.held(one.pid, [one.address]))
+    assert code.held(one.pid, [one.address + "-other" if one.address.startswith("/") else "127.0.0.1:1"]) == set()
+    link.close()
+
+
+def test_one_whose_sockets_may_not_be_seen_is_signalled_all_the_same(fake, monkeypatch):
+    one = fake()
+    monkeypatch.setattr(code, "held", lambda _pid, _addresses: None)
+    monkeypatch.setattr(code, "_look_as", lambda _pid, _who: None)
+    assert hang_up(one) is False
+    assert one.heard == "not counted"
+
+
+MASTER = """
+import os, signal, sys, time
+def hang_up(number, frame):
+    os.kill(int(sys.argv[1]), signal.SIGHUP)
+signal.signal(signal.SIGHUP, hang_up)
+open(sys.argv[2], "w").close()
+while True:
+    time.sleep(0.1)
+"""
+
+
+def test_the_master_is_signalled_while_its_workers_stand_still(fake, tmpdir):
+    one, ready = fake(late=0.5), str(tmpdir / "ready")
+    link = one.connect()
+    awaited(lambda: code.held(one.pid, [one.address]))
+    master = subprocess.Popen([sys.executable, "-c", MASTER, str(one.pid), ready])
+    try:
+        awaited(lambda: os.path.exists(ready))
+        assert code.hang_up(master.pid, [one.pid], [one.address], "stats", ME, 2.0) is True
+        assert one.heard == "counted"
+    finally:
+        master.kill()
+        master.wait()
+        link.close()
+
+
+def test_a_worker_goes_on_though_its_master_does_not_signal_it(fake):
+    one = fake(accepts=0)
+    target = subprocess.Popen(["sleep", "60"])
+    code.hang_up(target.pid, [one.pid], [one.address], "stats", ME, 5.0)
+    target.wait()
+    assert awaited(lambda: procfs.state(one.pid) in ("S", "R"))
+
+
+def test_a_process_that_is_gone_is_told():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    with pytest.raises(OSError) as error:
+        code.hang_up(process.pid, [process.pid], ["/x"], None, ME)
+    assert error.value.errno == errno.ESRCH
+
+
+def test_pending_signals_are_seen():
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        os.kill(process.pid, signal.SIGSTOP)
+        awaited(lambda: procfs.state(process.pid) == "T")
+        assert not procfs.pends(process.pid, signal.SIGHUP)
+        os.kill(process.pid, signal.SIGHUP)
+        assert procfs.pends(process.pid, signal.SIGHUP)
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
+        process.wait()
