@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.graceful.wsgi.plugins.action.file_bundle import Renderer, without
+from ansible_collections.graceful.wsgi.plugins.action.file_bundle import Renderer, Variables, without
 
 
 class ActionModule(Renderer):
@@ -13,6 +13,6 @@ class ActionModule(Renderer):
     MODULE = "graceful.wsgi.uwsgi_preflight"
     LIST = "apps"
 
-    def _sent(self, item: dict[str, Any], path: str, task_vars: dict[str, Any]) -> dict[str, Any]:
+    def _sent(self, item: dict[str, Any], path: str, task_vars: Variables) -> dict[str, Any]:
         rendered = {"text": self._render(item, path, task_vars)} if item.get("template") else {}
         return {**without(item, "template", "vars"), **rendered}
