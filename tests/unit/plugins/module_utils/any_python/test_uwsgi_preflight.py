@@ -6,7 +6,7 @@ __metaclass__ = type
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import neutral, render
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import neutral, render, unknown
 
 ACTS = (
     "socket uwsgi-socket http-socket http11-socket https-socket fastcgi-socket scgi-socket raw-socket map-socket"
@@ -106,3 +106,24 @@ def test_the_folder_of_the_hook_holds_wherever_it_stands(order):
 
 def test_other_hooks_are_left_out():
     assert neutral([("hook-post-fork", "exec:rm -rf /srv"), ("hook-post-fork2", "unlink:/x")], {}) == []
+
+
+KNOWN = set("strict module log-master plugin set-placeholder".split())
+
+
+@pytest.mark.parametrize(
+    "options, found",
+    [
+        ([("strict", "true"), ("module", "m"), ("set-placeholder", "a=1")], []),
+        # One that the throw-away instance would leave out counts too.
+        ([("strict", "true"), ("log-mastr", "true"), ("modul", "m")], ["log-mastr", "modul"]),
+        ([("modul", "m"), ("strict", "true")], ["modul"]),
+        ([("strict", "false"), ("modul", "m")], []),
+        ([("modul", "m")], []),
+        ([("strict", "true"), ("plugin", "python3"), ("modul", "m")], []),
+        ([("strict", "true"), ("declare-option", "modul=module=$1"), ("modul", "m")], []),
+        ([("strict", "true"), ("X", "true")], []),
+    ],
+)
+def test_options_at_which_strict_would_end_the_instance(options, found):
+    assert unknown(options, KNOWN) == found
