@@ -55,10 +55,15 @@ def content_of(path):
 def write_bytes(path, content, mode=0o600):
     """Write a new file and bring it to the disk; fails where the name is taken."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(handle, "wb") as target:
-        target.write(content)
-        target.flush()
-        os.fsync(target.fileno())
+    try:
+        with os.fdopen(handle, "wb") as target:
+            target.write(content)
+            target.flush()
+            os.fsync(target.fileno())
+    except (IOError, OSError) as error:
+        # A full disk is short enough without what was begun, and the error itself does not say whose.
+        os.unlink(path)
+        raise IOError(error.errno, error.strerror, path)
 
 
 def replace_bytes(path, content, mode=0o600, owner=None):
@@ -452,14 +457,15 @@ class Bundle:
 
     def _steps(self, token):
         """What a swap does: ``new`` is staged beside ``path``, ``old`` keeps what was live, ``after`` our text."""
+        # Hidden from `include *.conf`, and ending so that logrotate, which reads its whole folder, passes over it.
         steps = []
         for entry in self._todo():
             beside = os.path.join(os.path.dirname(entry.path), ".%s-%d" % (token, len(steps)))
-            old = beside + ".old" if self.states[entry.path] == "changed" else None
-            steps.append({"path": entry.path, "new": beside + ".new", "old": old, "after": sha256(entry.content)})
+            old = beside + ".old~" if self.states[entry.path] == "changed" else None
+            steps.append({"path": entry.path, "new": beside + ".new~", "old": old, "after": sha256(entry.content)})
         for path in sorted(self.removed):
             beside = os.path.join(os.path.dirname(path), ".%s-%d" % (token, len(steps)))
-            steps.append({"path": path, "new": None, "old": beside + ".old", "after": None})
+            steps.append({"path": path, "new": None, "old": beside + ".old~", "after": None})
         return steps
 
     def _swap(self, token):
