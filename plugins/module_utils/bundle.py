@@ -457,15 +457,14 @@ class Bundle:
 
     def _steps(self, token):
         """What a swap does: ``new`` is staged beside ``path``, ``old`` keeps what was live, ``after`` our text."""
-        # Hidden from `include *.conf`, and ending so that logrotate, which reads its whole folder, passes over it.
         steps = []
         for entry in self._todo():
             beside = os.path.join(os.path.dirname(entry.path), ".%s-%d" % (token, len(steps)))
-            old = beside + ".old~" if self.states[entry.path] == "changed" else None
-            steps.append({"path": entry.path, "new": beside + ".new~", "old": old, "after": sha256(entry.content)})
+            old = beside + ".old" if self.states[entry.path] == "changed" else None
+            steps.append({"path": entry.path, "new": beside + ".new", "old": old, "after": sha256(entry.content)})
         for path in sorted(self.removed):
             beside = os.path.join(os.path.dirname(path), ".%s-%d" % (token, len(steps)))
-            steps.append({"path": path, "new": None, "old": beside + ".old~", "after": None})
+            steps.append({"path": path, "new": None, "old": beside + ".old", "after": None})
         return steps
 
     def _swap(self, token):
@@ -549,6 +548,8 @@ class Bundle:
         for name in os.listdir(self.home):
             if name.startswith("stage-"):
                 shutil.rmtree(os.path.join(self.home, name))
+            elif name.endswith(".new"):
+                os.unlink(os.path.join(self.home, name))
         if journal:
             steps = [dict((key, native(value)) for key, value in step.items()) for step in journal["steps"]]
             failed = self._undo(steps) if self.interrupted else []

@@ -118,6 +118,7 @@ def _refuse_unknown(binary, options, environment, become):
         stderr=subprocess.STDOUT,
         env=environment,
         cwd="/",
+        close_fds=True,
         preexec_fn=become,
     )
     wrong = unknown(options, set(native(asked.communicate()[0]).split()))
