@@ -51,6 +51,7 @@ SETS = {
     "old": [site("changed", "old"), site("gone", "old"), site("same", "same")],
     "new": [site("added", "new"), site("changed", "new", mode="0640"), site("same", "same")],
     "other": [site("added", "other"), site("gone", "other")],
+    "bad": [site("added", "bad"), site("gone", "bad"), {"dest": f"{CONF}/fault-bad.conf", "content": "server {"}],
 }
 
 
@@ -114,6 +115,7 @@ def bundle(host):
     for name in ("new", "old"):
         bundle.leave(name, name)
         bundle.trees[name] = check(host)
+    bundle.leave("bad", "bad")
     assert bundle.trees["new"] != bundle.trees["old"]
     yield bundle
     bundle.ansible("none")
@@ -259,9 +261,13 @@ def test_a_kill_between_every_two_steps(bundle):
             break
         assert status == 137, said
         kinds.append(next((name for name, known in bundle.trees.items() if found == known), "mixed"))
-        # The next run is one of the same set, or one that wants back what was there.
-        if number % 2:
+        # The next run is one of the same set, one that nginx does not accept, or one that wants back what was there.
+        if number % 3 == 0:
             bundle.settles("new")
+        if number % 3 == 1:
+            status, said, found = bundle.run("bad")
+            assert status == 1, said
+            assert found in bundle.trees.values(), number
         bundle.settles("old")
     print(f"{len(kinds)} kills: {kinds}")
     assert {"old", "mixed", "new"} == set(kinds)
