@@ -55,10 +55,15 @@ def content_of(path):
 def write_bytes(path, content, mode=0o600):
     """Write a new file and bring it to the disk; fails where the name is taken."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(handle, "wb") as target:
-        target.write(content)
-        target.flush()
-        os.fsync(target.fileno())
+    try:
+        with os.fdopen(handle, "wb") as target:
+            target.write(content)
+            target.flush()
+            os.fsync(target.fileno())
+    except (IOError, OSError) as error:
+        # A full disk is short enough without what was begun, and the error itself does not say whose.
+        os.unlink(path)
+        raise IOError(error.errno, error.strerror, path)
 
 
 def replace_bytes(path, content, mode=0o600, owner=None):
@@ -543,6 +548,8 @@ class Bundle:
         for name in os.listdir(self.home):
             if name.startswith("stage-"):
                 shutil.rmtree(os.path.join(self.home, name))
+            elif name.endswith(".new"):
+                os.unlink(os.path.join(self.home, name))
         if journal:
             steps = [dict((key, native(value)) for key, value in step.items()) for step in journal["steps"]]
             failed = self._undo(steps) if self.interrupted else []

@@ -20,6 +20,7 @@ import time
 from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import Config
 
 # Whatever binds, writes, starts further processes, ends some, or acts on the outside. The rest decides how code loads.
 DROPPED = re.compile(
@@ -49,6 +50,8 @@ DROPPED = re.compile(
 )
 # Keys of a cache or shared area that lead to a file or to other hosts; without them it is memory, as code may expect.
 OUTSIDE = re.compile(r"^(store|store_sync|bitmap_file|udp.*|nodes?|sync|file|fd|mmap)=", re.IGNORECASE)
+# What brings in options that the binary does not list.
+MORE = ("plugin", "plugins", "need-plugin", "need-plugins", "dlopen", "autoload", "declare-option", "declare-option2")
 FOREIGN = re.compile(r"^(UWSGI_|LISTEN_|NOTIFY_SOCKET$|WATCHDOG_|MAINPID$|INVOCATION_ID$|JOURNAL_STREAM$)")
 
 
@@ -112,6 +115,14 @@ def neutral(options, replace):
     return kept + folders
 
 
+def unknown(options, known):
+    """The options at which a live instance would end under strict; ``known``: what `uwsgi --dump-options` prints."""
+    if not Config(options).on("strict") or set(name for name, _value in options).intersection(MORE):
+        return []
+    # A single letter is a command line's, and not among what is printed.
+    return [name for name, _value in options if len(name) > 1 and name not in known]
+
+
 def render(options, socket, token):
     """The configuration of the throw-away instance."""
     # One worker, forked as the live ones are, since code may fail only then; the last line is said when it accepts.
@@ -136,6 +147,22 @@ def _become(uid, gid, groups):
         os.umask(0o022)
 
     return change
+
+
+def _refuse_unknown(binary, options, environment, become):
+    """Hold all options against the binary's own list: the throw-away instance leaves out many, and strict itself."""
+    asked = subprocess.Popen(
+        [binary, "--dump-options"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        cwd="/",
+        close_fds=True,
+        preexec_fn=become,
+    )
+    wrong = unknown(options, set(native(asked.communicate()[0]).split()))
+    if asked.returncode == 0 and wrong:
+        raise PreflightError("this uWSGI has no option %s, and under strict it would not start" % ", ".join(wrong))
 
 
 def _last(path, lines=40):
@@ -174,7 +201,12 @@ def preflight(binary, options, who, environment, folder, timeout, replace=None, 
     place = tempfile.mkdtemp(prefix="graceful-wsgi-")
     started = time.time()
     process = None
+    become = _become(who["uid"], who["gid"], who["groups"])
     try:
+        clean = dict((key, value) for key, value in environment.items() if not FOREIGN.match(key))
+        clean.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
+        clean.setdefault("HOME", _home(who["uid"]))
+        _refuse_unknown(binary, options, clean, become)
         os.chmod(place, 0o711)
         config, log = os.path.join(place, "preflight.ini"), os.path.join(place, "log")
         with open(config, "w") as target:
@@ -182,9 +214,6 @@ def preflight(binary, options, who, environment, folder, timeout, replace=None, 
         os.chmod(config, 0o400)
         if os.getuid() == 0:
             os.chown(config, who["uid"], who["gid"])
-        clean = dict((key, value) for key, value in environment.items() if not FOREIGN.match(key))
-        clean.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
-        clean.setdefault("HOME", _home(who["uid"]))
         with open(log, "wb") as output, open(os.devnull, "rb") as nothing:
             process = subprocess.Popen(
                 [binary, "--ini", config],
@@ -194,7 +223,7 @@ def preflight(binary, options, who, environment, folder, timeout, replace=None, 
                 env=clean,
                 cwd=folder if os.path.isdir(folder) else "/",
                 close_fds=True,
-                preexec_fn=_become(who["uid"], who["gid"], who["groups"]),
+                preexec_fn=become,
             )
         _await(process, log, token, started + timeout)
         if path is not None:

@@ -49,9 +49,10 @@ class ReloadError(Exception):
 class Lock:
     """One reload of an instance at a time; a second one waits for the first as long as it may."""
 
-    def __init__(self, pidfile, limit):
+    def __init__(self, pidfile, limit, says="another reload of this instance is under way; no signal was sent"):
         self.pidfile = os.path.realpath(pidfile)
         self.limit = limit
+        self.says = says
         self.handle = None
 
     def _open(self):
@@ -73,7 +74,7 @@ class Lock:
                     raise
                 if time.time() > self.limit:
                     self.handle.close()
-                    raise ReloadError("another reload of this instance is under way; no signal was sent")
+                    raise ReloadError(self.says)
             time.sleep(PAUSE)
 
     def __exit__(self, *_exc):
@@ -105,6 +106,10 @@ class Reload:
     def prove(self):
         """Find the master and prove it; not to be called by two threads at once, since it looks as other users."""
         try:
+            if os.geteuid() == 0 and not self.check_mode:
+                # In the middle of another reload a master has no workers to be told by.
+                with Lock(self.wanted["pidfile"], time.time() + self.wanted["timeout"]):
+                    pass
             self.master = Master(self.wanted["pidfile"], self.wanted["config"])
             if self.wanted["pid"] not in (None, self.master.pid):
                 raise MasterError(
@@ -114,7 +119,7 @@ class Reload:
             workers = sorted(self.master.workers())
             self.worker_ids = procfs.ids(workers[0]) if workers else self.master.who
             self.result.update(master_pid=self.master.pid, workers_before=workers)
-        except MasterError as error:
+        except (MasterError, ReloadError) as error:
             self._fail(error)
         except Exception as error:
             # A process may end in the middle of any look at it; one instance's trouble is not its neighbours'.

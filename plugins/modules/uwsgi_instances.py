@@ -20,6 +20,7 @@ description:
     it serve while the first is drained and restarted; elsewhere that is a plain restart, or SIGHUP.
   - What a master has taken up is noted under C(/run/graceful-wsgi), so that a reload that an interrupted run still
     owed is made up for.
+  - A second run on the same host waits for the first as long as O(timeout) says.
 options:
   instances:
     description: The instances.
@@ -127,11 +128,22 @@ instances:
   type: dict
 """
 
+import os
+import time
+
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR
 from ansible_collections.graceful.wsgi.plugins.module_utils.http_client import fetch
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import Instance, InstanceError, Instances, former
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import DEFAULTS, reload_all
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import (
+    DEFAULTS,
+    Lock,
+    ReloadError,
+    reload_all,
+)
+
+BUSY = "another run is bringing applications on this host up to date; wait for it, run again"
 
 
 def reloader(instances, timeout):
@@ -198,9 +210,11 @@ def main():
             done = dict((item.name, item.needs()) for item in work.instances)
             done.update((item.name, "stop" if item.is_there else "nothing") for item in gone.instances)
         else:
-            done = work.apply(module.params["timeout"])
-            done.update(gone.end())
-    except InstanceError as error:
+            limit = time.time() + module.params["timeout"]
+            with Lock(os.path.join(STATE_DIR, "instances"), limit, BUSY):
+                done = work.apply(module.params["timeout"])
+                done.update(gone.end())
+    except (InstanceError, ReloadError) as error:
         module.fail_json(msg=str(error))
     changed = dict((name, what) for name, what in done.items() if what != "nothing" or name in not_enabled)
     after = [

@@ -740,6 +740,12 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
             "name": sites_name,
             "directories": _unique([_folder(posixpath.dirname(log), "root", "root") for log in site_logs], "path"),
             "files": site_files + _rotation(sites_name, reopen_sites, keep),
-            "tree": NGINX_DIR,
+            # A pid file of its own: nginx -t makes the real one where nginx does not run.
+            "validate": [
+                {
+                    "tree": NGINX_DIR,
+                    "command": "/usr/sbin/nginx -t -q -c {tree}/nginx.conf -g 'pid {tree}/test.pid;'",
+                }
+            ],
         },
     }, problems

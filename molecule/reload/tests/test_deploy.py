@@ -1,18 +1,13 @@
 """Deploys by the publish role itself, under load: good code goes live, broken code never does, no request is lost."""
 
-import json
-import os
 import shutil
-import subprocess
 import time
-from pathlib import Path
 
 import pytest
 import yaml
 from load import Load
+from publishing import CHECKOUT, WHOAMI, deploy
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-WHOAMI = CHECKOUT / "tests/apps/whoami"
 BROKEN = {
     "syntax error": ("def (", "SyntaxError"),
     "missing module": ("import no_such_module", "no_such_module"),
@@ -32,25 +27,6 @@ def load(host):
     address = next(found for found in host.interface("eth0").addresses if ":" not in found)
     with Load(address, host="shop.test", clients=4, rate=100, reopen=True) as running:
         yield running
-
-
-def deploy(source, **settings):
-    """Run the publish role with the shop's code from this folder; returns its status and what it said."""
-    inventory = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
-    ran = subprocess.run(
-        [
-            "ansible-playbook",
-            f"--inventory={inventory}",
-            f"--extra-vars={json.dumps({'shop_source': str(source), **settings})}",
-            "molecule/reload/deploy.yml",
-        ],
-        cwd=CHECKOUT,
-        env=dict(os.environ, ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"), ANSIBLE_NOCOLOR="1", ANSIBLE_PIPELINING="1"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return ran.returncode, ran.stdout + ran.stderr
 
 
 def live(host):

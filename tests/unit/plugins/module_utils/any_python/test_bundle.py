@@ -652,18 +652,7 @@ def test_kill_at_any_step_is_put_back_or_finished_by_the_next_run(tmp_path, monk
         root.mkdir()
         world = World(str(root))
         run = old_and_new(world)
-        child = os.fork()
-        if child == 0:
-            try:
-                with monkeypatch.context() as patch:
-                    counting(patch, lambda done, number=number: os._exit(9) if done == number else None)
-                    run()
-                os._exit(0)
-            finally:
-                os._exit(1)
-        status = os.WEXITSTATUS(os.waitpid(child, 0)[1])
-        assert status in (0, 9), number
-        if status == 0:
+        if not killed_at(monkeypatch, number, run):
             break
         killed = tree(world.live)
         bare = dict((name, killed[name]) for name in killed if "." not in name and name != "dir")
@@ -685,6 +674,61 @@ def test_kill_at_any_step_is_put_back_or_finished_by_the_next_run(tmp_path, monk
         assert world.state_names() == ["lock", "manifest.json", "previous.json"]
         assert run().report()["changed"] is False
     assert (True, True) in seen and (False, False) in seen
+
+
+def killed_at(monkeypatch, number, run):
+    """Whether the run, in a process of its own, came as far as this step and ended there."""
+    child = os.fork()
+    if child == 0:
+        try:
+            with monkeypatch.context() as patch:
+                counting(patch, lambda done: os._exit(9) if done == number else None)
+                run()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.WEXITSTATUS(os.waitpid(child, 0)[1])
+    assert status in (0, 9), number
+    return status == 9
+
+
+def test_kill_at_any_step_of_what_makes_up_for_a_kill(tmp_path, monkeypatch):
+    old, new = outcomes(tmp_path)
+    for first in range(4, 200, 9):
+        for second in range(1, 200, 3):
+            root = tmp_path / ("w%d-%d" % (first, second))
+            root.mkdir()
+            world = World(str(root))
+            run = old_and_new(world)
+            if not killed_at(monkeypatch, first, run):
+                return
+            ended = not killed_at(monkeypatch, second, run)
+            world.answers["/check"] = [1]
+            with pytest.raises(BundleError):
+                world.run(("bad", "1"))
+            assert without_the_folder(tree(world.live)) in (old, new), (first, second)
+            world.answers["/check"] = [0]
+            run()
+            assert without_the_folder(tree(world.live)) == new, (first, second)
+            assert world.state_names() == ["lock", "manifest.json", "previous.json"]
+            if ended:
+                break
+    raise AssertionError("the run never ended")
+
+
+def test_a_full_disk_is_named_and_has_nothing_of_ours_left(world, monkeypatch):
+    world.run(("a", "1"))
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(bundle_code.os, "fsync", full)
+    for path in (world.path("b"), os.path.join(world.state, "b", "manifest.json")):
+        with pytest.raises(EnvironmentError) as caught:
+            bundle_code.replace_bytes(path, b"1")
+        assert caught.value.filename == path + ".new" and caught.value.errno == errno.ENOSPC
+    assert os.listdir(world.live) == ["a"]
+    assert world.state_names() == ["lock", "manifest.json", "previous.json"]
 
 
 def test_check_mode_says_that_an_interrupted_run_will_be_put_back(world, monkeypatch):
@@ -746,7 +790,9 @@ def test_a_stage_left_by_a_killed_run_goes(world):
     world.run(("a", "1"))
     put(os.path.join(world.state, "b", "stage-abc", "tree0", "secret"), "1")
     put(os.path.join(world.state, "b", "manifest.json.new"), "{")
-    world.run(("a", "2"))
+    put(os.path.join(world.state, "b", "journal.json.new"), "{")
+    # Even one that has nothing to write.
+    world.run(("a", "1"))
     assert world.state_names() == ["lock", "manifest.json", "previous.json"]
 
 

@@ -7,7 +7,7 @@ __metaclass__ = type
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_preflight
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import Note, neutral, render
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import Note, neutral, render, unknown
 
 ACTS = (
     "socket uwsgi-socket http-socket http11-socket https-socket fastcgi-socket scgi-socket raw-socket map-socket"
@@ -136,3 +136,24 @@ def test_what_a_template_will_make_is_not_known(state):
     Note(WANTED, {}, "/opt/uwsgi").write()
     assert Note(WANTED, {}, "/opt/uwsgi").holds
     assert not Note(dict(WANTED, template="app.ini.j2"), {}, "/opt/uwsgi").holds
+
+
+KNOWN = set("strict module log-master plugin set-placeholder".split())
+
+
+@pytest.mark.parametrize(
+    "options, found",
+    [
+        ([("strict", "true"), ("module", "m"), ("set-placeholder", "a=1")], []),
+        # One that the throw-away instance would leave out counts too.
+        ([("strict", "true"), ("log-mastr", "true"), ("modul", "m")], ["log-mastr", "modul"]),
+        ([("modul", "m"), ("strict", "true")], ["modul"]),
+        ([("strict", "false"), ("modul", "m")], []),
+        ([("modul", "m")], []),
+        ([("strict", "true"), ("plugin", "python3"), ("modul", "m")], []),
+        ([("strict", "true"), ("declare-option", "modul=module=$1"), ("modul", "m")], []),
+        ([("strict", "true"), ("X", "true")], []),
+    ],
+)
+def test_options_at_which_strict_would_end_the_instance(options, found):
+    assert unknown(options, KNOWN) == found

@@ -235,6 +235,26 @@ def test_a_second_reload_waits_and_then_gives_up(instance):
     assert (one.master.signals, sent(one)) == ([], b"")
 
 
+def test_nobody_looks_at_a_master_in_the_middle_of_a_reload(instance, monkeypatch):
+    """It may have no workers then, and would be taken for none."""
+    monkeypatch.setattr(code.os, "geteuid", lambda: 0)
+    one, looked = instance(timeout=20), []
+    fake = one.master
+    monkeypatch.setattr(code, "Master", lambda *_words: looked.append(1) or fake)
+    lock = code.Lock(one.wanted["pidfile"], time.time() + 20)
+    lock.__enter__()
+    timer = threading.Timer(0.3, lambda: (looked.append(0), lock.__exit__(None, None, None)))
+    timer.start()
+    monkeypatch.setattr(code.procfs, "ids", lambda pid: fake.who)
+    one.prove()
+    timer.join()
+    assert looked == [0, 1] and not one.result["failed"], one.result
+    one = instance(timeout=0.2)
+    with code.Lock(one.wanted["pidfile"], time.time() + 20):
+        one.prove()
+    assert "another reload of this instance is under way" in one.result["msg"]
+
+
 def test_a_second_reload_goes_on_after_the_first(instance):
     one = instance()
     renewed(one)

@@ -1,0 +1,37 @@
+"""Runs of the publish role, as the tests of several scenarios make them."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+WHOAMI = CHECKOUT / "tests/apps/whoami"
+
+
+def inventory():
+    return Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
+
+
+def environment(**more):
+    """For a run of Ansible by itself."""
+    settings = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1"}
+    return os.environ | settings | more
+
+
+def deploy(source, **settings):
+    """Run the publish role with the shop's code from this folder; returns its status and what it said."""
+    ran = subprocess.run(
+        [
+            "ansible-playbook",
+            f"--inventory={inventory()}",
+            f"--extra-vars={json.dumps({'shop_source': str(source), **settings})}",
+            "molecule/reload/deploy.yml",
+        ],
+        cwd=CHECKOUT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ran.returncode, ran.stdout + ran.stderr
