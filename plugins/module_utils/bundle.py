@@ -247,6 +247,7 @@ class Bundle:
     paths that an earlier run wrote and that are to go, as all of them that are not wanted any more do with ``prune``.
     A journal names every file that a swap has beside the live ones: the next run puts back what a killed one left.
     The manifest, written last, is what makes a swap final. ``report()`` is true to what was or would be done.
+    ``digest`` names all that is wanted; ``standing()`` tells it for as long as that stands as it was left.
     """
 
     def __init__(
@@ -263,8 +264,10 @@ class Bundle:
         state_dir=STATE_DIR,
         undo=None,
         remove=(),
+        digest=None,
     ):
         self.name = name
+        self.digest = digest
         self.undo = undo
         self.remove = set(remove)
         self.stale = []
@@ -566,11 +569,24 @@ class Bundle:
                 files[entry.path] = sha256(entry.content)
         for path in list(self.removed) + self.kept:
             files.pop(path, None)
-        manifest = {"files": files, "run": token or self._load("manifest.json").get("run")}
+        whole = self.digest and self.undo is None and not self.remove and not (self.stale and not self.prune)
+        manifest = {
+            "files": files,
+            "run": token or self._load("manifest.json").get("run"),
+            "set": self._set() if whole else None,
+        }
         text = json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8")
         path = os.path.join(self.home, "manifest.json")
         if lstat(path) is None or read_bytes(path) != text:
             replace_bytes(path, text)
+
+    def _set(self):
+        """All that standing() looks at; of a file that is only made where nothing is, no more than that it is there."""
+        files = dict(
+            (entry.path, [sha256(entry.content)] + _owned(entry.path) if entry.force else []) for entry in self.files
+        )
+        folders = dict((folder.path, _owned(folder.path)) for folder in self.folders)
+        return {"digest": self.digest, "files": files, "folders": folders}
 
     # -- the whole ----------------------------------------------------------------------------------------------
 
@@ -646,6 +662,32 @@ class Bundle:
         for path in sorted(self.removed):
             diffs.append(_diff(path, self.removed[path].decode("utf-8", "replace"), ""))
         return diffs
+
+
+def _owned(path):
+    found = os.lstat(path)
+    return [stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid]
+
+
+def standing(name, state_dir=STATE_DIR):
+    """The digest of the set that a bundle's last run left, if all of it still stands so; else an empty text."""
+    home = os.path.join(state_dir, name)
+    manifest = content_of(os.path.join(home, "manifest.json"))
+    unfinished = [lstat(os.path.join(home, left)) for left in ("journal.json", "not-activated")]
+    whole = json.loads(manifest.decode("utf-8")).get("set") if manifest else None
+    if not whole or any(found is not None for found in unfinished):
+        return ""
+    for path, wanted in whole["folders"].items():
+        path = native(path)
+        if not stat.S_ISDIR(getattr(lstat(path), "st_mode", 0)) or _owned(path) != wanted:
+            return ""
+    for path, wanted in whole["files"].items():
+        path = native(path)
+        if not stat.S_ISREG(getattr(lstat(path), "st_mode", 0)):
+            return ""
+        if wanted and (_owned(path) != wanted[1:] or sha256(read_bytes(path)) != wanted[0]):
+            return ""
+    return whole["digest"]
 
 
 def _whole(content, found):

@@ -110,6 +110,15 @@ def sha256(path):
     return digest.hexdigest()
 
 
+def recall(home, stamp, run):
+    """What examine() finds, from the stamp if the binary is the very one that was verified, and still runs."""
+    said = stamp.get("said")
+    binary = os.path.join(home, "bin", "uwsgi")
+    if said and sha256(binary) == said["sha256"] == stamp.get("sha256") and run([binary, "--version"])[0] == 0:
+        return said
+    return examine(home, run)
+
+
 def examine(home, run):
     """What the binary in `home` says of itself: runs, version, python, features, sha256, the options that it knows."""
     binary = os.path.join(home, "bin", "uwsgi")
@@ -171,7 +180,7 @@ def choose(root, version, about, build, features, run):
     free = []
     for home in (plain, "%s-%s" % (plain, digest)):
         stamp = read_stamp(home)
-        found = examine(home, run) if stamp else None
+        found = recall(home, stamp, run) if stamp else None
         if stamp and found["runs"] and found["sha256"] == stamp.get("sha256"):
             if stamp.get("build") == build and not faults(found, version, python, features)[0]:
                 return {"home": home, "state": "verified", "build": build, "digest": digest, "found": found}

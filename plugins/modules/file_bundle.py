@@ -117,6 +117,13 @@ options:
       - The RV(run) of an earlier run of this bundle, in place of O(files); puts back what was there before it, with
         mode and owner. Only the last run that changed something can be put back, and what has been edited since stays.
     type: str
+  standing:
+    description: What an info module of this collection said of this bundle. Where it names the very set that is wanted,
+      all of that stands on the host as it was written, and the host is not asked again.
+    type: str
+  digest:
+    description: Names the wanted set; the action plugin fills it in.
+    type: str
 attributes:
   check_mode:
     description: Can run in check mode.
@@ -227,6 +234,8 @@ def main():
             "prune": {"type": "bool", "default": False},
             "remove": {"type": "list", "elements": "path", "default": []},
             "undo": {"type": "str"},
+            "standing": {"type": "str"},
+            "digest": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -267,6 +276,7 @@ def main():
             prune=module.params["prune"],
             undo=module.params["undo"],
             remove=module.params["remove"],
+            digest=module.params["digest"],
             activate=module.params["activate"],
             run_command=lambda command: module.run_command(
                 # A command that is not there must not end the module in the middle of a swap.

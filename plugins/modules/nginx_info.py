@@ -39,6 +39,11 @@ options:
     description: The service.
     type: str
     default: nginx.service
+  bundles:
+    description: Names of bundles of M(graceful.wsgi.file_bundle) of which RV(bundles) is to tell.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - graceful.wsgi.attributes
 """
@@ -77,6 +82,11 @@ stale:
   description: Whether systemd has yet to read the unit anew.
   returned: always
   type: bool
+bundles:
+  description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:standing) takes; empty where anything of
+    the last set is another by now.
+  returned: success
+  type: dict
 """
 
 import grp
@@ -86,6 +96,7 @@ import pwd
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact, nginx_master
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 
 
 def accounts(user, group):
@@ -128,6 +139,7 @@ def main():
             "dest": {"type": "path", "default": "/usr/sbin/nginx"},
             "pid_file": {"type": "path", "default": "/run/nginx.pid"},
             "unit": {"type": "str", "default": "nginx.service"},
+            "bundles": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -141,6 +153,7 @@ def main():
         active=known.get("ActiveState") == "active",
         enabled=known.get("UnitFileState") == "enabled",
         stale=known.get("NeedDaemonReload") == "yes",
+        bundles=dict((name, standing(name)) for name in module.params["bundles"]),
     )
 
 

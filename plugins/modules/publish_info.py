@@ -46,6 +46,11 @@ options:
     type: list
     elements: dict
     default: []
+  bundles:
+    description: Names of bundles of M(graceful.wsgi.file_bundle) of which RV(bundles) is to tell.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - graceful.wsgi.attributes
 """
@@ -93,6 +98,11 @@ load:
   returned: success
   type: list
   elements: str
+bundles:
+  description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:standing) takes; empty where anything of
+    the last set is another by now.
+  returned: success
+  type: dict
 wanted:
   description: As RV(graceful.wsgi.releases#module:wanted).
   returned: success
@@ -110,6 +120,7 @@ import pwd
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import releases, uwsgi_preflight
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 
 
 def is_there(user):
@@ -129,6 +140,7 @@ def main():
             "keep": {"type": "int", "default": 5},
             "binary": {"type": "path", "required": True},
             "preflights": {"type": "list", "elements": "dict", "default": [], "options": uwsgi_preflight.SPEC},
+            "bundles": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -161,6 +173,7 @@ def main():
         put=any(item["changed"] for item in found),
         switch=switch,
         load=[name for name, note in notes if not note.holds],
+        bundles=dict((name, standing(name)) for name in wanted["bundles"]),
     )
 
 

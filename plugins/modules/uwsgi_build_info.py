@@ -75,6 +75,11 @@ options:
   group:
     description: Its primary group.
     type: str
+  bundles:
+    description: Names of bundles of M(graceful.wsgi.file_bundle) of which RV(bundles) is to tell.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - graceful.wsgi.attributes
 """
@@ -139,6 +144,11 @@ venv_command:
   returned: success
   type: list
   elements: str
+bundles:
+  description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:standing) takes; empty where anything of
+    the last set is another by now.
+  returned: success
+  type: dict
 account:
   description: Whether the C(group) and the C(user) are as wanted.
   returned: success
@@ -153,6 +163,7 @@ import sys
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 
 
 def account(user, group):
@@ -195,6 +206,7 @@ def main():
             "virtualenv_wheel": {"type": "bool", "default": False},
             "user": {"type": "str"},
             "group": {"type": "str"},
+            "bundles": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -246,6 +258,7 @@ def main():
             "digest": chosen["digest"],
             "features": found.get("features", []),
             "sha256": found.get("sha256"),
+            "said": found,
         },
         options=[] if wrong else found.get("options", []),
         current=os.readlink(link) if os.path.islink(link) else "",
@@ -254,6 +267,7 @@ def main():
         # --no-download: the wheels that lie in virtualenv itself are the ones that still know Python 2.7.
         venv_command=[about["executable"]] + ([script, "--no-download"] if old else ["-m", "venv"]),
         account=account(wanted["user"], wanted["group"]),
+        bundles=dict((name, standing(name)) for name in wanted["bundles"]),
     )
 
 

@@ -20,6 +20,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import (
     File,
     Folder,
     octal,
+    standing,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 
@@ -919,3 +920,74 @@ def test_make_folders(tmp_path):
     finally:
         os.umask(before)
     assert dict((name, tree(str(tmp_path))[name][1]) for name in ("a", "a/b")) == {"a": 0o755, "a/b": 0o755}
+
+
+# -- what a run with nothing to do need not ask again -----------------------------------------------------------------
+
+
+def standing_of(world, name="b"):
+    return standing(name, world.state)
+
+
+@pytest.fixture
+def stood(world):
+    """Two files, one that is only made where nothing is, and a folder, as a run has left them."""
+    extra = File(world.path("log"), b"", force=False, mode=0o644)
+    world.run(("a", "1"), ("b", "2"), extra, folders=[Folder(world.path("d"), mode=0o755)], digest="d1")
+    assert standing_of(world) == "d1"
+    return world
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda world: put(world.path("a"), "other"),
+        lambda world: os.chmod(world.path("a"), 0o600),
+        lambda world: os.unlink(world.path("b")),
+        lambda world: os.unlink(world.path("log")),
+        lambda world: os.chmod(world.path("d"), 0o700),
+        lambda world: os.rmdir(world.path("d")),
+        lambda world: (os.rename(world.path("a"), world.path("c")), os.symlink("c", world.path("a"))),
+        lambda world: put(os.path.join(world.state, "b", "journal.json"), "{}"),
+        lambda world: put(os.path.join(world.state, "b", "not-activated"), ""),
+    ],
+    ids=["content", "mode", "gone", "log gone", "folder's mode", "folder gone", "symlink", "cut off", "not activated"],
+)
+def test_whatever_is_another_is_no_longer_standing(stood, change):
+    change(stood)
+    assert standing_of(stood) == ""
+
+
+def test_what_others_write_into_a_log_does_not_matter(stood):
+    put(stood.path("log"), "much")
+    os.chmod(stood.path("log"), 0o600)
+    assert standing_of(stood) == "d1"
+
+
+def test_the_last_run_names_the_set(stood):
+    extra = File(stood.path("log"), b"", force=False, mode=0o644)
+    again = stood.run(("a", "1"), ("b", "3"), extra, folders=[Folder(stood.path("d"), mode=0o755)], digest="d2")
+    assert standing_of(stood) == "d2"
+    stood.run(undo=again.token)
+    # What stands now is d1 again, but nobody has said so.
+    assert standing_of(stood) == ""
+
+
+def test_a_set_with_something_stale_is_asked_for_again(stood):
+    stood.run(("a", "1"), digest="d3")
+    assert standing_of(stood) == ""
+    stood.run(("a", "1"), prune=True, digest="d4")
+    assert standing_of(stood) == "d4"
+
+
+def test_a_run_that_failed_or_only_looked_names_nothing_new(stood):
+    stood.run(("a", "9"), check_mode=True, digest="d5")
+    assert standing_of(stood) == "d1"
+    stood.answers["/check"] = [1]
+    with pytest.raises(BundleError):
+        stood.run(("a", "9"), digest="d6")
+    assert standing_of(stood) == "d1"
+
+
+def test_a_bundle_that_never_was_does_not_stand(world):
+    assert standing_of(world, "never") == ""

@@ -109,6 +109,21 @@ def test_a_binary_that_was_exchanged_is_not_the_verified_one(host):
     assert host.choose()["state"] == "broken"
 
 
+def test_what_the_verified_binary_said_is_not_asked_again(host):
+    home = host.install()
+    path = os.path.join(home, uwsgi_home.STAMP)
+    stamp = uwsgi_home.read_stamp(home)
+    stamp["said"] = dict(uwsgi_home.examine(home, host.run), options=["remembered"])
+    with open(path, "w") as stream:
+        json.dump(stamp, stream)
+    asked, run = [], host.run
+    host.run = lambda command: asked.append(command[1]) or run(command)
+    assert (host.choose()["state"], host.choose()["found"]["options"]) == ("verified", ["remembered"])
+    assert set(asked) == set(["--version"])
+    host.cflags.clear()
+    assert host.choose()["state"] == "broken"
+
+
 def test_faults_name_what_is_wrong():
     found = {"runs": True, "version": "2.0.30", "python": "2.7", "features": ["json"], "says": ""}
     wrong, missing = uwsgi_home.faults(found, "2.0.31", "3.11", ["json", "ssl"])
