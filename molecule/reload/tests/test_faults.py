@@ -334,7 +334,8 @@ def test_two_plays_at_once(host, start):
         assert host.file(file["dest"]).content_string == file["content"]
 
 
-def test_two_deploys_at_once(host, bundle):
+# The last one, since it leaves another configuration than the others begin with.
+def test_two_deploys_at_once(host):
     """Who comes second is told so, or its configuration is the last one."""
     with ThreadPoolExecutor() as pool:
         ran = list(pool.map(lambda seconds: deploy(WHOAMI, shop_options={"harakiri": seconds}), (41, 42)))
