@@ -146,28 +146,50 @@ wanted:
   elements: dict
 """
 
+import functools
+import multiprocessing
 import os
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import SPEC, Home, ReleaseError
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
+
+
+def fill(module, homes):
+    """Fill all virtualenvs, as many at a time as there are processors; {name: whether there was something to do}."""
+    filled, failed = {}, []
+
+    def work(home):
+        try:
+            wanted = module.params
+            filled[home.name] = home.fill(wanted["venv_command"], wanted["pip"], wanted["pip_args"])
+        except Exception as error:
+            # What escapes a thread is lost.
+            failed.append(error)
+
+    run_all([functools.partial(work, home) for home in homes], multiprocessing.cpu_count())
+    if failed:
+        raise ReleaseError("\n".join(sorted(str(error) for error in failed)))
+    return filled
 
 
 def present(module, homes, checkouts):
+    survey, filled = module.params["survey"], {}
+    missing = dict((home.name, home.missing) for home in homes)
+    if not survey and not module.check_mode:
+        for home in homes:
+            if missing[home.name]:
+                home.make(home.wanted["sent"], checkouts.get(home.name))
+        filled = fill(module, homes)
     found = []
-    work = not module.check_mode and not module.params["survey"]
     for home in homes:
-        missing = home.missing
-        if missing and work:
-            home.make(home.wanted["sent"], checkouts.get(home.name))
-        changed = missing
-        if work:
-            filled = home.fill(module.params["venv_command"], module.params["pip"], module.params["pip_args"])
-            changed = filled or missing
-        elif not module.params["survey"]:
+        changed = missing[home.name] or filled.get(home.name, False)
+        if module.check_mode and not survey:
             changed = home.incomplete
-        item = {"name": home.name, "id": home.id, "current": home.current, "missing": missing, "changed": changed}
-        found.append(item if module.params["survey"] else dict(item, replace=home.replace))
+        item = {"name": home.name, "id": home.id, "current": home.current, "missing": missing[home.name]}
+        item["changed"] = changed
+        found.append(item if survey else dict(item, replace=home.replace))
     return found
 
 
@@ -215,10 +237,11 @@ def main():
         supports_check_mode=True,
     )
 
+    # For all threads at once: the application's user reads what root installs.
+    os.umask(0o022)
+
     def run_command(words):
-        return module.run_command(
-            words, environ_update={"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}, umask=0o022
-        )
+        return module.run_command(words, environ_update={"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"})
 
     # Whatever Python the connection's user has set is not the application's. Python 2.7 takes an empty one for a path.
     for name in ("PYTHONPATH", "PYTHONHOME"):
