@@ -77,6 +77,10 @@ stale:
   description: Whether systemd has yet to read the unit anew.
   returned: always
   type: bool
+glibc:
+  description: The version of the host's glibc, null where it has another C library.
+  returned: always
+  type: str
 """
 
 import grp
@@ -106,6 +110,15 @@ def installed(manifest, dest, pid_file):
         # The upgrade looks again, and says what is wrong.
         return False
     return running is None or nginx_master.same_file(running, dest)
+
+
+def glibc():
+    """The version of this host's glibc, or None."""
+    try:
+        name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
+    except (OSError, ValueError):
+        return None
+    return version if name == "glibc" and version.replace(".", "").isdigit() else None
 
 
 def service(module, unit):
@@ -141,6 +154,7 @@ def main():
         active=known.get("ActiveState") == "active",
         enabled=known.get("UnitFileState") == "enabled",
         stale=known.get("NeedDaemonReload") == "yes",
+        glibc=glibc(),
     )
 
 
