@@ -15,6 +15,7 @@ import stat
 import tempfile
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import elf
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders
 
 BINARY = "nginx"
 MANIFEST = "manifest.json"
@@ -168,6 +169,7 @@ def put(path, source, version, about, run, checksum=None):
     """Make an artifact in ``path`` of the binary ``source``; false where an intact one is there already."""
     if load(path) is not None:
         return False
+    make_folders(os.path.dirname(path))
 
     def fit(binary, told):
         if checksum and told["files"][BINARY] != checksum:

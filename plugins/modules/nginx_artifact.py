@@ -18,7 +18,7 @@ description:
   - The manifest says what the binary asks of a host, as read from its ELF file.
 options:
   path:
-    description: The artifact's folder. Its parent must exist.
+    description: The artifact's folder. Those above it are made.
     type: path
     required: true
   source:

@@ -27,6 +27,23 @@ def test_accounts(user, group, there):
     assert nginx_info.accounts(user, group) is there
 
 
+def test_an_account_that_is_in_no_file_is_hidden_from_a_static_nginx(tmp_path, monkeypatch):
+    (tmp_path / "passwd").write_text("root:x:0:0::/:/bin/sh\nnginx:x:9:9::/:/bin/false\n")
+    (tmp_path / "group").write_text("nginx:x:9:\n")
+    known = {"nginx", "ldap", "nginx-ldap"}
+    for module, function in ((pwd, "getpwnam"), (grp, "getgrnam")):
+        monkeypatch.setattr(module, function, lambda name: {name: name for name in known}[name])
+
+    def hidden(user, group):
+        return nginx_info.hidden(user, group, str(tmp_path))
+
+    assert hidden("nginx", "nginx") is None
+    # Not there yet: the role makes it.
+    assert hidden("new", "new") is None
+    assert hidden("ldap", "nginx") == "ldap"
+    assert hidden("nginx", "nginx-ldap") == "nginx-ldap"
+
+
 @pytest.fixture
 def dest(tmp_path):
     path = tmp_path / "nginx"
