@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload python27 docs images bench bench-converge bench-reload clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload python27 fleet docs images bench bench-converge bench-reload clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +42,8 @@ molecule: venv-test ## The main job on Debian 12 and 13 in Docker
 reload: venv-test ## Reloads and deploys under load on Debian 12
 python27: venv-core216 ## The same with Python 2.7 on the host and in the applications, under ansible-core 2.16
 python27: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
-molecule reload python27:
+fleet: venv-test ## One static nginx, built once and installed on a host without a compiler
+molecule reload python27 fleet:
 	@tests/images/docker-up
 	molecule test --scenario-name $(if $(filter molecule,$@),default,$@)
 

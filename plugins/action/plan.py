@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,14 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as plann
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
+FACTS = {
+    "distribution": "distribution",
+    "version": "distribution_major_version",
+    "os_family": "os_family",
+    "arch": "architecture",
+}
+# Where the controller builds; what it built is then copied into nginx_artifact_dir.
+CONTROLLER_HOME = "~/.cache/graceful-wsgi/nginx"
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -21,18 +31,36 @@ def _options(room: str) -> dict[str, Any]:
     return spec["argument_specs"]["main"]["options"]
 
 
-def _host(facts: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
+def _builder(task_vars: Mapping[str, Any], nginx: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the host that builds nginx for this one, and the controller's folders."""
+    cache = nginx.get("nginx_artifact_dir")
+    found: dict[str, Any] = {"home": os.path.expanduser(CONTROLLER_HOME)}
+    found["cache"] = os.path.abspath(os.path.expanduser(cache)) if isinstance(cache, str) and cache else None
+    folder = nginx.get("nginx_source_dir")
+    if isinstance(folder, str) and folder and os.path.isdir(folder):
+        found["wheels"] = [file for file in os.listdir(folder) if file.endswith(".whl")]
+    name = nginx.get("nginx_build_host")
+    if not name or not isinstance(name, str):
+        return found
+    hostvars = task_vars.get("hostvars") or {}
+    # The controller is there whether the inventory names it or not.
+    found.update(known=name == "localhost" or name in hostvars, hosts=sorted(hostvars))
+    facts = (hostvars[name].get("ansible_facts") or {}) if name in hostvars else {}
+    found.update({ours: facts.get(theirs) for ours, theirs in FACTS.items()}, system=facts.get("system"))
+    return found
+
+
+def _host(task_vars: Mapping[str, Any], args: dict[str, Any], nginx: Mapping[str, Any]) -> dict[str, Any]:
+    facts = task_vars.get("ansible_facts") or {}
     systemd = facts.get("systemd") or {}
     python = facts.get("python_version")
     return {
-        "distribution": facts.get("distribution"),
-        "version": facts.get("distribution_major_version"),
-        "os_family": facts.get("os_family"),
-        "arch": facts.get("architecture"),
+        **{ours: facts.get(theirs) for ours, theirs in FACTS.items()},
         "systemd": systemd.get("version"),
         "python": ".".join(str(python).split(".")[:2]) if python else None,
         "uwsgi": args["uwsgi"],
         "published": facts.get(PUBLISHED),
+        "builder": _builder(task_vars, nginx),
     }
 
 
@@ -72,7 +100,7 @@ class ActionModule(ActionBase):
         for room, options in specs.items():
             variables[room] = self._visible(options, task_vars, strict=room == own)
         variables[own] = variables[own] or {}
-        host = _host(task_vars.get("ansible_facts") or {}, args)
+        host = _host(task_vars, args, variables["nginx"] or {})
         plans, problems = planning.plan(specs, variables, host)
         warnings = planning.misspelt(own, specs[own], set(task_vars))
         if warnings:

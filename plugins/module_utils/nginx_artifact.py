@@ -10,10 +10,12 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import stat
 import tempfile
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import elf
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders
 
 BINARY = "nginx"
 MANIFEST = "manifest.json"
@@ -56,16 +58,34 @@ def load(path):
     return manifest
 
 
+def manifest(binary, version, about):
+    """What is to be remembered of a binary: all of it can be told again from the file and from what it was made of."""
+    try:
+        told = elf.describe(_read(binary))
+    except elf.ElfError as error:
+        raise ArtifactError("%s %s" % (binary, error))
+    told.update(version=version, about=about, files={BINARY: sha256(binary)})
+    return told
+
+
+def unfit(told, architecture, glibc):
+    """Why a host of this architecture and glibc (None where it has none) cannot run the binary; None where it can."""
+    if architecture and told["architecture"] != architecture:
+        # Of a 32-bit ARM it is known only that it is one.
+        if not (told["architecture"] == "arm" and architecture.startswith("arm")):
+            return "it was built for %s, and this host is %s" % (told["architecture"], architecture)
+    if told["glibc"] and not (glibc and elf.numbers(glibc) >= elf.numbers(told["glibc"])):
+        return "it needs glibc %s or newer, and this host has %s" % (told["glibc"], glibc or "none")
+    return None
+
+
 def libraries(binary, run):
-    """Names of the shared libraries that ``binary`` needs, as ldd shows them.
+    """Names of all shared libraries that ``binary`` comes to need, as ldd shows them.
 
     ``run(argv)`` returns (status, stdout, stderr).
     """
     status, out, err = run(["ldd", binary])
     if status != 0:
-        # A static binary is what ldd refuses, and needs no library.
-        if re.search(r"not a dynamic executable|statically linked", out + err):
-            return []
         raise ArtifactError("ldd could not tell what the new binary needs: %s" % (out + err).strip())
     found = []
     for line in out.splitlines():
@@ -79,9 +99,10 @@ def libraries(binary, run):
     return found
 
 
-def check(binary, version, run):
-    """Refuse a binary that does not start, is of another version or needs any libpcre; return what it needs."""
-    needed = libraries(binary, run)
+def check(binary, told, run):
+    """Refuse a binary that does not start, is of another version or needs any libpcre."""
+    # Where there is no loader, ldd has nothing to ask.
+    needed = [] if told["static"] else libraries(binary, run)
     pcre = [name for name in needed if name.startswith("libpcre")]
     if pcre:
         raise ArtifactError(
@@ -89,11 +110,11 @@ def check(binary, version, run):
             % " and ".join(pcre)
         )
     status, out, err = run([binary, "-v"])
-    if status != 0 or "nginx/%s" % version not in (out + err).split():
+    if status != 0 or "nginx/%s" % told["version"] not in (out + err).split():
         raise ArtifactError(
-            "the new binary is not nginx %s: its -v said (status %d) %s" % (version, status, (out + err).strip())
+            "the new binary is not nginx %s: its -v said (status %d) %s"
+            % (told["version"], status, (out + err).strip())
         )
-    return needed
 
 
 def _write(path, content, mode):
@@ -117,19 +138,21 @@ def _read(path):
         return source.read()
 
 
-def put(path, source, version, about, run):
-    """Make an artifact in ``path`` of the binary ``source``; false where an intact one is there already."""
-    if load(path) is not None:
-        return False
+def write(path, source, version, about, check=None):
+    """Make the folder ``path`` of the binary ``source`` and its manifest; whole, or not at all.
+
+    ``check(binary, manifest)`` may still refuse what has been copied.
+    """
     parent, name = os.path.split(path)
     stage = tempfile.mkdtemp(prefix=".%s." % name, dir=parent)
     try:
         binary = os.path.join(stage, BINARY)
         _write(binary, _read(source), 0o755)
         os.chmod(stage, 0o755)
-        manifest = {"version": version, "about": about, "files": {BINARY: sha256(binary)}}
-        manifest["libraries"] = check(binary, version, run)
-        text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+        told = manifest(binary, version, about)
+        if check:
+            check(binary, told)
+        text = json.dumps(told, indent=2, sort_keys=True) + "\n"
         _write(os.path.join(stage, MANIFEST), text.encode("utf-8"), 0o644)
         if os.path.lexists(path):
             # A damaged one goes aside first, since a folder cannot be renamed over a full one.
@@ -140,4 +163,20 @@ def put(path, source, version, about, run):
     finally:
         if os.path.isdir(stage):
             shutil.rmtree(stage)
+
+
+def put(path, source, version, about, run, checksum=None):
+    """Make an artifact in ``path`` of the binary ``source``; false where an intact one is there already."""
+    if load(path) is not None:
+        return False
+    make_folders(os.path.dirname(path))
+
+    def fit(binary, told):
+        if checksum and told["files"][BINARY] != checksum:
+            raise ArtifactError(
+                "what arrived here has the sha256 %s and should have %s" % (told["files"][BINARY], checksum)
+            )
+        check(binary, told, run)
+
+    write(path, source, version, about, fit)
     return True

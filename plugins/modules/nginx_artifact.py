@@ -15,9 +15,10 @@ author:
 description:
   - Checks the built binary, refuses one that needs any libpcre or is of another version, and puts it in place with its
     manifest by one rename of the whole folder. An intact artifact that is there already stays as it is.
+  - The manifest says what the binary asks of a host, as read from its ELF file.
 options:
   path:
-    description: The artifact's folder. Its parent must exist.
+    description: The artifact's folder. Those above it are made.
     type: path
     required: true
   source:
@@ -32,6 +33,9 @@ options:
     description: What is to be remembered in the manifest, e.g. the flags and the sources.
     type: dict
     default: {}
+  checksum:
+    description: The sha256 that the binary must have. Without one it is taken as it is.
+    type: str
 extends_documentation_fragment:
   - graceful.wsgi.attributes
 """
@@ -49,6 +53,29 @@ manifest:
   description: The artifact's manifest, empty in check mode where it is not there yet.
   returned: success
   type: dict
+  contains:
+    version:
+      description: The nginx version.
+      type: str
+    about:
+      description: What it was made of, as it was told to the module.
+      type: dict
+    files:
+      description: The sha256 of each file.
+      type: dict
+    architecture:
+      description: The architecture that it runs on, e.g. C(x86_64).
+      type: str
+    static:
+      description: Whether it needs no library and no loader.
+      type: bool
+    glibc:
+      description: The oldest glibc that it runs with, null where it needs none.
+      type: str
+    libraries:
+      description: The shared libraries that it names.
+      type: list
+      elements: str
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -63,6 +90,7 @@ def main():
             "source": {"type": "path", "required": True},
             "version": {"type": "str", "required": True},
             "about": {"type": "dict", "default": {}},
+            "checksum": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -76,6 +104,7 @@ def main():
                 module.params["version"],
                 module.params["about"],
                 lambda argv: module.run_command(argv, environ_update={"LC_ALL": "C"}),
+                module.params["checksum"],
             )
         except nginx_artifact.ArtifactError as error:
             module.fail_json(msg=str(error))

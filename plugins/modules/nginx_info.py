@@ -27,6 +27,12 @@ options:
     description: Its group.
     type: str
     required: true
+  static:
+    description:
+      - Whether the nginx that is wanted is linked statically. It then knows accounts from C(/etc/passwd) and
+        C(/etc/group) only, and one that the host knows from elsewhere (LDAP, NIS) is refused.
+    type: bool
+    default: false
   dest:
     description: Where the binary is installed.
     type: path
@@ -87,6 +93,10 @@ bundles:
     the last set is another by now.
   returned: success
   type: dict
+glibc:
+  description: The version of the host's glibc, null where it has another C library.
+  returned: always
+  type: str
 """
 
 import grp
@@ -97,6 +107,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact, nginx_master
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
 
 
 def accounts(user, group):
@@ -105,6 +116,19 @@ def accounts(user, group):
         return pwd.getpwnam(user).pw_gid == grp.getgrnam(group).gr_gid
     except KeyError:
         return False
+
+
+def hidden(user, group, root="/etc"):
+    """The first of user and group that this host knows, but not from the files that a static nginx reads."""
+    for name, known, path in ((user, pwd.getpwnam, "passwd"), (group, grp.getgrnam, "group")):
+        try:
+            known(name)
+        except KeyError:
+            continue
+        with open(os.path.join(root, path), "rb") as source:
+            if not any(line.split(b":")[0] == encoded(name) for line in source):
+                return name
+    return None
 
 
 def installed(manifest, dest, pid_file):
@@ -117,6 +141,15 @@ def installed(manifest, dest, pid_file):
         # The upgrade looks again, and says what is wrong.
         return False
     return running is None or nginx_master.same_file(running, dest)
+
+
+def glibc():
+    """The version of this host's glibc, or None."""
+    try:
+        name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
+    except (OSError, ValueError):
+        return None
+    return version if name == "glibc" and version.replace(".", "").isdigit() else None
 
 
 def service(module, unit):
@@ -136,6 +169,7 @@ def main():
             "artifact": {"type": "path", "required": True},
             "user": {"type": "str", "required": True},
             "group": {"type": "str", "required": True},
+            "static": {"type": "bool", "default": False},
             "dest": {"type": "path", "default": "/usr/sbin/nginx"},
             "pid_file": {"type": "path", "default": "/run/nginx.pid"},
             "unit": {"type": "str", "default": "nginx.service"},
@@ -143,6 +177,13 @@ def main():
         },
         supports_check_mode=True,
     )
+    if module.params["static"]:
+        name = hidden(module.params["user"], module.params["group"])
+        if name:
+            module.fail_json(
+                msg="this host knows the account %s, but not from /etc/passwd and /etc/group, and a static nginx asks"
+                " nowhere else; name others in nginx_user and nginx_group, or set nginx_build_toolchain: host" % name
+            )
     manifest = nginx_artifact.load(os.path.abspath(module.params["artifact"]))
     known = service(module, module.params["unit"])
     module.exit_json(
@@ -154,6 +195,7 @@ def main():
         enabled=known.get("UnitFileState") == "enabled",
         stale=known.get("NeedDaemonReload") == "yes",
         bundles=dict((name, standing(name)) for name in module.params["bundles"]),
+        glibc=glibc(),
     )
 
 

@@ -12,7 +12,7 @@ from .problem import Problem, close_match
 
 HOME = "/var/lib/graceful-wsgi/nginx"
 
-# From Debian's signed source index (its zlib is repacked, so none is known for zlib).
+# From Debian's signed source index; zlib's, which Debian repacks, as distributions pin it; zig's from PyPI's index.
 CHECKSUMS = {
     "nginx-1.30.6": "3cf46f5ed7504d460125866b7bea99fb357f31d887e2e63b35503310e9b8b6c8",
     "nginx-1.26.3": "69ee2b237744036e61d24b836668aad3040dda461fe6f570f1787eab570c75aa",
@@ -21,6 +21,9 @@ CHECKSUMS = {
     "openssl-3.6.5": "a2157c2830efdec3788939b00c9b0638306d3f0bbb76dc4832ee503bb397df98",
     "openssl-3.5.7": "a8c0d28a529ca480f9f36cf5792e2cd21984552a3c8e4aa11a24aa31aeac98e8",
     "openssl-3.5.6": "deae7c80cba99c4b4f940ecadb3c3338b13cb77418409238e57d7f31f2a3b736",
+    "zlib-1.3.1": "9a93b2b7dfdac77ceba5a558a580e74667dd6fede4585b91eefb60f03b72df23",
+    "zig-0.15.2-x86_64": "806316453d1ede7174ed3fefb8e5348154629089c3bb5fe812dfd0e172fac130",
+    "zig-0.15.2-aarch64": "edc0aa60ec964a4cf462d40f68d7de242ddf37fd9a80f2afaee6397059463230",
 }
 
 UPSTREAM = {
@@ -54,6 +57,24 @@ FLAGS = [
     "--with-stream",
     "--with-stream_ssl_module",
 ]
+
+# The platforms in the names of zig's wheels; the middle one is what every pip knows.
+ZIG_WHEELS = {
+    "x86_64": ("manylinux_2_12_x86_64", "manylinux2010_x86_64", "musllinux_1_1_x86_64"),
+    "aarch64": ("manylinux_2_17_aarch64", "manylinux2014_aarch64", "musllinux_1_1_aarch64"),
+}
+STATIC = "a static nginx cannot load modules"
+# Debugging tables would be three quarters of what goes to every host.
+ZIG_LD_OPT = "-static -s"
+# What takes a library of the host's along, which is not there to be linked into a static binary.
+HOST_MODULES = {
+    "--with-http_xslt_module": "libxslt",
+    "--with-http_image_filter_module": "libgd",
+    "--with-http_geoip_module": "libGeoIP",
+    "--with-stream_geoip_module": "libGeoIP",
+    "--with-http_perl_module": "libperl",
+    "--with-google_perftools_module": "libprofiler",
+}
 
 # What the role itself decides: flag (up to "=") -> the variable to use instead, or why there is none.
 OWNED_FLAGS = {
@@ -97,32 +118,55 @@ HTTP_FIRST: list[nginx_tree.Directive] = [
 
 PACKAGES: dict[str, dict[str, list[str]]] = {
     "Debian": {
-        "base": ["gcc", "libc6-dev", "make", "tar", "gzip", "logrotate"],
+        "run": ["logrotate"],
+        "base": ["make", "tar", "gzip"],
+        "compiler": ["gcc", "libc6-dev"],
+        "zig": ["python3"],
+        "pip": ["python3-venv"],
         "zlib": ["zlib1g-dev"],
         "openssl": ["libssl-dev"],
         "openssl_build": ["perl"],
         "signature": ["gpg"],
     },
     "RedHat": {
-        "base": ["gcc", "glibc-devel", "make", "tar", "gzip", "logrotate"],
+        "run": ["logrotate"],
+        "base": ["make", "tar", "gzip"],
+        "compiler": ["gcc", "glibc-devel"],
+        "zig": ["python3"],
+        "pip": [],
         "zlib": ["zlib-devel"],
         "openssl": ["openssl-devel"],
         "openssl_build": ["perl-core"],
         "signature": ["gnupg2"],
     },
+    # The controller: commands, which have to be there, since nothing is installed on it.
+    "localhost": {
+        "run": [],
+        "base": ["make", "tar", "gzip"],
+        "compiler": ["cc"],
+        "zig": [],
+        "pip": [],
+        "zlib": [],
+        "openssl": [],
+        "openssl_build": ["perl"],
+        "signature": ["gpg"],
+    },
 }
+
+PACKAGE_FAMILIES = [family for family in PACKAGES if family != "localhost"]
 
 # Prints "installed NAME" for each package that is.
 PACKAGE_QUERY = {
     "Debian": ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\\n"],
     "RedHat": ["rpm", "-q", "--qf", "installed %{NAME}\\n"],
+    "localhost": ["sh", "-c", 'for name; do command -v "$name" >/dev/null && echo "installed $name"; done; true', "sh"],
 }
 
 _VERSION = re.compile(r"\d+(\.\d+)+[a-z]?(-[a-z0-9]+)?")
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _URL = re.compile(r"(https?|ftp)://\S+")
-_RELEASE = re.compile(rf"({'|'.join(UPSTREAM)})-{_VERSION.pattern}")
+_RELEASE = re.compile(rf"({'|'.join(UPSTREAM)})-{_VERSION.pattern}|zig-{_VERSION.pattern}-({'|'.join(ZIG_WHEELS)})")
 _PCRE2_SINCE = (1, 21, 5)
 # Older ones close an idle kept-alive connection at a reload even if its next request is under way.
 _KEEPALIVE_MIN_SINCE = (1, 27, 4)
@@ -132,11 +176,20 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
+def _zig(values: dict[str, Any]) -> bool:
+    return values["nginx_build_toolchain"] == "zig"
+
+
+def _from_source(values: dict[str, Any], name: str) -> bool:
+    """Whether zlib or openssl is built in."""
+    return values[f"nginx_{name}"] == "source" or (values[f"nginx_{name}"] == "auto" and _zig(values))
+
+
 def _components(values: dict[str, Any]) -> dict[str, str]:
     """What is built from source: name -> version."""
     components = {"nginx": values["nginx_version"], "pcre2": values["nginx_pcre2_version"]}
     for name in ("zlib", "openssl"):
-        if values[f"nginx_{name}"] == "source":
+        if _from_source(values, name):
             components[name] = values[f"nginx_{name}_version"]
     return components
 
@@ -174,14 +227,50 @@ def _check_flags(values: dict[str, Any], problems: list[Problem]) -> None:
         elif name in OWNED_FLAGS:
             problems.append(Problem(path, f"{name} is the role's own", OWNED_FLAGS[name]))
         elif flag.endswith("=dynamic") or name == "--add-dynamic-module":
-            mend = "build it in: leave off =dynamic, or write --add-module"
-            problems.append(Problem(path, "the role installs one file and no dynamic modules", mend))
+            says = STATIC if _zig(values) else "the role installs one file and no dynamic modules"
+            problems.append(Problem(path, says, "build it in: leave off =dynamic, or write --add-module"))
+        elif _zig(values) and name in HOST_MODULES:
+            says = f"needs the host's {HOST_MODULES[name]}, which a static nginx cannot load"
+            problems.append(Problem(path, says, "leave it out, or set nginx_build_toolchain: host"))
     for variable in ("nginx_build_cc_opt", "nginx_build_ld_opt"):
         if "\n" in values[variable]:
             problems.append(Problem(variable, "holds a line break", "write it on one line"))
 
 
-def _sources(values: dict[str, Any], problems: list[Problem]) -> list[dict[str, Any]]:
+def _check_toolchain(values: dict[str, Any], host: dict[str, Any], problems: list[Problem]) -> None:
+    name, builder = values["nginx_build_host"], host.get("builder") or {}
+    if name and not builder.get("known", True):
+        meant = close_match(name, builder.get("hosts") or [])
+        mend = f"did you mean {meant}?" if meant else "write localhost, a name in the inventory, or nothing"
+        problems.append(Problem("nginx_build_host", f"there is no host {name!r}", mend))
+    arch, built_on = host.get("arch"), builder.get("arch")
+    if name and arch and built_on and arch != built_on:
+        says = f"{name} is {built_on}, and this host is {arch}"
+        problems.append(Problem("nginx_build_host", says, "name a builder of the same architecture for it"))
+    if name and builder.get("system") not in (None, "Linux"):
+        says = f"{name} runs {builder['system']}"
+        problems.append(Problem("nginx_build_host", says, "name a builder that runs Linux"))
+    if not _zig(values):
+        return
+    if arch and arch not in ZIG_WHEELS:
+        mend = f"set nginx_build_toolchain: host; zig builds for {' and '.join(ZIG_WHEELS)}"
+        problems.append(Problem("nginx_build_toolchain", f"is zig, and this host is {arch}", mend))
+    for library in ("zlib", "openssl"):
+        if values[f"nginx_{library}"] == "host":
+            says = "is host, and a static nginx cannot use the host's"
+            mend = "write source (or auto), or set nginx_build_toolchain: host"
+            problems.append(Problem(f"nginx_{library}", says, mend))
+    if "load_module" in values["nginx_main_options"]:
+        mend = "leave it out, or set nginx_build_toolchain: host"
+        problems.append(Problem("nginx_main_options.load_module", STATIC, mend))
+
+
+def _zig_wheel(version: str, arch: str) -> str:
+    """The name that zig's wheel bears on PyPI."""
+    return f"ziglang-{version}-py3-none-{'.'.join(ZIG_WHEELS[arch])}.whl"
+
+
+def _sources(values: dict[str, Any], host: dict[str, Any], problems: list[Problem]) -> list[dict[str, Any]]:
     """The archives to fetch, each with where it comes from and the sha256 it must have."""
     given = {}
     for key, checksum in values["nginx_checksums"].items():
@@ -194,9 +283,10 @@ def _sources(values: dict[str, Any], problems: list[Problem]) -> list[dict[str, 
             given[key] = checksum.lower()
     urls = values["nginx_urls"]
     for name, url in urls.items():
-        if name not in UPSTREAM:
-            meant = close_match(name, UPSTREAM)
-            mend = f"did you mean {meant}?" if meant else f"known here: {', '.join(UPSTREAM)}"
+        known = [*UPSTREAM, "zig"]
+        if name not in known:
+            meant = close_match(name, known)
+            mend = f"did you mean {meant}?" if meant else f"known here: {', '.join(known)}"
             problems.append(Problem(f"nginx_urls.{name}", "there is no such source", mend))
         elif not isinstance(url, str) or not _URL.fullmatch(url):
             problems.append(Problem(f"nginx_urls.{name}", f"{url!r} is no URL", "write http://, https:// or ftp://…"))
@@ -205,26 +295,35 @@ def _sources(values: dict[str, Any], problems: list[Problem]) -> list[dict[str, 
         problems.append(Problem("nginx_mirror", f"{mirror!r} is no URL", "write http://, https:// or ftp://…"))
 
     sources = []
-    for name, version in _components(values).items():
+    arch = host.get("arch")
+    wheels = (host.get("builder") or {}).get("wheels") or []
+    wanted = list(_components(values).items())
+    if _zig(values) and arch in ZIG_WHEELS:
+        wanted.append(("zig", values["nginx_zig_version"]))
+    for name, version in wanted:
         variable = "nginx_version" if name == "nginx" else f"nginx_{name}_version"
         if not _VERSION.fullmatch(version):
             problems.append(Problem(variable, f"{version!r} is no version", 'write it in quotes, e.g. "1.30.6"'))
             continue
-        release = f"{name}-{version}"
+        release = f"{name}-{version}-{arch}" if name == "zig" else f"{name}-{version}"
         checksum = given.get(release) or CHECKSUMS.get(release)
         if checksum is None and f"nginx_checksums.{release}" not in {problem.path for problem in problems}:
             known = ", ".join(key for key in CHECKSUMS if key.startswith(f"{name}-"))
             mend = f"set nginx_checksums['{release}']"
             mend += f", or take a version whose checksum is known: {known}" if known else " (none is known here)"
             problems.append(Problem(variable, f"no sha256 is known for {release}", mend))
-        file = f"{release}.tar.gz"
+        file = _zig_wheel(version, str(arch)) if name == "zig" else f"{release}.tar.gz"
         folder = values["nginx_source_dir"] if name not in urls else ""
-        url = UPSTREAM[name].format(file=file, version=version)
+        if name == "zig" and file not in wheels:
+            # Where no URL is named either, pip fetches it, by its own settings.
+            folder = ""
+        url = UPSTREAM[name].format(file=file, version=version) if name in UPSTREAM else None
         if mirror:
             url = f"{mirror.rstrip('/')}/{file}"
         sources.append(
             {
                 "name": name,
+                "version": version,
                 "release": release,
                 "file": file,
                 "sha256": checksum,
@@ -260,13 +359,21 @@ def _flags(values: dict[str, Any]) -> list[str]:
     if cc_opt:
         flags.append(f"--with-cc-opt={cc_opt}")
         flags.append(f"--with-pcre-opt={cc_opt}")
-        if values["nginx_zlib"] == "source":
+        if _from_source(values, "zlib"):
             flags.append(f"--with-zlib-opt={cc_opt}")
-    if values["nginx_openssl"] == "source":
-        flags.append("--with-openssl-opt=no-shared no-module no-tests no-docs no-apps")
-    if values["nginx_build_ld_opt"]:
-        flags.append(f"--with-ld-opt={values['nginx_build_ld_opt']}")
+    if _from_source(values, "openssl"):
+        # Without a place of its own it would look for its settings in the folder it was built in.
+        flags.append("--with-openssl-opt=no-shared no-module no-tests no-docs no-apps --openssldir=/etc/ssl")
+    ld_opt = f"{ZIG_LD_OPT} {values['nginx_build_ld_opt']}".strip() if _zig(values) else values["nginx_build_ld_opt"]
+    if ld_opt:
+        flags.append(f"--with-ld-opt={ld_opt}")
     return flags + values["nginx_build_options"]
+
+
+def _zig_tools(arch: str) -> dict[str, str]:
+    """What stands for the compiler and its tools. Any processor of the architecture is to run what they make."""
+    # PCRE2's configure wants an ld in its hands, though it links with cc.
+    return {"cc": f"cc -target {arch}-linux-musl -mcpu=baseline", "ar": "ar", "ranlib": "ranlib", "ld": "ld.lld"}
 
 
 def digest(inputs: dict[str, Any]) -> str:
@@ -275,15 +382,42 @@ def digest(inputs: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _packages(values: dict[str, Any], family: str | None) -> list[str]:
+def _packages(values: dict[str, Any], family: str | None, sources: list[dict[str, Any]]) -> list[str]:
+    """What a builder needs."""
     known = PACKAGES.get(family or "")
     if known is None:
         return []
-    wanted = [*known["base"]]
-    wanted += known["zlib"] if values["nginx_zlib"] == "host" else []
-    wanted += known["openssl"] if values["nginx_openssl"] == "host" else known["openssl_build"]
+    wanted = [*known["run"], *known["base"]]
+    wanted += known["zig"] if _zig(values) else known["compiler"]
+    wanted += known["pip"] if any(not source["path"] and not source["url"] for source in sources) else []
+    wanted += [] if _from_source(values, "zlib") else known["zlib"]
+    wanted += known["openssl_build"] if _from_source(values, "openssl") else known["openssl"]
     wanted += known["signature"] if values["nginx_verify_signature"] else []
-    return sorted(wanted)
+    return wanted
+
+
+def _build(values: dict[str, Any], host: dict[str, Any], name: str, sources: list[dict[str, Any]]) -> dict[str, Any]:
+    """Who builds, where and with what: the host itself, another one, or the controller, which needs no root for it."""
+    builder = host.get("builder") or {}
+    elsewhere = values["nginx_build_host"]
+    local = elsewhere == "localhost"
+    family = "localhost" if local else (builder if elsewhere else host).get("os_family")
+    packages = sorted(_packages(values, family, sources))
+    home = (builder.get("home") or HOME) if local else HOME
+    account = "" if local else values["nginx_build_user"]
+    return {
+        "host": elsewhere,
+        "local": local,
+        "family": family,
+        "home": home,
+        "artifact": f"{home}/artifacts/{name}",
+        "log": f"{home}/logs/{name}.log",
+        "user": account,
+        "as": ["runuser", "-u", account, "--"] if account else [],
+        "owner": "" if local else "root",
+        "packages": packages,
+        "package_query": [*PACKAGE_QUERY[family], *packages] if packages and family else [],
+    }
 
 
 def _conf(values: dict[str, Any], problems: list[Problem]) -> list[nginx_tree.Directive]:
@@ -337,48 +471,65 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     _check_names(values, problems)
     _check_numbers(values, problems)
     _check_flags(values, problems)
-    sources = _sources(values, problems)
+    _check_toolchain(values, host, problems)
+    sources = _sources(values, host, problems)
     conf = _conf(values, problems)
-    family = host.get("os_family")
-    if family is not None and family not in PACKAGES:
-        mend = f"use a host of one of these families: {', '.join(PACKAGES)}"
-        problems.append(Problem("ansible_facts.os_family", f"no packages are known for {family}", mend))
+    elsewhere = values["nginx_build_host"]
+    builder = host.get("builder") or {}
+    families = [host.get("os_family")] + ([builder.get("os_family")] if elsewhere not in ("", "localhost") else [])
+    for family in families:
+        if family is not None and family not in PACKAGE_FAMILIES:
+            mend = f"use a host of one of these families: {', '.join(PACKAGE_FAMILIES)}"
+            problems.append(Problem("ansible_facts.os_family", f"no packages are known for {family}", mend))
     if problems:
         return {}, problems
 
     flags = _flags(values)
+    toolchain: dict[str, Any] = {"kind": values["nginx_build_toolchain"]}
+    if _zig(values):
+        # Where it is built and where it runs makes no difference to what is built.
+        toolchain.update(_zig_tools(str(host.get("arch"))))
+    else:
+        place = builder if elsewhere else host
+        toolchain.update({name: place.get(name) for name in ("distribution", "version", "arch")})
     build_id = digest(
         {
             "sources": {source["release"]: source["sha256"] for source in sources},
             "flags": flags,
-            "toolchain": {
-                "kind": values["nginx_build_toolchain"],
-                **{name: host.get(name) for name in ("distribution", "version", "arch")},
-            },
+            "toolchain": toolchain,
         }
     )
     name = f"{values['nginx_version']}-{build_id}"
-    packages = _packages(values, family)
+    run_packages = PACKAGES.get(host.get("os_family") or "", {}).get("run", [])
     proxy = values["nginx_http_proxy"]
     environment = {"http_proxy": proxy, "https_proxy": proxy, "ftp_proxy": proxy} if proxy else {}
     if values["nginx_ca_bundle"]:
-        environment["SSL_CERT_FILE"] = values["nginx_ca_bundle"]
+        environment["SSL_CERT_FILE"] = environment["PIP_CERT"] = values["nginx_ca_bundle"]
+    wheel = next((source for source in sources if source["name"] == "zig"), None)
     return {
         "id": name,
         "version": values["nginx_version"],
         "home": HOME,
         "artifact": f"{HOME}/artifacts/{name}",
         "binary": f"{HOME}/artifacts/{name}/nginx",
-        "log": f"{HOME}/logs/{name}.log",
+        "static": _zig(values),
+        "about": {
+            "flags": flags,
+            "sources": {source["release"]: source["sha256"] for source in sources},
+            "toolchain": toolchain,
+        },
+        "build": _build(values, host, name, sources),
+        "cache": builder.get("cache") or values["nginx_artifact_dir"],
+        "arch": host.get("arch"),
+        "run_packages": run_packages,
+        "run_query": [*PACKAGE_QUERY[host["os_family"]], *run_packages] if run_packages else [],
         "sources": sources,
+        "zig": wheel and {**wheel, "tools": _zig_tools(host["arch"]), "platform": ZIG_WHEELS[host["arch"]][1]},
         "signature": values["nginx_verify_signature"],
         "signing_keys": values["nginx_signing_keys"],
         "flags": flags,
         "jobs": values["nginx_build_jobs"],
         "timeout": values["nginx_build_timeout"],
-        "build_user": values["nginx_build_user"],
-        "packages": packages,
-        "package_query": [*PACKAGE_QUERY[family], *packages] if packages else [],
         "environment": environment,
         "user": values["nginx_user"],
         "group": values["nginx_group"],

@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -21,14 +23,12 @@ def fake_run(ldd, version="nginx version: nginx/1.26.3\n"):
 
 
 PLAIN = (0, "\tlinux-vdso.so.1 (0x1)\n\tlibssl.so.3 => /lib/libssl.so.3 (0x2)\n\t/lib64/ld-linux.so.2 (0x3)\n", "")
-STATIC = (1, "\tnot a dynamic executable\n", "")
+LDCONFIG = next(path for path in ("/sbin/ldconfig.real", "/sbin/ldconfig") if os.path.exists(path))
 
 
 @pytest.fixture
 def built(tmp_path):
-    binary = tmp_path / "built"
-    binary.write_text("binary")
-    return binary
+    return shutil.copy("/bin/cat", tmp_path / "built")
 
 
 def test_libraries_of_a_real_program():
@@ -39,7 +39,6 @@ def test_libraries_of_a_real_program():
     ("answer", "names"),
     [
         (PLAIN, ["linux-vdso.so.1", "libssl.so.3", "ld-linux.so.2"]),
-        (STATIC, []),
         ((0, "\tstatically linked\n", ""), []),
     ],
 )
@@ -75,13 +74,50 @@ def test_what_is_put_is_found_again_and_put_once(built, tmp_path):
     path = str(tmp_path / "artifact")
     assert nginx_artifact.load(path) is None
     assert nginx_artifact.put(path, str(built), "1.26.3", {"flags": ["--x"]}, fake_run(PLAIN)) is True
-    assert nginx_artifact.load(path)["about"] == {"flags": ["--x"]}
-    assert nginx_artifact.load(path)["libraries"][1] == "libssl.so.3"
+    told = nginx_artifact.load(path)
+    assert (told["version"], told["about"]) == ("1.26.3", {"flags": ["--x"]})
+    assert (told["architecture"], told["static"], told["libraries"]) == (os.uname().machine, False, ["libc.so.6"])
+    assert told == nginx_artifact.manifest(path + "/nginx", "1.26.3", {"flags": ["--x"]})
     assert os.stat(path + "/nginx").st_mode & 0o777 == 0o755
     assert os.stat(path).st_mode & 0o777 == 0o755
-    built.write_text("another")
+    shutil.copy("/bin/ls", built)
     assert nginx_artifact.put(path, str(built), "1.26.3", {}, fake_run(PLAIN)) is False
-    assert (tmp_path / "artifact/nginx").read_text() == "binary"
+    assert (tmp_path / "artifact/nginx").read_bytes() == Path("/bin/cat").read_bytes()
+
+
+def test_a_static_binary_is_not_asked_for_its_libraries(tmp_path):
+    broken = (1, "", "ldd: exited with unknown exit code (139)")
+    assert nginx_artifact.put(str(tmp_path / "a"), LDCONFIG, "1.26.3", {}, fake_run(broken)) is True
+    told = nginx_artifact.load(str(tmp_path / "a"))
+    assert (told["static"], told["glibc"], told["libraries"]) == (True, None, [])
+
+
+def test_what_did_not_arrive_as_it_was_sent_is_refused(built, tmp_path):
+    path = str(tmp_path / "artifact")
+    with pytest.raises(ArtifactError, match="has the sha256 [0-9a-f]{64} and should have abab"):
+        nginx_artifact.put(path, str(built), "1.26.3", {}, fake_run(PLAIN), "ab" * 32)
+    assert os.listdir(tmp_path) == ["built"]
+    assert nginx_artifact.put(path, str(built), "1.26.3", {}, fake_run(PLAIN), nginx_artifact.sha256("/bin/cat"))
+
+
+STATIC = {"architecture": "x86_64", "static": True, "glibc": None, "libraries": []}
+
+
+@pytest.mark.parametrize(
+    ("told", "architecture", "glibc", "says"),
+    [
+        (STATIC, "x86_64", "2.17", None),
+        (STATIC, "x86_64", None, None),
+        (STATIC, "aarch64", "2.41", "it was built for x86_64, and this host is aarch64"),
+        (dict(STATIC, glibc="2.34"), "x86_64", "2.34", None),
+        (dict(STATIC, glibc="2.4"), "x86_64", "2.17", None),
+        (dict(STATIC, glibc="2.34"), "x86_64", "2.4", "it needs glibc 2.34 or newer, and this host has 2.4"),
+        (dict(STATIC, glibc="2.34"), "x86_64", None, "it needs glibc 2.34 or newer, and this host has none"),
+        (dict(STATIC, architecture="arm"), "armv7l", "2.17", None),
+    ],
+)
+def test_which_host_can_run_it(told, architecture, glibc, says):
+    assert nginx_artifact.unfit(told, architecture, glibc) == says
 
 
 def cut(path):
@@ -130,3 +166,10 @@ def test_only_a_regular_file_is_taken_from_the_build(tmp_path):
     for name, says in (("link", "no built binary"), ("fifo", "not a regular file"), ("none", "no built binary")):
         with pytest.raises(ArtifactError, match=says):
             nginx_artifact.put(str(tmp_path / "a"), str(tmp_path / name), "1.26.3", {}, fake_run(PLAIN))
+
+
+def test_what_is_no_program_is_refused(tmp_path):
+    (tmp_path / "script").write_text("#!/bin/sh\n")
+    with pytest.raises(ArtifactError, match="is no ELF program"):
+        nginx_artifact.put(str(tmp_path / "a"), str(tmp_path / "script"), "1.26.3", {}, fake_run(PLAIN))
+    assert os.listdir(tmp_path) == ["script"]

@@ -27,6 +27,23 @@ def test_accounts(user, group, there):
     assert nginx_info.accounts(user, group) is there
 
 
+def test_an_account_that_is_in_no_file_is_hidden_from_a_static_nginx(tmp_path, monkeypatch):
+    (tmp_path / "passwd").write_text("root:x:0:0::/:/bin/sh\nnginx:x:9:9::/:/bin/false\n")
+    (tmp_path / "group").write_text("nginx:x:9:\n")
+    known = {"nginx", "ldap", "nginx-ldap"}
+    for module, function in ((pwd, "getpwnam"), (grp, "getgrnam")):
+        monkeypatch.setattr(module, function, lambda name: {name: name for name in known}[name])
+
+    def hidden(user, group):
+        return nginx_info.hidden(user, group, str(tmp_path))
+
+    assert hidden("nginx", "nginx") is None
+    # Not there yet: the role makes it.
+    assert hidden("new", "new") is None
+    assert hidden("ldap", "nginx") == "ldap"
+    assert hidden("nginx", "nginx-ldap") == "nginx-ldap"
+
+
 @pytest.fixture
 def dest(tmp_path):
     path = tmp_path / "nginx"
@@ -65,3 +82,10 @@ def test_installed_needs_the_running_one_to_be_it(dest, tmp_path):
     assert nginx_info.installed(manifest(dest), dest, str(pid_file)) is True
     pid_file.write_text("garbage\n")
     assert nginx_info.installed(manifest(dest), dest, str(pid_file)) is False
+
+
+def test_glibc_is_told_as_a_number_or_not_at_all(monkeypatch):
+    assert tuple(map(int, nginx_info.glibc().split("."))) >= (2, 17)
+    for answer in (None, "", "glibc", "musl 1.2", "glibc 2.x"):
+        monkeypatch.setattr(os, "confstr", lambda name, answer=answer: answer)
+        assert nginx_info.glibc() is None

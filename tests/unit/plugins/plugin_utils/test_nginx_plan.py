@@ -1,5 +1,6 @@
 """The plan of the nginx role: what names an artifact, what is refused, and a nginx.conf that says what was meant."""
 
+import subprocess
 from pathlib import Path
 
 import jinja2
@@ -56,9 +57,9 @@ INPUTS = {
     "nginx_version": st.sampled_from(["1.30.6", "1.26.3"]),
     "nginx_pcre2_version": st.sampled_from(["10.46", "10.49"]),
     "nginx_checksums": st.sampled_from([{}, {"nginx-1.26.3": SHA}, {"pcre2-10.46": SHA}]),
-    "nginx_openssl": st.sampled_from(["host", "source"]),
+    "nginx_openssl": st.sampled_from(["auto", "host", "source"]),
     "nginx_openssl_version": st.sampled_from(["3.5.7", "3.5.6"]),
-    "nginx_zlib": st.sampled_from(["host", "source"]),
+    "nginx_zlib": st.sampled_from(["auto", "host", "source"]),
     "nginx_build_options": st.lists(st.sampled_from(["--with-http_sub_module", "--with-http_dav_module"]), unique=True),
     "nginx_build_cc_opt": st.sampled_from(["-O2", "-O3", ""]),
     "nginx_build_ld_opt": st.sampled_from(["-pie", ""]),
@@ -74,6 +75,8 @@ OTHERS = {
     "nginx_signing_keys": st.just(["key.asc"]),
     "nginx_verify_signature": st.booleans(),
     "nginx_zlib_version": st.just("1.3.1"),
+    "nginx_zig_version": st.sampled_from(["0.15.2", "0.14.1"]),
+    "nginx_artifact_dir": st.sampled_from(["~/.cache/x", "/srv/artifacts"]),
     "nginx_build_jobs": st.integers(0, 64),
     "nginx_build_timeout": st.integers(1, 9999),
     "nginx_build_user": st.sampled_from(["nginx-build", "builder"]),
@@ -92,7 +95,7 @@ ZLIB = {"zlib-1.3.1": SHA}
 
 
 def test_every_variable_is_an_input_or_not():
-    assert set(INPUTS) | set(OTHERS) | {"nginx_build_toolchain"} == set(OPTIONS)
+    assert set(INPUTS) | set(OTHERS) | {"nginx_build_toolchain", "nginx_build_host"} == set(OPTIONS)
 
 
 def effective(inputs):
@@ -104,6 +107,8 @@ def effective(inputs):
         for release, sha in inputs["nginx_checksums"].items()
         if release.endswith(f"-{inputs[sums[release]]}")
     }
+    for name in ("nginx_openssl", "nginx_zlib"):
+        inputs[name] = inputs[name].replace("auto", "host")
     if inputs["nginx_openssl"] == "host":
         del inputs["nginx_openssl_version"]
     return inputs
@@ -154,6 +159,10 @@ def test_a_change_of_one_input_alone_changes_the_id(name):
 # -- sources -----------------------------------------------------------------------------------------------------
 
 
+def packages(plan):
+    return plan["build"]["packages"]
+
+
 def source(plan, name):
     return next(found for found in plan["sources"] if found["name"] == name)
 
@@ -175,11 +184,11 @@ def test_where_a_source_comes_from(variables, path, url):
 def test_built_from_source_is_fetched_and_not_asked_of_the_host():
     plan = planned(nginx_openssl="source", nginx_zlib="source", nginx_checksums=ZLIB)
     assert [found["name"] for found in plan["sources"]] == ["nginx", "pcre2", "zlib", "openssl"]
-    assert not {"libssl-dev", "zlib1g-dev"} & set(plan["packages"])
+    assert not {"libssl-dev", "zlib1g-dev"} & set(packages(plan))
     assert {"--with-pcre=../pcre2-10.46", "--with-zlib=../zlib-1.3.1", "--with-openssl=../openssl-3.5.7"} <= set(
         plan["flags"]
     )
-    assert {"libssl-dev", "zlib1g-dev"} < set(planned()["packages"])
+    assert {"libssl-dev", "zlib1g-dev"} < set(packages(planned()))
 
 
 def test_a_checksum_of_the_users_wins():
@@ -188,10 +197,11 @@ def test_a_checksum_of_the_users_wins():
 
 
 def test_packages_by_family():
-    assert "openssl-devel" in planned(CENTOS)["packages"]
-    assert planned(CENTOS)["package_query"][:2] == ["rpm", "-q"]
-    assert "gpg" in planned(nginx_verify_signature=True, nginx_signing_keys=["k"])["packages"]
-    assert planned(UNKNOWN)["packages"] == planned(UNKNOWN)["package_query"] == []
+    assert packages(planned()) == ["gcc", "gzip", "libc6-dev", "libssl-dev", "logrotate", "make", "tar", "zlib1g-dev"]
+    assert "openssl-devel" in packages(planned(CENTOS))
+    assert planned(CENTOS)["build"]["package_query"][:2] == ["rpm", "-q"]
+    assert "gpg" in packages(planned(nginx_verify_signature=True, nginx_signing_keys=["k"]))
+    assert packages(planned(UNKNOWN)) == planned(UNKNOWN)["build"]["package_query"] == []
 
 
 def test_accounts_and_jit_are_always_in_the_flags():
@@ -218,7 +228,9 @@ def test_downloads_take_proxy_and_authorities():
         ({"nginx_version": "../x"}, "nginx_version: '../x' is no version"),
         ({"nginx_version": "1.30.6; id"}, "is no version"),
         ({"nginx_version": 1.31}, "nginx_version: no sha256 is known for nginx-1.31"),
-        ({"nginx_zlib": "source"}, "nginx_zlib_version: no sha256 is known for zlib-1.3.1"),
+        ({"nginx_zlib": "source", "nginx_zlib_version": "1.2"}, "nginx_zlib_version: no sha256 is known for zlib-1.2"),
+        ({"nginx_build_host": "bulider"}, "nginx_build_host: there is no host 'bulider'; did you mean builder?"),
+        ({"nginx_build_host": "x"}, "write localhost, a name in the inventory, or nothing"),
         ({"nginx_checksums": {"nginx": SHA}}, "nginx_checksums.nginx: is no name of a release"),
         ({"nginx_checksums": {"nginx-1.30.6": "abc"}}, "nginx_checksums.nginx-1.30.6: 'abc' is no sha256"),
         ({"nginx_checksums": {"nginx-1.30.6": 12}}, "12 is no sha256"),
@@ -248,7 +260,7 @@ def test_downloads_take_proxy_and_authorities():
     ],
 )
 def test_refused_with_path_and_mend(variables, says):
-    (problem,) = refused(**variables)
+    (problem,) = refused({**DEBIAN, "builder": {"known": False, "hosts": ["builder", "web"]}}, **variables)
     assert says in problem
 
 
@@ -258,6 +270,138 @@ def test_an_unknown_family_is_refused():
 
 def test_all_problems_come_at_once():
     assert len(refused(nginx_version="1.26.2", nginx_user="a b", nginx_main_options={"http": {}})) == 3
+
+
+# -- zig -----------------------------------------------------------------------------------------------------------
+
+ZIG = {"nginx_build_toolchain": "zig"}
+
+
+def test_zig_builds_everything_in():
+    plan = planned(**ZIG)
+    assert [found["name"] for found in plan["sources"]] == ["nginx", "pcre2", "zlib", "openssl", "zig"]
+    assert next(flag for flag in plan["flags"] if flag.startswith("--with-ld-opt=")).startswith(
+        "--with-ld-opt=-static "
+    )
+    assert plan["static"] and not planned()["static"]
+    assert plan["zig"]["tools"]["cc"].startswith("cc -target x86_64-linux-musl ")
+    assert packages(plan) == ["gzip", "logrotate", "make", "perl", "python3", "python3-venv", "tar"]
+    assert planned()["zig"] is None
+
+
+def test_zigs_wheel_is_one_of_the_sources():
+    x86_64, aarch64 = (source(planned({**DEBIAN, "arch": arch}, **ZIG), "zig") for arch in ("x86_64", "aarch64"))
+    assert x86_64["file"].startswith("ziglang-0.15.2-py3-none-manylinux_2_12_x86_64.")
+    assert aarch64["file"].startswith("ziglang-0.15.2-py3-none-manylinux_2_17_aarch64.")
+    assert x86_64["sha256"] != aarch64["sha256"]
+    # From the folder of the tarballs where it is there, else by pip.
+    for wheels, path in (([x86_64["file"]], f"/s/{x86_64['file']}"), ([aarch64["file"]], None)):
+        found = source(planned({**DEBIAN, "builder": {"wheels": wheels}}, **ZIG, nginx_source_dir="/s"), "zig")
+        assert (found["path"], found["url"]) == (path, None)
+    by_pip = planned(**ZIG)
+    assert (source(by_pip, "zig")["path"], source(by_pip, "zig")["url"]) == (None, None)
+    assert source(planned(**ZIG, nginx_mirror="http://m"), "zig")["url"].startswith("http://m/ziglang-")
+    given = planned(**ZIG, nginx_urls={"zig": "http://u/z.whl"})
+    assert source(given, "zig")["url"] == "http://u/z.whl"
+    assert "python3-venv" not in packages(given)
+    other = planned(**ZIG, nginx_zig_version="0.16.0", nginx_checksums={"zig-0.16.0-x86_64": SHA})
+    assert source(other, "zig")["sha256"] == SHA
+
+
+def test_what_zig_makes_is_the_same_from_every_host_of_an_architecture():
+    places = [DEBIAN, CENTOS, {**DEBIAN, "version": "13"}, {**DEBIAN, "builder": {**CENTOS, "known": True}}]
+    assert len({planned(place, **ZIG)["id"] for place in places}) == 1
+    assert planned(**ZIG)["id"] != planned({**DEBIAN, "arch": "aarch64"}, **ZIG)["id"]
+    assert planned(**ZIG)["id"] != planned(nginx_zlib="source", nginx_openssl="source")["id"]
+
+
+def test_the_id_changes_with_zig():
+    sums = {"zig-0.16.0-x86_64": SHA}
+    assert planned(**ZIG)["id"] == planned(**ZIG, nginx_checksums=sums)["id"]
+    assert planned(**ZIG)["id"] != planned(**ZIG, nginx_checksums=sums, nginx_zig_version="0.16.0")["id"]
+    assert planned(**ZIG)["id"] != planned(**ZIG, nginx_checksums={"zig-0.15.2-x86_64": SHA})["id"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        (
+            {"nginx_zlib": "host"},
+            "nginx_zlib: is host, and a static nginx cannot use the host's; write source (or auto)",
+        ),
+        ({"nginx_openssl": "host"}, "nginx_openssl: is host, and a static nginx cannot use the host's"),
+        ({"nginx_build_options": ["--with-stream=dynamic"]}, "nginx_build_options[0]: a static nginx cannot load"),
+        ({"nginx_build_options": ["--with-http_xslt_module"]}, "needs the host's libxslt, which a static nginx cannot"),
+        ({"nginx_main_options": {"load_module": "x.so"}}, "nginx_main_options.load_module: a static nginx cannot load"),
+        (
+            {"nginx_zig_version": "0.1.0"},
+            "nginx_zig_version: no sha256 is known for zig-0.1.0-x86_64; set nginx_ch",
+        ),
+        ({"nginx_zig_version": "latest"}, "nginx_zig_version: 'latest' is no version"),
+    ],
+)
+def test_what_a_static_nginx_cannot_have_is_refused(variables, says):
+    (problem,) = refused(**ZIG, **variables)
+    assert says in problem
+
+
+def test_zig_is_refused_where_it_builds_nothing():
+    (problem,) = refused({**DEBIAN, "arch": "s390x"}, **ZIG)
+    assert problem.startswith("nginx_build_toolchain: is zig, and this host is s390x; set nginx_build_toolchain: host")
+
+
+# -- who builds ----------------------------------------------------------------------------------------------------
+
+HOME = {"home": "/home/me/.cache/nginx", "cache": "/home/me/.cache/artifacts"}
+
+
+def test_each_host_builds_its_own():
+    plan = planned({**DEBIAN, "builder": HOME})
+    assert plan["build"]["artifact"] == plan["artifact"]
+    assert plan["build"]["as"] == ["runuser", "-u", "nginx-build", "--"]
+
+
+def test_the_controller_builds_as_who_runs_there_and_installs_nothing():
+    plan = planned({**DEBIAN, "builder": {**HOME, "known": True}}, **ZIG, nginx_build_host="localhost")
+    assert plan["build"]["home"] == "/home/me/.cache/nginx"
+    assert plan["cache"] == "/home/me/.cache/artifacts"
+    assert (plan["build"]["as"], plan["build"]["owner"]) == ([], "")
+    assert packages(plan) == ["gzip", "make", "perl", "tar"]
+    assert plan["run_packages"] == ["logrotate"]
+
+
+def test_the_controllers_commands_are_asked_for():
+    plan = planned(nginx_build_host="localhost", nginx_build_options=[])
+    query = [*plan["build"]["package_query"], "no-such-command"]
+    said = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "installed tar" in said
+    assert "installed no-such-command" not in said
+
+
+def test_another_host_builds_with_its_packages_and_its_name():
+    builder = {**HOME, **CENTOS, "known": True, "system": "Linux"}
+    plan = planned({**DEBIAN, "builder": builder}, nginx_build_host="builder")
+    assert "glibc-devel" in packages(plan)
+    assert plan["build"]["artifact"] == plan["artifact"]
+    # What a host's compiler makes is the builder's, whoever gets it.
+    assert plan["id"] == planned({**CENTOS, "builder": builder}, nginx_build_host="builder")["id"]
+    assert plan["id"] == planned(CENTOS)["id"] != planned(DEBIAN)["id"]
+
+
+@pytest.mark.parametrize(
+    ("builder", "says"),
+    [
+        (
+            {"arch": "aarch64"},
+            "nginx_build_host: b is aarch64, and this host is x86_64; name a builder of the same a",
+        ),
+        ({"system": "Darwin"}, "nginx_build_host: b runs Darwin; name a builder that runs Linux"),
+        ({"os_family": "Suse"}, "no packages are known for Suse"),
+    ],
+)
+def test_a_builder_that_cannot_build_for_the_host_is_refused(builder, says):
+    (problem,) = refused({**DEBIAN, "builder": {"known": True, **builder}}, nginx_build_host="b")
+    assert says in problem
 
 
 # -- nginx.conf --------------------------------------------------------------------------------------------------

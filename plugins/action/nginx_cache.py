@@ -1,0 +1,105 @@
+"""Brings an nginx that was built once from its builder to the controller, and from there to every host."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible import context
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.artifact_cache import Cache, CacheError
+
+STATES = ["claimed", "stored", "released", "awaited", "installed"]
+
+
+class ActionModule(ActionBase):
+    """Controller side of graceful.wsgi.nginx_artifact for what another host built."""
+
+    # Most states stay on the controller; the one that sends makes its own folder on the host.
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_diff = False
+
+    def _crowded(self, batch: list[str]) -> str | None:
+        forks = context.CLIARGS.get("forks") or 5
+        if len(batch) <= forks:
+            return None
+        return (
+            f"the strategy lets hosts run ahead of the one that has it built, and {len(batch)} of them waiting leave"
+            f" no worker to build it; set forks to {len(batch)} or more, or take the strategy linear"
+        )
+
+    def _fetch(self, cache: Cache, path: str) -> None:
+        cache.store(lambda name, local: self._connection.fetch_file(os.path.join(path, name), local))
+
+    def _install(self, cache: Cache, args: dict[str, Any], told: dict[str, Any], task_vars: dict[str, Any]) -> Any:
+        self._make_tmp_path()
+        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, nginx_artifact.BINARY)
+        self._transfer_file(str(cache.binary), remote)
+        module_args = {
+            "path": args["path"],
+            "source": remote,
+            "version": args["version"],
+            "about": args["about"],
+            "checksum": told["files"][nginx_artifact.BINARY],
+        }
+        name = "graceful.wsgi.nginx_artifact"
+        return self._execute_module(module_name=name, module_args=module_args, task_vars=task_vars)
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        _validation, args = self.validate_argument_spec(
+            argument_spec={
+                "state": {"type": "str", "required": True, "choices": STATES},
+                "folder": {"type": "str", "required": True},
+                "name": {"type": "str", "required": True},
+                "version": {"type": "str"},
+                "about": {"type": "dict"},
+                "path": {"type": "str"},
+                "timeout": {"type": "int", "default": 3600},
+                "architecture": {"type": "str"},
+                "glibc": {"type": "str"},
+            },
+            required_if=[
+                ("state", "claimed", ["version", "about"]),
+                ("state", "stored", ["version", "about", "path"]),
+                ("state", "awaited", ["version", "about"]),
+                ("state", "installed", ["version", "about", "path"]),
+            ],
+        )
+        cache = Cache(args["folder"], args["name"], args["version"] or "", args["about"] or {}, args["timeout"])
+        # The worker that runs this is a child of the play; the play is what may end.
+        host, play = task_vars["inventory_hostname"], os.getppid()
+        playing = list(task_vars.get("ansible_play_hosts") or [host])
+        check = self._task.check_mode
+        result["changed"] = False
+        try:
+            if args["state"] == "claimed":
+                result["claimed"] = cache.found() is None if check else cache.claim(host, play, playing)
+            elif args["state"] == "released":
+                cache.release(host, play)
+            elif args["state"] == "stored":
+                result["changed"] = cache.found() is None
+                if result["changed"] and not check:
+                    self._fetch(cache, args["path"])
+            else:
+                batch = list(task_vars.get("ansible_play_batch") or playing)
+                told = cache.found() if check else cache.wait(play, playing, self._crowded(batch))
+                unfit = nginx_artifact.unfit(told, args["architecture"], args["glibc"]) if told else None
+                if unfit:
+                    mend = "set nginx_build_toolchain: zig, or name a builder like it in nginx_build_host"
+                    raise CacheError(f"{cache.path} cannot run here: {unfit}. It was not copied; for this host {mend}")
+                result["changed"] = args["state"] == "installed"
+                if result["changed"] and not check:
+                    result.update(self._install(cache, args, told or {}, task_vars))
+                    result.pop("invocation", None)
+        except CacheError as error:
+            raise AnsibleActionFail(str(error)) from error
+        except OSError as error:
+            mend = "set nginx_artifact_dir to a folder that this account may write"
+            raise AnsibleActionFail(f"{error}; {mend}") from error
+        return result

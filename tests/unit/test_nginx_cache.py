@@ -1,0 +1,93 @@
+"""The cache's action in a play of three hosts: one has it built, the others wait as long as they can be served."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NAME = "1.26.3-0123456789ab"
+
+
+@pytest.fixture
+def play(tmp_path):
+    """Runs tasks on three hosts that are this machine; returns status and what was said."""
+    built = tmp_path / "built" / NAME
+    built.parent.mkdir()
+    nginx_artifact.write(str(built), "/bin/cat", "1.26.3", {})
+
+    def run(*states, strategy="linear", **settings):
+        shared = {"folder": str(tmp_path / "cache"), "name": NAME, "version": "1.26.3", "about": {}}
+        tasks = []
+        for state, more, keywords in states:
+            tasks.append({"graceful.wsgi.nginx_cache": {**shared, "state": state, **more}, **keywords})
+        file = tmp_path / "play.yml"
+        file.write_text(
+            json.dumps([{"hosts": "all", "gather_facts": False, "strategy": strategy, "serial": 3, "tasks": tasks}])
+        )
+        ran = subprocess.run(
+            [sys.executable, "-m", "ansible", "playbook", "--inventory=one,two,three,", "--connection=local", str(file)]
+            + [f"--extra-vars=ansible_python_interpreter={sys.executable}"],
+            env=dict(
+                os.environ,
+                ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"),
+                ANSIBLE_NOCOLOR="1",
+                ANSIBLE_CALLBACK_RESULT_FORMAT="yaml",
+                **settings,
+            ),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return ran.returncode, " ".join((ran.stdout + ran.stderr).split())
+
+    run.built, run.cache = built, tmp_path / "cache"
+    return run
+
+
+CLAIM = ("claimed", {}, {"register": "claim"})
+MINE = {"when": "claim.claimed"}
+
+
+def test_one_host_stores_it_and_none_asks_again(play):
+    status, said = play(CLAIM, ("stored", {"path": str(play.built)}, MINE), ("released", {}, MINE))
+    assert status == 0, said
+    assert said.count("skipping: ") == 4, said
+    assert said.count("changed: ") == 1, said
+    assert sorted(path.name for path in play.cache.iterdir()) == [".lock", NAME]
+    status, said = play(CLAIM, ("stored", {"path": str(play.built)}, MINE))
+    assert status == 0, said
+    assert said.count("skipping: ") == 3, said
+
+
+def test_a_host_of_another_kind_is_refused_without_a_copy(play, tmp_path):
+    play(CLAIM, ("stored", {"path": str(play.built)}, MINE), ("released", {}, MINE))
+    there = tmp_path / "there"
+    status, said = play(("installed", {"path": str(there), "architecture": "s390x", "glibc": "2.41"}, {}))
+    assert status == 2, said
+    assert (
+        f"it was built for {os.uname().machine}, and this host is s390x. It was not copied; for this host set" in said
+    )
+    status, said = play(
+        ("installed", {"path": str(there), "architecture": os.uname().machine, "glibc": "2.2"}, {}),
+    )
+    assert "or newer, and this host has 2.2. It was not copied" in said
+    assert not there.exists()
+
+
+def test_hosts_do_not_wait_where_that_leaves_nobody_to_build(play):
+    status, said = play(CLAIM, ("awaited", {}, {}), ANSIBLE_FORKS="2")
+    assert status == 2, said
+    assert "3 of them waiting leave no worker to build it; set forks to 3 or more, or take the strategy linear" in said
+
+
+def test_a_folder_that_cannot_be_made_is_named(play):
+    play.cache.write_text("a file")
+    status, said = play(CLAIM)
+    assert status == 2, said
+    assert f"'{play.cache}'; set nginx_artifact_dir to a folder that this account may write" in said
