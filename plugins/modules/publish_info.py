@@ -20,11 +20,6 @@ options:
     type: list
     elements: dict
     default: []
-  releases:
-    description: The applications, as O(graceful.wsgi.releases#module:releases).
-    type: list
-    elements: dict
-    required: true
   checkouts:
     description: As O(graceful.wsgi.releases#module:checkouts); not used by the module itself.
     type: dict
@@ -41,11 +36,6 @@ options:
     description: As O(graceful.wsgi.uwsgi_preflight#module:binary).
     type: path
     required: true
-  preflights:
-    description: The same applications, as O(graceful.wsgi.uwsgi_preflight#module:apps).
-    type: list
-    elements: dict
-    default: []
   bundles:
     description: Names of bundles of M(graceful.wsgi.file_bundle) of which RV(bundles) is to tell.
     type: list
@@ -53,6 +43,8 @@ options:
     default: []
 extends_documentation_fragment:
   - graceful.wsgi.attributes
+  - graceful.wsgi.applications.releases
+  - graceful.wsgi.applications.apps
 """
 
 EXAMPLES = r"""
@@ -63,6 +55,11 @@ EXAMPLES = r"""
       - name: icmanage
         home: /srv/wsgi/icmanage
         source: "{{ playbook_dir }}/apps/icmanage"
+    apps:
+      - name: icmanage
+        user: wsgi
+        group: wsgi
+        options: [[pythonpath, /srv/wsgi/icmanage/current], [module, manage]]
     binary: /opt/uwsgi/current/bin/uwsgi
   register: found
 
@@ -139,7 +136,7 @@ def main():
             "python": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 5},
             "binary": {"type": "path", "required": True},
-            "preflights": {"type": "list", "elements": "dict", "default": [], "options": uwsgi_preflight.SPEC},
+            "apps": {"type": "list", "elements": "dict", "required": True, "options": uwsgi_preflight.SPEC},
             "bundles": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -164,7 +161,7 @@ def main():
     replace = dict((item["name"], item["replace"]) for item in found)
     notes = [
         (item["name"], uwsgi_preflight.Note(item, replace.get(item["name"], {}), wanted["binary"]))
-        for item in wanted["preflights"]
+        for item in wanted["apps"]
     ]
     module.exit_json(
         changed=False,

@@ -17,53 +17,6 @@ description:
     (or the commit), and makes the virtualenv for its requirements; what is there already is not sent or made again.
   - O(state=current) points C(HOME/current) at it in one step, after its virtualenv, and removes what is too old.
 options:
-  releases:
-    description: The applications, all in one task.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: The application.
-        type: str
-        required: true
-      home:
-        description: Its folder on the host.
-        type: path
-        required: true
-      group:
-        description: The group that may read the code; root owns it.
-        type: str
-        default: root
-      source:
-        description: Folder on the controller.
-        type: str
-      archive:
-        description: Archive on the controller; a single top folder is left out.
-        type: str
-      repo:
-        description: Git repository; O(checkouts) says where it was checked out. Not used by the module itself.
-        type: str
-      version:
-        description: Branch, tag or commit. Not used by the module itself.
-        type: str
-      path:
-        description: Folder on the host where the code already is; only its virtualenv is looked after.
-        type: path
-      exclude:
-        description: Names or patterns to leave out.
-        type: list
-        elements: str
-        default: []
-      requirements:
-        description: A file in the code, or a list of requirements.
-        type: raw
-      id:
-        description: Name of the release; the action plugin fills it in.
-        type: str
-      sent:
-        description: The archive on the host; the action plugin fills it in.
-        type: path
   checkouts:
     description: For each application with O(releases[].repo) what M(ansible.builtin.git) returned when it
       checked it out to C(HOME/repo).
@@ -101,6 +54,8 @@ options:
     description: Only say what is missing; used by the action plugin.
     type: bool
     default: false
+extends_documentation_fragment:
+  - graceful.wsgi.applications.releases
 attributes:
   check_mode:
     description: Can run in check mode.

@@ -22,48 +22,6 @@ options:
     description: The uWSGI that is to run them.
     type: path
     required: true
-  apps:
-    description: The applications, all in one task.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      name:
-        description: Names the application.
-        type: str
-        required: true
-      user:
-        description: Who runs it.
-        type: str
-        required: true
-      group:
-        description: Its group.
-        type: str
-        required: true
-      options:
-        description: Its configuration, a list of pairs of option and value.
-        type: list
-        elements: list
-        default: []
-      template:
-        description: A template of its configuration, in the place of O(apps[].options).
-        type: str
-      vars:
-        description: Extra variables for the template.
-        type: dict
-        default: {}
-      text:
-        description: What the template gave; the action plugin fills it in.
-        type: str
-      format:
-        description: The language of that configuration.
-        type: str
-        choices: [ini, json, yaml, xml]
-        default: ini
-      probe:
-        description: A C(path) that must be answered with a status below 500.
-        type: dict
-        default: {}
   releases:
     description: What M(graceful.wsgi.releases) returned as RV(graceful.wsgi.releases#module:releases), so that the new
       release and virtualenv are loaded in place of the live ones.
@@ -78,6 +36,8 @@ options:
     description: How many are loaded at the same time.
     type: int
     default: 4
+extends_documentation_fragment:
+  - graceful.wsgi.applications.apps
 attributes:
   check_mode:
     description: Can run in check mode.

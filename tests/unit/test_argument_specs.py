@@ -85,8 +85,11 @@ def documented(module):
     """A module's documentation, with what it takes from fragments of ours."""
     found = yaml.safe_load(module.DOCUMENTATION)
     for name in found.get("extends_documentation_fragment", []):
-        where = f"ansible_collections.graceful.wsgi.plugins.doc_fragments.{name.removeprefix('graceful.wsgi.')}"
-        found = {**yaml.safe_load(importlib.import_module(where).ModuleDocFragment.DOCUMENTATION), **found}
+        name, _dot, part = name.removeprefix("graceful.wsgi.").partition(".")
+        fragments = importlib.import_module(f"ansible_collections.graceful.wsgi.plugins.doc_fragments.{name}")
+        fragment = yaml.safe_load(getattr(fragments.ModuleDocFragment, part.upper() or "DOCUMENTATION"))
+        options = {**(fragment.get("options") or {}), **(found.get("options") or {})}
+        found = {**fragment, **found, "options": options}
     return found
 
 
