@@ -45,13 +45,9 @@ options:
     description: The service.
     type: str
     default: nginx.service
-  bundles:
-    description: Names of bundles of M(graceful.wsgi.file_bundle) of which RV(bundles) is to tell.
-    type: list
-    elements: str
-    default: []
 extends_documentation_fragment:
   - graceful.wsgi.attributes
+  - graceful.wsgi.bundles
 """
 
 EXAMPLES = r"""

@@ -36,13 +36,9 @@ options:
     description: As O(graceful.wsgi.uwsgi_preflight#module:binary).
     type: path
     required: true
-  bundles:
-    description: Names of bundles of M(graceful.wsgi.file_bundle) of which RV(bundles) is to tell.
-    type: list
-    elements: str
-    default: []
 extends_documentation_fragment:
   - graceful.wsgi.attributes
+  - graceful.wsgi.bundles
   - graceful.wsgi.applications.releases
   - graceful.wsgi.applications.apps
 """

@@ -75,13 +75,9 @@ options:
   group:
     description: Its primary group.
     type: str
-  bundles:
-    description: Names of bundles of M(graceful.wsgi.file_bundle) of which RV(bundles) is to tell.
-    type: list
-    elements: str
-    default: []
 extends_documentation_fragment:
   - graceful.wsgi.attributes
+  - graceful.wsgi.bundles
 """
 
 EXAMPLES = r"""
