@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What of an application its code needs, and what of it the throw-away uWSGI needs."""
+    """What of an application its code needs, the throw-away uWSGI, and its instance under systemd."""
 
     RELEASES = r"""
 options:
@@ -101,4 +101,65 @@ options:
         description: A C(path) that must be answered with a status below 500.
         type: dict
         default: {}
+"""
+
+    INSTANCES = r"""
+options:
+  instances:
+    description: The instances.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Names the instance.
+        type: str
+        required: true
+      unit:
+        description: Its systemd unit.
+        type: str
+        required: true
+      unit_files:
+        description: Files that make up the unit; a change of one needs a restart.
+        type: list
+        elements: path
+        default: []
+      config:
+        description: Its configuration; a change needs a reload.
+        type: path
+        required: true
+      pidfile:
+        description: Where the master writes its pid.
+        type: path
+        required: true
+      socket:
+        description: A unix socket's path or C(host:port), open once the instance is up.
+        type: str
+        required: true
+      run_dir:
+        description: The folder of its run files, made by its unit (C(RuntimeDirectory=uwsgi-%i)). Its stats server
+          is C(stats) there. Given together with O(instances[].link).
+        type: path
+      link:
+        description:
+          - A symlink to its socket, by which nginx reaches it. With it a unit that changed is restarted without a lost
+            request, a second generation with the new settings, C(uwsgi@NAME@next.service), serving meanwhile. If that
+            one does not come up, the first is not touched.
+        type: path
+      processes:
+        description: Number of workers.
+        type: int
+        default: 1
+      links:
+        description: Symlinks that lead to the code and its virtualenv; a change of one needs a reload.
+        type: list
+        elements: path
+        default: []
+      probe:
+        description: A request that must hold after a reload, as O(graceful.wsgi.uwsgi_reload#module:probe).
+        type: dict
+        default: {}
+      log_file:
+        description: Its log, whose end is shown when it fails.
+        type: path
 """

@@ -150,6 +150,7 @@ class Entry:
         self.path = os.path.normpath(path)
         self.mode = mode
         self.found = None
+        self.names = [owner, group]
         self.uid = _id(owner, lambda name: pwd.getpwnam(name).pw_uid, check_mode, "user")
         self.gid = _id(group, lambda name: grp.getgrnam(name).gr_gid, check_mode, "group")
         if not os.path.isabs(path):
@@ -583,9 +584,9 @@ class Bundle:
     def _set(self):
         """All that standing() looks at; of a file that is only made where nothing is, no more than that it is there."""
         files = dict(
-            (entry.path, [sha256(entry.content)] + _owned(entry.path) if entry.force else []) for entry in self.files
+            (entry.path, [sha256(entry.content), _owned(entry)] if entry.force else []) for entry in self.files
         )
-        folders = dict((folder.path, _owned(folder.path)) for folder in self.folders)
+        folders = dict((folder.path, _owned(folder)) for folder in self.folders)
         return {"digest": self.digest, "files": files, "folders": folders}
 
     # -- the whole ----------------------------------------------------------------------------------------------
@@ -664,9 +665,23 @@ class Bundle:
         return diffs
 
 
-def _owned(path):
-    found = os.lstat(path)
-    return [stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid]
+def _owned(entry):
+    """Mode, owner and group of what was written; names as they were wanted, since their numbers may change."""
+    found = os.lstat(entry.path)
+    owner, group = entry.names
+    return [
+        stat.S_IMODE(found.st_mode),
+        found.st_uid if owner is None else owner,
+        found.st_gid if group is None else group,
+    ]
+
+
+def _still_owned(path, owned):
+    try:
+        entry = Entry(path, *owned)
+    except BundleError:
+        return False
+    return not entry.differs(os.lstat(path))
 
 
 def standing(name, state_dir=STATE_DIR):
@@ -679,13 +694,13 @@ def standing(name, state_dir=STATE_DIR):
         return ""
     for path, wanted in whole["folders"].items():
         path = native(path)
-        if not stat.S_ISDIR(getattr(lstat(path), "st_mode", 0)) or _owned(path) != wanted:
+        if not stat.S_ISDIR(getattr(lstat(path), "st_mode", 0)) or not _still_owned(path, wanted):
             return ""
     for path, wanted in whole["files"].items():
         path = native(path)
         if not stat.S_ISREG(getattr(lstat(path), "st_mode", 0)):
             return ""
-        if wanted and (_owned(path) != wanted[1:] or sha256(read_bytes(path)) != wanted[0]):
+        if wanted and (not _still_owned(path, wanted[1]) or sha256(read_bytes(path)) != wanted[0]):
             return ""
     return whole["digest"]
 

@@ -6,6 +6,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import errno
 import os
 
 # What is true only of what runs now; gone after a reboot, as that is.
@@ -29,7 +30,13 @@ def make_folders(path):
     if os.path.isdir(path):
         return
     make_folders(os.path.dirname(path))
-    os.mkdir(path, 0o755)
+    try:
+        os.mkdir(path, 0o755)
+    except OSError as error:
+        # Another thread or process was first.
+        if error.errno != errno.EEXIST or not os.path.isdir(path):
+            raise
+        return
     os.chmod(path, 0o755)
 
 

@@ -26,6 +26,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import (
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import read
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import statistics
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import load
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import in_memory
 
 # No application's name may hold it.
 MARK = "@next"
@@ -48,10 +49,12 @@ ONCE = re.compile(
         (http|https|http2|sslrouter|rawrouter|fastrouter|forkptyrouter|httprouter|tuntap)([0-9-].*)?
         | shared-socket | undeferred-shared-socket | map-socket | abstract-socket | udp | snmp.* | carbon.*
         | .*cron.* | mules? | farm | spooler.* | (smart-)?attach-daemon.* | legion.* | emperor.* | zerg.*
-        | subscribe.* | touch-.* | fs-.* | py-auto-?reload.* | cache2? | cache-.* | sharedarea
+        | subscribe.* | touch-.* | fs-.* | py-auto-?reload.* | cache-(store|udp|sync).*
     )$""",
     re.VERBOSE,
 )
+# Without these an application that counts on them cannot serve.
+COUNTED_ON = re.compile(r"^(mules?|farm|spooler.*|(smart-)?attach-daemon.*)$")
 
 
 class Second:
@@ -77,9 +80,16 @@ class Second:
         link = self.wanted["link"]
         return os.path.islink(link) and os.readlink(link) == self.socket
 
+    @property
+    def stands_in(self):
+        """Whether it can do all that the first one does."""
+        return not any(COUNTED_ON.match(name) for name, _value in load(self.wanted["config"]))
+
     def _options(self):
         bound = False
         for name, value in load(self.wanted["config"]):
+            if name in ("cache2", "sharedarea"):
+                value = in_memory(value)
             if SOCKET.match(name):
                 if not bound:
                     yield name, self.socket

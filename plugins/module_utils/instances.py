@@ -19,6 +19,27 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import 
 
 VERBS = ("start", "restart", "reload")
 PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths")
+# Instances as the modules take them.
+SPEC = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "name": {"type": "str", "required": True},
+        "unit": {"type": "str", "required": True},
+        "unit_files": {"type": "list", "elements": "path", "default": []},
+        "config": {"type": "path", "required": True},
+        "pidfile": {"type": "path", "required": True},
+        "socket": {"type": "str", "required": True},
+        "run_dir": {"type": "path"},
+        "link": {"type": "path"},
+        "processes": {"type": "int", "default": 1},
+        "links": {"type": "list", "elements": "path", "default": []},
+        "probe": {"type": "dict", "default": {}},
+        "log_file": {"type": "path"},
+    },
+    "required_by": {"link": ["run_dir"]},
+}
 # A second generation takes as much memory as the first: not all instances have one at a time.
 AT_A_TIME = 4
 
@@ -152,9 +173,16 @@ class Instance:
         """start, restart (the unit changed), reload (configuration or code changed), link, or nothing."""
         what = self._needs()
         # A SIGHUP ends all workers before it loads the code; behind a second generation nobody waits for that.
-        if what == "reload" and self.strategy == "hup" and self.second:
+        if what == "reload" and self.strategy == "hup" and self.second and self._second_stands_in():
             return "restart"
         return "link" if what == "nothing" and self.away else what
+
+    def _second_stands_in(self):
+        try:
+            return self.second.stands_in
+        except ConfigError:
+            # What is wrong with it is told by whoever tries to take it up.
+            return False
 
     def _needs(self):
         # What changes from here on, while it is being started or reloaded, may not be taken up: it is not noted.
@@ -243,6 +271,18 @@ class Instances:
         shown = parse_show(self._systemctl(*words))
         for item in self.instances:
             item.shown = shown.get(item.unit, {})
+
+    def due(self):
+        """Names of those that apply() has something to do for, be it only to note what their master has taken up."""
+        self.look()
+        return [
+            item.name
+            for item in self.instances
+            if item.needs() != "nothing"
+            or not item.enabled
+            or item.shown.get("NeedDaemonReload") == "yes"
+            or item.taken_up() is None
+        ]
 
     def _all(self, verb, chosen):
         if not chosen:

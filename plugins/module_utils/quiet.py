@@ -14,6 +14,7 @@ __metaclass__ = type
 
 import errno
 import os
+import re
 import signal
 import struct
 import time
@@ -27,25 +28,29 @@ PAUSE, PAUSES = 0.002, 0.02
 # How long a worker that nothing more is known of must have held the same connections to be taken for in a request.
 STEADY = 0.05
 LISTENING = "00010000"
-CONNECTED = "01"
+# Connected, be it that the other side has nothing more to say.
+CONNECTED = ("01", "08")
 
 
 def accepted_ends(address):
-    """The inodes of all connections that were accepted at this address, a path or host:port."""
+    """The inodes of all connections accepted at this address: host:port, or a unix socket as it was bound."""
     found = set()
-    if address.startswith("/"):
-        for line in native(procfs.read("/proc/net/unix")).splitlines():
-            fields = line.split(None, 7)
-            # One that nobody has accepted yet has no inode.
-            if len(fields) == 8 and fields[7] == address and fields[3] != LISTENING and fields[6] != "0":
-                found.add(fields[6])
+    port = re.match(r"[^/@].*:([0-9]{1,5})$|:([0-9]{1,5})$", address)
+    if port:
+        number = "%04X" % int(port.group(1) or port.group(2))
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            for line in native(procfs.read(table)).splitlines()[1:]:
+                fields = line.split()
+                if fields[1].rpartition(":")[2] == number and fields[3] in CONNECTED and fields[9] != "0":
+                    found.add(fields[9])
         return found
-    port = "%04X" % int(address.rpartition(":")[2])
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in native(procfs.read(table)).splitlines()[1:]:
-            fields = line.split()
-            if fields[1].rpartition(":")[2] == port and fields[3] == CONNECTED and fields[9] != "0":
-                found.add(fields[9])
+    # uWSGI counts the byte behind an abstract name as part of it, and /proc shows it as another @.
+    names = (address, address + "@") if address.startswith("@") else (address,)
+    for line in native(procfs.read("/proc/net/unix")).splitlines():
+        fields = line.split(None, 7)
+        # One that nobody has accepted yet has no inode.
+        if len(fields) == 8 and fields[7] in names and fields[3] != LISTENING and fields[6] != "0":
+            found.add(fields[6])
     return found
 
 
@@ -105,11 +110,15 @@ class Worker:
         """
         began, pause = time.time(), PAUSE
         while self.send(signal.SIGSTOP):
-            waited = time.time() - began
-            good = self._is_good(waited > patience / 2.0)
+            waited, good = time.time() - began, None
+            try:
+                good = self._is_good(waited > patience / 2.0)
+            finally:
+                # Whatever happens in between, it does not stand still for good.
+                if not good:
+                    self.send(signal.SIGCONT)
             if good:
                 return True
-            self.send(signal.SIGCONT)
             # What may not be seen now will not be seen later.
             if good is None or waited > patience:
                 return False
@@ -151,14 +160,15 @@ class Worker:
 
 
 def _send(workers, target, patience):
-    """Freeze the workers, signal the target and let them go on once each has a SIGHUP before it."""
+    """Freeze the workers, signal the target (a Worker too) and let them go on once each has a SIGHUP before it."""
     frozen, until = [], time.time() + patience
     try:
         for worker in workers:
             # Those that stand still already answer nobody, so that all have one patience.
             if worker.freeze(max(0.1, until - time.time())):
                 frozen.append(worker)
-        os.kill(target, signal.SIGHUP)
+        if not target.send(signal.SIGHUP):
+            raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
         limit = time.time() + 1
         while not all(worker.pending for worker in frozen) and time.time() < limit:
             time.sleep(PAUSE / 10)
@@ -196,12 +206,14 @@ def hang_up(target, pids, addresses, stats, who, patience=3.0):
             if pids:
                 _look_as(pids[0], who)
             workers = [Worker(pid, addresses, stats) for pid in pids]
-            answer = 0 if _send(workers, target, patience) else -1
+            answer = 0 if _send(workers, Worker(target, addresses, stats), patience) else -1
         except (IOError, OSError) as error:
-            answer = error.errno
+            answer = error.errno or errno.EIO
         finally:
-            os.write(writer, struct.pack("i", answer))
-            os._exit(0)
+            try:
+                os.write(writer, struct.pack("i", answer))
+            finally:
+                os._exit(0)
     os.close(writer)
     try:
         said = os.read(reader, 4)

@@ -96,6 +96,11 @@ class PreflightError(Exception):
     """The code does not load; the text holds what uWSGI said."""
 
 
+def in_memory(value):
+    """A cache or shared area less what leads to a file or to other hosts."""
+    return ",".join(part for part in value.split(",") if not OUTSIDE.match(part.strip()))
+
+
 def neutral(options, replace):
     """The options that decide how code loads. ``replace``: {path: path to look at instead}."""
     kept, folders = [], []
@@ -108,7 +113,7 @@ def neutral(options, replace):
         if name.startswith("hook-post-fork") and value.startswith("chdir:"):
             folders.append(("chdir", value[len("chdir:"):]))
         if name in ("cache2", "sharedarea"):
-            value = ",".join(part for part in value.split(",") if not OUTSIDE.match(part.strip()))
+            value = in_memory(value)
         if not DROPPED.match(name):
             kept.append((name, value))
     # A hook's folder holds whatever chdir says, and so comes last.

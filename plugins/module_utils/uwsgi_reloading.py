@@ -38,6 +38,8 @@ DEFAULTS = {
 PAUSE = 0.05
 # A worker that still stands this long after it was first seen did not die of its own start.
 SETTLED = 0.5
+# One that died within so many seconds died of its start.
+START = 5
 # So many workers that died at their start are a crash loop, which no waiting mends.
 CRASHES = 4
 
@@ -94,6 +96,7 @@ class Reload:
         self.master = None
         self.limit = 0
         self.log_from = 0
+        self.tells = False
         self.result = {
             "pidfile": wanted["pidfile"],
             "changed": False,
@@ -159,7 +162,17 @@ class Reload:
 
     def _can_chain(self):
         """Whether the instance can reload one worker after another: by our hand or, asked to, by its own."""
-        return self.master.config.lazy and bool(self.master.config.stats or self._fifo())
+        return self.master.config.lazy and (self._statistics() is not None or self._fifo() is not None)
+
+    def _statistics(self):
+        """What its stats server says now, or None."""
+        address = self.master.config.stats
+        return statistics(self.master.address(address)) if address else None
+
+    def workers(self):
+        """The master's workers; what else it has forked is none, where the stats server tells."""
+        found, said = self.master.workers(), self._statistics()
+        return found if said is None else found & set(item.get("pid") for item in said.get("workers", []))
 
     def _fifo(self):
         path = self.master.config.fifo
@@ -214,7 +227,8 @@ class Reload:
         self._preflight()
         # The preflight has a limit of its own.
         self.limit = time.time() + self.wanted["timeout"]
-        before = self.master.workers()
+        before = self.workers()
+        self.tells = self._statistics() is not None
         self.result["workers_before"] = sorted(before)
         # A reload that another one made while we waited or preflighted is no harm: these workers are replaced too.
         renewal = Renewal(self, before)
@@ -231,10 +245,14 @@ class Reload:
         config, master = self.master.config, self.master
         if not master.still():
             raise ReloadError("the master has ended; no signal was sent")
-        addresses = [master.address(address) for _protocol, address in config.sockets]
+        # /proc shows a relative path as it was bound.
+        addresses = [address for _protocol, address in config.sockets]
+        addresses += [master.address(address) for address in addresses]
         stats = master.address(config.stats) if config.stats else None
         try:
-            quiet.hang_up(target, workers, addresses, stats, self.worker_ids, min(3.0, self.wanted["timeout"] / 2.0))
+            patience = min(3.0, self.wanted["timeout"] / 2.0)
+            good = quiet.hang_up(target, workers, addresses, stats, self.worker_ids, patience)
+            self.result["quiet"] = self.result.get("quiet", True) and good
         except OSError as error:
             if error.errno != errno.ESRCH:
                 raise ReloadError("process %d: %s; it was not signalled" % (target, error.strerror))
@@ -242,18 +260,20 @@ class Reload:
 
     def _chain(self, before, renewal):
         """Replace one worker after another as uWSGI's own chain reload does, but each at a good moment."""
-        address = self.master.config.stats
-        said = statistics(self.master.address(address)) if address else None
+        said = self._statistics()
         if said is None:
             # Nothing tells which of the master's forks are workers and when a new one accepts; the master knows.
             self._write_fifo(b"c")
-            self.result["changed"] = True
+            self.result.update(changed=True, quiet=False)
             return
         workers = [item["pid"] for item in said.get("workers", []) if item.get("pid") in before]
+        starts = dict((pid, procfs.process_start(pid)) for pid in workers)
         mercy = (["60"] + self.master.config.all("worker-reload-mercy"))[-1]
         for number, pid in enumerate(workers):
-            start = procfs.process_start(pid)
-            self._hang_up(pid, [pid])
+            start = starts[pid]
+            # One that has ended by itself is replaced already, and its number may be another's by now.
+            if procfs.process_start(pid) == start:
+                self._hang_up(pid, [pid])
             until = time.time() + int(mercy if mercy.isdigit() else 60)
             while not renewal.has_replaced(workers[:number + 1]):
                 # uWSGI's master does so with a worker that it has signalled itself.
@@ -292,10 +312,10 @@ class Reload:
 
     def accepting(self, workers):
         """Whether all these workers accept requests, as the stats server says; without one a standing worker does."""
-        address = self.master.config.stats
-        said = statistics(self.master.address(address)) if address else None
+        said = self._statistics()
         if said is None:
-            return True
+            # One that told of the workers before is not yet back.
+            return not self.tells
         found = dict((item.get("pid"), item) for item in said.get("workers", []))
         return all(found.get(pid, {}).get("accepting", 0) for pid in workers)
 
@@ -306,7 +326,7 @@ class Reload:
     def spare(self, before):
         """How many of the master's forks are no workers: a chain reload leaves http routers and mules alone."""
         config = self.master.config
-        if self.result["strategy"] != "chain":
+        if self.result["strategy"] != "chain" or self.tells:
             return 0
         others = len(config.all("http", "https", "httprouter", "fastrouter", "mule", "farm"))
         others += sum(int(text) for text in config.all("mules") if text.isdigit())
@@ -365,18 +385,21 @@ class Renewal:
         self.before = before
         self.spare = reload.spare(before)
         self.least = reload.least(before) - self.spare
-        self.seen, self.crashed = {}, set()
+        self.seen, self.ended, self.crashed = {}, set(), set()
 
     def _look(self):
         """(moment, pids that are new, pids of before)."""
         master, limit = self.reload.master, self.reload.limit
         if not master.still():
             raise ReloadError("the master ended during the reload; whoever supervises it is to start it again")
-        now, workers = time.time(), master.workers()
+        now, workers = time.time(), self.reload.workers()
         fresh, old = workers - self.before, workers & self.before
         for pid in fresh:
             self.seen.setdefault(pid, now)
-        self.crashed.update(pid for pid in self.seen if pid not in workers)
+        # One that served for a while was ended by something else than its start.
+        gone = [pid for pid in self.seen if pid not in workers and pid not in self.ended]
+        self.ended.update(gone)
+        self.crashed.update(pid for pid in gone if now - self.seen[pid] < START)
         self.reload.result["workers_after"] = sorted(workers)
         if len(self.crashed) >= CRASHES:
             raise ReloadError("the new workers die at their start (%d of them so far)" % len(self.crashed))

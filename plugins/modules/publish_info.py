@@ -41,6 +41,7 @@ extends_documentation_fragment:
   - graceful.wsgi.bundles
   - graceful.wsgi.applications.releases
   - graceful.wsgi.applications.apps
+  - graceful.wsgi.applications.instances
 """
 
 EXAMPLES = r"""
@@ -91,6 +92,11 @@ load:
   returned: success
   type: list
   elements: str
+due:
+  description: Instances for which M(graceful.wsgi.uwsgi_instances) has something to do as things are.
+  returned: success
+  type: list
+  elements: str
 bundles:
   description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:standing) takes; empty where anything of
     the last set is another by now.
@@ -112,7 +118,7 @@ import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import releases, uwsgi_preflight
+from ansible_collections.graceful.wsgi.plugins.module_utils import instances, releases, uwsgi_preflight
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 
 
@@ -121,6 +127,18 @@ def is_there(user):
         return bool(pwd.getpwnam(user))
     except KeyError:
         return False
+
+
+def due(module, wanted):
+    """Names of the instances that are not as wanted; all of them where systemd does not answer."""
+
+    def systemctl(*words):
+        return module.run_command(["systemctl"] + list(words))
+
+    try:
+        return instances.Instances([instances.Instance(item) for item in wanted], systemctl, None).due()
+    except instances.InstanceError:
+        return [item["name"] for item in wanted]
 
 
 def main():
@@ -133,6 +151,7 @@ def main():
             "keep": {"type": "int", "default": 5},
             "binary": {"type": "path", "required": True},
             "apps": {"type": "list", "elements": "dict", "required": True, "options": uwsgi_preflight.SPEC},
+            "instances": instances.SPEC,
             "bundles": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -166,6 +185,7 @@ def main():
         put=any(item["changed"] for item in found),
         switch=switch,
         load=[name for name, note in notes if not note.holds],
+        due=due(module, wanted["instances"]),
         bundles=dict((name, standing(name)) for name in wanted["bundles"]),
     )
 

@@ -119,13 +119,15 @@ def fill(module, homes):
         try:
             wanted = module.params
             filled[home.name] = home.fill(wanted["venv_command"], wanted["pip"], wanted["pip_args"])
+        except ReleaseError as error:
+            failed.append(str(error))
         except Exception as error:
             # What escapes a thread is lost.
-            failed.append(error)
+            failed.append("%s: %s" % (home.name, error))
 
     run_all([functools.partial(work, home) for home in homes], multiprocessing.cpu_count())
     if failed:
-        raise ReleaseError("\n".join(sorted(str(error) for error in failed)))
+        raise ReleaseError("\n".join(sorted(failed)))
     return filled
 
 
@@ -196,7 +198,9 @@ def main():
     os.umask(0o022)
 
     def run_command(words):
-        return module.run_command(words, environ_update={"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"})
+        # A program that is not there must not end the module in the middle of a thread.
+        environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+        return module.run_command(words, environ_update=environment, handle_exceptions=False)
 
     # Whatever Python the connection's user has set is not the application's. Python 2.7 takes an empty one for a path.
     for name in ("PYTHONPATH", "PYTHONHOME"):

@@ -22,63 +22,6 @@ description:
     owed is made up for.
   - A second run on the same host waits for the first as long as O(timeout) says.
 options:
-  instances:
-    description: The instances.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      name:
-        description: Names the instance.
-        type: str
-        required: true
-      unit:
-        description: Its systemd unit.
-        type: str
-        required: true
-      unit_files:
-        description: Files that make up the unit; a change of one needs a restart.
-        type: list
-        elements: path
-        default: []
-      config:
-        description: Its configuration; a change needs a reload.
-        type: path
-        required: true
-      pidfile:
-        description: Where the master writes its pid.
-        type: path
-        required: true
-      socket:
-        description: A unix socket's path or C(host:port), open once the instance is up.
-        type: str
-        required: true
-      run_dir:
-        description: The folder of its run files, made by its unit (C(RuntimeDirectory=uwsgi-%i)). Its stats server
-          is C(stats) there. Given together with O(instances[].link).
-        type: path
-      link:
-        description:
-          - A symlink to its socket, by which nginx reaches it. With it a unit that changed is restarted without a lost
-            request, a second generation with the new settings, C(uwsgi@NAME@next.service), serving meanwhile. If that
-            one does not come up, the first is not touched.
-        type: path
-      processes:
-        description: Number of workers.
-        type: int
-        default: 1
-      links:
-        description: Symlinks that lead to the code and its virtualenv; a change of one needs a reload.
-        type: list
-        elements: path
-        default: []
-      probe:
-        description: A request that must hold after a reload, as O(graceful.wsgi.uwsgi_reload#module:probe).
-        type: dict
-        default: {}
-      log_file:
-        description: Its log, whose end is shown when it fails.
-        type: path
   changed_files:
     description: Files that an earlier task changed or, in check mode, would have changed.
     type: list
@@ -95,6 +38,8 @@ options:
     description: Seconds within which all instances must be up.
     type: int
     default: 60
+extends_documentation_fragment:
+  - graceful.wsgi.applications.instances
 attributes:
   check_mode:
     description: Can run in check mode.
@@ -135,7 +80,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR
 from ansible_collections.graceful.wsgi.plugins.module_utils.http_client import fetch
-from ansible_collections.graceful.wsgi.plugins.module_utils.instances import Instance, InstanceError, Instances, former
+from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
+    SPEC,
+    Instance,
+    InstanceError,
+    Instances,
+    former,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import (
     DEFAULTS,
     Lock,
@@ -169,26 +120,7 @@ def reloader(instances, timeout):
 def main():
     module = AnsibleModule(
         argument_spec={
-            "instances": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "unit": {"type": "str", "required": True},
-                    "unit_files": {"type": "list", "elements": "path", "default": []},
-                    "config": {"type": "path", "required": True},
-                    "pidfile": {"type": "path", "required": True},
-                    "socket": {"type": "str", "required": True},
-                    "run_dir": {"type": "path"},
-                    "link": {"type": "path"},
-                    "processes": {"type": "int", "default": 1},
-                    "links": {"type": "list", "elements": "path", "default": []},
-                    "probe": {"type": "dict", "default": {}},
-                    "log_file": {"type": "path"},
-                },
-                "required_by": {"link": ["run_dir"]},
-            },
+            "instances": SPEC,
             "absent": {"type": "list", "elements": "str", "default": []},
             "changed_files": {"type": "list", "elements": "path", "default": []},
             "timeout": {"type": "int", "default": 60},

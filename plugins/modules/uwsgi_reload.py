@@ -182,6 +182,7 @@ results:
     - For each instance C(pidfile), C(master_pid), C(workers_before), C(workers_after), the C(strategy) that was taken,
       what C(preflight) and C(probe) gave, C(elapsed) seconds, C(changed), C(failed), and on failure C(msg) and the end
       of the instance's C(log).
+    - C(quiet) says whether every signal came while no worker held a request that it would cut off.
   returned: always
   type: list
   elements: dict

@@ -153,10 +153,12 @@ def test_an_invalid_server_block(host, changes, says):
     sites, before = published()["publish_sites"], check(host)
     for entry, change in zip(sites, changes, strict=False):
         entry.update(change)
-    status, said = deploy(WHOAMI, publish_sites=sites, shop_options={"harakiri": 34})
-    assert status == 2, said
-    assert says in said, said
-    assert check(host) == before
+    # The second time the application's part of it has been found good already.
+    for _attempt in range(2):
+        status, said = deploy(WHOAMI, publish_sites=sites, shop_options={"harakiri": 34})
+        assert status == 2, said
+        assert says in said, said
+        assert check(host) == before
 
 
 def test_an_ini_that_the_plan_refuses(host):

@@ -958,6 +958,24 @@ def test_whatever_is_another_is_no_longer_standing(stood, change):
     assert standing_of(stood) == ""
 
 
+def test_an_account_that_was_made_anew_is_another(world, monkeypatch):
+    group = bundle_code.grp.getgrgid(os.getgid())
+    world.run(File(world.path("a"), b"1", mode=0o644, group=group.gr_name), digest="d1")
+    assert standing_of(world) == "d1"
+
+    class Other(object):
+        gr_gid = group.gr_gid + 1
+
+    monkeypatch.setattr(bundle_code.grp, "getgrnam", lambda name: Other)
+    assert standing_of(world) == ""
+
+    def unknown(name):
+        raise KeyError(name)
+
+    monkeypatch.setattr(bundle_code.grp, "getgrnam", unknown)
+    assert standing_of(world) == ""
+
+
 def test_what_others_write_into_a_log_does_not_matter(stood):
     put(stood.path("log"), "much")
     os.chmod(stood.path("log"), 0o600)

@@ -5,10 +5,11 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import os
+import threading
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import switch_link
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, switch_link
 
 
 @pytest.fixture
@@ -58,3 +59,21 @@ def test_what_a_person_put_there_is_refused(root, kind):
     with pytest.raises(IOError) as caught:
         switch_link(link, "1")
     assert link in str(caught.value) and not os.path.islink(link)
+
+
+def test_folders_are_made_by_many_at_once(tmp_path):
+    failed = []
+
+    def make(number):
+        try:
+            for turn in range(40):
+                make_folders(str(tmp_path / str(turn) / "a" / "b" / str(number)))
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []

@@ -642,6 +642,37 @@ def test_a_changed_configuration_is_crossed_over_too(host, monkeypatch):
     assert made.apply() == {"a": "nothing"}
 
 
+def test_what_a_second_cannot_stand_in_for_gets_a_sighup(host, monkeypatch):
+    made = Crossing(host, monkeypatch)
+    text = "[uwsgi]\nsocket = %s\nmule = true\n" % host.path("run-a/sock")
+    put(host.path("a.config.ini"), text, mtime=10)
+    made.apply()
+    made.apply()
+    made.order[:] = []
+    put(host.path("a.config.ini"), text + "harakiri = 30\n")
+    assert made.apply() == {"a": "reload"}
+    assert host.reloaded == [("a", "hup")] and "start a@next" not in made.order
+
+
+def test_due_is_what_apply_would_do_something_for(host, monkeypatch):
+    made = Crossing(host, monkeypatch)
+    instances = Instances([made.instance()], made.systemctl, None)
+    assert instances.due() == ["a"]
+    made.apply()
+    made.apply()
+    assert Instances([made.instance()], made.systemctl, None).due() == []
+    host.units["a.service"]["UnitFileState"] = "disabled"
+    assert Instances([made.instance()], made.systemctl, None).due() == ["a"]
+    made.apply()
+    # What its master has taken up is not known: apply() notes it.
+    one = made.instance()
+    os.unlink(one.stamp)
+    assert Instances([one], made.systemctl, None).due() == ["a"]
+    made.apply()
+    change(host, "unit")
+    assert Instances([made.instance()], made.systemctl, None).due() == ["a"]
+
+
 def test_a_second_that_ends_at_its_start_is_told_at_once(crossing, host):
     crossing.accepting["a@next"] = 0
     host.on["tick"] = lambda: host.end("a@next.service")

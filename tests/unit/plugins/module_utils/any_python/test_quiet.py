@@ -219,6 +219,41 @@ def test_a_worker_goes_on_though_its_master_does_not_signal_it(fake):
     assert awaited(lambda: procfs.state(one.pid) in ("S", "R"))
 
 
+def test_whatever_goes_wrong_a_worker_goes_on(fake, monkeypatch):
+    one = fake(accepts=0)
+
+    def breaks(_pid, addresses):
+        # The question whether it may be seen has no addresses.
+        if addresses:
+            raise ValueError("odd")
+        return set()
+
+    monkeypatch.setattr(code, "held", breaks)
+    with pytest.raises(OSError):
+        hang_up(one)
+    assert awaited(lambda: procfs.state(one.pid) in ("S", "R"))
+
+
+@pytest.mark.parametrize("address", ["fd://0", "=0", "host:http", "sock", "@name", "", ":99999999"])
+def test_an_address_that_nobody_listens_at_has_no_connections(address):
+    assert code.accepted_ends(address) == set()
+
+
+def test_an_abstract_socket_is_seen(fake, tmpdir):
+    listener = socket.socket(socket.AF_UNIX)
+    name = "graceful-%d" % os.getpid()
+    # As uWSGI does, with the byte behind the name.
+    listener.bind("\0" + name + "\0")
+    listener.listen(1)
+    link = socket.socket(socket.AF_UNIX)
+    link.connect("\0" + name + "\0")
+    assert code.accepted_ends("@" + name) == set()
+    other = listener.accept()[0]
+    assert len(code.accepted_ends("@" + name)) == 1
+    for one in (other, link, listener):
+        one.close()
+
+
 def test_a_process_that_is_gone_is_told():
     process = subprocess.Popen(["true"])
     process.wait()

@@ -162,6 +162,34 @@ def test_a_worker_that_outlives_its_mercy_is_killed(instance, monkeypatch):
     assert process.wait() == -signal.SIGKILL and time.time() - started >= 1
 
 
+def test_a_chain_needs_no_fifo_where_the_stats_server_answers(instance, monkeypatch):
+    one = instance(options=[LAZY, STATS], strategy="chain")
+    monkeypatch.setattr(code, "statistics", lambda _address: None)
+    assert "chain needs lazy-apps" in one.run()["msg"]
+    other = instance(options=[LAZY, STATS])
+    renewed(other)
+    assert other.run()["strategy"] == "hup"
+
+
+def test_a_router_is_no_worker_where_the_stats_server_tells(instance, monkeypatch):
+    """It has the master's words, and a new one after a SIGHUP; no stats server knows it."""
+    one = instance(options=[STATS, ("http", ":80")], strategy="hup")
+    one.master.standing = [set([1, 2, 8]), set([1, 2, 8]), set([1, 2, 8]), set([3, 4, 9])]
+    known = [{"pid": pid, "accepting": 1} for pid in (1, 2, 3, 4)]
+    monkeypatch.setattr(code, "statistics", lambda _address: {"workers": known})
+    result = one.run()
+    assert not result["failed"], result
+    assert (result["workers_before"], result["workers_after"]) == ([1, 2], [3, 4])
+
+
+def test_a_stats_server_that_answered_before_is_waited_for(instance, monkeypatch):
+    one = instance(options=[STATS], strategy="hup", timeout=1)
+    one.master.standing = [set([1, 2]), set([1, 2]), set([3, 4])]
+    known = {"workers": [{"pid": pid, "accepting": 1} for pid in (1, 2)]}
+    monkeypatch.setattr(code, "statistics", lambda _address: known if 1 in one.master.standing[0] else None)
+    assert "new and accepting" in one.run()["msg"]
+
+
 def test_where_nobody_tells_the_workers_the_master_is_asked(instance, monkeypatch):
     monkeypatch.setattr(code, "statistics", lambda _address: None)
     one = instance()
