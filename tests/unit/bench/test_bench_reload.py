@@ -1,6 +1,9 @@
 """The pure parts of `make bench-reload`, and its clients against a server that fails on purpose."""
 
+import importlib.machinery
+import importlib.util
 import itertools
+import sys
 import threading
 import xml.etree.ElementTree as ET
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,6 +53,28 @@ def test_rows_are_held_against_the_first():
         ["none", "0 of 1", "10.0", "10.0", "10.0"],
         ["kill", "1 of 3", "20.0 (2.00×)", "1500 (150×)", "1500 (150×)"],
     ]
+
+
+def test_what_was_measured_is_written(tmp_path, monkeypatch):
+    """The document and its picture, out of what measuring returns."""
+    script = Path(__file__).resolve().parents[2] / "bench/reload"
+    loader = importlib.machinery.SourceFileLoader("bench_reload", str(script))
+    bench = importlib.util.module_from_spec(importlib.util.spec_from_loader("bench_reload", loader))
+    # Its dataclass looks its own module up.
+    monkeypatch.setitem(sys.modules, "bench_reload", bench)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    loader.exec_module(bench)
+    monkeypatch.setattr(bench, "DOCUMENT", tmp_path / "benchmarks.md")
+    monkeypatch.setattr(bench, "PICTURE", tmp_path / "bench-reload.svg")
+    monkeypatch.setattr(bench, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(bench, "versions", lambda: {"nginx": "1.2.3", "uwsgi": "2.0.0", "python": "3.11.2"})
+    bench.DOCUMENT.write_text("# Benchmarks\n")
+    bench.write({way: (requests([0.01, 0.02], ["status 502"]), [(0.1, 0.2)], 0.04) for way in bench.WAYS})
+    text = bench.DOCUMENT.read_text()
+    assert "| no reload " in text
+    assert "(bench-reload.svg)" in text
+    assert "took at most 4% in any of the ways" in text
+    assert ET.fromstring(bench.PICTURE.read_text()).tag.endswith("svg")
 
 
 def test_a_table_is_aligned():
