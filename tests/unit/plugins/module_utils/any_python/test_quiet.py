@@ -85,6 +85,12 @@ class Fake:
             link.connect(("127.0.0.1", int(self.address.partition(":")[2])))
         return link
 
+    def connect_and_await(self):
+        """A connection that it has accepted."""
+        link = self.connect()
+        awaited(lambda: code.held(self.pid, [self.address]))
+        return link
+
     @property
     def heard(self):
         return awaited(lambda: text(os.path.join(self.folder, "heard")))
@@ -124,8 +130,7 @@ def test_one_at_rest_is_signalled_at_once(fake):
 @pytest.mark.parametrize("unix", [True, False])
 def test_a_connection_that_is_not_counted_yet_is_waited_for(fake, unix):
     one = fake(unix=unix, late=0.5)
-    link = one.connect()
-    awaited(lambda: code.held(one.pid, [one.address]))
+    link = one.connect_and_await()
     assert hang_up(one, patience=2.0) is True
     assert one.heard == "counted"
     link.close()
@@ -133,8 +138,7 @@ def test_a_connection_that_is_not_counted_yet_is_waited_for(fake, unix):
 
 def test_without_a_stats_server_what_is_held_for_a_while_is_a_request(fake):
     one = fake(stats=False)
-    link = one.connect()
-    awaited(lambda: code.held(one.pid, [one.address]))
+    link = one.connect_and_await()
     started = time.time()
     assert hang_up(one, patience=1.0) is True
     assert time.time() - started >= 0.5 + code.STEADY
@@ -162,8 +166,7 @@ def test_what_nobody_has_accepted_is_not_lost(fake):
 
 def test_the_patience_ends(fake):
     one = fake(late=60)
-    link = one.connect()
-    awaited(lambda: code.held(one.pid, [one.address]))
+    link = one.connect_and_await()
     assert hang_up(one, patience=0.3) is False
     assert one.heard == "not counted"
     link.close()
@@ -171,8 +174,7 @@ def test_the_patience_ends(fake):
 
 def test_other_sockets_of_a_worker_do_not_matter(fake):
     one = fake()
-    link = one.connect()
-    awaited(lambda: code.held(one.pid, [one.address]))
+    link = one.connect_and_await()
     assert code.held(one.pid, [one.address + "-other" if one.address.startswith("/") else "127.0.0.1:1"]) == set()
     link.close()
 
@@ -198,8 +200,7 @@ while True:
 
 def test_the_master_is_signalled_while_its_workers_stand_still(fake, tmpdir):
     one, ready = fake(late=0.5), str(tmpdir / "ready")
-    link = one.connect()
-    awaited(lambda: code.held(one.pid, [one.address]))
+    link = one.connect_and_await()
     master = subprocess.Popen([sys.executable, "-c", MASTER, str(one.pid), ready])
     try:
         awaited(lambda: os.path.exists(ready))
