@@ -40,7 +40,7 @@ consumer: venv-test ## Build the tarball and use it from another infra repo
 
 molecule: venv-test ## The main job on Debian 12 and 13 in Docker
 reload: venv-test ## Reloads and deploys under load on Debian 12
-python27: venv-core216 ## The same with Python 2.7 on the host and in the applications, under ansible-core 2.16
+python27: venv-core216 venv ## The same with Python 2.7 on the host and in the applications, under ansible-core 2.16
 python27: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 fleet: venv-test ## One static nginx, built once and installed on a host without a compiler
 molecule reload python27 fleet:

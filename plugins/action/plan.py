@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleUndefinedVariable
 from ansible.plugins.action import ActionBase
+from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 
@@ -60,6 +61,7 @@ def _host(task_vars: Mapping[str, Any], args: dict[str, Any], nginx: Mapping[str
         "python": ".".join(str(python).split(".")[:2]) if python else None,
         "uwsgi": args["uwsgi"],
         "published": facts.get(PUBLISHED),
+        "ansible": __version__,
         "builder": _builder(task_vars, nginx),
     }
 

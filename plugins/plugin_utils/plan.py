@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import nginx_plan, publish_plan, spec, uwsgi_plan
+from . import nginx_plan, old_hosts, publish_plan, spec, uwsgi_plan
 from .problem import Problem, close_match
 
 # In the order of the house; only publish sees the variables of the rooms before it.
@@ -14,6 +14,14 @@ PLANNERS = {
     "uwsgi": lambda values, host, _rooms: uwsgi_plan.plan(values, host),
     "publish": publish_plan.plan,
 }
+
+
+def _outgrown(host: Mapping[str, Any]) -> list[Problem]:
+    """The problem of a host that the running Ansible is too new for."""
+    if host.get("os_family") != "RedHat" or host.get("version") != "7":
+        return []
+    says = old_hosts.el7(host.get("ansible") or old_hosts.LAST, f"{host.get('distribution')} 7")
+    return [Problem("ansible_version", says, old_hosts.MEND.rstrip())] if says else []
 
 
 def plan(
@@ -25,11 +33,11 @@ def plan(
 
     ``specs``: the options of each room's argument spec; ``variables``: each room's variables, or None for a room that
     the play does not show (its defaults then stand for it); ``host``: distribution, version, os_family, arch, systemd,
-    python and the fact uwsgi_installed as uwsgi (each may be None).
+    python, the fact uwsgi_installed as uwsgi, and the ansible that runs (each may be None).
     A room's plan is missing where its variables have a wrong type: no planner sees such values.
     """
     plans: dict[str, dict[str, Any]] = {}
-    problems: list[Problem] = []
+    problems = _outgrown(host)
     rooms: dict[str, dict[str, Any]] = {}
     for room, planner in PLANNERS.items():
         wrong: list[Problem] = []

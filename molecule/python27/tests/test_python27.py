@@ -1,6 +1,7 @@
 """This host has nothing but Python 2.7 for Ansible, and the modules' unit tests pass on it."""
 
 import io
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -43,3 +44,23 @@ def test_unit_tests(host):
     assert ran.rc == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
     assert " passed" in ran.stdout
     assert " skipped" not in ran.stdout
+
+
+def test_a_newer_ansible_says_which_one_to_take(host):
+    """Of the checkout's two Ansibles the one that the other scenarios run under."""
+    ran = subprocess.run(
+        [
+            CHECKOUT / ".venv/bin/ansible-playbook",
+            f"--inventory={Path(os.environ['MOLECULE_INVENTORY_FILE']).parent}",
+            "playbooks/site.yml",
+        ],
+        cwd=CHECKOUT,
+        env=os.environ | {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2, ran.stdout + ran.stderr
+    assert "changed=0" in ran.stdout
+    python3 = host.check_output("readlink -f /usr/bin/python3").rsplit("/", 1)[-1]
+    assert f"The one that was taken is older: set ansible_python_interpreter: /usr/bin/{python3}" in ran.stdout
