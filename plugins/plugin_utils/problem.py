@@ -21,3 +21,10 @@ class Problem(NamedTuple):
 def close_match(name: str, known: Iterable[str]) -> str | None:
     """The known name that ``name`` was probably meant to be, or None."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)), None)
+
+
+class Problems(list[Problem]):
+    """What is wrong, gathered."""
+
+    def say(self, path: str, says: str, mend: str) -> None:
+        self.append(Problem(path, says, mend))

@@ -12,12 +12,13 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 ANSIBLE = [sys.executable, "-m", "ansible", "playbook", "--inventory=localhost,", "--connection=local"]
 TREE = [["listen", "80", None], ["location", "/", [["return", "204", None]]]]
 VARIABLES = {
-    "site": {"server": ["server", "", TREE]},
+    "site": {"http": [["map", "$a $b", [["default", "1", None]]]], "server": ["server", "", TREE]},
+    "http": [["upstream", "shop", [["server", "unix:/run/shop", None]]]],
     "app": {"options": [["master", "true"], ["env", "A=<1>"]], "service": [["User", "wsgi"]]},
     "document": {"uwsgi": {"master": "true", "env": "A=<1>"}},
     "nginx_tree": [["user", "nginx", None], ["http", "", TREE]],
 }
-SITE = "server {\n    listen 80;\n    location / {\n        return 204;\n    }\n%s}\n"
+SITE = "map $a $b {\n    default 1;\n}\nserver {\n    listen 80;\n    location / {\n        return 204;\n    }\n%s}\n"
 
 
 @pytest.fixture
@@ -55,6 +56,7 @@ def render(tmp_path):
     ("role", "template", "expected"),
     [
         ("publish", "site.conf.j2", SITE % ""),
+        ("publish", "http.conf.j2", "upstream shop {\n    server unix:/run/shop;\n}\n"),
         ("publish", "app.ini.j2", "[uwsgi]\nmaster = true\nenv = A=<1>\n"),
         ("publish", "app.yaml.j2", "uwsgi:\n  master: true\n  env: A=<1>\n"),
         ("publish", "app.xml.j2", "<uwsgi>\n  <master>true</master>\n  <env>A=&lt;1&gt;</env>\n</uwsgi>\n"),

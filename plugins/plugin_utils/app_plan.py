@@ -1,0 +1,425 @@
+"""The applications of the publish role's plan: code, socket, configuration and unit of each."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from .problem import Problems, close_match
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
+HOST_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]*|\*):(?P<port>\d{1,5})\Z")
+SOURCES = ("source", "archive", "repo", "path")
+# Where the nginx role puts its things; they are no variables of it.
+NGINX_DIR = "/etc/nginx"
+NGINX_LOG_DIR = "/var/log/nginx"
+NGINX_PIDFILE = "/run/nginx.pid"
+# Symlinks to the applications' sockets: nginx is led to another generation of one by a rename, without knowing it.
+LINK_DIR = "/run/wsgi"
+# Settings whose text must reach the application as it is written, not as uWSGI's configuration language reads it.
+LITERAL = (
+    "path",
+    "module",
+    "wsgi_file",
+    "callable",
+    "pythonpath",
+    "chdir",
+    "socket",
+    "virtualenv",
+    "env",
+    "log",
+    "user",
+    "group",
+)
+PLUGINS = {"plugin", "plugins", "need-plugin", "need-plugins", "dlopen"}
+ANY_HOST = {"", "*", "0.0.0.0", "[::]"}
+
+# What the plan itself writes into an application's configuration, and the setting that states it.
+OWNED = {
+    "socket": "socket",
+    "uwsgi-socket": "socket",
+    "http-socket": "protocol: http and socket",
+    "module": "module",
+    "wsgi": "module",
+    "wsgi-file": "wsgi_file",
+    "file": "wsgi_file",
+    "callable": "callable",
+    "processes": "processes",
+    "workers": "processes",
+    "threads": "threads",
+    "gevent": "gevent",
+    "pythonpath": "pythonpath",
+    "python-path": "pythonpath",
+    "pp": "pythonpath",
+    "chdir": "chdir",
+    "virtualenv": "virtualenv or requirements",
+    "venv": "virtualenv or requirements",
+    "home": "virtualenv or requirements",
+    "pyhome": "virtualenv or requirements",
+    "env": "env",
+    "logto": "log",
+    "logto2": "log",
+    "log-master": "log",
+    "log-reopen": "log",
+    "uid": "user",
+    "gid": "group",
+    "pidfile": "",
+    "pidfile2": "",
+    "safe-pidfile": "",
+    "safe-pidfile2": "",
+    "master": "",
+    "master-fifo": "",
+    "stats": "",
+    "strict": "",
+}
+REFUSED = {*OWNED, "daemonize", "daemonize2"}
+
+
+def items(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def word(value: Any) -> str:
+    """A value as uWSGI reads it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def check_text(value: Any, path: str, problems: Problems) -> None:
+    """Refuse what would break out of its line; every template relies on it."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            check_text(str(name), path, problems)
+            check_text(item, f"{path}.{name}", problems)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            check_text(item, f"{path}[{index}]", problems)
+    elif isinstance(value, str) and ("\n" in value or "\r" in value or "\0" in value):
+        problems.say(path, "holds a line break", "write it on one line; a list repeats a directive")
+
+
+def endpoint(app: dict[str, Any], path: str, problems: Problems) -> tuple[str, int | None]:
+    """The socket as uWSGI binds it, and its port where it has one."""
+    socket = app["socket"]
+    if not socket:
+        return f"/run/uwsgi-{app['name']}/sock", None
+    if socket.startswith("/"):
+        if posixpath.normpath(socket).startswith(("/tmp/", "/var/tmp/")):
+            says = "lies in a folder that each unit has to itself, so that nginx would not see it"
+            problems.say(f"{path}.socket", says, "leave it out, or put it below /run or the project")
+        return socket, None
+    found = HOST_PORT.match(socket)
+    # nginx writes * for any address, uWSGI does not know it.
+    if not found or found["host"] == "*" or not 0 < int(found["port"]) < 65536:
+        problems.say(
+            f"{path}.socket",
+            f"{socket!r} is neither host:port nor an absolute path",
+            "write e.g. 127.0.0.1:5051, or leave it out for a unix socket",
+        )
+        return socket, None
+    return socket, int(found["port"])
+
+
+def check(app: dict[str, Any], path: str, problems: Problems) -> None:
+    given = [key for key in SOURCES if app[key]]
+    if len(given) != 1:
+        says = "has no code" if not given else f"takes its code from {' and '.join(given)}"
+        problems.say(path, says, f"give exactly one of {', '.join(SOURCES)}")
+    if app["version"] and not app["repo"]:
+        problems.say(f"{path}.version", "goes with repo only", "give repo, or leave version out")
+    if app["path"] and not app["path"].startswith("/"):
+        problems.say(f"{path}.path", f"{app['path']!r} is not absolute", "write the folder's whole path on the host")
+    if not app["module"] and not app["wsgi_file"]:
+        problems.say(path, "says nothing of what to run", "give module (manage for manage.py) or wsgi_file")
+    if app["gevent"] and app["threads"]:
+        problems.say(
+            f"{path}.threads",
+            "means nothing under gevent, which serves requests in greenlets",
+            "leave threads out, or leave gevent out",
+        )
+    for key in ("processes", "threads", "gevent"):
+        if app[key] is not None and app[key] < 1:
+            problems.say(f"{path}.{key}", f"{app[key]} is too few", "write 1 or more")
+    if app["virtualenv"] and app["requirements"]:
+        problems.say(
+            f"{path}.requirements",
+            "go into the application's own virtualenv, but virtualenv names another",
+            "leave virtualenv or requirements out",
+        )
+    wanted = app["requirements"]
+    if wanted is not None and not isinstance(wanted, str):
+        if not isinstance(wanted, list) or not all(isinstance(line, str) for line in wanted):
+            problems.say(f"{path}.requirements", f"{wanted!r} is neither a file name nor a list", "write one of them")
+    elif wanted and (wanted.startswith("/") or ".." in wanted.split("/")):
+        problems.say(f"{path}.requirements", f"{wanted!r} is outside the code", "write a path below the code's folder")
+    if app["log"] not in ("system", "project", "journal") and not app["log"].startswith("/"):
+        problems.say(
+            f"{path}.log", f"{app['log']!r} is not known", "write system, project, journal or an absolute path"
+        )
+    for name in app["options"]:
+        _check_option(name, f"{path}.options.{name}", problems)
+    for key in LITERAL:
+        _check_literal(app[key], f"{path}.{key}", app["config_format"], problems)
+    for key, value in app.items():
+        check_text(value, f"{path}.{key}", problems)
+
+
+def _check_literal(value: Any, path: str, kind: str, problems: Problems) -> None:
+    """Refuse what uWSGI would read as something else than it says; a % can be written so that it stays one."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_literal(item, f"{path}.{name}", kind, problems)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_literal(item, f"{path}[{index}]", kind, problems)
+    elif isinstance(value, str):
+        if "$(" in value or "@(" in value:
+            says = "holds $( or @(, which uWSGI replaces by a variable or a file"
+            problems.say(path, says, "for an environment variable use service_options: {Environment: ...}")
+        if value != value.strip():
+            problems.say(path, "begins or ends with a blank, which uWSGI drops", "leave the blank out")
+        if kind == "yaml" and "#" in value:
+            problems.say(
+                path, "holds #, which begins a comment in uWSGI's YAML wherever it stands", "use config_format: ini"
+            )
+
+
+def check_known(app: dict[str, Any], path: str, known: Iterable[str], problems: Problems) -> None:
+    """Refuse options that this uWSGI does not have; it would ignore them, or under strict end at once."""
+    # What a plugin brings along is known only once it is loaded.
+    if not known or PLUGINS.intersection(app["options"]):
+        return
+    for name in app["options"]:
+        if name not in known and name.replace("_", "-") not in REFUSED:
+            meant = close_match(name, known)
+            mend = (
+                f"did you mean {meant}?" if meant else "see `uwsgi --help`; a variable of your own is a set-placeholder"
+            )
+            problems.say(f"{path}.options.{name}", "uWSGI has no such option", mend)
+
+
+def _check_option(name: str, path: str, problems: Problems) -> None:
+    name = name.replace("_", "-")
+    if name in ("daemonize", "daemonize2"):
+        problems.say(
+            path,
+            "under systemd it detaches the master from its unit, which then takes it for dead",
+            "leave it out, and say where the log goes with log (system, project, journal or a path)",
+        )
+    elif name in OWNED:
+        mend = f"state it with {OWNED[name]}" if OWNED[name] else "leave it out"
+        problems.say(path, "is written by the plan itself, and a second one would contradict it", mend)
+
+
+def _code(app: dict[str, Any], root: str) -> str:
+    return app["path"] or posixpath.join(root, app["name"], "current")
+
+
+def _log_file(app: dict[str, Any], values: dict[str, Any], log_dir: str) -> str | None:
+    log = app["log"]
+    if log == "journal":
+        return None
+    if log == "project":
+        folder = app["path"] or posixpath.join(values["publish_root"], app["name"], "logs")
+        return posixpath.join(folder, "server.log")
+    if log == "system":
+        return posixpath.join(log_dir, app["name"], "server.log")
+    return log
+
+
+def _virtualenv(app: dict[str, Any], values: dict[str, Any]) -> str | None:
+    if app["requirements"]:
+        # A release brings its virtualenv along, so that one rename switches code and requirements.
+        if app["path"]:
+            return posixpath.join(values["publish_root"], app["name"], "venv")
+        return posixpath.join(_code(app, values["publish_root"]), ".venv")
+    return app["virtualenv"]
+
+
+def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[str]]:
+    """The application's configuration, in order: [[option, value], ...]."""
+    run, code = planned["run_dir"], planned["code"]
+    options: list[tuple[str, Any]] = [
+        ("strict", True),
+        ("master", True),
+        ("need-app", True),
+        ("lazy-apps", True),
+        ("vacuum", True),
+        ("safe-pidfile", planned["pidfile"]),
+        ("master-fifo", f"{run}/fifo"),
+        ("stats", f"{run}/stats"),
+        ("http-socket" if app["protocol"] == "http" else "socket", planned["socket"]),
+    ]
+    if planned["port"] is None:
+        # uWSGI runs as the application's user, so it may hand the socket only to a group that it is a member of.
+        options += [("chmod-socket", "660"), ("chown-socket", f"{planned['user']}:{planned['web_group']}")]
+    if planned["virtualenv"]:
+        options.append(("virtualenv", planned["virtualenv"]))
+    options += [("pythonpath", folder) for folder in planned["pythonpath"]]
+    if app["path"]:
+        options.append(("chdir", planned["chdir"]))
+    else:
+        # The master keeps its folder over a reload: only the workers may stand in a release.
+        options += [("chdir", "/"), ("hook-post-fork", f"chdir:{planned['chdir']}")]
+    if app["module"]:
+        options.append(("module", app["module"]))
+    if app["wsgi_file"]:
+        options.append(("wsgi-file", posixpath.join(code, app["wsgi_file"])))
+    options += [("callable", app["callable"]), ("processes", app["processes"])]
+    if app["gevent"]:
+        options.append(("gevent", app["gevent"]))
+    else:
+        options.append(("enable-threads", True))
+        if app["threads"]:
+            options.append(("threads", app["threads"]))
+    # Cookies and long addresses of today do not fit into uWSGI's 4 KiB.
+    if not any(name.replace("_", "-") == "buffer-size" for name in app["options"]):
+        options.append(("buffer-size", 32768))
+    if planned["log_file"]:
+        # Only the master opens a log anew after a rotation, so the workers write through it; a reload that does not
+        # open it again goes on writing to the old one.
+        options += [("logto", planned["log_file"]), ("log-master", True), ("log-reopen", True)]
+    options += [("env", f"{name}={word(value)}") for name, value in app["env"].items()]
+    # In every language of uWSGI's a bare % begins a variable of its own, an unknown one being empty.
+    literal = [[name, word(value).replace("%", "%%")] for name, value in options]
+    return literal + [[name, word(item)] for name, value in app["options"].items() for item in items(value)]
+
+
+def _binary(host: dict[str, Any]) -> str:
+    return (host.get("uwsgi") or {}).get("binary") or "/opt/uwsgi/current/bin/uwsgi"
+
+
+def plan(app: dict[str, Any], values: dict[str, Any], rooms: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
+    name, root = app["name"], values["publish_root"]
+    code = _code(app, root)
+    user = app["user"] or values["publish_user"]
+    group = app["group"] or (app["user"] or values["publish_group"])
+    run_dir = f"/run/uwsgi-{name}"
+    config = posixpath.join(rooms["uwsgi"]["uwsgi_conf_dir"], f"{name}.{app['config_format']}")
+    planned: dict[str, Any] = {
+        "name": name,
+        "unit": f"uwsgi@{name}.service",
+        "user": user,
+        "group": group,
+        "web_group": rooms["nginx"]["nginx_group"],
+        "home": posixpath.join(root, name),
+        "path": app["path"],
+        "processes": app["processes"],
+        "code": code,
+        "chdir": posixpath.join(code, app["chdir"] or "").rstrip("/"),
+        "pythonpath": [posixpath.join(code, folder) for folder in app["pythonpath"] or [""]],
+        "run_dir": run_dir,
+        "pidfile": f"{run_dir}/pid",
+        "config": config,
+        "config_format": app["config_format"],
+        "template": app["template"] or values["publish_app_template"],
+        "protocol": app["protocol"],
+        "log_file": _log_file(app, values, rooms["uwsgi"]["uwsgi_log_dir"]),
+        "virtualenv": _virtualenv(app, values),
+        "probe": {key: value for key, value in (app["probe"] or {}).items() if value is not None},
+        "script": f"{app['module'] or posixpath.splitext(posixpath.basename(app['wsgi_file']))[0]}:{app['callable']}",
+    }
+    # A release's virtualenv hangs below it, so that its path says all; that of code not ours has a link of its own.
+    planned["links"] = [] if app["path"] else [code]
+    if app["requirements"]:
+        planned["links"].append(planned["virtualenv"])
+    planned["pythonpath"] = [folder.rstrip("/") for folder in planned["pythonpath"]]
+    planned["socket"], planned["port"] = endpoint(app, "", Problems())
+    planned["link"] = posixpath.join(LINK_DIR, f"{name}.sock") if planned["port"] is None else None
+    planned["options"] = _uwsgi_options(app, planned)
+    planned["dropin"] = f"/etc/systemd/system/uwsgi@{name}.service.d/10-publish.conf"
+    planned["service"] = [
+        ["ExecStart", ""],
+        ["ExecStart", f"{_binary(host)} --{app['config_format']} {config}"],
+        ["User", user],
+        ["Group", group],
+        ["SupplementaryGroups", planned["web_group"]],
+    ] + [[key, word(item)] for key, value in app["service_options"].items() for item in items(value)]
+    return planned
+
+
+def _document(planned: dict[str, Any]) -> dict[str, Any]:
+    """The configuration for languages whose keys are unique: a repeated option is a list."""
+    gathered: dict[str, list[str]] = {}
+    for name, value in planned["options"]:
+        gathered.setdefault(name, []).append(value)
+    return {"uwsgi": {name: found if len(found) > 1 else found[0] for name, found in gathered.items()}}
+
+
+def _config(planned: dict[str, Any]) -> dict[str, Any]:
+    """The application's configuration, as a template and its variables."""
+    return {
+        "template": planned["template"] or f"app.{planned['config_format']}.j2",
+        "vars": {"app": planned, "document": _document(planned)},
+    }
+
+
+def files(planned: dict[str, Any], instance_template: str) -> list[dict[str, Any]]:
+    """The files of an application, as graceful.wsgi.file_bundle takes them."""
+    files: list[dict[str, Any]] = [
+        {
+            "dest": planned["config"],
+            **_config(planned),
+            # Environment variables may hold secrets; the master reads this as the application's user.
+            "mode": "0640",
+            "group": planned["group"],
+        },
+        {"dest": planned["dropin"], "template": instance_template, "vars": {"app": planned}},
+    ]
+    if planned["log_file"]:
+        owner = {"owner": planned["user"], "group": planned["group"], "mode": "0640"}
+        files.append({"dest": planned["log_file"], "content": "", "force": False, **owner})
+    return files
+
+
+def instance(planned: dict[str, Any]) -> dict[str, Any]:
+    """The instance, as graceful.wsgi.uwsgi_instances takes it, without its release."""
+    return {
+        "name": planned["name"],
+        "unit": planned["unit"],
+        "unit_files": ["/etc/systemd/system/uwsgi@.service", planned["dropin"]],
+        "config": planned["config"],
+        "pidfile": planned["pidfile"],
+        "socket": planned["socket"],
+        "run_dir": planned["run_dir"],
+        "link": planned["link"],
+        # With cheaper uWSGI starts fewer, and more as they are needed.
+        "processes": 1
+        if any(name.startswith("cheaper") for name, _value in planned["options"])
+        else planned["processes"],
+        "links": planned["links"],
+        "probe": planned["probe"],
+        "log_file": planned["log_file"],
+    }
+
+
+def preflight(app: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
+    """The application, as graceful.wsgi.uwsgi_preflight takes it."""
+    return {
+        "name": app["name"],
+        "user": planned["user"],
+        "group": planned["group"],
+        "options": planned["options"],
+        # What another template makes of the options is not known here.
+        **({"format": planned["config_format"], **_config(planned)} if planned["template"] else {}),
+        "probe": planned["probe"],
+    }
+
+
+def release(app: dict[str, Any], planned: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """What graceful.wsgi.releases is to do for an application."""
+    return {
+        "name": app["name"],
+        "home": planned["home"],
+        "group": planned["group"],
+        "source": app["source"],
+        "archive": app["archive"],
+        "repo": app["repo"],
+        "version": app["version"] or "HEAD",
+        "path": app["path"],
+        "exclude": values["publish_exclude"] + app["exclude"],
+        "requirements": app["requirements"],
+    }
