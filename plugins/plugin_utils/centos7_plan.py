@@ -1,4 +1,4 @@
-"""The plan of the centos7 role: where yum finds packages now, which of them, and what SELinux and firewalld are told."""
+"""The plan of the centos7 role: where yum finds packages now, and which, and what SELinux and firewalld are told."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ LABELS = [
     ("/var/run/wsgi(/.*)?", "httpd_var_run_t"),
     ("/srv/wsgi(/.*)?", "httpd_sys_content_t"),
 ]
-ALLOWED = [("httpd_t", "unconfined_service_t", "unix_stream_socket", "connectto")]
+ALLOWED = [
+    ("httpd_t", "unconfined_service_t", "unix_stream_socket", "connectto"),
+    # The links in /run/wsgi by which nginx finds the sockets.
+    ("httpd_t", "httpd_var_run_t", "lnk_file", "getattr read"),
+]
 
 _URL = re.compile(r"(https?|ftp|file)://\S+")
 _SCL = re.compile(r"(rh-)?python(\d)(\d+)")
@@ -144,7 +148,7 @@ def _packages(values: dict[str, Any], host: dict[str, Any]) -> list[str]:
         nginx, uwsgi = nginx_plan.PACKAGES["RedHat"], uwsgi_plan.HEADERS["RedHat"]
         for group in ("run", "base", "compiler", "zlib", "openssl"):
             wanted.update(nginx[group])
-        wanted.update(package for feature, (package, _files) in uwsgi.items() if feature not in ("pcre1", "capabilities"))
+        wanted.update(uwsgi[name][0] for name in uwsgi if name not in ("pcre1", "capabilities"))
         if python:
             wanted.add(f"{python}-python-devel" if scl else f"{python}-devel")
     return sorted(wanted)
