@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload python27 fleet docs images bench bench-converge bench-reload clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload python27 centos7 fleet docs images bench bench-converge bench-reload clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -42,9 +42,12 @@ molecule: venv-test ## The main job on Debian 12 and 13 in Docker
 reload: venv-test ## Reloads and deploys under load on Debian 12
 python27: venv-core216 venv ## The same with Python 2.7 on the host and in the applications, under ansible-core 2.16
 python27: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
+centos7: venv-core216 ## The main job on CentOS 7 (image: MOLECULE_CENTOS7_IMAGE), under ansible-core 2.16
+centos7: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 fleet: venv-test ## One static nginx, built once and installed on a host without a compiler
-molecule reload python27 fleet:
+molecule reload python27 centos7 fleet:
 	@tests/images/docker-up
+	@$(if $(filter centos7,$@),tests/images/centos7)
 	molecule test --scenario-name $(if $(filter molecule,$@),default,$@)
 
 docs: venv ## Write the roles' READMEs from their argument specs

@@ -55,9 +55,13 @@ def _host(task_vars: Mapping[str, Any], args: dict[str, Any], nginx: Mapping[str
     facts = task_vars.get("ansible_facts") or {}
     systemd = facts.get("systemd") or {}
     python = facts.get("python_version")
+    selinux = facts.get("selinux")
     return {
         **{ours: facts.get(theirs) for ours, theirs in FACTS.items()},
+        "room": args["room"],
         "systemd": systemd.get("version"),
+        # Before the fact had its present form it was false where there is none.
+        "selinux": isinstance(selinux, Mapping) and selinux.get("status") == "enabled",
         "python": ".".join(str(python).split(".")[:2]) if python else None,
         "uwsgi": args["uwsgi"],
         "published": facts.get(PUBLISHED),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import nginx_plan, old_hosts, publish_plan, spec, uwsgi_plan
+from . import centos7_plan, nginx_plan, old_hosts, publish_plan, spec, uwsgi_plan
 from .problem import Problem, close_match
 
 # In the order of the house; only publish sees the variables of the rooms before it.
 PLANNERS = {
+    "centos7": lambda values, host, _rooms: centos7_plan.plan(values, host),
     "nginx": lambda values, host, _rooms: nginx_plan.plan(values, host),
     "uwsgi": lambda values, host, _rooms: uwsgi_plan.plan(values, host),
     "publish": publish_plan.plan,
@@ -33,7 +34,8 @@ def plan(
 
     ``specs``: the options of each room's argument spec; ``variables``: each room's variables, or None for a room that
     the play does not show (its defaults then stand for it); ``host``: distribution, version, os_family, arch, systemd,
-    python, the fact uwsgi_installed as uwsgi, and the ansible that runs (each may be None).
+    selinux, python, the fact uwsgi_installed as uwsgi, the ansible that runs and the room that is asked for (each may
+    be None).
     A room's plan is missing where its variables have a wrong type: no planner sees such values.
     """
     plans: dict[str, dict[str, Any]] = {}

@@ -96,6 +96,17 @@ HARDENING: list[tuple[str, str, int]] = [
     ("ProtectKernelLogs", "yes", 244),
     ("ProtectClock", "yes", 245),
 ]
+# With these, by seccomp some of them, the kernel lets a process gain no privileges: without nnp_transition, which came
+# with EL 8, SELinux then leaves an instance in systemd's own domain, where nginx does not reach it.
+NO_NEW_PRIVILEGES = {
+    "NoNewPrivileges",
+    "RestrictAddressFamilies",
+    "SystemCallArchitectures",
+    "RestrictRealtime",
+    "ProtectKernelTunables",
+    "ProtectKernelModules",
+    "RestrictNamespaces",
+}
 # The oldest systemd that the unit is written for, and what is assumed where the host's is not known.
 OLDEST = 219
 
@@ -255,7 +266,8 @@ def _service(values: dict[str, Any], host: dict[str, Any]) -> list[list[str]]:
     if values["uwsgi_memory_limit"]:
         lines.append(("MemoryMax" if systemd >= 231 else "MemoryLimit", values["uwsgi_memory_limit"]))
     if values["uwsgi_hardening"]:
-        lines += [(name, value) for name, value, first in HARDENING if first <= systemd]
+        left_out = NO_NEW_PRIVILEGES if host.get("selinux") and systemd < 235 else ()
+        lines += [(name, value) for name, value, first in HARDENING if first <= systemd and name not in left_out]
     own = values["uwsgi_unit_options"]
     lines = [line for line in lines if line[0] not in own or line[0] == "Environment"]
     for name, value in own.items():

@@ -136,6 +136,16 @@ def test_systemd_219_gets_only_what_it_knows():
     assert ["ProtectKernelTunables", "yes"] in service(DEBIAN)
 
 
+@pytest.mark.parametrize(
+    ("systemd", "selinux", "there"), [(219, False, True), (219, True, False), (None, True, False), (239, True, True)]
+)
+def test_selinux_needs_a_change_of_domain_that_old_kernels_forbid_without_new_privileges(systemd, selinux, there):
+    names = {name for name, _value in service(dict(CENTOS, systemd=systemd, selinux=selinux))}
+    for name in ("NoNewPrivileges", "RestrictAddressFamilies", "SystemCallArchitectures"):
+        assert (name in names) == there
+    assert {"PrivateTmp", "ProtectSystem", "CapabilityBoundingSet"} <= names
+
+
 @given(st.integers(min_value=219, max_value=300), st.integers(min_value=219, max_value=300))
 def test_a_newer_systemd_never_knows_less(one, other):
     older, newer = sorted((one, other))

@@ -1,0 +1,199 @@
+"""The plan of the centos7 role: where yum finds packages now, and which, and what SELinux and firewalld are told."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from . import nginx_plan, uwsgi_plan
+from .problem import Problem, close_match
+
+VAULT = "https://vault.centos.org"
+RELEASE = "7.9.2009"
+
+# Paths below the vault's folder of a release; EPEL has an archive of its own.
+PATHS = {
+    "base": "os/$basearch/",
+    "updates": "updates/$basearch/",
+    "extras": "extras/$basearch/",
+    "epel": "$basearch/",
+    "centos-sclo-sclo": "sclo/$basearch/sclo/",
+    "centos-sclo-rh": "sclo/$basearch/rh/",
+}
+KEYS = {
+    "epel": "https://dl.fedoraproject.org/pub/epel/RPM-GPG-KEY-EPEL-7",
+    "centos-sclo-sclo": "https://www.centos.org/keys/RPM-GPG-KEY-CentOS-SIG-SCLo",
+    "centos-sclo-rh": "https://www.centos.org/keys/RPM-GPG-KEY-CentOS-SIG-SCLo",
+}
+KEY = "file:///etc/pki/rpm-gpg/RPM-GPG-KEY-CentOS-7"
+
+STATE = "/var/lib/graceful-wsgi/selinux"
+MODULE = "graceful-wsgi"
+# What this collection makes and nginx has to do with: the stock policy knows the rest of its paths. It calls /run
+# /var/run. uWSGI itself runs as unconfined_service_t, as all that systemd starts from an ordinary bin folder.
+LABELS = [
+    ("/var/run/uwsgi-[^/]+(/.*)?", "httpd_var_run_t"),
+    ("/var/run/wsgi(/.*)?", "httpd_var_run_t"),
+    ("/srv/wsgi(/.*)?", "httpd_sys_content_t"),
+]
+ALLOWED = [
+    ("httpd_t", "unconfined_service_t", "unix_stream_socket", "connectto"),
+    # The links in /run/wsgi by which nginx finds the sockets.
+    ("httpd_t", "httpd_var_run_t", "lnk_file", "getattr read"),
+]
+
+_URL = re.compile(r"(https?|ftp|file)://\S+")
+_SCL = re.compile(r"(rh-)?python(\d)(\d+)")
+_BOOLEAN = re.compile(r"[a-z][a-z0-9_]*")
+_SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_PORT = re.compile(r"(\d+)(?:-(\d+))?/(tcp|udp|sctp|dccp)")
+
+
+def is_el7(host: dict[str, Any]) -> bool:
+    """Whether the host is an Enterprise Linux 7 of whatever kind, or nothing is known of it."""
+    family, version = host.get("os_family"), host.get("version")
+    return family in (None, "RedHat") and str(version or 7) == "7"
+
+
+def _check_names(values: dict[str, Any], problems: list[Problem]) -> None:
+    for variable in ("centos7_repositories", "centos7_repositories_enabled"):
+        for index, name in enumerate(values[variable]):
+            if name not in PATHS:
+                meant = close_match(name, PATHS)
+                mend = f"did you mean {meant}?" if meant else f"known here: {', '.join(PATHS)}"
+                problems.append(Problem(f"{variable}[{index}]", f"no archive of {name!r} is known", mend))
+    for variable in ("centos7_repository_urls", "centos7_gpg_keys"):
+        for name, url in values[variable].items():
+            path = f"{variable}.{name}"
+            if name not in PATHS:
+                problems.append(Problem(path, "there is no such repository", f"known here: {', '.join(PATHS)}"))
+            elif not isinstance(url, str) or not _URL.fullmatch(url):
+                problems.append(Problem(path, f"{url!r} is no URL", "write http://, https:// or file:///…"))
+    for variable in ("centos7_vault_url", "centos7_epel_url", "centos7_proxy"):
+        if values[variable] and not _URL.fullmatch(values[variable]):
+            problems.append(Problem(variable, f"{values[variable]!r} is no URL", "write http:// or https://…"))
+    if values["centos7_ca_bundle"] and not re.fullmatch(r"/\S+", values["centos7_ca_bundle"]):
+        says = f"{values['centos7_ca_bundle']!r} is no absolute path"
+        problems.append(Problem("centos7_ca_bundle", says, "name a file on the host"))
+    for variable in ("centos7_timeout", "centos7_retries"):
+        if values[variable] < 1:
+            problems.append(Problem(variable, f"{values[variable]} is too small", "write 1 or more"))
+
+
+def _check_rest(values: dict[str, Any], problems: list[Problem]) -> None:
+    python = values["centos7_python"]
+    if python not in ("", "python3") and not _SCL.fullmatch(python):
+        mend = "write python3, a software collection such as rh-python38, or nothing"
+        problems.append(Problem("centos7_python", f"{python!r} is none that is known", mend))
+    for variable, pattern, what, mend in (
+        ("centos7_selinux_booleans", _BOOLEAN, "boolean of SELinux", "write e.g. httpd_can_network_connect"),
+        ("centos7_firewalld_services", _SERVICE, "service of firewalld", "write e.g. https"),
+        ("centos7_firewalld_ports", _PORT, "port of firewalld", "write e.g. 8080/tcp or 8000-8010/tcp"),
+    ):
+        for index, item in enumerate(values[variable]):
+            found = pattern.fullmatch(item)
+            ports = [int(port) for port in found.groups()[:2] if port] if found and pattern is _PORT else []
+            if not found or ports != sorted(ports) or not all(0 < port < 65536 for port in ports):
+                problems.append(Problem(f"{variable}[{index}]", f"{item!r} is no {what}", mend))
+    zone = values["centos7_firewalld_zone"]
+    if zone and not _SERVICE.fullmatch(zone):
+        problems.append(Problem("centos7_firewalld_zone", f"{zone!r} is no zone", "write e.g. public, or nothing"))
+
+
+def _repositories(values: dict[str, Any], host: dict[str, Any]) -> list[dict[str, Any]]:
+    arch = host.get("arch") or "x86_64"
+    vault = values["centos7_vault_url"] or f"{VAULT}/{RELEASE if arch == 'x86_64' else f'altarch/{RELEASE}'}"
+    key = KEY if arch == "x86_64" else f"{KEY} {KEY}-{arch}"
+    enabled = set(values["centos7_repositories_enabled"])
+    if _scl(values):
+        enabled.add("centos-sclo-rh")
+    found = []
+    for name in values["centos7_repositories"]:
+        # What others of the family call base or extras is not CentOS's.
+        if name != "epel" and host.get("distribution") not in (None, "CentOS"):
+            continue
+        root = values["centos7_epel_url"] if name == "epel" else vault
+        found.append(
+            {
+                "id": name,
+                "name": f"CentOS 7 - {name} (archive)",
+                "url": values["centos7_repository_urls"].get(name) or f"{root.rstrip('/')}/{PATHS[name]}",
+                "enabled": name in enabled,
+                "gpgkey": values["centos7_gpg_keys"].get(name, ""),
+                "default_gpgkey": KEYS.get(name, key),
+            }
+        )
+    return found
+
+
+def _scl(values: dict[str, Any]) -> dict[str, str] | None:
+    """What a software collection's Python is called, and where it is."""
+    found = _SCL.fullmatch(values["centos7_python"])
+    if not found or values["centos7_python"] == "python3":
+        return None
+    root = f"/opt/rh/{values['centos7_python']}/root/usr"
+    return {"lib": f"{root}/lib64", "python": f"{root}/bin/python{found[2]}.{found[3]}"}
+
+
+def _packages(values: dict[str, Any], host: dict[str, Any]) -> list[str]:
+    """What the roles to come would install one by one; here it is one transaction, tried again where it fails."""
+    toolchain = values["centos7_toolchain"]
+    # Whether nginx_build_host is said: then no compiler is put on a host that perhaps needs none.
+    builds = "known" not in (host.get("builder") or {}) if toolchain == "auto" else toolchain == "always"
+    scl, python = _scl(values), values["centos7_python"]
+    wanted = set()
+    if python:
+        wanted.update([f"{python}-python", f"{python}-python-pip"] if scl else [python])
+    if builds:
+        nginx, uwsgi = nginx_plan.PACKAGES["RedHat"], uwsgi_plan.HEADERS["RedHat"]
+        for group in ("run", "base", "compiler", "zlib", "openssl"):
+            wanted.update(nginx[group])
+        wanted.update(uwsgi[name][0] for name in uwsgi if name not in ("pcre1", "capabilities"))
+        if python:
+            wanted.add(f"{python}-python-devel" if scl else f"{python}-devel")
+    return sorted(wanted)
+
+
+def _cil() -> str:
+    """The policy module, in the language that every policy store since EL 7.3 takes."""
+    lines = [f"(allow {source} {target} ({kind} ({what})))" for source, target, kind, what in ALLOWED]
+    lines += [f'(filecon "{path}" any (system_u object_r {kind} ((s0) (s0))))' for path, kind in LABELS]
+    return "\n".join(lines) + "\n"
+
+
+def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Plan the role; see plan.py for ``values`` and ``host``."""
+    if not is_el7(host):
+        if host.get("room") not in (None, "centos7"):
+            # The variables of a whole inventory, seen on a host that this role has nothing to do with.
+            return {}, []
+        says = f"is {host.get('distribution') or host.get('os_family')} {host.get('version')}"
+        mend = "the role centos7 is for CentOS 7 and its kin: leave it out for this host"
+        return {}, [Problem("ansible_facts.distribution", says, mend)]
+    problems: list[Problem] = []
+    _check_names(values, problems)
+    _check_rest(values, problems)
+    if problems:
+        return {}, problems
+
+    settings = {"timeout": str(values["centos7_timeout"]), "retries": str(values["centos7_retries"])}
+    for key, variable in (("proxy", "centos7_proxy"), ("sslcacert", "centos7_ca_bundle")):
+        if values[variable]:
+            settings[key] = values[variable]
+    packages = _packages(values, host)
+    selinux = values["centos7_selinux"] and host.get("selinux")
+    booleans = values["centos7_selinux_booleans"] if selinux else []
+    openings = [f"service={name}" for name in values["centos7_firewalld_services"]]
+    openings += [f"port={port}" for port in values["centos7_firewalld_ports"]]
+    zone = values["centos7_firewalld_zone"]
+    return {
+        "repositories": _repositories(values, host),
+        "settings": settings,
+        "packages": packages,
+        "package_query": [*nginx_plan.PACKAGE_QUERY["RedHat"], *packages] if packages else [],
+        "scl": _scl(values),
+        "selinux": {"cil": _cil(), "file": f"{STATE}/{MODULE}.cil"} if selinux else None,
+        "booleans": booleans,
+        "zone": [f"--zone={zone}"] if zone else [],
+        "openings": openings if values["centos7_firewalld"] else [],
+    }, []
