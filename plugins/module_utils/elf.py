@@ -6,6 +6,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import os
 import re
 import struct
 
@@ -118,3 +119,12 @@ def describe(data):
     if name == "ppc64" and program.order == "<":
         name = "ppc64le"
     return {"architecture": name, "static": not loaded and not libraries, "glibc": glibc, "libraries": libraries}
+
+
+def glibc():
+    """The version of this host's glibc, or None."""
+    try:
+        name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
+    except (OSError, ValueError):
+        return None
+    return version if name == "glibc" and version.replace(".", "").isdigit() else None

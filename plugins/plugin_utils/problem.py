@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 
 class Problem(NamedTuple):
@@ -21,3 +21,12 @@ class Problem(NamedTuple):
 def close_match(name: str, known: Iterable[str]) -> str | None:
     """The known name that ``name`` was probably meant to be, or None."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.75)), None)
+
+
+def unknown_host(path: str, name: str, builder: Mapping[str, Any]) -> list[Problem]:
+    """A problem where ``name`` is said to build and nobody knows it; ``builder`` holds ``known`` and ``hosts``."""
+    if not name or builder.get("known", True):
+        return []
+    meant = close_match(name, builder.get("hosts") or [])
+    mend = f"did you mean {meant}?" if meant else "write localhost, a name in the inventory, or nothing"
+    return [Problem(path, f"there is no host {name!r}", mend)]
