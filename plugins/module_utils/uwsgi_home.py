@@ -41,10 +41,11 @@ except Exception:
     able = False
 try:
     # As wheels name it: cp311, cp37m, cp27mu.
-    abi = "cp" + (sysconfig.get_config_var("SOABI") or "").split("-")[1]
     if sys.version_info < (3,):
         abi = "cp27" + (sysconfig.get_config_var("WITH_PYMALLOC") and "m" or "")
         abi += sys.maxunicode > 0xffff and "u" or ""
+    else:
+        abi = "cp" + sysconfig.get_config_var("SOABI").split("-")[1]
 except Exception:
     abi = ""
 print(json.dumps({

@@ -56,7 +56,7 @@ def packages(binary, libraries, run, family):
     ``run(argv)`` returns (status, stdout, stderr); ``family`` is Ansible's os_family.
     """
     _status, out, _err = run(["ldd", binary])
-    # "libssl.so.3 => /lib/x86_64-linux-gnu/libssl.so.3 (0x7f…)"; /lib may be a link to /usr/lib.
+    # "libssl.so.3 => /lib/x86_64-linux-gnu/libssl.so.3 (0x7f1)"; /lib may be a link to /usr/lib.
     found = dict(re.findall(r"^\s*(\S+) => (/\S+) \(", out, re.M))
     paths = dict((os.path.realpath(path), name) for name, path in found.items() if name in libraries)
     if not paths:
