@@ -45,7 +45,7 @@ def install(limit, *words, **variables):
 
 def built(said):
     """How often a run had the wheel built."""
-    return len(re.findall(r"TASK \[.*Have pip wheel uWSGI.*\n(?:ASYNC .*\n)*changed: ", said))
+    return len(re.findall(r"TASK \[.*Build uWSGI, or install what was built, with pip wheel.*\n(?:ASYNC .*\n)*changed: ", said))
 
 
 def serves(host):

@@ -121,4 +121,4 @@ def test_packages_hold_the_libraries_that_the_binary_names(family, answer, packa
 
 
 def test_a_binary_without_libraries_asks_for_no_package():
-    assert uwsgi_wheel.packages("/x/bin/uwsgi", [], lambda argv: (1, "\tnot a dynamic executable\n", ""), "Debian") == []
+    assert uwsgi_wheel.packages("/x/uwsgi", [], lambda argv: (1, "\tnot a dynamic executable\n", ""), "Debian") == []
