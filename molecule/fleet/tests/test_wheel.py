@@ -45,7 +45,8 @@ def install(limit, *words, **variables):
 
 def built(said):
     """How often a run had the wheel built."""
-    return len(re.findall(r"TASK \[.*Build uWSGI, or install what was built, with pip wheel.*\n(?:ASYNC .*\n)*changed: ", said))
+    pip = r"TASK \[.*Build uWSGI, or install what was built, with pip wheel.*\n(?:ASYNC .*\n)*changed: "
+    return len(re.findall(pip, said))
 
 
 def serves(host):
