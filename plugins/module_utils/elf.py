@@ -124,7 +124,8 @@ def describe(data):
 def glibc():
     """The version of this host's glibc, or None."""
     try:
-        name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
+        # CS_GNU_LIBC_VERSION by its number, since Python 2.7 does not know its name.
+        name, version = (os.confstr(2) or "").split()
     except (OSError, ValueError):
         return None
     return version if name == "glibc" and version.replace(".", "").isdigit() else None
