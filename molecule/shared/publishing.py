@@ -1,4 +1,4 @@
-"""Runs of the publish role, as the tests of several scenarios make them."""
+"""Runs of Ansible, as the tests of several scenarios make them."""
 
 import json
 import os
@@ -19,19 +19,20 @@ def environment(**more):
     return os.environ | settings | more
 
 
-def deploy(source, **settings):
-    """Run the publish role with the shop's code from this folder; returns its status and what it said."""
+def ansible(command, *arguments, **settings):
+    """Status and words of an Ansible command against the scenario's hosts."""
     ran = subprocess.run(
-        [
-            "ansible-playbook",
-            f"--inventory={inventory()}",
-            f"--extra-vars={json.dumps({'shop_source': str(source), **settings})}",
-            "molecule/reload/deploy.yml",
-        ],
+        [command, f"--inventory={inventory()}", *arguments],
         cwd=CHECKOUT,
-        env=environment(),
+        env=environment(**settings),
         capture_output=True,
         text=True,
         check=False,
     )
     return ran.returncode, ran.stdout + ran.stderr
+
+
+def deploy(source, **settings):
+    """Run the publish role with the shop's code from this folder; returns its status and what it said."""
+    more = json.dumps({"shop_source": str(source), **settings})
+    return ansible("ansible-playbook", f"--extra-vars={more}", "molecule/reload/deploy.yml")

@@ -1,4 +1,4 @@
-"""Brings an nginx that was built once from its builder to the controller, and from there to every host."""
+"""Brings what was built once, nginx or another kind, from its builder to the controller, and from there to hosts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ STATES = ["claimed", "stored", "released", "awaited", "installed"]
 
 
 class ActionModule(ActionBase):
-    """Controller side of graceful.wsgi.nginx_artifact for what another host built."""
+    """Controller side of graceful.wsgi.nginx_artifact, or of another kind's module, for what another host built."""
 
     # Most states stay on the controller; the one that sends makes its own folder on the host.
     TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_diff = False
+
+    # What another kind of artifact has of its own.
+    kind = nginx_artifact.NGINX
+    folder_variable = "nginx_artifact_dir"
+    mend = "set nginx_build_toolchain: zig, or name a builder like it in nginx_build_host"
+    receiver = "graceful.wsgi.nginx_artifact"
 
     def _crowded(self, batch: list[str]) -> str | None:
         forks = context.CLIARGS.get("forks") or 5
@@ -37,17 +43,16 @@ class ActionModule(ActionBase):
 
     def _install(self, cache: Cache, args: dict[str, Any], told: dict[str, Any], task_vars: dict[str, Any]) -> Any:
         self._make_tmp_path()
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, nginx_artifact.BINARY)
+        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, self.kind.file)
         self._transfer_file(str(cache.binary), remote)
         module_args = {
             "path": args["path"],
             "source": remote,
             "version": args["version"],
             "about": args["about"],
-            "checksum": told["files"][nginx_artifact.BINARY],
+            "checksum": told["files"][self.kind.file],
         }
-        name = "graceful.wsgi.nginx_artifact"
-        return self._execute_module(module_name=name, module_args=module_args, task_vars=task_vars)
+        return self._execute_module(module_name=self.receiver, module_args=module_args, task_vars=task_vars)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
@@ -71,7 +76,8 @@ class ActionModule(ActionBase):
                 ("state", "installed", ["version", "about", "path"]),
             ],
         )
-        cache = Cache(args["folder"], args["name"], args["version"] or "", args["about"] or {}, args["timeout"])
+        what = (args["name"], args["version"] or "", args["about"] or {}, args["timeout"], self.kind)
+        cache = Cache(args["folder"], *what)
         # The worker that runs this is a child of the play; the play is what may end.
         host, play = task_vars["inventory_hostname"], os.getppid()
         playing = list(task_vars.get("ansible_play_hosts") or [host])
@@ -81,7 +87,8 @@ class ActionModule(ActionBase):
             if args["state"] == "claimed":
                 result["claimed"] = cache.found() is None if check else cache.claim(host, play, playing)
             elif args["state"] == "released":
-                cache.release(host, play)
+                if not check:
+                    cache.release(host, play)
             elif args["state"] == "stored":
                 result["changed"] = cache.found() is None
                 if result["changed"] and not check:
@@ -91,8 +98,9 @@ class ActionModule(ActionBase):
                 told = cache.found() if check else cache.wait(play, playing, self._crowded(batch))
                 unfit = nginx_artifact.unfit(told, args["architecture"], args["glibc"]) if told else None
                 if unfit:
-                    mend = "set nginx_build_toolchain: zig, or name a builder like it in nginx_build_host"
-                    raise CacheError(f"{cache.path} cannot run here: {unfit}. It was not copied; for this host {mend}")
+                    says = f"{cache.path} cannot run here: {unfit}. It was not copied; for this host {self.mend}"
+                    raise CacheError(says)
+                result["manifest"] = told or {}
                 result["changed"] = args["state"] == "installed"
                 if result["changed"] and not check:
                     result.update(self._install(cache, args, told or {}, task_vars))
@@ -100,6 +108,6 @@ class ActionModule(ActionBase):
         except CacheError as error:
             raise AnsibleActionFail(str(error)) from error
         except OSError as error:
-            mend = "set nginx_artifact_dir to a folder that this account may write"
+            mend = f"set {self.folder_variable} to a folder that this account may write"
             raise AnsibleActionFail(f"{error}; {mend}") from error
         return result

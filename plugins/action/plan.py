@@ -22,8 +22,8 @@ FACTS = {
     "os_family": "os_family",
     "arch": "architecture",
 }
-# Where the controller builds; what it built is then copied into nginx_artifact_dir.
-CONTROLLER_HOME = "~/.cache/graceful-wsgi/nginx"
+# Where the controller builds, a folder for each room; what it built is then copied into the room's artifact_dir.
+CONTROLLER_HOME = "~/.cache/graceful-wsgi"
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -32,15 +32,15 @@ def _options(room: str) -> dict[str, Any]:
     return spec["argument_specs"]["main"]["options"]
 
 
-def _builder(task_vars: Mapping[str, Any], nginx: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of the host that builds nginx for this one, and the controller's folders."""
-    cache = nginx.get("nginx_artifact_dir")
-    found: dict[str, Any] = {"home": os.path.expanduser(CONTROLLER_HOME)}
+def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the host that builds nginx, or uWSGI, for this one, and the controller's folders."""
+    cache = values.get(f"{room}_artifact_dir")
+    found: dict[str, Any] = {"home": os.path.expanduser(f"{CONTROLLER_HOME}/{room}")}
     found["cache"] = os.path.abspath(os.path.expanduser(cache)) if isinstance(cache, str) and cache else None
-    folder = nginx.get("nginx_source_dir")
+    folder = values.get(f"{room}_source_dir")
     if isinstance(folder, str) and folder and os.path.isdir(folder):
         found["wheels"] = [file for file in os.listdir(folder) if file.endswith(".whl")]
-    name = nginx.get("nginx_build_host")
+    name = values.get(f"{room}_build_host")
     if not name or not isinstance(name, str):
         return found
     hostvars = task_vars.get("hostvars") or {}
@@ -51,7 +51,9 @@ def _builder(task_vars: Mapping[str, Any], nginx: Mapping[str, Any]) -> dict[str
     return found
 
 
-def _host(task_vars: Mapping[str, Any], args: dict[str, Any], nginx: Mapping[str, Any]) -> dict[str, Any]:
+def _host(
+    task_vars: Mapping[str, Any], args: dict[str, Any], rooms: Mapping[str, Mapping[str, Any] | None]
+) -> dict[str, Any]:
     facts = task_vars.get("ansible_facts") or {}
     systemd = facts.get("systemd") or {}
     python = facts.get("python_version")
@@ -66,7 +68,8 @@ def _host(task_vars: Mapping[str, Any], args: dict[str, Any], nginx: Mapping[str
         "uwsgi": args["uwsgi"],
         "published": facts.get(PUBLISHED),
         "ansible": __version__,
-        "builder": _builder(task_vars, nginx),
+        "builder": _builder(task_vars, "nginx", rooms["nginx"] or {}),
+        "uwsgi_builder": _builder(task_vars, "uwsgi", rooms["uwsgi"] or {}),
     }
 
 
@@ -106,7 +109,7 @@ class ActionModule(ActionBase):
         for room, options in specs.items():
             variables[room] = self._visible(options, task_vars, strict=room == own)
         variables[own] = variables[own] or {}
-        host = _host(task_vars, args, variables["nginx"] or {})
+        host = _host(task_vars, args, variables)
         plans, problems = planning.plan(specs, variables, host)
         warnings = planning.misspelt(own, specs[own], set(task_vars))
         if warnings:

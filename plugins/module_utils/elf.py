@@ -6,6 +6,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import os
 import re
 import struct
 
@@ -118,3 +119,13 @@ def describe(data):
     if name == "ppc64" and program.order == "<":
         name = "ppc64le"
     return {"architecture": name, "static": not loaded and not libraries, "glibc": glibc, "libraries": libraries}
+
+
+def glibc():
+    """The version of this host's glibc, or None."""
+    try:
+        # CS_GNU_LIBC_VERSION by its number, since Python 2.7 does not know its name.
+        name, version = (os.confstr(2) or "").split()
+    except (OSError, ValueError):
+        return None
+    return version if name == "glibc" and version.replace(".", "").isdigit() else None

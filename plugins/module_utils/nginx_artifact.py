@@ -1,11 +1,12 @@
 # Copyright: the graceful.wsgi contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A built nginx binary with its manifest, kept in a folder of its own that is there whole or not at all."""
+"""What was built, nginx or another kind, with its manifest, in a folder that is there whole or not at all."""
 
 from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import collections
 import errno
 import hashlib
 import json
@@ -19,6 +20,10 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_fol
 
 BINARY = "nginx"
 MANIFEST = "manifest.json"
+
+# The one file of an artifact: its name and mode, and what tells of its content what it asks of a host.
+Kind = collections.namedtuple("Kind", "file mode describe")
+NGINX = Kind(BINARY, 0o755, elf.describe)
 
 
 class ArtifactError(Exception):
@@ -42,7 +47,7 @@ def sha256(path):
     return digest.hexdigest()
 
 
-def load(path):
+def load(path, kind=NGINX):
     """The manifest of the artifact in ``path``, or None where it is missing, damaged or incomplete."""
     try:
         with open(os.path.join(path, MANIFEST), "rb") as source:
@@ -50,7 +55,7 @@ def load(path):
     except (IOError, OSError, ValueError):
         return None
     files = manifest.get("files") if isinstance(manifest, dict) else None
-    if not isinstance(files, dict) or BINARY not in files:
+    if not isinstance(files, dict) or kind.file not in files:
         return None
     for name, checksum in files.items():
         if sha256(os.path.join(path, name)) != checksum:
@@ -58,13 +63,19 @@ def load(path):
     return manifest
 
 
-def manifest(binary, version, about):
-    """What is to be remembered of a binary: all of it can be told again from the file and from what it was made of."""
+def manifest(binary, version, about, kind=NGINX, found=None):
+    """What is to be remembered of a binary: all of it can be told again from the file and from what it was made of.
+
+    ``found``, which the file does not tell, is what its builder found out; it gets a checksum of its own.
+    """
     try:
-        told = elf.describe(_read(binary))
+        told = kind.describe(read(binary))
     except elf.ElfError as error:
         raise ArtifactError("%s %s" % (binary, error))
-    told.update(version=version, about=about, files={BINARY: sha256(binary)})
+    told.update(version=version, about=about, files={kind.file: sha256(binary)})
+    if found is not None:
+        text = json.dumps(found, sort_keys=True).encode("utf-8")
+        told.update(found=found, found_sha256=hashlib.sha256(text).hexdigest())
     return told
 
 
@@ -126,7 +137,7 @@ def _write(path, content, mode):
     os.chmod(path, mode)
 
 
-def _read(path):
+def read(path):
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
@@ -138,18 +149,18 @@ def _read(path):
         return source.read()
 
 
-def write(path, source, version, about, check=None):
-    """Make the folder ``path`` of the binary ``source`` and its manifest; whole, or not at all.
+def write(path, source, version, about, check=None, kind=NGINX, found=None):
+    """Make the folder ``path`` of the file ``source`` and its manifest; whole, or not at all.
 
     ``check(binary, manifest)`` may still refuse what has been copied.
     """
     parent, name = os.path.split(path)
     stage = tempfile.mkdtemp(prefix=".%s." % name, dir=parent)
     try:
-        binary = os.path.join(stage, BINARY)
-        _write(binary, _read(source), 0o755)
+        binary = os.path.join(stage, kind.file)
+        _write(binary, read(source), kind.mode)
         os.chmod(stage, 0o755)
-        told = manifest(binary, version, about)
+        told = manifest(binary, version, about, kind, found)
         if check:
             check(binary, told)
         text = json.dumps(told, indent=2, sort_keys=True) + "\n"

@@ -39,12 +39,22 @@ try:
     able = True
 except Exception:
     able = False
+try:
+    # As wheels name it: cp311, cp37m, cp27mu.
+    if sys.version_info < (3,):
+        abi = "cp27" + (sysconfig.get_config_var("WITH_PYMALLOC") and "m" or "")
+        abi += sys.maxunicode > 0xffff and "u" or ""
+    else:
+        abi = "cp" + sysconfig.get_config_var("SOABI").split("-")[1]
+except Exception:
+    abi = ""
 print(json.dumps({
     "executable": os.path.realpath(sys.executable),
     "full_version": "%d.%d.%d" % sys.version_info[:3],
     "version": "%d.%d" % sys.version_info[:2],
     "headers": os.path.exists(os.path.join(include, "Python.h")),
     "venv": able,
+    "abi": abi,
     "virtual": hasattr(sys, "real_prefix") or getattr(sys, "base_prefix", sys.prefix) != sys.prefix,
 }))
 """
@@ -192,6 +202,50 @@ def choose(root, version, about, build, features, run):
     return {"home": home, "state": state, "build": build, "digest": digest, "found": found}
 
 
+def kind_of(about, distribution, release):
+    """What a host and the builder of its wheel must have alike; of the Python empty where `about` tells of none."""
+    return {
+        "distribution": distribution or "",
+        "major": (release or "").split(".")[0],
+        "architecture": os.uname()[4],
+        "python": about.get("version", ""),
+        "abi": about.get("abi", ""),
+        "interpreter": about.get("executable", ""),
+    }
+
+
+def wheel_of(version, build, features, kind):
+    """The name of the wheel in the controller's cache, and what it is made of, of which the name is a digest."""
+    about = {"build": build, "features": sorted(features), "kind": kind}
+    return {"name": "%s-%s-%s" % (version, kind["abi"] or kind["python"], digest_of(about)), "about": about}
+
+
+def find_like(kind, builder, find, *system):
+    """The Python of this host, the `builder`, for wheels of a host of that kind; refused where it is of another.
+
+    `find(path)` is find_python(); `system` is the distribution and its release.
+    """
+    try:
+        about = find(kind["interpreter"])
+    except HomeError:
+        about = {}
+    mine = kind_of(about, *system)
+    if mine == kind:
+        return about
+
+    def named(one):
+        host = "%(distribution)s %(major)s on %(architecture)s" % one
+        if not one["interpreter"]:
+            return "%s without %s" % (host, kind["interpreter"])
+        return host + " with Python %(python)s (%(abi)s) at %(interpreter)s" % one
+
+    raise HomeError(
+        "uwsgi_build_host: %s is %s, and this host is %s; a wheel runs only where everything is as on its builder. "
+        "Nothing was changed. Name a builder of this host's kind (by group, where hosts differ), or set it to '' to "
+        "have each host build its own" % (builder, named(mine), named(kind))
+    )
+
+
 def missing_packages(needs):
     """Packages whose file is nowhere on the host; `needs` is a list of {package, files}."""
     missing = []
@@ -210,8 +264,9 @@ def python_packages(about, names, wheel_for_27, has_pip):
         return (kinds.get(version) or kinds.get("*") or "").replace("{version}", version)
 
     wanted = []
-    if not about["headers"]:
-        if not about["executable"].startswith("/usr/bin/") and names:
+    # Who is to install a wheel is told of no headers.
+    if not about["headers"] and "headers" in names:
+        if not about["executable"].startswith("/usr/bin/"):
             raise HomeError(
                 "uwsgi_python: %s has no Python.h beside it and is not the distribution's, so no package brings it; "
                 "install this Python with its headers" % about["executable"]

@@ -18,47 +18,9 @@ description:
   - An artifact is in the folder whole or not at all. Its checksum is verified each time it is taken from there and
     once more where it arrives; a damaged one is refused with the name of the file.
   - One host of one play at a time has an artifact built; the others wait for it where they install it.
-options:
-  state:
-    description:
-      - C(claimed) asks whether this host is the one to have the artifact built. It is not where the folder has it
-        already, or where another host or play has said the same and not ended since.
-      - C(stored) fetches it from the host that built it, to which the task is delegated.
-      - C(released) gives the claim back.
-      - C(awaited) waits until the artifact is in the folder, and refuses one that the host cannot run.
-      - C(installed) does the same and puts it on the host.
-    type: str
-    required: true
-    choices: [claimed, stored, released, awaited, installed]
-  folder:
-    description: The folder on the controller. It may be shared by controllers; it is made.
-    type: str
-    required: true
-  name:
-    description: The artifact's name, which no other artifact bears.
-    type: str
-    required: true
-  version:
-    description: The nginx version. Required but for C(released).
-    type: str
-  about:
-    description: What the artifact was made of, for its manifest. Required but for C(released).
-    type: dict
-  path:
-    description: The artifact's folder on the builder (C(stored)) or on the host (C(installed)).
-    type: str
-  timeout:
-    description: Seconds that a build may take. A claim ends some time after that, whatever has become of its play.
-    type: int
-    default: 3600
-  architecture:
-    description: The host's, for C(awaited) and C(installed).
-    type: str
-  glibc:
-    description: The version of the host's glibc, for C(awaited) and C(installed); empty where it has none.
-    type: str
 extends_documentation_fragment:
   - graceful.wsgi.attributes
+  - graceful.wsgi.caches
 notes:
   - This is an action plugin; only C(stored) and C(installed) speak to a host.
 """
@@ -82,7 +44,7 @@ claimed:
   returned: with state C(claimed)
   type: bool
 manifest:
-  description: The artifact's manifest on the host, see M(graceful.wsgi.nginx_artifact).
-  returned: with state C(installed)
+  description: The artifact's manifest, see M(graceful.wsgi.nginx_artifact); empty in check mode where there is none.
+  returned: with state C(awaited) or C(installed)
   type: dict
 """

@@ -104,6 +104,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact, nginx_master
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
+from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
 
 
 def accounts(user, group):
@@ -137,15 +138,6 @@ def installed(manifest, dest, pid_file):
         # The upgrade looks again, and says what is wrong.
         return False
     return running is None or nginx_master.same_file(running, dest)
-
-
-def glibc():
-    """The version of this host's glibc, or None."""
-    try:
-        name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
-    except (OSError, ValueError):
-        return None
-    return version if name == "glibc" and version.replace(".", "").isdigit() else None
 
 
 def service(module, unit):

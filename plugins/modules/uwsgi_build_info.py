@@ -69,6 +69,15 @@ options:
     description: Whether the wheel of that virtualenv will be brought from the controller.
     type: bool
     default: false
+  like:
+    description:
+      - Look at this host as the one that builds the wheel for a host of this RV(kind), and fail where it is of another.
+    type: dict
+    default: {}
+  builder:
+    description: The name of the host that builds, for the text of that failure.
+    type: str
+    default: ''
   user:
     description: Account that runs the units.
     type: str
@@ -131,6 +140,20 @@ packages:
   returned: success
   type: list
   elements: str
+kind:
+  description: What a host and the builder of its wheel must have alike (C(distribution), C(major), C(architecture),
+    C(python), C(abi), C(interpreter)); empty where nothing is to be installed.
+  returned: success
+  type: dict
+wheel:
+  description: The C(name) of the wanted wheel and what it is made of (C(about)); empty where nothing is to be
+    installed.
+  returned: success
+  type: dict
+glibc:
+  description: The version of the host's glibc, null where it has none.
+  returned: success
+  type: str
 pip_python:
   description: An interpreter on the host whose pip runs, or an empty string; looked for only where Python 2.7 needs it.
   returned: success
@@ -157,9 +180,11 @@ import pwd
 import sys
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.sys_info import get_distribution, get_distribution_version
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
+from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
 
 
 def account(user, group):
@@ -172,6 +197,11 @@ def account(user, group):
         return {"group": True, "user": not user or pwd.getpwnam(user).pw_gid == gid}
     except KeyError:
         return {"group": True, "user": False}
+
+
+def system():
+    """The distribution and its release, as Ansible's facts have them."""
+    return get_distribution(), get_distribution_version()
 
 
 def main():
@@ -200,6 +230,8 @@ def main():
             "python_packages": {"type": "dict", "default": {}},
             "virtualenv": {"type": "path"},
             "virtualenv_wheel": {"type": "bool", "default": False},
+            "like": {"type": "dict", "default": {}},
+            "builder": {"type": "str", "default": ""},
             "user": {"type": "str"},
             "group": {"type": "str"},
             "bundles": {"type": "list", "elements": "str", "default": []},
@@ -211,8 +243,14 @@ def main():
     def run(command):
         return module.run_command(command, environ_update={"LC_ALL": "C"}, cwd="/")
 
+    def find(python):
+        return uwsgi_home.find_python(python, sys.executable, module.get_bin_path, run)
+
     try:
-        about = uwsgi_home.find_python(wanted["python"], sys.executable, module.get_bin_path, run)
+        if wanted["like"]:
+            about = uwsgi_home.find_like(wanted["like"], wanted["builder"], find, *system())
+        else:
+            about = find(wanted["python"])
         chosen = uwsgi_home.choose(wanted["root"], wanted["version"], about, wanted["build"], wanted["features"], run)
         if wanted["home"]:
             chosen.update(home=wanted["home"], state="examined", found=uwsgi_home.examine(wanted["home"], run))
@@ -223,7 +261,7 @@ def main():
                 wrong = ["the binary is not the one that was verified"]
         old = about["version"] == "2.7"
         script = os.path.join(wanted["virtualenv"] or "", "virtualenv.py")
-        pip_python, packages = "", []
+        pip_python, packages, kind, wheel = "", [], {}, {}
         if chosen["state"] not in ("verified", "examined"):
             if old and not os.path.exists(script):
                 # Any pip can fetch the pure wheel; the wanted Python's own comes first, since it surely can.
@@ -231,6 +269,8 @@ def main():
                     if python and run([python, "-m", "pip", "--version"])[0] == 0:
                         pip_python = python
                         break
+            kind = uwsgi_home.kind_of(about, *system())
+            wheel = uwsgi_home.wheel_of(wanted["version"], chosen["build"], wanted["features"], kind)
             packages = uwsgi_home.missing_packages(wanted["needs"]) + uwsgi_home.python_packages(
                 about,
                 wanted["python_packages"],
@@ -259,6 +299,9 @@ def main():
         options=[] if wrong else found.get("options", []),
         current=os.readlink(link) if os.path.islink(link) else "",
         packages=packages,
+        kind=kind,
+        wheel=wheel,
+        glibc=glibc(),
         pip_python=pip_python,
         # --no-download: the wheels that lie in virtualenv itself are the ones that still know Python 2.7.
         venv_command=[about["executable"]] + ([script, "--no-download"] if old else ["-m", "venv"]),

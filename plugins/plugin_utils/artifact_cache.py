@@ -36,13 +36,22 @@ def _runs(pid: int, started: int | None) -> bool:
 
 
 class Cache:
-    """One artifact in the folder: ``<folder>/<name>/`` with binary and manifest, and beside it who builds it now."""
+    """One artifact in the folder: ``<folder>/<name>/`` with file and manifest, and beside it who builds it now."""
 
-    def __init__(self, folder: str, name: str, version: str, about: dict[str, Any], timeout: int) -> None:
+    def __init__(
+        self,
+        folder: str,
+        name: str,
+        version: str,
+        about: dict[str, Any],
+        timeout: int,
+        kind: nginx_artifact.Kind = nginx_artifact.NGINX,
+    ) -> None:
+        self.kind = kind
         self.folder = Path(folder)
         self.name = name
         self.path = self.folder / name
-        self.binary = self.path / nginx_artifact.BINARY
+        self.binary = self.path / kind.file
         self.version = version
         self.about = about
         self.timeout = timeout
@@ -56,14 +65,18 @@ class Cache:
         mend = f"remove the folder {self.path} on the controller, and the next run has it built or fetched anew"
         try:
             told = json.loads(file.read_text())
-            wanted = told["files"][nginx_artifact.BINARY]
+            wanted = told["files"][self.kind.file]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CacheError(f"{file} cannot be read ({error}), so it was not installed; {mend}") from error
         checksum = nginx_artifact.sha256(str(self.binary))
         if checksum != wanted:
             says = f"its sha256 is {checksum} and should be {wanted}" if checksum else "it is no regular file"
             raise CacheError(f"{self.binary} is not what was built: {says}. It was not installed; {mend}")
-        if told != nginx_artifact.manifest(str(self.binary), self.version, self.about):
+        try:
+            tells = nginx_artifact.manifest(str(self.binary), self.version, self.about, self.kind, told.get("found"))
+        except nginx_artifact.ArtifactError as error:
+            raise CacheError(f"{error}. It was not installed; {mend}") from error
+        if told != tells:
             raise CacheError(f"{file} does not tell of {self.binary}. It was not installed; {mend}")
         return told
 
@@ -127,21 +140,22 @@ class Cache:
         with self._locked():
             scratch = Path(tempfile.mkdtemp(prefix=f".{self.name}.", dir=self.folder))
         try:
-            for name in (nginx_artifact.MANIFEST, nginx_artifact.BINARY):
+            for name in (nginx_artifact.MANIFEST, self.kind.file):
                 fetch(name, str(scratch / name))
-            if nginx_artifact.load(str(scratch)) is None:
+            told = nginx_artifact.load(str(scratch), self.kind)
+            if told is None:
                 raise CacheError(f"{self.name} did not arrive from its builder as it is there; run the play again")
-            binary = str(scratch / nginx_artifact.BINARY)
+            file, found = str(scratch / self.kind.file), told.get("found")
             try:
-                nginx_artifact.write(str(self.path), binary, self.version, self.about)
+                nginx_artifact.write(str(self.path), file, self.version, self.about, None, self.kind, found)
             except nginx_artifact.ArtifactError as error:
                 raise CacheError(str(error)) from error
         finally:
             shutil.rmtree(scratch)
-        found = self.found()
-        if found is None:
+        kept = self.found()
+        if kept is None:
             raise CacheError(f"{self.path} was removed while it was made; run the play again")
-        return found
+        return kept
 
     def wait(self, pid: int, playing: list[str], crowded: str | None, pause: float = 2.0) -> dict[str, Any]:
         """The manifest, once whoever builds it is done. ``crowded`` says why this play cannot wait for itself."""

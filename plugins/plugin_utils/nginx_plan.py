@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from . import nginx_tree
-from .problem import Problem, close_match
+from .problem import Problem, close_match, unknown_host
 
 HOME = "/var/lib/graceful-wsgi/nginx"
 
@@ -239,10 +239,7 @@ def _check_flags(values: dict[str, Any], problems: list[Problem]) -> None:
 
 def _check_toolchain(values: dict[str, Any], host: dict[str, Any], problems: list[Problem]) -> None:
     name, builder = values["nginx_build_host"], host.get("builder") or {}
-    if name and not builder.get("known", True):
-        meant = close_match(name, builder.get("hosts") or [])
-        mend = f"did you mean {meant}?" if meant else "write localhost, a name in the inventory, or nothing"
-        problems.append(Problem("nginx_build_host", f"there is no host {name!r}", mend))
+    problems += unknown_host("nginx_build_host", name, builder)
     arch, built_on = host.get("arch"), builder.get("arch")
     if name and arch and built_on and arch != built_on:
         says = f"{name} is {built_on}, and this host is {arch}"

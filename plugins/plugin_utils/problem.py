@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 
 class Problem(NamedTuple):
@@ -28,3 +28,12 @@ class Problems(list[Problem]):
 
     def say(self, path: str, says: str, mend: str) -> None:
         self.append(Problem(path, says, mend))
+
+
+def unknown_host(path: str, name: str, builder: Mapping[str, Any]) -> list[Problem]:
+    """A problem where ``name`` is said to build and nobody knows it; ``builder`` holds ``known`` and ``hosts``."""
+    if not name or builder.get("known", True):
+        return []
+    meant = close_match(name, builder.get("hosts") or [])
+    mend = f"did you mean {meant}?" if meant else "write localhost, a name in the inventory, or nothing"
+    return [Problem(path, f"there is no host {name!r}", mend)]

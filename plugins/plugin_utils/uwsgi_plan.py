@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .problem import Problem, close_match
+from .nginx_plan import PACKAGE_QUERY
+from .problem import Problem, close_match, unknown_host
 
 # Releases that must not run: what is wrong with them, and what to take instead.
 BAD = {"2.0.27": "it ignores SIGHUP, so nothing published with it could be reloaded"}
@@ -14,6 +15,9 @@ BAD = {"2.0.27": "it ignores SIGHUP, so nothing published with it could be reloa
 PIP = {"2.7": "pip<=20.3.4", "3.6": "pip<=21.3.1", "*": "pip"}
 # The last virtualenv that makes environments of Python 2.7 from one pure script, with a pip inside that still runs.
 VIRTUALENV = "16.7.12"
+
+# Where a wheel is built for others.
+BUILDER_HOME = "/var/lib/graceful-wsgi/uwsgi"
 
 FEATURES = ("capabilities", "json", "pcre", "routing", "ssl", "xml", "yaml", "zlib")
 
@@ -170,7 +174,8 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
                     "set uwsgi_wheel_dir to a folder that holds what pip needs",
                 )
             )
-    for name in ("uwsgi_limit_nofile", "uwsgi_stop_timeout"):
+    problems += unknown_host("uwsgi_build_host", values["uwsgi_build_host"], host.get("uwsgi_builder") or {})
+    for name in ("uwsgi_build_timeout", "uwsgi_limit_nofile", "uwsgi_stop_timeout"):
         if values[name] < 1:
             problems.append(Problem(name, f"{values[name]} is too small", "write a number above 0"))
     if values["uwsgi_memory_limit"] and not re.fullmatch(r"[1-9]\d*[KMGT]?|infinity", values["uwsgi_memory_limit"]):
@@ -277,6 +282,29 @@ def _service(values: dict[str, Any], host: dict[str, Any]) -> list[list[str]]:
     return [[name, value] for name, value in lines]
 
 
+def _virtualenv(home: str) -> dict[str, str]:
+    return {
+        "requirement": f"virtualenv=={VIRTUALENV}",
+        "wheel": f"virtualenv-{VIRTUALENV}-py2.py3-none-any.whl",
+        "home": f"{home}/tools/virtualenv-{VIRTUALENV}",
+    }
+
+
+def _builder(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
+    """Who builds the wheel, where, and where the controller keeps it; ``host`` is empty where each builds its own."""
+    known = host.get("uwsgi_builder") or {}
+    name = values["uwsgi_build_host"]
+    local = name == "localhost"
+    home = (known.get("home") or BUILDER_HOME) if local else BUILDER_HOME
+    return {
+        "host": name,
+        "local": local,
+        "home": home,
+        "cache": known.get("cache") or values["uwsgi_artifact_dir"],
+        "virtualenv": _virtualenv(home),
+    }
+
+
 def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """Plan the role; see plan.py for ``values`` and ``host``."""
     problems = _problems(values, host)
@@ -286,12 +314,21 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     managed = values["uwsgi_manage_packages"] and family in HEADERS
     build_env = {name: str(value) for name, value in sorted(values["uwsgi_build_env"].items())}
     nologin = "/sbin/nologin" if family == "RedHat" else "/usr/sbin/nologin"
-    needs = _needs(values, host)
+    needs = _needs(values, host) if managed else []
+    python_packages = _python_packages(family, host.get("version")) if managed else {}
+    elsewhere = bool(values["uwsgi_build_host"])
     return {
         # What makes one binary differ from another; where it was downloaded from does not.
         "build": {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env},
-        "needs": needs if managed else [],
-        "python_packages": _python_packages(family, host.get("version")) if managed else {},
+        "needs": [] if elsewhere else needs,
+        # A wheel takes no headers.
+        "python_packages": {
+            kind: names for kind, names in python_packages.items() if not (elsewhere and kind == "headers")
+        },
+        # The builder is of the host's kind, so its packages have the same names.
+        "builder": {**_builder(values, host), "needs": needs, "python_packages": python_packages},
+        "family": family if managed else "",
+        "package_query": PACKAGE_QUERY[family] if managed else [],
         "header_packages": {
             feature: need["package"]
             for feature in values["uwsgi_features"]
@@ -299,11 +336,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         },
         "pip": PIP,
         "pip_env": _pip_env(values) | build_env,
-        "virtualenv": {
-            "requirement": f"virtualenv=={VIRTUALENV}",
-            "wheel": f"virtualenv-{VIRTUALENV}-py2.py3-none-any.whl",
-            "home": f"{values['uwsgi_home']}/tools/virtualenv-{VIRTUALENV}",
-        },
+        "virtualenv": _virtualenv(values["uwsgi_home"]),
         "account": {"user": values["uwsgi_user"], "group": values["uwsgi_group"], "shell": nologin},
         "unit": {
             "Unit": [["Description", "uWSGI application %i"], ["After", "network.target"]],

@@ -11,6 +11,9 @@ from __future__ import absolute_import, division, print_function
 import os
 import sys
 import types
+import zipfile
+
+import pytest
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -35,3 +38,17 @@ else:
         package = types.ModuleType(name)
         package.__path__ = path
         sys.modules[name] = package
+
+
+@pytest.fixture
+def make_wheel():
+    """Makes a wheel as pip names none, with /bin/cat for the binary; returns its path."""
+
+    def make(path, binary="uwsgi-2.0.31.data/scripts/uwsgi", tag="Tag: cp311-cp311-linux_x86_64\n"):
+        archive = zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED)
+        archive.write("/bin/cat", binary)
+        archive.writestr("uwsgi-2.0.31.dist-info/WHEEL", "Wheel-Version: 1.0\n" + tag)
+        archive.close()
+        return str(path)
+
+    return make

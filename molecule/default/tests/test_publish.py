@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+testinfra_hosts = ["ansible://published"]
+
 APPS = ["flask", "icmanage", "zabbix", "from-folder", "from-archive", "from-git"]
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+testinfra_hosts = ["ansible://published"]
+
 
 @pytest.fixture
 def home(host):

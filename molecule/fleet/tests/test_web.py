@@ -3,39 +3,16 @@
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
+from publishing import ansible
 
 testinfra_hosts = ["ansible://graceful-fleet-web"]
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 KEPT = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "artifacts"
 ON_HOST = "/var/lib/graceful-wsgi/nginx/artifacts"
 WEB = "graceful-fleet-web"
-
-
-def ansible(*words, **environment):
-    """Status and words of an Ansible command against the scenario's hosts."""
-    command, *arguments = words
-    inventory = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
-    said = subprocess.run(
-        [command, f"--inventory={inventory}", *arguments],
-        cwd=CHECKOUT,
-        env=dict(
-            os.environ,
-            ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"),
-            ANSIBLE_NOCOLOR="1",
-            ANSIBLE_PIPELINING="1",
-            ANSIBLE_CALLBACK_RESULT_FORMAT="yaml",
-            **environment,
-        ),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return said.returncode, said.stdout + said.stderr
 
 
 def converge(**environment):

@@ -82,10 +82,3 @@ def test_installed_needs_the_running_one_to_be_it(dest, tmp_path):
     assert nginx_info.installed(manifest(dest), dest, str(pid_file)) is True
     pid_file.write_text("garbage\n")
     assert nginx_info.installed(manifest(dest), dest, str(pid_file)) is False
-
-
-def test_glibc_is_told_as_a_number_or_not_at_all(monkeypatch):
-    assert tuple(map(int, nginx_info.glibc().split("."))) >= (2, 17)
-    for answer in (None, "", "glibc", "musl 1.2", "glibc 2.x"):
-        monkeypatch.setattr(os, "confstr", lambda name, answer=answer: answer)
-        assert nginx_info.glibc() is None

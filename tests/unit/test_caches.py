@@ -1,4 +1,4 @@
-"""The cache's action in a play of three hosts: one has it built, the others wait as long as they can be served."""
+"""The doors to the cache in a play of three hosts: one has it built, the others wait as long as they can be served."""
 
 import json
 import os
@@ -9,30 +9,34 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_wheel import WHEEL
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAME = "1.26.3-0123456789ab"
 
 
-@pytest.fixture
-def play(tmp_path):
+@pytest.fixture(params=["nginx", "uwsgi"])
+def play(tmp_path, request, make_wheel):
     """Runs tasks on three hosts that are this machine; returns status and what was said."""
     built = tmp_path / "built" / NAME
     built.parent.mkdir()
-    nginx_artifact.write(str(built), "/bin/cat", "1.26.3", {})
+    if request.param == "nginx":
+        nginx_artifact.write(str(built), "/bin/cat", "1.26.3", {})
+    else:
+        nginx_artifact.write(str(built), make_wheel(tmp_path / "a.whl"), "1.26.3", {}, None, WHEEL, {"packages": []})
 
-    def run(*states, strategy="linear", **settings):
+    def run(*states, strategy="linear", check=False, **settings):
         shared = {"folder": str(tmp_path / "cache"), "name": NAME, "version": "1.26.3", "about": {}}
         tasks = []
         for state, more, keywords in states:
-            tasks.append({"graceful.wsgi.nginx_cache": {**shared, "state": state, **more}, **keywords})
+            tasks.append({f"graceful.wsgi.{request.param}_cache": {**shared, "state": state, **more}, **keywords})
         file = tmp_path / "play.yml"
         file.write_text(
             json.dumps([{"hosts": "all", "gather_facts": False, "strategy": strategy, "serial": 3, "tasks": tasks}])
         )
         ran = subprocess.run(
             [sys.executable, "-m", "ansible", "playbook", "--inventory=one,two,three,", "--connection=local", str(file)]
-            + [f"--extra-vars=ansible_python_interpreter={sys.executable}"],
+            + [f"--extra-vars=ansible_python_interpreter={sys.executable}", *(["--check"] if check else [])],
             env=dict(
                 os.environ,
                 ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"),
@@ -46,7 +50,7 @@ def play(tmp_path):
         )
         return ran.returncode, " ".join((ran.stdout + ran.stderr).split())
 
-    run.built, run.cache = built, tmp_path / "cache"
+    run.room, run.built, run.cache = request.param, built, tmp_path / "cache"
     return run
 
 
@@ -70,8 +74,10 @@ def test_a_host_of_another_kind_is_refused_without_a_copy(play, tmp_path):
     there = tmp_path / "there"
     status, said = play(("installed", {"path": str(there), "architecture": "s390x", "glibc": "2.41"}, {}))
     assert status == 2, said
+    mend = {"nginx": "set nginx_build_toolchain: zig, or ", "uwsgi": ""}[play.room]
     assert (
-        f"it was built for {os.uname().machine}, and this host is s390x. It was not copied; for this host set" in said
+        f"it was built for {os.uname().machine}, and this host is s390x. It was not copied; for this host {mend}name a"
+        f" builder like it in {play.room}_build_host" in said
     )
     status, said = play(
         ("installed", {"path": str(there), "architecture": os.uname().machine, "glibc": "2.2"}, {}),
@@ -90,4 +96,26 @@ def test_a_folder_that_cannot_be_made_is_named(play):
     play.cache.write_text("a file")
     status, said = play(CLAIM)
     assert status == 2, said
-    assert f"'{play.cache}'; set nginx_artifact_dir to a folder that this account may write" in said
+    assert f"'{play.cache}'; set {play.room}_artifact_dir to a folder that this account may write" in said
+
+
+def test_a_wheel_arrives_under_the_name_that_pip_wants(play, tmp_path):
+    play(CLAIM, ("stored", {"path": str(play.built)}, MINE), ("released", {}, MINE))
+    there = tmp_path / "there"
+    if play.room == "uwsgi":
+        there.mkdir()
+    status, said = play(("installed", {"path": str(there), "architecture": os.uname().machine, "glibc": "9"}, {}))
+    if play.room == "nginx":
+        # It runs what arrived, and /bin/cat is no nginx.
+        assert status == 2, said
+        assert "the new binary is not nginx 1.26.3" in said
+        assert not there.exists()
+    else:
+        assert status == 0, said
+        assert [path.name for path in there.iterdir()] == ["uwsgi-2.0.31-cp311-cp311-linux_x86_64.whl"]
+
+
+def test_check_mode_leaves_no_claim_and_says_what_a_run_would(play):
+    status, said = play(CLAIM, ("released", {}, MINE), ("awaited", {}, {}), check=True)
+    assert status == 0, said
+    assert not play.cache.exists()

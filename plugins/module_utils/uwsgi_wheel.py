@@ -1,0 +1,91 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""uWSGI's wheel as an artifact: what the binary inside asks of a host, and how pip wants the file to be named."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import hashlib
+import io
+import os
+import re
+import struct
+import zipfile
+import zlib
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import elf
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import ArtifactError, Kind, read
+
+# What Python's own zip reader raises at one that was tampered with.
+BROKEN = (zipfile.BadZipfile, zlib.error, struct.error, EOFError, IOError, RuntimeError, ValueError)
+
+
+def describe(data):
+    """What elf.describe() tells of the binary in the wheel, and the wheel's name, told from what lies in it."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        names = "\n".join(archive.namelist())
+        binary = re.search(r"^[^/\n]+\.data/scripts/uwsgi$", names, re.M)
+        about = re.search(r"^([\w.+!]+-[\w.+!]+)\.dist-info/WHEEL$", names, re.M)
+        if not binary or not about:
+            raise elf.ElfError("is no wheel of uWSGI")
+        program = archive.read(binary.group(0))
+        tag = re.search(r"^Tag: *(\w[\w.]*-\w+-\w[\w.]*)\s*$", archive.read(about.group(0)).decode("utf-8"), re.M)
+    except BROKEN as error:
+        raise elf.ElfError("is no wheel: %s" % error)
+    if not tag:
+        raise elf.ElfError("does not say which Python it is for")
+    return dict(elf.describe(program), wheel="%s-%s.whl" % (about.group(1), tag.group(1)))
+
+
+WHEEL = Kind("uwsgi.whl", 0o644, describe)
+
+
+def the_wheel(folder):
+    """The path of the one wheel in the folder."""
+    names = [name for name in os.listdir(folder) if name.endswith(".whl")]
+    if len(names) != 1:
+        raise ArtifactError("%s should hold one wheel and holds %s" % (folder, ", ".join(sorted(names)) or "none"))
+    return os.path.join(folder, names[0])
+
+
+def packages(binary, libraries, run, family):
+    """Packages of this host that hold the libraries which the binary names, as far as packages hold them.
+
+    ``run(argv)`` returns (status, stdout, stderr); ``family`` is Ansible's os_family.
+    """
+    _status, out, _err = run(["ldd", binary])
+    # "libssl.so.3 => /lib/x86_64-linux-gnu/libssl.so.3 (0x7f1)"; /lib may be a link to /usr/lib.
+    found = dict(re.findall(r"^\s*(\S+) => (/\S+) \(", out, re.M))
+    paths = dict((os.path.realpath(path), name) for name, path in found.items() if name in libraries)
+    if not paths:
+        return []
+    if family != "Debian":
+        out = run(["rpm", "-qf", "--qf", "%{NAME}\\n"] + sorted(paths))[1]
+        return sorted(set(line for line in out.splitlines() if re.match(r"\S+$", line)))
+    owners = set()
+    # "libssl3:amd64: /usr/lib/x86_64-linux-gnu/libssl.so.3", by whichever of the two paths it was packed.
+    for line in run(["dpkg-query", "-S"] + ["*/" + name for name in sorted(paths.values())])[1].splitlines():
+        names, _colon, path = line.rpartition(": ")
+        if os.path.realpath(path) in paths:
+            owners.update(name.split(":")[0] for name in names.split(", "))
+    return sorted(owners)
+
+
+def receive(folder, source, checksum):
+    """Put the wheel ``source`` into ``folder`` under the name that pip wants, if it is what was sent; its path."""
+    content = read(source)
+    arrived = hashlib.sha256(content).hexdigest()
+    if arrived != checksum:
+        raise ArtifactError(
+            "the wheel that arrived here as %s has the sha256 %s and should have %s; run the play again"
+            % (source, arrived, checksum)
+        )
+    try:
+        path = os.path.join(folder, describe(content)["wheel"])
+    except elf.ElfError as error:
+        raise ArtifactError("%s %s" % (source, error))
+    with open(path, "wb") as target:
+        target.write(content)
+    return path
