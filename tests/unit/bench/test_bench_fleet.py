@@ -93,5 +93,5 @@ def test_the_comparison_is_written(bench):
     facts = {"rounds": 7, "seconds": 5, "clients": 16}
     bench.write("bench-static", bench.STATIC, table=bench.static_table(RATES), versions="nginx 1.26.3", **facts)
     text = bench.DOCUMENT.read_text()
-    assert "- nginx 1.26.3, PCRE2" in text
+    assert "- Both are nginx 1.26.3, with PCRE2" in text
     assert text.count("<!-- bench-static -->") == 1
