@@ -212,6 +212,8 @@ def _check_numbers(values: dict[str, Any], problems: list[Problem]) -> None:
         ("nginx_worker_connections", 2),
         ("nginx_build_jobs", 0),
         ("nginx_build_timeout", 1),
+        ("nginx_download_timeout", 1),
+        ("nginx_download_retries", 0),
         ("nginx_log_keep", 1),
     ):
         if values[variable] < least:
@@ -528,6 +530,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         "jobs": values["nginx_build_jobs"],
         "timeout": values["nginx_build_timeout"],
         "environment": environment,
+        "download": {"timeout": values["nginx_download_timeout"], "retries": values["nginx_download_retries"]},
         "user": values["nginx_user"],
         "group": values["nginx_group"],
         "conf": conf,

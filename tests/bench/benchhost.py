@@ -1,4 +1,4 @@
-"""The throw-away host of a benchmark: booted, reached and removed in one way for all of them."""
+"""The throw-away hosts of a benchmark: booted, reached and removed in one way for all of them."""
 
 import json
 import os
@@ -13,6 +13,7 @@ IMAGES = CHECKOUT / "tests/images"
 DOCUMENT = CHECKOUT / "docs/benchmarks.md"
 NAME = "graceful-bench"
 INVENTORIES = ["--inventory=molecule/shared/inventory.yml", "--inventory=tests/bench/inventory.yml"]
+booted = []
 
 
 class BenchError(Exception):
@@ -36,32 +37,44 @@ def run(command, limit, **options):
     return done.stdout
 
 
-def on_host(script, limit=60):
-    return run(["docker", "exec", NAME, "sh", "-c", script], limit)
+def on_host(script, limit=60, name=NAME):
+    return run(["docker", "exec", name, "sh", "-c", script], limit)
 
 
-def ansible(program, *arguments, limit, **env):
-    """What an Ansible program printed that knows the host."""
+def ansible(program, *arguments, limit, inventories=INVENTORIES, **env):
+    """What an Ansible program printed that knows the hosts."""
     settings = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1"}
-    return run([program, *INVENTORIES, *arguments], limit, env=os.environ | settings | env)
+    return run([program, *inventories, *arguments], limit, env=os.environ | settings | env)
 
 
-def boot():
-    """Boot the host; returns the role's variables that lead to nginx's sources."""
+def boot(*names, static=False):
+    """Boot the host, or fresh ones of these names; returns the role's variables that lead to nginx's sources."""
     # Engine, sources and image come from the network the first time.
     run([IMAGES / "docker-up"], 600)
     version = os.environ.get("MOLECULE_NGINX_VERSION") or "1.26.3"
-    sources = run([IMAGES / "sources", version], 300)
-    say("booting the host")
-    run([IMAGES / "host", NAME, "bookworm"], 900)
+    sources = run([IMAGES / "sources", *(["--static"] if static else []), version], 300)
+    discard(*names)
+    for name in names or [NAME]:
+        say(f"booting {name}")
+        booted.append(name)
+        run([IMAGES / "host", name, "bookworm"], 900)
     return json.loads(sources)
 
 
+REMOVE = ["docker", "rm", "--force", "--volumes"]
+
+
+def discard(*names):
+    if names:
+        subprocess.run([*REMOVE, *names], capture_output=True, timeout=120, check=False)
+    booted[:] = [name for name in booted if name not in names]
+
+
 def remove():
-    if os.environ.get("KEEP"):
-        say(f"{NAME} stays; remove it with: docker rm --force --volumes {NAME}")
-        return
-    subprocess.run(["docker", "rm", "--force", "--volumes", NAME], capture_output=True, timeout=120, check=False)
+    if os.environ.get("KEEP") and booted:
+        say(f"{', '.join(booted)}: kept; remove with: {' '.join([*REMOVE, *booted])}")
+    else:
+        discard(*booted)
 
 
 def bench(work):

@@ -125,6 +125,14 @@ def cut(path):
         target.write("bin")
 
 
+def other_byte(path):
+    with open(path + "/nginx", "r+b") as target:
+        target.seek(999)
+        byte = target.read(1)
+        target.seek(999)
+        target.write(bytes([byte[0] ^ 1]))
+
+
 def no_binary(path):
     os.unlink(path + "/nginx")
 
@@ -149,7 +157,7 @@ def other_manifest(path):
         json.dump([], target)
 
 
-@pytest.mark.parametrize("damage", [cut, no_binary, link, half_manifest, empty_manifest, other_manifest])
+@pytest.mark.parametrize("damage", [cut, other_byte, no_binary, link, half_manifest, empty_manifest, other_manifest])
 def test_a_damaged_artifact_counts_as_none_and_is_replaced(built, tmp_path, damage):
     path = str(tmp_path / "artifact")
     nginx_artifact.put(path, str(built), "1.26.3", {}, fake_run(PLAIN))

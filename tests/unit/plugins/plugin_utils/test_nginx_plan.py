@@ -72,6 +72,8 @@ OTHERS = {
     "nginx_urls": st.sampled_from([{}, {"nginx": "https://example.com/n.tar.gz"}]),
     "nginx_http_proxy": st.sampled_from(["", "http://proxy.example.com:3128"]),
     "nginx_ca_bundle": st.sampled_from(["", "/etc/ca.pem"]),
+    "nginx_download_timeout": st.integers(1, 999),
+    "nginx_download_retries": st.integers(0, 9),
     "nginx_signing_keys": st.just(["key.asc"]),
     "nginx_verify_signature": st.booleans(),
     "nginx_zlib_version": st.just("1.3.1"),
