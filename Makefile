@@ -24,8 +24,8 @@ demo: venv ## Publish the demo app on a throw-away Docker host and print its URL
 demo-down: ## Remove the demo host
 	@playbooks/demo/down
 
-test: venv-test ## Run lint, unit, consumer, molecule, reload, python27 and fleet
-	@tests/run lint unit consumer molecule reload python27 fleet
+test: venv-test ## Run lint, unit, consumer and all scenarios
+	@tests/run lint unit consumer molecule reload python27 centos7 fleet
 
 lint: venv-test ## ansible-lint, yamllint, ruff, changelog fragments
 	@status=0; for linter in "yamllint --strict ." "ruff check ." "antsibull-changelog lint" "ansible-lint --strict"; do \
