@@ -44,7 +44,7 @@ python27: venv-core216 venv ## The same with Python 2.7 on the host and in the a
 python27: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 centos7: venv-core216 ## The main job on CentOS 7 (image: MOLECULE_CENTOS7_IMAGE), under ansible-core 2.16
 centos7: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
-fleet: venv-test ## One static nginx, built once and installed on a host without a compiler
+fleet: venv-test ## One static nginx and one wheel of uWSGI, built once and installed where no compiler is
 molecule reload python27 centos7 fleet:
 	@tests/images/docker-up
 	@$(if $(filter centos7,$@),tests/images/centos7)
