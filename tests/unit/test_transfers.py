@@ -95,12 +95,12 @@ def test_what_comes_damaged_from_its_builder_is_not_kept(built, tmp_path, damage
 WHOLE = nginx_artifact.sha256("/bin/cat")
 
 
-@pytest.mark.parametrize(("damage", "says"), [("cut", "nginx is cut short"), ("other byte", f"should have {WHOLE}")])
-def test_what_comes_damaged_to_a_host_is_not_installed(built, tmp_path, damage, says):
+@pytest.mark.parametrize("damage", ["cut", "other byte"])
+def test_what_comes_damaged_to_a_host_is_not_installed(built, tmp_path, damage):
     (tmp_path / "cache").mkdir()
     built.rename(tmp_path / "cache" / NAME)
     there = tmp_path / "there"
     status, said = transfer(tmp_path, damage, state="installed", path=str(there / NAME), glibc="9.9")
     assert status == 2, said
-    assert says in said
-    assert list(there.iterdir()) == []
+    assert f"should have {WHOLE}" in said
+    assert not there.exists()
