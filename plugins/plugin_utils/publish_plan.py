@@ -131,7 +131,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     app_logs = [app for app in apps.values() if app["log_file"]]
     site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) != NGINX_LOG_DIR})
     keep = values["publish_log_keep"]
-    folders = [_folder(values["publish_root"], "root", "root")]
+    # An image of a host may lack what is an empty folder elsewhere.
+    folders = [_folder(path, "root", "root") for path in (values["publish_root"], "/etc/tmpfiles.d")]
     folders += [_folder(posixpath.dirname(app["dropin"]), "root", "root") for app in apps.values()]
     # The code's own folder belongs to whoever put it there; a log folder that we make is the application's.
     code = {app["code"] for app in apps.values()}
