@@ -85,3 +85,14 @@ def test_what_cannot_run_here_is_refused_before_it_is_copied(host, kept, differe
     assert status == 2, said
     assert says.replace("x86_64", told["architecture"]) in " ".join(said.split())
     assert not host.file("/tmp/not-here").exists
+
+
+def test_another_byte_on_the_host_is_noticed_and_fetched_again(host, kept):
+    assert converge()[0] == 0
+    binary = f"{ON_HOST}/{kept.name}/nginx"
+    host.check_output(f"printf x | dd of={binary} bs=1 seek=4096 conv=notrunc status=none")
+    assert host.file(binary).sha256sum != host.file("/usr/sbin/nginx").sha256sum
+    status, said = converge()
+    assert status == 0, said
+    assert "Compile" not in said
+    assert host.file(binary).sha256sum == host.file("/usr/sbin/nginx").sha256sum
