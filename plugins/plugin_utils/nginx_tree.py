@@ -13,6 +13,8 @@ from typing import Any
 from .problem import Problem
 
 Directive = list[Any]
+# In quotes; nginx keeps a backslash that stands before anything else.
+_SPECIAL = re.compile(r"""\\(?=[\\"'trn]|\Z)|["]""")
 
 
 def _flaw(text: str) -> str | None:
@@ -91,6 +93,13 @@ def directives(options: Mapping[str, Any], path: str, problems: list[Problem]) -
                 continue
             tree.append([name, text, None])
     return tree
+
+
+def quoted(text: str, always: bool = False) -> str:
+    """``text`` as one word of nginx's, in quotes where it needs them; variables in it stay variables."""
+    if not always and re.fullmatch(r"[^\s;{}\"'#\\]+", text):
+        return text
+    return '"' + _SPECIAL.sub(lambda found: "\\" + found[0], text) + '"'
 
 
 def merged(base: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
