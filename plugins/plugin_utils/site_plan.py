@@ -186,6 +186,8 @@ def _check_proxy(location: dict[str, Any], path: str, upstreams: Mapping[str, An
     if proxy and not proxy.startswith(("http://", "https://", "$")):
         problems.say(f"{path}.proxy_pass", f"{proxy!r} is no address", "write http://host:port or https://host:port")
         return
+    if re.search(r"\s", proxy or ""):
+        problems.say(f"{path}.proxy_pass", f"{proxy!r} holds a blank", "write %20 for it")
     behind = _upstream_of(location, upstreams) or {"protocol": "http"}
     if proxy and behind["protocol"] == "uwsgi":
         says = f"asks by HTTP, and {behind['name']} speaks uwsgi"
@@ -423,22 +425,18 @@ def _rewriting(options: Mapping[str, Any]) -> bool:
 def _replaced(location: dict[str, Any], base: str, path: str, prefix: str, replacement: str) -> list[Directive]:
     """A request for ``path`` and more is sent to ``base`` as ``replacement`` and more."""
     if replacement == path:
-        answers = []
+        pairs = []
     elif replacement == "/":
         # What the application sends away without knowing of the prefix comes back below it.
-        rest = re.escape(path[1:]) if path != "/" else ""
-        answers = [["proxy_redirect", f"{base}/ {path}", None]]
-        answers.append(["proxy_redirect", f"{quoted(f'~^/(?!/|{rest})(.*)$')} {path}$1", None])
+        pairs = [(f"{base}/", path), (f"~^/(?!/|{re.escape(path[1:])})(.*)$", f"{path}$1")]
     else:
-        answers = [
-            ["proxy_redirect", f"{start}{replacement} {path}", None]
-            for start in (f"{base}", "$scheme://$http_host", "")
-        ]
-        answers.append(["proxy_cookie_path", f"{replacement} {path}", None])
+        pairs = [(f"{start}{replacement}", path) for start in (base, "$scheme://$http_host", "")]
+    answers = [["proxy_redirect", f"{quoted(sent)} {quoted(told)}", None] for sent, told in pairs]
+    if replacement not in (path, "/"):
+        answers.append(["proxy_cookie_path", f"{quoted(replacement)} {quoted(path)}", None])
     if _rewriting(location["options"]):
         return [*_proxy(f"{base}{replacement}", prefix), *answers]
-    # As nginx itself replaces it; only that the path does not stand in proxy_pass, whose reader has to know this rule.
-    # A path with a line break in it matches nothing.
+    # As nginx itself replaces it, but that a path with a line break in it is refused; the address stays without a path.
     rewrite = f"{quoted(f'^{re.escape(path)}(.*)$')} {quoted(f'{replacement}$1')} break"
     return [["rewrite", rewrite, None], ["return", "400", None], *_proxy(base, prefix), *answers]
 
@@ -448,7 +446,7 @@ def _http(location: dict[str, Any], address: str, rest: str, prefix: str, keepal
     path = Path(location["path"])
     if location["strip_prefix"]:
         block = _replaced(location, address, path.text, prefix, "/")
-        block.append(["proxy_set_header", f"X-Forwarded-Prefix {path.bare}", None])
+        block.append(["proxy_set_header", f"X-Forwarded-Prefix {quoted(path.bare)}", None])
     elif rest and path.prefix and "$" not in address + rest:
         block = _replaced(location, address, path.text, prefix, rest)
     else:
@@ -765,7 +763,11 @@ def shared(sites: Iterable[dict[str, Any]], publish_set: str) -> list[Directive]
     """What the server blocks of several sites use and nginx must be told once: the maps of their variables."""
     prefix = prefix_of(publish_set)
     maps = [
-        ["map", f"$http_host ${prefix}_port", [["default", '""', None], ['"~(:[0-9]+)$"', "$1", None]]],
+        [
+            "map",
+            f"$http_host ${prefix}_port",
+            [["default", '""', None], [f'"~(?<{prefix}_digits>:[0-9]+)$"', f"${prefix}_digits", None]],
+        ],
         ["map", f"$http_upgrade ${prefix}_connection", [["default", "upgrade", None], ['""', '""', None]]],
     ]
     for name, value in guard_plan.SECURITY_HEADERS.items():
