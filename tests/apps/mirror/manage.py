@@ -11,7 +11,8 @@ try:
 except ImportError:
     uwsgi = None
 
-app = Flask(__name__)
+# What is below /static/ is nginx's.
+app = Flask(__name__, static_folder=None)
 # One process each, so that its counts are the application's.
 seen = Counter()
 
@@ -22,8 +23,8 @@ def count():
     return jsonify(seen[request.args["path"]])
 
 
-@app.route("/websocket")
-@app.route("/ws/websocket")
+@app.route("/websocket", websocket=True)
+@app.route("/ws/websocket", websocket=True)
 def websocket():
     uwsgi.websocket_handshake()
     uwsgi.websocket_send("hello from %s" % os.environ["NAME"])
