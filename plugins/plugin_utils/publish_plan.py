@@ -68,6 +68,8 @@ def _check_names(
         for server_name, port, other in sorted(set(same), key=str):
             says = f"{server_name!r} on port {port} is answered by publish_sites[{other}] already"
             problems.say(f"{path}.server_name", says, "join the two sites' locations, or change a name or port")
+        if name == f"publish-{values['publish_set']}":
+            problems.say(f"{path}.name", f"{name!r} names the file of what all sites share", "give it another name")
         if name in files and not same:
             says = f"{name!r} names the file of publish_sites[{files[name]}] too"
             problems.say(f"{path}.name", says, "give one of them a name of its own")

@@ -354,9 +354,6 @@ def check(
             f"{name!r} is no safe file name",
             "give the site a name of letters, digits, '_', '.' and '-'",
         )
-    if name.startswith("publish-"):
-        mend = "give the site another name"
-        problems.say(f"{path}.name", f"{name!r} may be the file of what the sites of a set share", mend)
     if not site["listen"] and not site["tls"]:
         problems.say(f"{path}.listen", "is empty", "write e.g. 80")
     for key in ("access_log", "error_log"):

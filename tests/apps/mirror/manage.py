@@ -23,14 +23,6 @@ def count():
     return jsonify(seen[request.args["path"]])
 
 
-@app.route("/websocket", websocket=True)
-@app.route("/ws/websocket", websocket=True)
-def websocket():
-    uwsgi.websocket_handshake()
-    uwsgi.websocket_send("hello from %s" % os.environ["NAME"])
-    return ""
-
-
 @app.route("/", defaults={"path": ""}, methods=["GET", "POST", "HEAD"])
 @app.route("/<path:path>", methods=["GET", "POST", "HEAD"])
 def mirror(path):
@@ -59,3 +51,19 @@ def mirror(path):
         name, _colon, value = header.partition(":")
         answer.headers[name] = value
     return answer
+
+
+def with_websockets(flask):
+    """Flask does not know that uWSGI answers a WebSocket by itself."""
+
+    def answer(environ, start_response):
+        if not environ["PATH_INFO"].endswith("/websocket"):
+            return flask(environ, start_response)
+        uwsgi.websocket_handshake()
+        uwsgi.websocket_send("hello from %s" % os.environ["NAME"])
+        return []
+
+    return answer
+
+
+app.wsgi_app = with_websockets(app.wsgi_app)

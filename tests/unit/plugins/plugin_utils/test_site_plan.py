@@ -202,7 +202,6 @@ REFUSED_SITES = [
         "X-Forwarded-For",
     ),
     ("no default, says one", site(default_server=False, listen=["80 default_server"]), ".default_server", "leave one"),
-    ("a shared file's name", site(name="publish-main"), ".name", "another name"),
     ("no size", site(client_max_body_size="1 m"), ".client_max_body_size", "16m"),
     ("no address", site(allow=["localhost"]), ".allow[0]", "10.0.0.0/8"),
 ]
@@ -270,6 +269,12 @@ def test_refuses_an_upstream(given, path, piece):
     plan, problems = attempt([], given)
     assert plan == {}
     assert_refused(problems, f"publish_upstreams{path}", piece)
+
+
+def test_the_shared_file_is_no_sites():
+    _plan, problems = attempt([site(name="publish-main")])
+    assert_refused(problems, "publish_sites[0].name", "another name")
+    planned([site(name="publish-main")], publish_set="other")
 
 
 def test_one_default_server_a_port():
