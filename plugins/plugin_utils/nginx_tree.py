@@ -6,6 +6,7 @@ no value can end its directive early or swallow the next one.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -100,6 +101,12 @@ def quoted(text: str, always: bool = False) -> str:
     if not always and re.fullmatch(r"[^\s;{}\"'#\\]+", text):
         return text
     return '"' + _SPECIAL.sub(lambda found: "\\" + found[0], text) + '"'
+
+
+def slug(name: str) -> str:
+    """``name`` as a part of a variable's, no two names alike."""
+    plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return plain if plain == name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:4]}"
 
 
 def merged(base: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

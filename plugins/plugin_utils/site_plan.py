@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,7 @@ from typing import Any
 
 from . import guard_plan, upstream_plan
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text, items
-from .nginx_tree import Directive, directives, quoted
+from .nginx_tree import Directive, directives, quoted, slug
 from .problem import Problems, close_match
 
 # From here on HTTP/2 is a directive; a parameter of listen before.
@@ -36,12 +35,6 @@ def name_of(site: dict[str, Any]) -> str:
 def names(site: dict[str, Any]) -> list[str]:
     """All names that the site answers to."""
     return (site["server_name"] or ["_"]) + site["aliases"]
-
-
-def slug(name: str) -> str:
-    """``name`` as a part of a variable's, no two names alike."""
-    plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    return plain if plain == name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:4]}"
 
 
 def prefix_of(publish_set: str) -> str:
@@ -539,7 +532,7 @@ class Site:
         self.site, self.apps, self.upstreams, self.default = site, apps, upstreams, default
         self.publish_set, self.nginx = publish_set, nginx
         self.prefix = prefix_of(publish_set)
-        self.own = f"publish_{slug(name_of(site))}"
+        self.own = f"publish_site_{slug(name_of(site))}"
         self.http: list[Directive] = []
         # Each location has the lists of the site, where one has its own.
         self.scattered = any(
@@ -628,7 +621,7 @@ class Site:
     def _locations(self) -> list[Directive]:
         found: list[Directive] = []
         for index, location in enumerate(self.site["locations"]):
-            block = self._block(location, f"{self.own}_{index}")
+            block = self._block(location, f"publish_location_{index}_{slug(name_of(self.site))}")
             found += self._slash(location, block)
             found.append(["location", location["path"], block])
         return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from .app_plan import SAFE_NAME, check_text
 from .guard_plan import TIME
-from .nginx_tree import Directive
+from .nginx_tree import Directive, slug
 from .problem import Problems, close_match
 
 _ADDRESS = re.compile(r"unix:/[^\s;{}:]+|(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:\d{1,5})?")
@@ -101,7 +101,7 @@ def _server(server: dict[str, Any]) -> Directive:
 
 def name_of(upstream: dict[str, Any], publish_set: str) -> str:
     """Its name in nginx, where another set may have one of the same name."""
-    return f"publish-{publish_set}-{upstream['name']}".lower()
+    return f"publish-{slug(publish_set)}-{upstream['name']}".lower()
 
 
 def plan(upstream: dict[str, Any], publish_set: str, groups: Mapping[str, Any]) -> Directive:

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, site_plan, spec
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_tree, publish_plan, site_plan, spec
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 SPECS = {
@@ -413,13 +413,13 @@ LEADS = [
     (at("/r/", redirect="/x y"), {"return": ['301 "/x y"']}),
     (at("/r", **{"return": '200 "it is up"'}), {"return": ['200 "it is up"']}),
     (to_app("/b/", client_max_body_size="1g"), {"client_max_body_size": ["1g"]}),
-    (to_app("/l/", limit_requests={"rate": "1r/s", "burst": 0}), {"limit_req": ["zone=publish_a_0_requests"]}),
+    (to_app("/l/", limit_requests={"rate": "1r/s", "burst": 0}), {"limit_req": ["zone=publish_location_0_a_requests"]}),
     (
         to_app("/l/", limit_requests=LIMIT, limit_connections=3),
         {
-            "limit_req": ["zone=publish_a_0_requests burst=20 nodelay"],
+            "limit_req": ["zone=publish_location_0_a_requests burst=20 nodelay"],
             "limit_req_status": ["429"],
-            "limit_conn": ["publish_a_0_connections 3"],
+            "limit_conn": ["publish_location_0_a_connections 3"],
             "limit_conn_status": ["429"],
         },
     ),
@@ -457,7 +457,7 @@ SLASHES = [
     (at("/a/", proxy_pass=ZABBIX, slash="serve"), [("proxy_pass", ZABBIX)]),
     (at("/a/", upstream="u", slash="serve"), [("proxy_pass", "http://publish-main-u")]),
     (at("/a/", upstream="u", strip_prefix=True, slash="serve"), [("proxy_pass", "http://publish-main-u/")]),
-    (to_app("/a/", slash="404", deny=["10.0.0.1"]), [("if", "($publish_b_0_denied)"), ("return", "404")]),
+    (to_app("/a/", slash="404", deny=["10.0.0.1"]), [("if", "($publish_location_0_b_denied)"), ("return", "404")]),
 ]
 
 
@@ -596,22 +596,26 @@ def geo(given):
 
 def test_who_may_ask():
     assert geo(site(allow=["10.0.0.9/8"], deny=["10.0.0.1"], name="a")) == {
-        "$publish_a_denied": {"default": "1", "10.0.0.0/8": "0", "10.0.0.1": "1"}
+        "$publish_site_a_denied": {"default": "1", "10.0.0.0/8": "0", "10.0.0.1": "1"}
     }
-    assert geo(site(deny=["fd00::/8"], name="a")) == {"$publish_a_denied": {"default": "0", "fd00::/8": "1"}}
-    assert geo(site(deny=["all"], name="a")) == {"$publish_a_denied": {"default": "1"}}
+    assert geo(site(deny=["fd00::/8"], name="a")) == {"$publish_site_a_denied": {"default": "0", "fd00::/8": "1"}}
+    assert geo(site(deny=["all"], name="a")) == {"$publish_site_a_denied": {"default": "1"}}
     assert geo(site(allow=["all"], deny=["10.0.0.1"], name="a")) == {
-        "$publish_a_denied": {"default": "0", "10.0.0.1": "1"}
+        "$publish_site_a_denied": {"default": "0", "10.0.0.1": "1"}
     }
 
 
 def test_a_location_with_a_list_of_its_own_does_not_ask_the_sites():
     block = server([site(to_app("/"), to_app("/b/", allow=["all"]), deny=["10.0.0.1"], name="a")])
     assert lines(block, "if") == []
-    assert lines(locations(block)["/"], "if") == ["($publish_a_denied)"]
-    assert lines(locations(block)["/b/"], "if") == lines(locations(block)["= /b"], "if") == ["($publish_a_1_denied)"]
+    assert lines(locations(block)["/"], "if") == ["($publish_site_a_denied)"]
+    assert (
+        lines(locations(block)["/b/"], "if")
+        == lines(locations(block)["= /b"], "if")
+        == ["($publish_location_1_a_denied)"]
+    )
     block = server([site(to_app("/"), to_app("/b/"), deny=["10.0.0.1"], name="a")])
-    assert lines(block, "if") == ["($publish_a_denied)"]
+    assert lines(block, "if") == ["($publish_site_a_denied)"]
     assert lines(locations(block)["/"], "if") == []
 
 
@@ -624,7 +628,7 @@ def test_what_stands_outside_bears_the_sites_name_or_the_sets():
     first, second = (found["http"] for found in files(plan))
     assert not {line[1] for line in first}.intersection(line[1] for line in second)
     # Shared by the set's sites; two sets have different names, however alike they look.
-    assert [line[1] for line in shared(plan) if line[0] == "upstream"] == ["publish-x-y-u"]
+    assert [line[1] for line in shared(plan) if line[0] == "upstream"] == [f"publish-{nginx_tree.slug('x-y')}-u"]
     prefixes = {site_plan.prefix_of(name) for name in ("a-b", "a_b", "a.b")}
     assert len(prefixes) == 3
     assert all(re.fullmatch(r"\w+", prefix) for prefix in prefixes)
@@ -632,7 +636,7 @@ def test_what_stands_outside_bears_the_sites_name_or_the_sets():
 
 def test_limits_by_a_header():
     http = files(planned([site(limit_requests={"rate": "5r/m", "key": "header X-Api-Key"}, name="a")]))[0]["http"]
-    assert http == [["limit_req_zone", "$http_x_api_key zone=publish_a_requests:10m rate=5r/m", None]]
+    assert http == [["limit_req_zone", "$http_x_api_key zone=publish_site_a_requests:10m rate=5r/m", None]]
 
 
 def test_behind_a_proxy():
