@@ -634,6 +634,12 @@ def test_what_stands_outside_bears_the_sites_name_or_the_sets():
     assert all(re.fullmatch(r"\w+", prefix) for prefix in prefixes)
 
 
+def test_a_zone_of_a_location_is_no_other_sites():
+    sites = [site(to_app(limit_requests=LIMIT), name="a"), site(name="a_0", server_name=["b"], limit_requests=LIMIT)]
+    zones = [found["http"][0][1].split()[1] for found in files(planned(sites))]
+    assert zones == ["zone=publish_location_0_a_requests:10m", "zone=publish_site_a_0_requests:10m"]
+
+
 def test_limits_by_a_header():
     http = files(planned([site(limit_requests={"rate": "5r/m", "key": "header X-Api-Key"}, name="a")]))[0]["http"]
     assert http == [["limit_req_zone", "$http_x_api_key zone=publish_site_a_requests:10m rate=5r/m", None]]
