@@ -104,9 +104,11 @@ def quoted(text: str, always: bool = False) -> str:
 
 
 def slug(name: str) -> str:
-    """``name`` as a part of a variable's, no two names alike."""
+    """``name`` as a part of a variable's, no two names alike; short, since nginx's hash takes names of 46 letters."""
     plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    return plain if plain == name else f"{plain}_{hashlib.sha256(name.encode()).hexdigest()[:4]}"
+    return (
+        plain if plain == name and len(name) <= 12 else f"{plain[:7]}_{hashlib.sha256(name.encode()).hexdigest()[:4]}"
+    )
 
 
 def merged(base: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -559,7 +559,8 @@ class Site:
             + self._collect(guard_plan.limits(block, name))
         )
 
-    def _headers(self, location: dict[str, Any] | None) -> list[Directive]:
+    def _headers(self, location: dict[str, Any] | None = None, more: bool = False) -> list[Directive]:
+        """The headers of the site or of a location; ``more``: the location adds some besides."""
         site = self.site
         chain = []
         if site["security_headers"]:
@@ -569,7 +570,7 @@ class Site:
         chain.append(site["headers"])
         if location is None:
             return guard_plan.headers(chain, site["options"])
-        if not location["headers"] and "add_header" not in location["options"]:
+        if not (more or location["headers"] or "add_header" in location["options"]):
             return []
         # A location that says one header for itself loses those of the server.
         return guard_plan.headers([*chain, location["headers"]], location["options"])
@@ -614,7 +615,7 @@ class Site:
         if location["expires"]:
             block.append(["expires", location["expires"], None])
         block += self._guards(location, name) if name else []
-        block += leads + self._headers(location)
+        block += leads + self._headers(location, any(line[0] == "add_header" for line in leads))
         options = location["options"]
         return _without(block, options) + directives(options, "", [])
 
@@ -715,7 +716,7 @@ class Site:
         block = self._listen(plain, True)
         block.append(["server_name", " ".join(site["server_name"]) or "_", None])
         block += logs
-        more = [*self._tls(), *self._usual(), *self._real_ip(), *self._guards(None, self.own), *self._headers(None)]
+        more = [*self._tls(), *self._usual(), *self._real_ip(), *self._guards(None, self.own), *self._headers()]
         if site["redirect"]:
             target = quoted(f"{site['redirect'].rstrip('/')}$request_uri")
             more.append(["return", f"{site['redirect_status']} {target}", None])

@@ -640,6 +640,16 @@ def test_a_zone_of_a_location_is_no_other_sites():
     assert zones == ["zone=publish_location_0_a_requests:10m", "zone=publish_site_a_0_requests:10m"]
 
 
+def test_variables_fit_into_nginxs_hash_however_long_the_names():
+    guarded = to_app(deny=["10.0.0.1"], deny_uri=["x"])
+    sites = [site(*({**guarded, "path": f"/{number}"} for number in range(101)), name="a-very-long." * 5)]
+    plan = planned(sites, publish_set="as-long-as-it-may-be-" * 3)
+    http = shared(plan) + files(plan)[0]["http"]
+    names = {name for line in http for name in re.findall(r"\$(publish\w+)", str(line))}
+    assert len(names) > 300
+    assert max(map(len, names)) <= 46
+
+
 def test_limits_by_a_header():
     http = files(planned([site(limit_requests={"rate": "5r/m", "key": "header X-Api-Key"}, name="a")]))[0]["http"]
     assert http == [["limit_req_zone", "$http_x_api_key zone=publish_site_a_requests:10m rate=5r/m", None]]
