@@ -20,13 +20,22 @@ def _host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
+def _member(member: Mapping[str, Any], port: Any) -> dict[str, Any]:
+    """A host of a group as a server; what its variables say may be text."""
+    weight, backup = member.get("weight", 1), member.get("backup", False)
+    return {
+        "address": f"{_host(member['address'])}:{port}",
+        "weight": int(weight) if str(weight).isdigit() else weight,
+        "max_fails": 1,
+        "fail_timeout": "10s",
+        "backup": str(backup).lower() in ("true", "yes", "on", "1"),
+        "down": False,
+    }
+
+
 def servers(upstream: dict[str, Any], groups: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The servers that are named or, of a group, were found."""
-    fixed = {"weight": 1, "max_fails": 1, "fail_timeout": "10s", "backup": False, "down": False}
-    return upstream["servers"] + [
-        {**fixed, **member, "address": f"{_host(member['address'])}:{upstream['port']}"}
-        for member in groups.get(upstream["group"]) or []
-    ]
+    return upstream["servers"] + [_member(member, upstream["port"]) for member in groups.get(upstream["group"]) or []]
 
 
 def _check_servers(upstream: dict[str, Any], path: str, groups: Mapping[str, Any], problems: Problems) -> None:

@@ -17,8 +17,9 @@ SPECS = {
 }
 GROUPS = {
     "": ["web", "backends", "nobody"],
-    "backends": [{"address": "10.0.0.1", "weight": 3}, {"address": "fd00::2", "backup": True}],
+    "backends": [{"address": "10.0.0.1", "weight": 3}, {"address": "fd00::2", "weight": "1", "backup": "yes"}],
     "nobody": [],
+    "heavy": [{"address": "10.0.0.1", "weight": "much"}],
 }
 TLS = {"certificate": "/etc/ssl/c.pem", "key": "/etc/ssl/k.pem"}
 ZABBIX = "http://127.0.0.1:8881"
@@ -215,6 +216,7 @@ REFUSED_UPSTREAMS = [
     ("group without a port", [upstream(servers=[], group="backends")], "[0].port", "listen on"),
     ("port without a group", [upstream(port=80)], "[0].port", "each server's address"),
     ("no port", [upstream(servers=[], group="backends", port=0)], "[0].port", "65535"),
+    ("no weight of a host", [upstream(servers=[], group="heavy", port=80)], "[0].group.weight", "1 or more"),
     ("no address", [upstream(servers=[{"address": "http://a"}])], "[0].servers[0].address", "host:port"),
     ("same address", [upstream(servers=[SERVERS[0], SERVERS[0]])], "[0].servers[1].address", "weight"),
     ("no weight", [upstream(servers=[{**SERVERS[0], "weight": 0}])], "[0].servers[0].weight", "1 or more"),
@@ -699,3 +701,21 @@ def test_a_prefix_is_replaced_as_nginx_replaces_it(prefix, replacement, rest):
     pattern, target, _flag = lines(block, "rewrite")[0].replace('"', "").split()
     found = re.sub(pattern, lambda match: target.replace("$1", match[1]), prefix + rest)
     assert found == replacement + rest
+
+
+def as_nginx_reads(word):
+    """A word of nginx's configuration, quotes and backslashes resolved as ngx_conf_read_token does."""
+    if word[:1] in "\"'":
+        word = word[1:-1]
+    known = {"t": "\t", "r": "\r", "n": "\n", '"': '"', "'": "'", "\\": "\\"}
+    return re.sub(r"\\([\s\S])", lambda found: known.get(found[1], found[0]), word)
+
+
+@given(st.text(r"""ab\"' ;{}#$tn.""", min_size=1, max_size=8))
+def test_a_quoted_word_is_one_word_and_says_the_same(text):
+    word = nginx_tree.quoted(text)
+    problems = []
+    assert nginx_tree.directives({"add_header": f"X {word}"}, "", problems) == [["add_header", f"X {word}", None]]
+    assert not problems
+    assert as_nginx_reads(word) == text
+    assert re.fullmatch(r'"(\\.|[^"\\])*"|[^\s"\\\']+', word)
