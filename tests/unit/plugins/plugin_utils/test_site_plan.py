@@ -8,6 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_preflight
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_tree, publish_plan, site_plan, spec
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
@@ -517,6 +518,17 @@ def test_the_module_stays_where_it_is_used_unmounted_too():
 def test_a_file_is_mounted_by_its_path():
     given = {"module": None, "wsgi_file": "web/app.py"}
     assert mounted(to_app("/shop/", mount=True), **given)[0] == ("mount", "/shop=/srv/wsgi/shop/current/web/app.py")
+
+
+def test_a_preflight_loads_what_is_mounted():
+    given = {"name": "shop", "module": None, "wsgi_file": "app.py"}
+    (preflight,) = planned([site(to_app("/shop/", mount=True))], apps=[given])["preflights"]
+    loaded = uwsgi_preflight.neutral(preflight["options"], {"/srv/wsgi/shop/current": "/srv/wsgi/shop/releases/2"})
+    assert [pair for pair in map(list, loaded) if pair[0] in ("mount", "manage-script-name", "single-interpreter")] == [
+        ["mount", "/shop=/srv/wsgi/shop/releases/2/app.py"],
+        ["manage-script-name", "true"],
+        ["single-interpreter", "true"],
+    ]
 
 
 def test_a_users_own_switch_stands_alone():
