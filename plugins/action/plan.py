@@ -51,6 +51,26 @@ def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any])
     return found
 
 
+def _groups(task_vars: Mapping[str, Any], publish: Mapping[str, Any]) -> dict[str, Any]:
+    """The hosts of the groups that publish_upstreams names, and under "" the names of all groups."""
+    groups, hostvars = task_vars.get("groups") or {}, task_vars.get("hostvars") or {}
+    found: dict[str, Any] = {"": sorted(groups)}
+    upstreams = publish.get("publish_upstreams")
+    for upstream in upstreams if isinstance(upstreams, list) else []:
+        group = upstream.get("group") if isinstance(upstream, Mapping) else None
+        if not isinstance(group, str) or group not in groups:
+            continue
+        found[group] = []
+        for name in groups[group]:
+            known = hostvars[name]
+            member = {"address": str(known.get("ansible_host") or name)}
+            for key in ("weight", "backup"):
+                if known.get(f"publish_upstream_{key}") is not None:
+                    member[key] = known[f"publish_upstream_{key}"]
+            found[group].append(member)
+    return found
+
+
 def _host(
     task_vars: Mapping[str, Any], args: dict[str, Any], rooms: Mapping[str, Mapping[str, Any] | None]
 ) -> dict[str, Any]:
@@ -110,6 +130,7 @@ class ActionModule(ActionBase):
             variables[room] = self._visible(options, task_vars, strict=room == own)
         variables[own] = variables[own] or {}
         host = _host(task_vars, args, variables)
+        host["groups"] = _groups(task_vars, variables["publish"] or {})
         plans, problems = planning.plan(specs, variables, host)
         warnings = planning.misspelt(own, specs[own], set(task_vars))
         if warnings:

@@ -264,10 +264,17 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
     else:
         # The master keeps its folder over a reload: only the workers may stand in a release.
         options += [("chdir", "/"), ("hook-post-fork", f"chdir:{planned['chdir']}")]
-    if app["module"]:
+    # uWSGI loads what is mounted by itself; nothing else is loaded where nothing else is asked for.
+    if app["module"] and app["unmounted"]:
         options.append(("module", app["module"]))
-    if app["wsgi_file"]:
+    if app["wsgi_file"] and app["unmounted"]:
         options.append(("wsgi-file", posixpath.join(code, app["wsgi_file"])))
+    if app["mounts"]:
+        loaded = f"{app['module']}:{app['callable']}" if app["module"] else posixpath.join(code, app["wsgi_file"])
+        options += [("mount", f"{path}={loaded}") for path in app["mounts"]]
+        given = {name.replace("_", "-") for name in app["options"]}
+        # Without the latter each is loaded by a Python interpreter of its own, which many C extensions do not bear.
+        options += [(name, True) for name in ("manage-script-name", "single-interpreter") if name not in given]
     options += [("callable", app["callable"]), ("processes", app["processes"])]
     if app["gevent"]:
         options.append(("gevent", app["gevent"]))

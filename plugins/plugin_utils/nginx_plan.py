@@ -451,6 +451,9 @@ def _conf(values: dict[str, Any], problems: list[Problem]) -> list[nginx_tree.Di
             "server_tokens": False,
             "types_hash_max_size": 2048,
             "server_names_hash_bucket_size": 128,
+            # Sites with lists and limits have variables of their own.
+            "variables_hash_bucket_size": 128,
+            "variables_hash_max_size": 16384,
             "ssl_protocols": "TLSv1.2 TLSv1.3",
         },
     )

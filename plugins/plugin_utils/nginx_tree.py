@@ -6,6 +6,7 @@ no value can end its directive early or swallow the next one.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from .problem import Problem
 
 Directive = list[Any]
+# In quotes; nginx keeps a backslash that stands before anything else.
+_SPECIAL = re.compile(r"""\\(?=[\\"'trn]|\Z)|["]""")
 
 
 def _flaw(text: str) -> str | None:
@@ -91,6 +94,21 @@ def directives(options: Mapping[str, Any], path: str, problems: list[Problem]) -
                 continue
             tree.append([name, text, None])
     return tree
+
+
+def quoted(text: str, always: bool = False) -> str:
+    """``text`` as one word of nginx's, in quotes where it needs them; variables in it stay variables."""
+    if not always and re.fullmatch(r"[^\s;{}\"'#\\]+", text):
+        return text
+    return '"' + _SPECIAL.sub(lambda found: "\\" + found[0], text) + '"'
+
+
+def slug(name: str) -> str:
+    """``name`` as a part of a variable's, no two names alike; short, since nginx's hash takes names of 46 letters."""
+    plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return (
+        plain if plain == name and len(name) <= 12 else f"{plain[:7]}_{hashlib.sha256(name.encode()).hexdigest()[:4]}"
+    )
 
 
 def merged(base: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,13 +10,15 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any
 
-from . import app_plan, site_plan
+from . import app_plan, site_plan, upstream_plan
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, NGINX_PIDFILE, SAFE_NAME
 from .nginx_tree import Directive
 from .problem import Problem, Problems
 
 
-def _check_names(values: dict[str, Any], known: Iterable[str], problems: Problems) -> None:
+def _check_names(
+    values: dict[str, Any], known: Iterable[str], upstreams: dict[str, dict[str, Any]], problems: Problems
+) -> None:
     names: dict[str, int] = {}
     sockets: dict[tuple[str, str], int] = {}
     ports: dict[int, list[tuple[str, str]]] = {}
@@ -50,11 +52,11 @@ def _check_names(values: dict[str, Any], known: Iterable[str], problems: Problem
     servers: dict[tuple[str, int | None, str], int] = {}
     for index, site in enumerate(values["publish_sites"]):
         path = f"publish_sites[{index}]"
-        site_plan.check(site, path, apps, problems)
+        site_plan.check(site, path, apps, upstreams, problems)
         name = site_plan.name_of(site)
         same = []
         for address, port in site_plan.listens(site):
-            for server_name in site["server_name"] or ["_"]:
+            for server_name in site_plan.names(site):
                 key = (address, port, server_name)
                 if key in servers:
                     same.append((server_name, port or address, servers[key]))
@@ -66,10 +68,13 @@ def _check_names(values: dict[str, Any], known: Iterable[str], problems: Problem
         for server_name, port, other in sorted(set(same), key=str):
             says = f"{server_name!r} on port {port} is answered by publish_sites[{other}] already"
             problems.say(f"{path}.server_name", says, "join the two sites' locations, or change a name or port")
+        if name == f"publish-{values['publish_set']}":
+            problems.say(f"{path}.name", f"{name!r} names the file of what all sites share", "give it another name")
         if name in files and not same:
             says = f"{name!r} names the file of publish_sites[{files[name]}] too"
             problems.say(f"{path}.name", says, "give one of them a name of its own")
         files.setdefault(name, index)
+    site_plan.check_defaults(values["publish_sites"], problems)
 
 
 def _named(values: dict[str, Any]) -> dict[str, list[str]]:
@@ -123,11 +128,17 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     if values["publish_keep_releases"] < 1:
         problems.say("publish_keep_releases", f"{values['publish_keep_releases']} is too few", "write 1 or more")
     _check_set(values, host, problems)
-    _check_names(values, set((host.get("uwsgi") or {}).get("options") or ()), problems)
+    groups = host.get("groups") or {}
+    upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}
+    upstream_plan.check(values["publish_upstreams"], groups, problems)
+    _check_names(values, set((host.get("uwsgi") or {}).get("options") or ()), upstreams, problems)
     if problems:
         return {}, problems
-    apps = {app["name"]: app_plan.plan(app, values, rooms, host) for app in values["publish_apps"]}
-    sites = [site_plan.plan(site, apps, values["publish_site_template"]) for site in values["publish_sites"]]
+    apps = {}
+    for app in values["publish_apps"]:
+        mounts = site_plan.mounts(values["publish_sites"], app["name"])
+        apps[app["name"]] = app_plan.plan({**app, **mounts}, values, rooms, host)
+    sites = site_plan.plan(values, apps, upstreams, rooms)
     app_logs = [app for app in apps.values() if app["log_file"]]
     site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) != NGINX_LOG_DIR})
     keep = values["publish_log_keep"]
@@ -144,7 +155,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     app_files = [file for app in apps.values() for file in app_plan.files(app, values["publish_instance_template"])]
     site_files = [{"dest": site["file"], "template": site["template"], "vars": {"site": site}} for site in sites]
     # What several sites share; nginx lets no other file say it again.
-    http: list[Directive] = []
+    http: list[Directive] = site_plan.shared(sites, values["publish_set"])
+    http += [upstream_plan.plan(upstream, values["publish_set"], groups) for upstream in values["publish_upstreams"]]
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
         site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})

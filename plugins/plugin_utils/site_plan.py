@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import guard_plan, upstream_plan
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text, items
-from .nginx_tree import directives
+from .nginx_tree import Directive, directives, quoted, slug
 from .problem import Problems, close_match
+
+# From here on HTTP/2 is a directive; a parameter of listen before.
+_HTTP2_SINCE = (1, 25, 1)
+TARGETS = ("app", "proxy_pass", "upstream", "static", "redirect", "return")
+_PATH = re.compile(r"(=|~\*|~|\^~|)\s*(\S.*)\Z")
+_ADDRESS = re.compile(r"(?P<base>https?://(?:unix:[^:]+:?|[^/?#]+))(?P<path>/.*)?\Z")
+GZIP_TYPES = (
+    "text/plain text/css text/csv text/xml text/javascript application/javascript application/json application/ld+json"
+    " application/manifest+json application/xml application/atom+xml application/rss+xml application/wasm image/svg+xml"
+)
+# A handshake that is taken up again needs no tickets; one megabyte holds about 4000 of them.
+TLS = {"ssl_prefer_server_ciphers": "off", "ssl_session_cache": "shared:publish:10m", "ssl_session_tickets": "off"}
 
 
 def name_of(site: dict[str, Any]) -> str:
@@ -18,36 +32,254 @@ def name_of(site: dict[str, Any]) -> str:
     return "default" if first == "_" else first.replace("*", "wildcard").lstrip(".")
 
 
+def names(site: dict[str, Any]) -> list[str]:
+    """All names that the site answers to."""
+    return (site["server_name"] or ["_"]) + site["aliases"]
+
+
+def prefix_of(publish_set: str) -> str:
+    """How the variables of a set begin."""
+    return f"publish_{slug(publish_set)}"
+
+
+def _endpoint(listen: str) -> tuple[str, int | None]:
+    """Address and port of a listen directive; the port is None for a unix socket."""
+    address = listen.split()[0] if listen.split() else ""
+    if address.isdigit():
+        return "*", int(address)
+    match = HOST_PORT.match(address)
+    if match:
+        return "*" if match["host"] == "0.0.0.0" else match["host"] or "*", int(match["port"])
+    return address, None if address.startswith("unix:") else 80
+
+
+def _with_ipv6(lines: list[str], wanted: bool) -> list[str]:
+    taken = {_endpoint(line) for line in lines}
+    twins = []
+    for line in lines:
+        host, port = _endpoint(line)
+        if wanted and host == "*" and ("[::]", port) not in taken:
+            twins.append(" ".join([f"[::]:{port}", *line.split()[1:]]))
+    return lines + twins
+
+
+def sockets(site: dict[str, Any]) -> list[tuple[str, bool]]:
+    """The site's listen directives, without what the plan adds to them, and whether TLS is spoken there."""
+    tls = site["tls"]["listen"] if site["tls"] else []
+    return [(line, False) for line in _with_ipv6(site["listen"], site["ipv6"])] + [
+        (line, True) for line in _with_ipv6(tls, site["ipv6"])
+    ]
+
+
 def listens(site: dict[str, Any]) -> list[tuple[str, int | None]]:
-    """Address and port of each listen directive; the port is None for a unix socket."""
-    found: list[tuple[str, int | None]] = []
-    for listen in site["listen"]:
-        address = listen.split()[0] if listen.split() else ""
-        if address.isdigit():
-            found.append(("*", int(address)))
-            continue
-        match = HOST_PORT.match(address)
-        if match:
-            found.append(("*" if match["host"] == "0.0.0.0" else match["host"] or "*", int(match["port"])))
-        else:
-            found.append((address, None if address.startswith("unix:") else 80))
-    return found
+    """Address and port of each listen directive."""
+    return [_endpoint(line) for line, _tls in sockets(site)]
 
 
-def _check_location(location: dict[str, Any], path: str, apps: Iterable[str], problems: Problems) -> None:
-    app, proxy = location["app"], location["proxy_pass"]
-    if bool(app) == bool(proxy):
-        says = "has both app and proxy_pass" if app else "has neither app nor proxy_pass"
-        problems.say(path, says, "give exactly one of them: app for one of publish_apps, proxy_pass for anything else")
+def _claims(site: dict[str, Any]) -> list[tuple[str, int | None]]:
+    """Where the site says that it is the default server."""
+    if site["default_server"]:
+        return listens(site)
+    return [_endpoint(line) for line, _tls in sockets(site) if {"default_server", "default"}.intersection(line.split())]
+
+
+def check_defaults(sites: list[dict[str, Any]], problems: Problems) -> None:
+    claimed: dict[tuple[str, int | None], int] = {}
+    for index, site in enumerate(sites):
+        if site["default_server"] is False and _claims(site):
+            says = "is false, and listen says default_server"
+            problems.say(f"publish_sites[{index}].default_server", says, "leave one of the two out")
+        for key in dict.fromkeys(_claims(site)):
+            if key in claimed:
+                says = f"publish_sites[{claimed[key]}] is the default server on {key[1] or key[0]} already"
+                problems.say(f"publish_sites[{index}].default_server", says, "let one site be it on each port")
+            claimed.setdefault(key, index)
+
+
+def defaults(sites: list[dict[str, Any]]) -> list[set[tuple[str, int | None]]]:
+    """For each site, where it is the default server: as they say, else the one that is named _."""
+    claims = [set(_claims(site)) for site in sites]
+    taken = set().union(*claims)
+    for site, claim in zip(sites, claims, strict=True):
+        if site["default_server"] is None and "_" in (site["server_name"] or ["_"]):
+            claim |= set(listens(site)) - taken
+            taken |= claim
+    return claims
+
+
+class Path:
+    """A location's path as nginx reads it."""
+
+    def __init__(self, text: str):
+        found = _PATH.match(text.strip())
+        self.modifier, self.text = (found[1], found[2]) if found else ("", text)
+        if len(self.text) > 1 and self.text[0] in "\"'" and self.text[0] == self.text[-1]:
+            self.text = self.text[1:-1]
+        self.regex = self.modifier in ("~", "~*")
+        self.named = self.text.startswith("@") and not self.modifier
+        self.exact = self.modifier == "="
+        self.prefix = not (self.regex or self.named or self.exact)
+        # nginx takes /a and ^~ /a for the same.
+        self.key = ("" if self.prefix else self.modifier, self.text)
+
+    @property
+    def bare(self) -> str:
+        """A prefix that ends in a slash, without it; empty where there is none."""
+        return self.text[:-1] if self.prefix and self.text.endswith("/") else ""
+
+
+def _address(location: dict[str, Any]) -> tuple[str, str]:
+    """An address of proxy_pass in two: what is asked, and the path there (empty where there is none)."""
+    found = _ADDRESS.match(location["proxy_pass"] or "")
+    if not found:
+        return location["proxy_pass"] or "", ""
+    base, path = found["base"], found["path"] or ""
+    if "://unix:" in base and base.endswith(":"):
+        base = base[:-1]
+    return base, path
+
+
+def _upstream_of(location: dict[str, Any], upstreams: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The one of publish_upstreams that the location leads to."""
+    name = location["upstream"] or _address(location)[0].partition("://")[2]
+    return upstreams.get(name)
+
+
+def _check_targets(location: dict[str, Any], path: str, problems: Problems) -> None:
+    given = [key for key in TARGETS if location[key]]
+    if given == ["app", "static"] and not location["static"].startswith("/"):
+        return
+    if given == ["app", "proxy_pass"]:
+        mend = "give exactly one of them: app for one of publish_apps, proxy_pass for anything else"
+        problems.say(path, "has both app and proxy_pass", mend)
+    elif len(given) > 1:
+        mend = "give exactly one of them; static beside app is a folder in its code"
+        problems.say(path, f"has {' and '.join(given)}", mend)
+    elif not given:
+        problems.say(path, "says nothing of where it leads", f"give exactly one of {', '.join(TARGETS)}")
+    elif given == ["static"] and not location["static"].startswith("/"):
+        mend = "write the whole path on the host, or name the app in whose code it lies"
+        problems.say(f"{path}.static", f"{location['static']!r} is not absolute", mend)
+
+
+def _check_proxy(location: dict[str, Any], path: str, upstreams: Mapping[str, Any], problems: Problems) -> None:
+    proxy, where = location["proxy_pass"], Path(location["path"])
+    base, rest = _address(location)
+    strip = location["strip_prefix"]
+    if not proxy and not location["upstream"]:
+        if strip is not None:
+            mend = "write mount: true" if location["app"] else "leave it out"
+            problems.say(f"{path}.strip_prefix", "goes with proxy_pass and upstream only", mend)
+        return
+    name = location["upstream"]
+    if name and name not in upstreams:
+        meant = close_match(name, upstreams)
+        mend = f"did you mean {meant}?" if meant else "add it to publish_upstreams, or name one of them"
+        problems.say(f"{path}.upstream", f"there is no upstream {name!r}", mend)
+    if proxy and not proxy.startswith(("http://", "https://", "$")):
+        problems.say(f"{path}.proxy_pass", f"{proxy!r} is no address", "write http://host:port or https://host:port")
+        return
+    if re.search(r"\s", proxy or ""):
+        problems.say(f"{path}.proxy_pass", f"{proxy!r} holds a blank", "write %20 for it")
+    behind = _upstream_of(location, upstreams) or {"protocol": "http"}
+    if proxy and behind["protocol"] == "uwsgi":
+        says = f"asks by HTTP, and {behind['name']} speaks uwsgi"
+        problems.say(f"{path}.proxy_pass", says, f"write upstream: {behind['name']}")
+    if strip is not None and behind["protocol"] == "uwsgi":
+        says = "is nothing that uwsgi_pass can do"
+        problems.say(f"{path}.strip_prefix", says, "leave it out, and mount the application where it runs")
+    elif "$" in (proxy or ""):
+        # nginx sends such an address as it comes out, whatever the location.
+        if strip is not None:
+            says = "does not work with a variable in the address, which says the whole path itself"
+            problems.say(f"{path}.strip_prefix", says, "leave it out, or write the address without variables")
+    elif rest and strip is not None:
+        says = f"contradicts the path in {proxy!r}, which takes the place of the location's"
+        problems.say(f"{path}.strip_prefix", says, "leave it out, or the path of the address")
+    elif where.regex or where.named:
+        kind = "a regex" if where.regex else "a named location"
+        if rest:
+            says = f"has the path {rest}, and in {kind} there is no prefix that it could take the place of"
+            problems.say(f"{path}.proxy_pass", says, f"write {base}")
+        if strip:
+            problems.say(
+                f"{path}.strip_prefix", f"is true, and {kind} has no prefix", "leave it out, or write a prefix"
+            )
+    elif where.exact:
+        if strip:
+            problems.say(f"{path}.strip_prefix", "would leave nothing of an exact path", f"write {base}/ as proxy_pass")
+    elif rest and rest.endswith("/") != where.text.endswith("/"):
+        wrong = f"{where.text}a would be asked for as {rest}a" if where.bare else f"{where.text}/a as {rest}/a"
+        mend = f"let both end in a slash, or neither: {where.text.rstrip('/')}/ and {base}{rest.rstrip('/')}/"
+        problems.say(f"{path}.proxy_pass", f"has the path {rest}, and the location {where.text}: {wrong}", mend)
+    elif strip and not where.bare:
+        says = f"is true, and {where.text} does not end in a slash: of {where.text}a it would leave a"
+        problems.say(f"{path}.strip_prefix", says, f"write {where.text}/")
+
+
+def _check_static(location: dict[str, Any], path: str, problems: Problems) -> None:
+    static, where = location["static"], Path(location["path"])
+    if not static:
+        return
+    if ".." in static.split("/"):
+        problems.say(f"{path}.static", f"{static!r} holds ..", "write the path without it")
+    if where.prefix and not where.text.endswith("/"):
+        says = f"is served under {where.text}, and {where.text}../ would lead out of it"
+        problems.say(f"{path}.path", says, f"write {where.text}/")
+
+
+def _check_mount(location: dict[str, Any], path: str, problems: Problems) -> None:
+    where = Path(location["path"])
+    if not location["mount"]:
+        return
+    if not location["app"] or location["static"]:
+        problems.say(f"{path}.mount", "goes with app only", "leave it out; proxy_pass has strip_prefix")
+    elif not where.bare or re.search(r"[\s=%$@(),;{}\"'\\]", where.text):
+        says = f"is true, and an application cannot be mounted at {location['path']}"
+        problems.say(f"{path}.mount", says, "write a path such as /shop/, which begins and ends with a slash")
+
+
+def _check_slash(location: dict[str, Any], path: str, taken: Iterable[Any], problems: Problems) -> None:
+    where, slash = Path(location["path"]), location["slash"]
+    if not slash:
+        return
+    if not where.bare or location["redirect"] or location["return"] or location["internal"]:
+        says = "is for a path that ends in a slash and leads to an application or a folder"
+        problems.say(f"{path}.slash", says, "leave it out")
+    elif ("", where.bare) in taken or ("=", where.bare) in taken:
+        problems.say(f"{path}.slash", f"the site has a location for {where.bare} itself", "leave one of the two out")
+    elif slash == "serve" and location["static"]:
+        problems.say(f"{path}.slash", "cannot be serve for a folder of files", "write redirect or 404")
+
+
+def _check_location(
+    location: dict[str, Any],
+    path: str,
+    apps: Iterable[str],
+    upstreams: Mapping[str, Any],
+    taken: Iterable[Any],
+    problems: Problems,
+) -> None:
+    app, where = location["app"], Path(location["path"])
+    _check_targets(location, path, problems)
     if app and app not in apps:
         meant = close_match(app, apps)
         mend = f"did you mean {meant}?" if meant else "add it to publish_apps, or name one of them"
         problems.say(f"{path}.app", f"there is no application {app!r}", mend)
-    if proxy and not proxy.startswith(("http://", "https://", "$")):
-        problems.say(f"{path}.proxy_pass", f"{proxy!r} is no address", "write http://host:port or https://host:port")
+    if (where.prefix or where.exact) and not where.text.startswith("/"):
+        problems.say(f"{path}.path", f"no request has a path such as {where.text}", "begin it with a slash")
+    _check_proxy(location, path, upstreams, problems)
+    _check_static(location, path, problems)
+    _check_mount(location, path, problems)
+    _check_slash(location, path, taken, problems)
+    guard_plan.check(location, path, problems)
     for key in ("uwsgi_chdir", "uwsgi_script"):
         if location[key] and not app:
             problems.say(f"{path}.{key}", "goes with app only", "leave it out")
+    if location["websocket"] and not (app or location["proxy_pass"] or location["upstream"]):
+        problems.say(f"{path}.websocket", "goes with app, proxy_pass and upstream only", "leave it out")
+    if location["timeout"] and not guard_plan.TIME.match(location["timeout"]):
+        problems.say(f"{path}.timeout", f"{location['timeout']!r} is no time", "write e.g. 90s or 5m")
     for name in ("uwsgi_pass", "proxy_pass"):
         if name in location["options"]:
             says = "is written by the plan itself, so that it fits the application's socket"
@@ -55,11 +287,59 @@ def _check_location(location: dict[str, Any], path: str, apps: Iterable[str], pr
                 f"{path}.options.{name}", says, "name the application with app, or use proxy_pass of the location"
             )
     directives(location["options"], f"{path}.options", problems)
-    for key in ("path", "app", "proxy_pass"):
-        check_text(location[key], f"{path}.{key}", problems)
+    own = {key: location[key] for key in ("path", "proxy_pass", "return", "expires")}
+    directives({f"location {own.pop('path')}": {}, **own}, path, problems)
+    check_text({key: value for key, value in location.items() if key != "options"}, path, problems)
 
 
-def check(site: dict[str, Any], path: str, apps: Iterable[str], problems: Problems) -> None:
+def _check_tls(site: dict[str, Any], path: str, problems: Problems) -> None:
+    tls = site["tls"]
+    if not tls:
+        return
+    for key in ("certificate", "key"):
+        if not tls[key].startswith("/"):
+            problems.say(f"{path}.tls.{key}", f"{tls[key]!r} is not absolute", "write the whole path on the host")
+    if not tls["listen"]:
+        problems.say(f"{path}.tls.listen", "is empty", "write e.g. 443")
+    plain = {_endpoint(line) for line in site["listen"]}
+    for index, line in enumerate(tls["listen"]):
+        if _endpoint(line) in plain:
+            says = f"{line.split()[0]} stands in listen of the site too"
+            problems.say(f"{path}.tls.listen[{index}]", says, "leave it in one of them")
+    if tls["hsts"] < 0:
+        problems.say(f"{path}.tls.hsts", f"{tls['hsts']} is too few", "write seconds, or 0 for none")
+    for index, protocol in enumerate(tls["protocols"]):
+        if protocol not in ("TLSv1.2", "TLSv1.3"):
+            says = f"{protocol!r} is broken or not known"
+            problems.say(f"{path}.tls.protocols[{index}]", says, "write TLSv1.2 or TLSv1.3")
+    if not tls["protocols"]:
+        problems.say(f"{path}.tls.protocols", "is empty", "write TLSv1.2 or TLSv1.3, or leave it out")
+    directives({key: tls[key] for key in ("certificate", "key", "listen", "ciphers")}, f"{path}.tls", problems)
+
+
+def _check_redirects(site: dict[str, Any], path: str, problems: Problems) -> None:
+    first = site["server_name"][0] if site["server_name"] else "_"
+    if site["aliases"] and (first == "_" or "*" in first or first.startswith(("~", "."))):
+        says = f"are redirected to the first server_name, and {first!r} is no name to go to"
+        problems.say(f"{path}.aliases", says, "let server_name begin with a whole name")
+    if site["redirect"]:
+        if not re.fullmatch(r"https?://[^\s$/?#]+(/[^\s$?#]*)?", site["redirect"]):
+            says = f"{site['redirect']!r} is no address"
+            problems.say(f"{path}.redirect", says, "write http:// or https:// and a name, e.g. https://www.example.com")
+        for key in ("locations", "aliases"):
+            if site[key]:
+                problems.say(
+                    f"{path}.{key}", "are never reached: the whole site is redirected", "leave one of them out"
+                )
+
+
+def check(
+    site: dict[str, Any],
+    path: str,
+    apps: Iterable[str],
+    upstreams: Mapping[str, Any],
+    problems: Problems,
+) -> None:
     name = name_of(site)
     if not SAFE_NAME.match(name):
         problems.say(
@@ -67,7 +347,7 @@ def check(site: dict[str, Any], path: str, apps: Iterable[str], problems: Proble
             f"{name!r} is no safe file name",
             "give the site a name of letters, digits, '_', '.' and '-'",
         )
-    if not site["listen"]:
+    if not site["listen"] and not site["tls"]:
         problems.say(f"{path}.listen", "is empty", "write e.g. 80")
     for key in ("access_log", "error_log"):
         first = site[key].split()[0] if site[key].split() else ""
@@ -76,32 +356,48 @@ def check(site: dict[str, Any], path: str, apps: Iterable[str], problems: Proble
             problems.say(
                 f"{path}.{key}", f"{site[key]!r} is not known", f"write {' or '.join(fine)} or an absolute path"
             )
-    seen: dict[str, int] = {}
+    taken = [Path(location["path"]).key for location in site["locations"]]
+    seen: dict[Any, int] = {}
     for index, location in enumerate(site["locations"]):
         where = f"{path}.locations[{index}]"
-        _check_location(location, where, apps, problems)
-        key = " ".join(location["path"].split())
+        _check_location(location, where, apps, upstreams, taken, problems)
+        key = taken[index]
         if key in seen:
             says = f"{location['path']!r} stands in locations[{seen[key]}] too"
             problems.say(f"{where}.path", says, "nginx takes a path once a site: join or drop one")
         seen.setdefault(key, index)
+    _check_tls(site, path, problems)
+    _check_redirects(site, path, problems)
+    guard_plan.check(site, path, problems)
+    for index, text in enumerate((site["real_ip"] or {}).get("from") or []):
+        guard_plan.check_address(text, f"{path}.real_ip.from[{index}]", problems)
+    if site["real_ip"] and not guard_plan.HEADER.match(site["real_ip"]["header"]):
+        says = f"{site['real_ip']['header']!r} is no name of a header"
+        problems.say(f"{path}.real_ip.header", says, "write e.g. X-Forwarded-For")
     directives(site["options"], f"{path}.options", problems)
-    for key in ("name", "server_name", "listen", "access_log", "error_log"):
-        check_text(site[key], f"{path}.{key}", problems)
+    directives({key: site[key] for key in ("server_name", "aliases", "listen")}, path, problems)
+    check_text(
+        {key: value for key, value in site.items() if key not in ("locations", "options", "template")}, path, problems
+    )
 
 
-PROXY_HEADERS = {
-    "Host": "$http_host",
-    "X-Real-IP": "$remote_addr",
-    "X-Forwarded-For": "$proxy_add_x_forwarded_for",
-    "X-Forwarded-Proto": "$scheme",
-}
+def mounts(sites: list[dict[str, Any]], app: str) -> dict[str, Any]:
+    """Where an application is mounted, and whether a location uses it as it is (or none does)."""
+    found = [location for site in sites for location in site["locations"] if location["app"] == app]
+    found = [location for location in found if not location["static"]]
+    mounted = [Path(location["path"]).bare for location in found if location["mount"]]
+    return {"mounts": list(dict.fromkeys(mounted)), "unmounted": len(mounted) < len(found) or not found}
 
 
-def _proxy(address: str, options: dict[str, Any]) -> list[list[Any]]:
-    own = {str(line).split()[0].lower() for line in items(options.get("proxy_set_header", [])) if str(line).split()}
-    headers = [[f"{name} {value}"] for name, value in PROXY_HEADERS.items() if name.lower() not in own]
-    return [["proxy_pass", address, None]] + [["proxy_set_header", header[0], None] for header in headers]
+def _proxy(address: str, prefix: str) -> list[Directive]:
+    headers = {
+        # The name that the request is for, not whatever else a client sends as Host beside it.
+        "Host": f"$host${prefix}_port",
+        "X-Real-IP": "$remote_addr",
+        "X-Forwarded-For": "$proxy_add_x_forwarded_for",
+        "X-Forwarded-Proto": "$scheme",
+    }
+    return [["proxy_pass", address, None], *(["proxy_set_header", f"{key} {headers[key]}", None] for key in headers)]
 
 
 def _upstream(app: dict[str, Any]) -> str:
@@ -112,42 +408,361 @@ def _upstream(app: dict[str, Any]) -> str:
     return f"{'127.0.0.1' if host in ANY_HOST else host}:{app['port']}"
 
 
-def _location(location: dict[str, Any], apps: dict[str, dict[str, Any]]) -> list[Any]:
-    if location["proxy_pass"]:
-        block = _proxy(location["proxy_pass"], location["options"])
+def _rewriting(options: Mapping[str, Any]) -> bool:
+    return any(str(name).split()[0] in ("rewrite", "return", "set", "if", "break") for name in options)
+
+
+def _replaced(location: dict[str, Any], base: str, path: str, prefix: str, replacement: str) -> list[Directive]:
+    """A request for ``path`` and more is sent to ``base`` as ``replacement`` and more."""
+    if replacement == path:
+        pairs = []
+    elif replacement == "/":
+        # What the application sends away without knowing of the prefix comes back below it.
+        pairs = [(f"{base}/", path), (f"~^/(?!/|{re.escape(path[1:])})(.*)$", f"{path}$1")]
     else:
+        pairs = [(f"{start}{replacement}", path) for start in (base, "$scheme://$http_host", "")]
+    answers = [["proxy_redirect", f"{quoted(sent)} {quoted(told)}", None] for sent, told in pairs]
+    if replacement not in (path, "/"):
+        answers.append(["proxy_cookie_path", f"{quoted(replacement)} {quoted(path)}", None])
+    if _rewriting(location["options"]):
+        return [*_proxy(f"{base}{replacement}", prefix), *answers]
+    # As nginx itself replaces it, but that a path with a line break in it is refused; the address stays without a path.
+    rewrite = f"{quoted(f'^{re.escape(path)}(.*)$')} {quoted(f'{replacement}$1')} break"
+    return [["rewrite", rewrite, None], ["return", "400", None], *_proxy(base, prefix), *answers]
+
+
+def _http(location: dict[str, Any], address: str, rest: str, prefix: str, keepalive: bool) -> list[Directive]:
+    """A location that asks by HTTP; ``rest``: the path in the address."""
+    path = Path(location["path"])
+    if location["strip_prefix"]:
+        block = _replaced(location, address, path.text, prefix, "/")
+        block.append(["proxy_set_header", f"X-Forwarded-Prefix {quoted(path.bare)}", None])
+    elif rest and path.prefix and "$" not in address + rest:
+        block = _replaced(location, address, path.text, prefix, rest)
+    else:
+        block = _proxy(address + rest, prefix)
+    if location["websocket"]:
+        block.append(["proxy_set_header", "Upgrade $http_upgrade", None])
+        block.append(["proxy_set_header", f"Connection ${prefix}_connection", None])
+    elif keepalive:
+        block.append(["proxy_set_header", 'Connection ""', None])
+    if location["websocket"] or keepalive:
+        block.insert(0, ["proxy_http_version", "1.1", None])
+    return block
+
+
+def _static(location: dict[str, Any], apps: Mapping[str, Any]) -> list[Directive]:
+    path, folder = Path(location["path"]), location["static"]
+    if location["app"]:
+        folder = posixpath.join(apps[location["app"]]["code"], folder)
+    if path.exact:
+        return [["alias", quoted(folder), None]]
+    if path.text == "/" or not path.prefix:
+        return [["root", quoted(folder.rstrip("/") or "/"), None]]
+    return [["alias", quoted(folder.rstrip("/") + "/"), None]]
+
+
+def _leads(
+    location: dict[str, Any], apps: Mapping[str, Any], upstreams: Mapping[str, Any], prefix: str, publish_set: str
+) -> list[Directive]:
+    """The directives that say where a location leads."""
+    if location["static"]:
+        return _static(location, apps)
+    if location["redirect"]:
+        return [["return", f"{location['redirect_status']} {quoted(location['redirect'])}", None]]
+    if location["return"]:
+        return [["return", location["return"], None]]
+    behind = _upstream_of(location, upstreams)
+    kind, block = "proxy", []
+    if location["app"]:
         app = apps[location["app"]]
-        if app["protocol"] == "http":
-            block = _proxy(f"http://{_upstream(app)}", location["options"])
+        address, rest, kind = _upstream(app), "", "proxy" if app["protocol"] == "http" else "uwsgi"
+        if kind == "proxy":
+            address = f"http://{address}"
+    elif behind:
+        address, rest = upstream_plan.name_of(behind, publish_set), _address(location)[1]
+        if behind["protocol"] == "uwsgi":
+            kind = "uwsgi"
         else:
-            block = [["include", "uwsgi_params", None], ["uwsgi_pass", _upstream(app), None]]
-        param = "uwsgi_param" if app["protocol"] == "uwsgi" else None
-        if location["uwsgi_chdir"] and param:
-            block.append([param, f"UWSGI_CHDIR {app['chdir']}", None])
-        if location["uwsgi_script"] and param:
-            block.append([param, f"UWSGI_SCRIPT {app['script']}", None])
-    return ["location", location["path"], block + directives(location["options"], "", [])]
+            address = f"{(location['proxy_pass'] or 'http:').partition(':')[0]}://{address}"
+    else:
+        address, rest = _address(location)
+    if kind == "proxy":
+        block = _http(location, address, rest, prefix, bool(behind and behind["keepalive"]))
+    else:
+        block = [["include", "uwsgi_params", None], ["uwsgi_pass", address, None]]
+        if location["uwsgi_chdir"]:
+            block.append(["uwsgi_param", f"UWSGI_CHDIR {app['chdir']}", None])
+        if location["uwsgi_script"]:
+            block.append(["uwsgi_param", f"UWSGI_SCRIPT {app['script']}", None])
+    timeout = location["timeout"] or ("1h" if location["websocket"] else None)
+    if timeout:
+        block += [[f"{kind}_read_timeout", timeout, None], [f"{kind}_send_timeout", timeout, None]]
+    return block
 
 
-def plan(site: dict[str, Any], apps: dict[str, dict[str, Any]], template: str) -> dict[str, Any]:
-    name = name_of(site)
-    access, error = site["access_log"], site["error_log"]
-    if access == "system":
-        access = posixpath.join(NGINX_LOG_DIR, f"{name}.access.log")
-    if error == "system":
-        error = posixpath.join(NGINX_LOG_DIR, f"{name}.error.log")
-    logs = [line.split()[0] for line in (access, error) if line.startswith("/")]
-    block = [["listen", listen, None] for listen in site["listen"]]
-    block.append(["server_name", " ".join(site["server_name"]) or "_", None])
-    block += [["access_log", access, None], ["error_log", error, None]]
-    block += directives(site["options"], "", [])
-    block += [_location(location, apps) for location in site["locations"]]
-    return {
-        "name": name,
-        "file": posixpath.join(NGINX_DIR, "conf.d", f"{name}.conf"),
-        "logs": logs,
-        "template": site["template"] or template,
-        # What stands outside of the server block and is this site's alone.
-        "http": [],
-        "server": ["server", "", block],
-    }
+# Beside these of the plan's, the user's of the same name stand too.
+REPEATED = {"include", "add_header", "proxy_set_header", "uwsgi_param", "listen", "geo", "if"}
+
+
+def _without(planned: list[Directive], options: Mapping[str, Any]) -> list[Directive]:
+    """What the plan writes less what the user writes himself."""
+    given = {str(name).strip() for name in options}
+    own = {str(line).split()[0].lower() for line in items(options.get("proxy_set_header", [])) if str(line).split()}
+    return [
+        line
+        for line in planned
+        if (line[0] in REPEATED or line[0] not in given)
+        and not (line[0] == "proxy_set_header" and line[1].split()[0].lower() in own)
+    ]
+
+
+class Site:
+    """One site on its way to a plan."""
+
+    def __init__(
+        self,
+        site: dict[str, Any],
+        apps: Mapping[str, Any],
+        upstreams: Mapping[str, Any],
+        default: set[tuple[str, int | None]],
+        publish_set: str,
+        nginx: Mapping[str, Any],
+    ):
+        self.site, self.apps, self.upstreams, self.default = site, apps, upstreams, default
+        self.publish_set, self.nginx = publish_set, nginx
+        self.prefix = prefix_of(publish_set)
+        self.own = f"publish_site_{slug(name_of(site))}"
+        self.http: list[Directive] = []
+        # Each location has the lists of the site, where one has its own.
+        self.scattered = any(
+            location["allow"] is not None or location["deny"] is not None for location in site["locations"]
+        )
+
+    def _collect(self, found: tuple[list[Directive], list[Directive]]) -> list[Directive]:
+        """What stands within the block; what stands outside of the server is kept for there."""
+        self.http += [line for line in found[0] if line not in self.http]
+        return found[1]
+
+    def _denied(self, location: dict[str, Any] | None, name: str) -> list[Directive]:
+        own = location and (location["allow"] is not None or location["deny"] is not None)
+        if (location is None) == self.scattered:
+            return []
+        block, name = (location, name) if own else (self.site, self.own)
+        return self._collect(guard_plan.denied(block, name))
+
+    def _guards(self, location: dict[str, Any] | None, name: str) -> list[Directive]:
+        block = location or self.site
+        return (
+            self._denied(location, name)
+            + self._collect(guard_plan.denied_uri(block, name))
+            + self._collect(guard_plan.limits(block, name))
+        )
+
+    def _headers(self, location: dict[str, Any] | None = None, more: bool = False) -> list[Directive]:
+        """The headers of the site or of a location; ``more``: the location adds some besides."""
+        site = self.site
+        chain = []
+        if site["security_headers"]:
+            chain.append({name: f"${self.prefix}_{_slug_of(name)}" for name in guard_plan.SECURITY_HEADERS})
+        if site["tls"] and site["tls"]["hsts"]:
+            chain.append({"Strict-Transport-Security": f"max-age={site['tls']['hsts']}"})
+        chain.append(site["headers"])
+        if location is None:
+            return guard_plan.headers(chain, site["options"])
+        if not (more or location["headers"] or "add_header" in location["options"]):
+            return []
+        # A location that says one header for itself loses those of the server.
+        return guard_plan.headers([*chain, location["headers"]], location["options"])
+
+    def _slash(self, location: dict[str, Any], block: list[Directive]) -> list[Directive]:
+        """What the location's path gets without its slash."""
+        path = Path(location["path"])
+        if not path.bare or location["redirect"] or location["return"] or location["internal"]:
+            return []
+        keys = {Path(other["path"]).key for other in self.site["locations"]}
+        for option in self.site["options"]:
+            words = str(option).split(None, 1)
+            if len(words) == 2 and words[0] == "location":
+                keys.add(Path(words[1]).key)
+        if ("=", path.bare) in keys or ("", path.bare) in keys:
+            return []
+        slash = location["slash"] or "redirect"
+        shown = f"= {quoted(path.bare)}"
+        guards = [line for line in block if line[0] == "if"]
+        limits = [line for line in block if line[0].startswith("limit_")]
+        if slash == "404":
+            return [["location", shown, [*guards, ["return", "404", None]]]]
+        if slash == "redirect":
+            target = quoted(f"{path.text}$is_args$args")
+            return [["location", shown, [*guards, ["return", f"301 {target}", None]]]]
+        rest = _address(location)[1]
+        alike = {**location, "path": f"= {path.bare}", "strip_prefix": None}
+        if rest and rest != "/":
+            alike["proxy_pass"] = location["proxy_pass"][: -len(rest)] + rest.rstrip("/")
+        elif rest or location["strip_prefix"]:
+            name = location["proxy_pass"] or f"http://{location['upstream']}"
+            alike.update(proxy_pass=name.rstrip("/") + "/", upstream=None)
+        served = self._block(alike, "")
+        rest = [line for line in served if line[0] != "if" and line not in limits]
+        return [["location", shown, [*guards, *limits, *rest]]]
+
+    def _block(self, location: dict[str, Any], name: str) -> list[Directive]:
+        leads = _leads(location, self.apps, self.upstreams, self.prefix, self.publish_set)
+        block: list[Directive] = [["internal", "", None]] if location["internal"] else []
+        if location["client_max_body_size"]:
+            block.append(["client_max_body_size", location["client_max_body_size"], None])
+        if location["expires"]:
+            block.append(["expires", location["expires"], None])
+        block += self._guards(location, name) if name else []
+        block += leads + self._headers(location, any(line[0] == "add_header" for line in leads))
+        options = location["options"]
+        return _without(block, options) + directives(options, "", [])
+
+    def _locations(self) -> list[Directive]:
+        found: list[Directive] = []
+        for index, location in enumerate(self.site["locations"]):
+            block = self._block(location, f"publish_location_{index}_{slug(name_of(self.site))}")
+            found += self._slash(location, block)
+            found.append(["location", location["path"], block])
+        return found
+
+    def _listen(self, plain: bool, tls: bool) -> list[Directive]:
+        modern = tuple(int(part) for part in re.findall(r"\d+", self.nginx["nginx_version"])[:3]) >= _HTTP2_SINCE
+        lines = []
+        for line, secure in sockets(self.site):
+            if not (tls if secure else plain):
+                continue
+            words = line.split()
+            if secure:
+                words += ["ssl"] if "ssl" not in words else []
+                words += ["http2"] if self.site["http2"] and not modern and "http2" not in words else []
+            if _endpoint(line) in self.default and not {"default_server", "default"}.intersection(words):
+                words.append("default_server")
+            lines.append(["listen", " ".join(words), None])
+        if tls and self.site["tls"] and self.site["http2"] and modern:
+            lines.append(["http2", "on", None])
+        return lines
+
+    def _tls(self) -> list[Directive]:
+        tls = self.site["tls"]
+        if not tls:
+            return []
+        return [
+            ["ssl_certificate", quoted(tls["certificate"]), None],
+            ["ssl_certificate_key", quoted(tls["key"]), None],
+            ["ssl_protocols", " ".join(tls["protocols"]), None],
+            ["ssl_ciphers", quoted(tls["ciphers"]), None],
+            *([name, value, None] for name, value in TLS.items()),
+        ]
+
+    def _port(self) -> str:
+        """What stands behind a name in an address that leads to TLS."""
+        ports = [_endpoint(line)[1] for line in self.site["tls"]["listen"]]
+        return "" if 443 in ports or ports[0] is None else f":{ports[0]}"
+
+    def _redirects(self, logs: list[Directive]) -> list[Directive]:
+        """The server blocks beside the site's own, which lead to it."""
+        site, found = self.site, []
+        secure = site["tls"] and site["tls"]["redirect"] and not site["redirect"]
+        start = [["server_name", " ".join(site["server_name"]) or "_", None], *logs]
+        if secure and site["listen"]:
+            target = f"301 https://$host{self._port()}$request_uri"
+            found.append(["server", "", [*self._listen(True, False), *start, ["return", target, None]]])
+        if site["aliases"]:
+            start = [["server_name", " ".join(site["aliases"]), None], *logs]
+            target = f"$scheme://{site['server_name'][0]}${self.prefix}_port$request_uri"
+            if secure:
+                target = f"https://{site['server_name'][0]}{self._port()}$request_uri"
+            default, self.default = self.default, set()
+            block = [*self._listen(True, True), *start, *self._tls()]
+            self.default = default
+            if site["tls"] and site["tls"]["hsts"]:
+                block += guard_plan.headers([{"Strict-Transport-Security": f"max-age={site['tls']['hsts']}"}], {})
+            found.append(["server", "", [*block, ["return", f"301 {target}", None]]])
+        return found
+
+    def _usual(self) -> list[Directive]:
+        """What every site has unless it, or all of nginx, has its own."""
+        site = self.site
+        block = [["absolute_redirect", "off", None], ["client_max_body_size", site["client_max_body_size"], None]]
+        if site["gzip"]:
+            block += [
+                ["gzip", "on", None],
+                ["gzip_vary", "on", None],
+                ["gzip_proxied", "any", None],
+                ["gzip_min_length", "1024", None],
+                ["gzip_types", GZIP_TYPES, None],
+            ]
+        return _without(block, self.nginx["nginx_conf_options"])
+
+    def _real_ip(self) -> list[Directive]:
+        real = self.site["real_ip"]
+        if not real:
+            return []
+        lines = [["set_real_ip_from", guard_plan.network(text), None] for text in real["from"]]
+        return [*lines, ["real_ip_header", real["header"], None], ["real_ip_recursive", "on", None]]
+
+    def plan(self, template: str) -> dict[str, Any]:
+        site, name = self.site, name_of(self.site)
+        access, error = site["access_log"], site["error_log"]
+        if access == "system":
+            access = posixpath.join(NGINX_LOG_DIR, f"{name}.access.log")
+        if error == "system":
+            error = posixpath.join(NGINX_LOG_DIR, f"{name}.error.log")
+        logs: list[Directive] = [["access_log", access, None], ["error_log", error, None]]
+        redirects = self._redirects(logs)
+        plain = not (site["tls"] and site["tls"]["redirect"]) or bool(site["redirect"])
+        block = self._listen(plain, True)
+        block.append(["server_name", " ".join(site["server_name"]) or "_", None])
+        block += logs
+        more = [*self._tls(), *self._usual(), *self._real_ip(), *self._guards(None, self.own), *self._headers()]
+        if site["redirect"]:
+            target = quoted(f"{site['redirect'].rstrip('/')}$request_uri")
+            more.append(["return", f"{site['redirect_status']} {target}", None])
+        block += _without(more, site["options"]) + directives(site["options"], "", [])
+        block += self._locations()
+        return {
+            "name": name,
+            "file": posixpath.join(NGINX_DIR, "conf.d", f"{name}.conf"),
+            "logs": [line.split()[0] for line in (access, error) if line.startswith("/")],
+            "template": site["template"] or template,
+            # What stands outside of the server block and is this site's alone.
+            "http": [*self.http, *redirects],
+            "server": ["server", "", block],
+        }
+
+
+def _slug_of(header: str) -> str:
+    return header.lower().replace("-", "_")
+
+
+def plan(
+    values: dict[str, Any], apps: Mapping[str, Any], upstreams: Mapping[str, Any], rooms: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """All sites. ``apps``: the applications' plans; ``upstreams``: those of publish_upstreams; each by name."""
+    sites = values["publish_sites"]
+    return [
+        Site(site, apps, upstreams, default, values["publish_set"], rooms["nginx"]).plan(
+            values["publish_site_template"]
+        )
+        for site, default in zip(sites, defaults(sites), strict=True)
+    ]
+
+
+def shared(sites: Iterable[dict[str, Any]], publish_set: str) -> list[Directive]:
+    """What the server blocks of several sites use and nginx must be told once: the maps of their variables."""
+    prefix = prefix_of(publish_set)
+    maps = [
+        [
+            "map",
+            f"$http_host ${prefix}_port",
+            [["default", '""', None], [f'"~(?<{prefix}_digits>:[0-9]+)$"', f"${prefix}_digits", None]],
+        ],
+        ["map", f"$http_upgrade ${prefix}_connection", [["default", "upgrade", None], ['""', '""', None]]],
+    ]
+    for name, value in guard_plan.SECURITY_HEADERS.items():
+        lines = [["default", '""', None], ['""', value, None]]
+        maps.append(["map", f"$upstream_http_{_slug_of(name)} ${prefix}_{_slug_of(name)}", lines])
+    text = str([[site["http"], site["server"]] for site in sites])
+    return [line for line in maps if re.search(re.escape(line[1].split()[1]) + r"\b", text)]

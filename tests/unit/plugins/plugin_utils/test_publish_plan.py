@@ -58,7 +58,8 @@ def values_of(plan, option, index=0):
 
 def location(plan, index=0):
     """The directives in a site's only location, as (name, value)."""
-    server = plan["site_bundle"]["files"][index]["vars"]["site"]["server"]
+    sites = [file["vars"]["site"] for file in plan["site_bundle"]["files"] if "site" in file.get("vars", {})]
+    server = sites[index]["server"]
     found = [children for name, _value, children in server[2] if name == "location"]
     assert len(found) == 1
     return [(name, value) for name, value, _children in found[0]]

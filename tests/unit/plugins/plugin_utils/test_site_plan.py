@@ -1,0 +1,733 @@
+"""Sites, locations and upstreams: what is refused, and what nginx and uWSGI are told of the rest."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_preflight
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_tree, publish_plan, site_plan, spec
+
+ROLES = Path(__file__).resolve().parents[4] / "roles"
+SPECS = {
+    role: yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    for role in ("nginx", "uwsgi", "publish")
+}
+GROUPS = {
+    "": ["web", "backends", "nobody"],
+    "backends": [{"address": "10.0.0.1", "weight": 3}, {"address": "fd00::2", "weight": "1", "backup": "yes"}],
+    "nobody": [],
+    "heavy": [{"address": "10.0.0.1", "weight": "much"}],
+}
+TLS = {"certificate": "/etc/ssl/c.pem", "key": "/etc/ssl/k.pem"}
+ZABBIX = "http://127.0.0.1:8881"
+
+
+def attempt(sites, upstreams=(), apps=("shop",), nginx=None, **more):
+    """(plan, problems) of these sites; an application is a name or a mapping."""
+    apps = [{"name": app} if isinstance(app, str) else app for app in apps]
+    apps = [{"source": "x", "module": "manage", **app} for app in apps]
+    values = {"publish_apps": apps, "publish_sites": list(sites), "publish_upstreams": list(upstreams), **more}
+    problems = []
+    values = spec.check(values, SPECS["publish"], problems)
+    if problems:
+        return {}, problems
+    rooms = {"nginx": spec.check(nginx or {}, SPECS["nginx"], []), "uwsgi": spec.check({}, SPECS["uwsgi"], [])}
+    return publish_plan.plan(values, {"groups": GROUPS}, rooms)
+
+
+def planned(*args, **kwargs):
+    plan, problems = attempt(*args, **kwargs)
+    assert not problems, [str(problem) for problem in problems]
+    return plan
+
+
+def site(*locations, **more):
+    return {"server_name": ["a.test"], "locations": list(locations), **more}
+
+
+def at(path, **more):
+    return {"path": path, **more}
+
+
+def to_app(path="/", **more):
+    return {"path": path, "app": "shop", **more}
+
+
+def files(plan):
+    found = plan["site_bundle"]["files"]
+    return [file["vars"]["site"] for file in found if "site" in file.get("vars", {})]
+
+
+def shared(plan):
+    return next((file["vars"]["http"] for file in plan["site_bundle"]["files"] if "http" in file.get("vars", {})), [])
+
+
+def server(sites, index=0, **more):
+    return files(planned(sites, **more))[index]["server"][2]
+
+
+def lines(block, name):
+    return [value for directive, value, _children in block if directive == name]
+
+
+def locations(block):
+    return {value: children for name, value, children in block if name == "location"}
+
+
+SERVERS = [{"address": "10.0.0.1:80"}, {"address": "10.0.0.2:80"}]
+LIMIT = {"rate": "1r/s"}
+
+
+def upstream(**more):
+    return {"name": "u", "servers": SERVERS, **more}
+
+
+# What is wrong, the site's or upstream's variables, the path and a piece of what is said or of the mend.
+REFUSED_LOCATIONS = [
+    ("two targets", at("/", app="shop", redirect="/x"), "", "exactly one"),
+    ("app and proxy", at("/", app="shop", proxy_pass="http://a"), "", "exactly one"),
+    ("upstream and proxy", at("/", upstream="u", proxy_pass="http://a"), "", "exactly one"),
+    ("no target", at("/"), "", "exactly one of app, proxy_pass, upstream, static, redirect, return"),
+    ("absolute static of an app", to_app(static="/srv/x"), "", "folder in its code"),
+    ("relative static of no app", at("/", static="x"), ".static", "whole path"),
+    ("static that leads out", at("/s/", static="/srv/../etc"), ".static", "without it"),
+    ("static without a slash", at("/s", static="/srv"), ".path", "write /s/"),
+    ("unknown app", at("/", app="shp"), ".app", "did you mean shop?"),
+    ("unknown upstream", at("/", upstream="v"), ".upstream", "add it to publish_upstreams"),
+    ("misspelt upstream", at("/", upstream="node"), ".upstream", "did you mean nodes?"),
+    ("no slash in front", at("x/", app="shop"), ".path", "begin it with a slash"),
+    ("no slash in an exact path", at("= x", app="shop"), ".path", "begin it with a slash"),
+    ("no address", at("/", proxy_pass="a:80"), ".proxy_pass", "http://"),
+    ("a blank in the address", at("/", proxy_pass="http://h/a b/"), ".proxy_pass", "%20"),
+    ("strip for an app", to_app("/a/", strip_prefix=True), ".strip_prefix", "mount: true"),
+    ("strip of a static", at("/a/", static="/srv", strip_prefix=True), ".strip_prefix", "leave it out"),
+    ("strip beside a path", at("/a/", proxy_pass="http://h/b/", strip_prefix=True), ".strip_prefix", "the path of the"),
+    (
+        "no strip beside a path",
+        at("/a/", proxy_pass="http://h/", strip_prefix=False),
+        ".strip_prefix",
+        "takes the place",
+    ),
+    ("strip in a regex", at("~ ^/a/", proxy_pass="http://h", strip_prefix=True), ".strip_prefix", "no prefix"),
+    ("strip in an exact path", at("= /a", proxy_pass="http://h", strip_prefix=True), ".strip_prefix", "http://h/"),
+    ("strip with a variable", at("/a/", proxy_pass="http://$h", strip_prefix=True), ".strip_prefix", "variable"),
+    ("strip without a slash", at("/a", proxy_pass="http://h", strip_prefix=True), ".strip_prefix", "write /a/"),
+    ("strip by uwsgi", at("/a/", upstream="by-uwsgi", strip_prefix=True), ".strip_prefix", "uwsgi_pass"),
+    ("http to uwsgi", at("/", proxy_pass="http://by-uwsgi"), ".proxy_pass", "write upstream: by-uwsgi"),
+    ("path in a regex", at("~ ^/a/", proxy_pass="http://h/b/"), ".proxy_pass", "write http://h"),
+    ("path in a named location", at("@a", proxy_pass="http://h/b/"), ".proxy_pass", "write http://h"),
+    (
+        "/zbx/ to /zabbix",
+        at("/zbx/", proxy_pass="http://h/zabbix"),
+        ".proxy_pass",
+        "/zbx/a would be asked for as /zabbixa",
+    ),
+    ("/zbx to /zabbix/", at("/zbx", proxy_pass="http://h/zabbix/"), ".proxy_pass", "/zbx/ and http://h/zabbix/"),
+    ("mount of a proxy", at("/a/", proxy_pass="http://h", mount=True), ".mount", "strip_prefix"),
+    ("mount of files", to_app("/a/", static="x", mount=True), ".mount", "app only"),
+    ("mount at the root", to_app("/", mount=True), ".mount", "/shop/"),
+    ("mount without a slash", to_app("/a", mount=True), ".mount", "/shop/"),
+    ("mount at a regex", to_app("~ ^/a/", mount=True), ".mount", "/shop/"),
+    ("mount at an equals sign", to_app("/a=b/", mount=True), ".mount", "/shop/"),
+    ("slash without one", to_app("/a", slash="serve"), ".slash", "ends in a slash"),
+    ("slash of the root", to_app("/", slash="serve"), ".slash", "ends in a slash"),
+    ("slash of a regex", to_app("~ /a/", slash="redirect"), ".slash", "ends in a slash"),
+    ("slash of a redirect", at("/a/", redirect="/b", slash="404"), ".slash", "leave it out"),
+    ("served files", at("/a/", static="/srv", slash="serve"), ".slash", "redirect or 404"),
+    ("unknown slash", to_app("/a/", slash="keep"), ".slash", "redirect, serve, 404"),
+    ("chdir of no app", at("/", proxy_pass="http://a", uwsgi_chdir=True), ".uwsgi_chdir", "leave it out"),
+    ("websocket of files", at("/a/", static="/srv", websocket=True), ".websocket", "leave it out"),
+    ("no time", to_app(timeout="long"), ".timeout", "5m"),
+    ("no size", to_app(client_max_body_size="big"), ".client_max_body_size", "16m"),
+    ("no status", at("/", redirect="/x", redirect_status=200), ".redirect_status", "301"),
+    ("directive in return", at("/", **{"return": "200; deny all"}), ".return", "quotes"),
+    ("directive in expires", to_app(expires="1d; deny all"), ".expires", "quotes"),
+    ("directive in a path", to_app("/a {"), "", "quote"),
+    ("line break", at("/", redirect="/x\n"), ".redirect", "one line"),
+    ("own proxy_pass", to_app(options={"proxy_pass": "http://a"}), ".options.proxy_pass", "app"),
+    ("no address in allow", to_app(allow=["10.0.0"]), ".allow[0]", "10.0.0.0/8"),
+    ("no address in deny", to_app(deny=["example.com"]), ".deny[0]", "10.0.0.0/8"),
+    ("both allowed and denied", to_app(allow=["10.0.0.1"], deny=["10.0.0.1/32"]), ".deny", "one of them"),
+    ("empty pattern", to_app(deny_uri=[" "]), ".deny_uri[0]", "leave it out"),
+    ("no rate", to_app(limit_requests={"burst": 1}), ".limit_requests.rate", "set it"),
+    ("unknown rate", to_app(limit_requests={"rate": "10/s"}), ".limit_requests.rate", "10r/s"),
+    ("unknown key", to_app(limit_requests={**LIMIT, "key": "cookie a"}), ".limit_requests.key", "header NAME"),
+    ("small zone", to_app(limit_requests={**LIMIT, "zone_size": "8k"}), ".limit_requests.zone_size", "32k"),
+    ("negative burst", to_app(limit_requests={**LIMIT, "burst": -1}), ".limit_requests.burst", "0 or more"),
+    ("friendly refusal", to_app(limit_requests={**LIMIT, "status": 200}), ".limit_requests.status", "429"),
+    ("no connections", to_app(limit_connections=0), ".limit_connections", "1 or more"),
+    ("no header", to_app(headers={"X Y": "1"}), ".headers.X Y", "letters"),
+    ("no text in a header", to_app(headers={"X": ["1"]}), ".headers.X", "null"),
+    ("misspelt setting", to_app(strip_prefx=True), ".strip_prefx", "did you mean strip_prefix?"),
+]
+REFUSED_SITES = [
+    ("path twice, one with ^~", site(to_app("/a"), to_app("^~ /a")), ".locations[1].path", "join"),
+    (
+        "slash and a location for it",
+        site(to_app("/a"), to_app("/a/", slash="serve")),
+        ".locations[1].slash",
+        "leave one",
+    ),
+    ("slash and an exact one", site(to_app("/a/", slash="404"), to_app("= /a")), ".locations[0].slash", "leave one"),
+    ("no key", site(tls={"certificate": "/c"}), ".tls.key", "set it"),
+    ("relative certificate", site(tls={**TLS, "certificate": "c.pem"}), ".tls.certificate", "whole path"),
+    ("relative key", site(tls={**TLS, "key": "k.pem"}), ".tls.key", "whole path"),
+    ("no TLS port", site(tls={**TLS, "listen": []}), ".tls.listen", "443"),
+    ("one port for both", site(listen=["443"], tls=TLS), ".tls.listen[0]", "one of them"),
+    ("negative hsts", site(tls={**TLS, "hsts": -1}), ".tls.hsts", "0 for none"),
+    ("old protocol", site(tls={**TLS, "protocols": ["TLSv1.2", "TLSv1"]}), ".tls.protocols[1]", "TLSv1.3"),
+    ("no protocol", site(tls={**TLS, "protocols": []}), ".tls.protocols", "TLSv1.2"),
+    ("directive in ciphers", site(tls={**TLS, "ciphers": "A; b"}), ".tls.ciphers", "quotes"),
+    ("directive in a name", site(server_name=["a.test; b"], name="a"), ".server_name[0]", "quotes"),
+    ("nowhere to listen", site(listen=[]), ".listen", "80"),
+    ("aliases of nobody", site(server_name=["_"], aliases=["b.test"]), ".aliases", "whole name"),
+    ("aliases of many", site(server_name=["*.a.test"], aliases=["b.test"]), ".aliases", "whole name"),
+    ("redirect to a path", site(redirect="/x"), ".redirect", "https://www.example.com"),
+    ("redirect with a variable", site(redirect="https://$host"), ".redirect", "https://www.example.com"),
+    ("redirect beside locations", site(to_app(), redirect="https://b.test"), ".locations", "leave one of them out"),
+    (
+        "redirect beside aliases",
+        site(aliases=["b.test"], redirect="https://b.test"),
+        ".aliases",
+        "leave one of them out",
+    ),
+    ("no proxy that is believed", site(real_ip={}), ".real_ip.from", "set it"),
+    ("all proxies", site(real_ip={"from": ["all"]}), ".real_ip.from[0]", "10.0.0.0/8"),
+    (
+        "no header of a proxy",
+        site(real_ip={"from": ["10.0.0.1"], "header": "a b"}),
+        ".real_ip.header",
+        "X-Forwarded-For",
+    ),
+    ("no default, says one", site(default_server=False, listen=["80 default_server"]), ".default_server", "leave one"),
+    ("no size", site(client_max_body_size="1 m"), ".client_max_body_size", "16m"),
+    ("no address", site(allow=["localhost"]), ".allow[0]", "10.0.0.0/8"),
+]
+REFUSED_UPSTREAMS = [
+    ("unsafe name", [upstream(name="a b")], "[0].name", "letters"),
+    ("same name", [upstream(), upstream(name="U")], "[1].name", "rename"),
+    ("no servers", [upstream(servers=[])], "[0]", "exactly one"),
+    ("servers and group", [upstream(group="backends", port=80)], "[0]", "exactly one"),
+    ("unknown group", [upstream(servers=[], group="backend", port=80)], "[0].group", "did you mean backends?"),
+    ("empty group", [upstream(servers=[], group="nobody", port=80)], "[0].group", "put hosts into it"),
+    ("group without a port", [upstream(servers=[], group="backends")], "[0].port", "listen on"),
+    ("port without a group", [upstream(port=80)], "[0].port", "each server's address"),
+    ("no port", [upstream(servers=[], group="backends", port=0)], "[0].port", "65535"),
+    ("no weight of a host", [upstream(servers=[], group="heavy", port=80)], "[0].group.weight", "1 or more"),
+    ("no address", [upstream(servers=[{"address": "http://a"}])], "[0].servers[0].address", "host:port"),
+    ("same address", [upstream(servers=[SERVERS[0], SERVERS[0]])], "[0].servers[1].address", "weight"),
+    ("no weight", [upstream(servers=[{**SERVERS[0], "weight": 0}])], "[0].servers[0].weight", "1 or more"),
+    ("negative fails", [upstream(servers=[{**SERVERS[0], "max_fails": -1}])], "[0].servers[0].max_fails", "0 or more"),
+    ("no time", [upstream(servers=[{**SERVERS[0], "fail_timeout": "soon"}])], "[0].servers[0].fail_timeout", "10s"),
+    ("only a backup", [upstream(servers=[{**SERVERS[0], "backup": True}])], "[0]", "neither"),
+    ("all down", [upstream(servers=[{**SERVERS[0], "down": True}])], "[0]", "neither"),
+    (
+        "backup by address",
+        [upstream(balance="address", servers=[SERVERS[0], {**SERVERS[1], "backup": True}])],
+        "[0].servers[1].backup",
+        "round_robin",
+    ),
+    ("unknown balance", [upstream(balance="random")], "[0].balance", "least_conn"),
+    ("hash of nothing", [upstream(balance="hash user")], "[0].balance", "variable"),
+    ("no idle connections", [upstream(keepalive=0)], "[0].keepalive", "1 or more"),
+    ("idle by uwsgi", [upstream(keepalive=1, protocol="uwsgi")], "[0].keepalive", "protocol: http"),
+]
+
+
+def cases(table):
+    return pytest.mark.parametrize(
+        ("given", "path", "piece"), [row[1:] for row in table], ids=[row[0] for row in table]
+    )
+
+
+def assert_refused(problems, path, piece):
+    assert [problem for problem in problems if problem.path == path and piece in f"{problem.says}; {problem.mend}"], [
+        str(problem) for problem in problems
+    ]
+
+
+@cases(REFUSED_LOCATIONS)
+def test_refuses_a_location(given, path, piece):
+    upstreams = [upstream(name="nodes"), upstream(name="by-uwsgi", protocol="uwsgi")]
+    plan, problems = attempt([site(given)], upstreams)
+    assert plan == {}
+    if given["path"] == "/a {":
+        path = ".location /a {"
+    assert_refused(problems, f"publish_sites[0].locations[0]{path}", piece)
+
+
+@cases(REFUSED_SITES)
+def test_refuses_a_site(given, path, piece):
+    plan, problems = attempt([given])
+    assert plan == {}
+    assert_refused(problems, f"publish_sites[0]{path}", piece)
+
+
+@cases(REFUSED_UPSTREAMS)
+def test_refuses_an_upstream(given, path, piece):
+    plan, problems = attempt([], given)
+    assert plan == {}
+    assert_refused(problems, f"publish_upstreams{path}", piece)
+
+
+def test_the_shared_file_is_no_sites():
+    _plan, problems = attempt([site(name="publish-main")])
+    assert_refused(problems, "publish_sites[0].name", "another name")
+    planned([site(name="publish-main")], publish_set="other")
+
+
+def test_one_default_server_a_port():
+    sites = [
+        site(name="a", default_server=True),
+        site(name="b", server_name=["b.test"], listen=["81", "80 default_server"]),
+    ]
+    _plan, problems = attempt(sites)
+    assert_refused(problems, "publish_sites[1].default_server", "publish_sites[0] is the default server on 80 already")
+
+
+def test_an_alias_is_a_name_like_another():
+    _plan, problems = attempt([site(aliases=["b.test"]), site(name="b", server_name=["b.test"])])
+    assert_refused(problems, "publish_sites[1].server_name", "'b.test' on port 80")
+
+
+def test_a_port_of_tls_is_no_applications():
+    apps = [{"name": "shop", "socket": "127.0.0.1:443"}]
+    _plan, problems = attempt([site(tls=TLS)], apps=apps)
+    assert_refused(problems, "publish_sites[0].listen", "different ports")
+
+
+def listening(sites, index=0):
+    return lines(server(sites, index), "listen")
+
+
+def test_the_site_of_no_name_is_the_default():
+    other = site(name="b", server_name=["_"], listen=["80", "[::]:80", "127.0.0.1:81"])
+    assert listening([site(), other], 0) == ["80"]
+    assert listening([site(), other], 1) == [
+        "80 default_server",
+        "[::]:80 default_server",
+        "127.0.0.1:81 default_server",
+    ]
+
+
+def test_who_says_so_is_the_default_instead():
+    other = site(name="b", server_name=["_"], listen=["80", "81"])
+    assert listening([site(default_server=True), other], 1) == ["80", "81 default_server"]
+    assert listening([site(listen=["80 default_server"]), other], 1) == ["80", "81 default_server"]
+    assert listening([site(), {**other, "default_server": False}], 1) == ["80", "81"]
+
+
+def test_ipv6_is_the_twin_of_each_port():
+    given = site(ipv6=True, listen=["80", "127.0.0.1:81", "*:82 backlog=9", "83", "[::]:83"], default_server=True)
+    found = [listen.replace(" default_server", "") for listen in listening([given])]
+    assert found == ["80", "127.0.0.1:81", "*:82 backlog=9", "83", "[::]:83", "[::]:80", "[::]:82 backlog=9"]
+
+
+@pytest.mark.parametrize(
+    ("version", "listen", "directive"), [("1.25.1", "443 ssl", ["on"]), ("1.24.0", "443 ssl http2", [])]
+)
+def test_http2_in_the_words_of_the_version(version, listen, directive):
+    block = server([site(to_app(), tls=TLS)], nginx={"nginx_version": version})
+    assert lines(block, "listen") == [listen]
+    assert lines(block, "http2") == directive
+
+
+def test_http2_can_be_left_out():
+    block = server([site(to_app(), tls=TLS, http2=False)])
+    assert (lines(block, "listen"), lines(block, "http2")) == (["443 ssl"], [])
+
+
+@pytest.mark.parametrize(("listen", "port"), [(["443"], ""), (["8443"], ":8443"), (["8443", "443"], "")])
+def test_plain_ports_lead_to_tls(listen, port):
+    plan = planned([site(to_app(), tls={**TLS, "listen": listen}, listen=["8080"], aliases=["b.test"])])
+    plain, alias = [children for name, _value, children in files(plan)[0]["http"] if name == "server"]
+    assert (lines(plain, "listen"), lines(plain, "server_name")) == (["8080"], ["a.test"])
+    assert lines(plain, "return") == [f"301 https://$host{port}$request_uri"]
+    assert lines(alias, "return") == [f"301 https://a.test{port}$request_uri"]
+    assert lines(alias, "ssl_certificate") == ["/etc/ssl/c.pem"]
+
+
+def test_both_where_plain_is_not_to_lead_to_tls():
+    plan = planned([site(to_app(), tls={**TLS, "redirect": False})])
+    assert files(plan)[0]["http"] == []
+    assert lines(files(plan)[0]["server"][2], "listen") == ["80", "443 ssl"]
+
+
+def test_an_alias_keeps_scheme_and_port():
+    plan = planned([site(to_app(), aliases=["b.test", "c.test"])])
+    ((_name, _value, alias),) = files(plan)[0]["http"]
+    assert lines(alias, "server_name") == ["b.test c.test"]
+    assert lines(alias, "return") == ["301 $scheme://a.test$publish_main_port$request_uri"]
+
+
+def test_a_site_that_has_moved():
+    block = server([site(redirect="https://b.test/", redirect_status=308, tls=TLS)])
+    assert lines(block, "return") == ["308 https://b.test$request_uri"]
+    assert lines(block, "listen") == ["80", "443 ssl"]
+
+
+# A location, and what asks for what: the directives that decide it.
+LEADS = [
+    (
+        at("/zbx/", proxy_pass=f"{ZABBIX}/zabbix/"),
+        {"rewrite": ["^/zbx/(.*)$ /zabbix/$1 break"], "proxy_pass": [ZABBIX]},
+    ),
+    (at("/kept/", proxy_pass=ZABBIX), {"rewrite": [], "proxy_pass": [ZABBIX]}),
+    (at("/kept/", proxy_pass=ZABBIX, strip_prefix=False), {"rewrite": [], "proxy_pass": [ZABBIX]}),
+    (at("/cut/", proxy_pass=ZABBIX, strip_prefix=True), {"rewrite": ["^/cut/(.*)$ /$1 break"], "proxy_pass": [ZABBIX]}),
+    (at("/cut/", proxy_pass=f"{ZABBIX}/"), {"rewrite": ["^/cut/(.*)$ /$1 break"], "proxy_pass": [ZABBIX]}),
+    (at("/a.b", proxy_pass=f"{ZABBIX}/c"), {"rewrite": [r'"^/a\.b(.*)$" /c$1 break'], "proxy_pass": [ZABBIX]}),
+    (at("= /a", proxy_pass=f"{ZABBIX}/b"), {"rewrite": [], "proxy_pass": [f"{ZABBIX}/b"]}),
+    (at("~ ^/a", proxy_pass=ZABBIX), {"rewrite": [], "proxy_pass": [ZABBIX]}),
+    (at("/a/", proxy_pass="http://$host/b"), {"rewrite": [], "proxy_pass": ["http://$host/b"]}),
+    (
+        at("/a/", proxy_pass="http://unix:/run/s:/b/"),
+        {"rewrite": ["^/a/(.*)$ /b/$1 break"], "proxy_pass": ["http://unix:/run/s"]},
+    ),
+    (
+        at("/a/", proxy_pass=f"{ZABBIX}/b/", options={"rewrite": "x y"}),
+        {"rewrite": ["x y"], "proxy_pass": [f"{ZABBIX}/b/"]},
+    ),
+    (at("/u/", upstream="nodes"), {"proxy_pass": ["http://publish-main-nodes"], "proxy_http_version": []}),
+    (at("/u/", proxy_pass="https://nodes"), {"proxy_pass": ["https://publish-main-nodes"]}),
+    (
+        at("/u/", proxy_pass="http://nodes/b/"),
+        {"rewrite": ["^/u/(.*)$ /b/$1 break"], "proxy_pass": ["http://publish-main-nodes"]},
+    ),
+    (at("/u/", proxy_pass="http://nodes:81"), {"proxy_pass": ["http://nodes:81"]}),
+    (at("/u/", upstream="by-uwsgi"), {"uwsgi_pass": ["publish-main-by-uwsgi"], "include": ["uwsgi_params"]}),
+    (at("/u/", upstream="kept"), {"proxy_http_version": ["1.1"], "proxy_pass": ["http://publish-main-kept"]}),
+    (at("/w/", proxy_pass=ZABBIX, websocket=True), {"proxy_http_version": ["1.1"], "proxy_read_timeout": ["1h"]}),
+    (
+        to_app("/w/", websocket=True),
+        {"uwsgi_read_timeout": ["1h"], "uwsgi_send_timeout": ["1h"], "proxy_http_version": []},
+    ),
+    (to_app("/w/", timeout="5m"), {"uwsgi_read_timeout": ["5m"]}),
+    (at("/s/", static="/srv/x"), {"alias": ["/srv/x/"], "root": []}),
+    (at("/", static="/srv/x/"), {"root": ["/srv/x"], "alias": []}),
+    (at("= /robots.txt", static="/srv/r"), {"alias": ["/srv/r"]}),
+    (at(r"~ \.css$", static="/srv/x"), {"root": ["/srv/x"]}),
+    (to_app("/s/", static="web/static"), {"alias": ["/srv/wsgi/shop/current/web/static/"]}),
+    (at("/s/", static="/srv/x", internal=True, expires="1d"), {"internal": [""], "expires": ["1d"]}),
+    (at("/r/", redirect="/x y"), {"return": ['301 "/x y"']}),
+    (at("/r", **{"return": '200 "it is up"'}), {"return": ['200 "it is up"']}),
+    (to_app("/b/", client_max_body_size="1g"), {"client_max_body_size": ["1g"]}),
+    (to_app("/l/", limit_requests={"rate": "1r/s", "burst": 0}), {"limit_req": ["zone=publish_location_0_a_requests"]}),
+    (
+        to_app("/l/", limit_requests=LIMIT, limit_connections=3),
+        {
+            "limit_req": ["zone=publish_location_0_a_requests burst=20 nodelay"],
+            "limit_req_status": ["429"],
+            "limit_conn": ["publish_location_0_a_connections 3"],
+            "limit_conn_status": ["429"],
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), LEADS, ids=[f"{row[0]['path']}-{number}" for number, row in enumerate(LEADS)]
+)
+def test_where_a_location_leads(given, expected):
+    upstreams = [
+        upstream(name="nodes"),
+        upstream(name="by-uwsgi", protocol="uwsgi"),
+        upstream(name="kept", keepalive=2),
+    ]
+    block = locations(server([site(given, name="a")], upstreams=upstreams))[given["path"]]
+    assert {name: lines(block, name) for name in expected} == expected
+
+
+def test_a_stripped_prefix_is_told():
+    block = locations(server([site(at("/cut/", proxy_pass=ZABBIX, strip_prefix=True))]))["/cut/"]
+    assert "X-Forwarded-Prefix /cut" in lines(block, "proxy_set_header")
+    block = locations(server([site(at("/kept/", proxy_pass=ZABBIX))]))["/kept/"]
+    assert not [line for line in lines(block, "proxy_set_header") if "Prefix" in line]
+
+
+SLASHES = [
+    (to_app("/a/"), [("return", "301 /a/$is_args$args")]),
+    (at("/a/", static="/srv"), [("return", "301 /a/$is_args$args")]),
+    (to_app("^~ /a/", slash="404"), [("return", "404")]),
+    (to_app("/a/", slash="serve"), [("include", "uwsgi_params"), ("uwsgi_pass", "unix:/run/wsgi/shop.sock")]),
+    (at("/a/", proxy_pass=f"{ZABBIX}/b/", slash="serve"), [("proxy_pass", f"{ZABBIX}/b")]),
+    (at("/a/", proxy_pass=ZABBIX, strip_prefix=True, slash="serve"), [("proxy_pass", f"{ZABBIX}/")]),
+    (at("/a/", proxy_pass=f"{ZABBIX}/", slash="serve"), [("proxy_pass", f"{ZABBIX}/")]),
+    (at("/a/", proxy_pass=ZABBIX, slash="serve"), [("proxy_pass", ZABBIX)]),
+    (at("/a/", upstream="u", slash="serve"), [("proxy_pass", "http://publish-main-u")]),
+    (at("/a/", upstream="u", strip_prefix=True, slash="serve"), [("proxy_pass", "http://publish-main-u/")]),
+    (to_app("/a/", slash="404", deny=["10.0.0.1"]), [("if", "($publish_location_0_b_denied)"), ("return", "404")]),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), SLASHES)
+def test_the_path_without_its_slash(given, expected):
+    block = locations(server([site(given, name="b")], upstreams=[upstream()]))["= /a"]
+    found = [(name, value) for name, value, _children in block if not name.startswith(("proxy_set", "proxy_redirect"))]
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        site(to_app("/a/"), to_app("= /a")),
+        site(to_app("/a/"), to_app("/a")),
+        site(to_app("/a/"), to_app("^~ /a")),
+        site(to_app("/a/"), options={"location = /a": {"return": "204"}}),
+        site(at("/a/", redirect="/b/")),
+        site(at("/a/", static="/srv", internal=True)),
+        site(to_app("/")),
+        site(to_app("~ ^/a/")),
+    ],
+)
+def test_no_slash_is_added_where_the_user_says_himself_or_there_is_none(given):
+    found = locations(server([given]))
+    assert list(found) == [location["path"] for location in given["locations"]]
+
+
+def mounted(*locations_, **more):
+    plan = planned([site(*locations_)], apps=[{"name": "shop", **more}])
+    wanted = ("module", "wsgi-file", "mount", "manage-script-name", "single-interpreter")
+    assert plan["preflights"][0]["options"] == plan["apps"][0]["options"]
+    return [(name, value) for name, value in plan["apps"][0]["options"] if name in wanted]
+
+
+ALWAYS = [("manage-script-name", "true"), ("single-interpreter", "true")]
+
+
+def test_a_mounted_application_is_loaded_where_it_is_mounted_only():
+    assert mounted(to_app("/shop/", mount=True)) == [("mount", "/shop=manage:app"), *ALWAYS]
+    given = [to_app("/shop/", mount=True), to_app("^~ /a/b/", mount=True)]
+    assert mounted(*given) == [("mount", "/shop=manage:app"), ("mount", "/a/b=manage:app"), *ALWAYS]
+
+
+def test_the_module_stays_where_it_is_used_unmounted_too():
+    assert mounted(to_app("/shop/", mount=True), to_app("/"))[:2] == [
+        ("module", "manage"),
+        ("mount", "/shop=manage:app"),
+    ]
+    assert mounted() == [("module", "manage")]
+    # Its files do not ask the application.
+    assert mounted(to_app("/shop/", mount=True), to_app("/s/", static="s"))[0] == ("mount", "/shop=manage:app")
+
+
+def test_a_file_is_mounted_by_its_path():
+    given = {"module": None, "wsgi_file": "web/app.py"}
+    assert mounted(to_app("/shop/", mount=True), **given)[0] == ("mount", "/shop=/srv/wsgi/shop/current/web/app.py")
+
+
+def test_a_preflight_loads_what_is_mounted():
+    given = {"name": "shop", "module": None, "wsgi_file": "app.py"}
+    (preflight,) = planned([site(to_app("/shop/", mount=True))], apps=[given])["preflights"]
+    loaded = uwsgi_preflight.neutral(preflight["options"], {"/srv/wsgi/shop/current": "/srv/wsgi/shop/releases/2"})
+    assert [pair for pair in map(list, loaded) if pair[0] in ("mount", "manage-script-name", "single-interpreter")] == [
+        ["mount", "/shop=/srv/wsgi/shop/releases/2/app.py"],
+        ["manage-script-name", "true"],
+        ["single-interpreter", "true"],
+    ]
+
+
+def test_a_users_own_switch_stands_alone():
+    found = mounted(to_app("/shop/", mount=True), options={"single_interpreter": False})
+    assert found == [("mount", "/shop=manage:app"), ("manage-script-name", "true")]
+
+
+def test_mounts_of_all_sites_are_gathered():
+    sites = [
+        site(to_app("/a/", mount=True)),
+        site(to_app("/b/", mount=True), to_app("/a/", mount=True), server_name=["b"]),
+    ]
+    values = spec.check({"publish_sites": sites}, SPECS["publish"], [])
+    assert site_plan.mounts(values["publish_sites"], "shop") == {"mounts": ["/a", "/b"], "unmounted": False}
+
+
+def added(block):
+    return [re.match(r'(\S+) "(.*)" always$', line).groups() for line in lines(block, "add_header")]
+
+
+def test_a_location_with_headers_keeps_those_of_the_site():
+    own = to_app("/a/", headers={"X-Two": "2", "x-frame-options": "DENY"})
+    block = server([site(own, to_app("/b/"), headers={"X-One": 'a "b"', "Referrer-Policy": None}, tls=TLS)])
+    everywhere = [("X-Content-Type-Options", "$publish_main_x_content_type_options")]
+    hsts = ("Strict-Transport-Security", "max-age=15768000")
+    assert added(block) == [
+        *everywhere,
+        ("X-Frame-Options", "$publish_main_x_frame_options"),
+        hsts,
+        ("X-One", r"a \"b\""),
+    ]
+    found = locations(block)
+    assert added(found["/a/"]) == [
+        *everywhere,
+        ("x-frame-options", "DENY"),
+        hsts,
+        ("X-One", r"a \"b\""),
+        ("X-Two", "2"),
+    ]
+    assert lines(found["/b/"], "add_header") == []
+
+
+def test_a_users_own_add_header_stays_and_ours_beside_it():
+    given = site(to_app(options={"add_header": ["X-Frame-Options DENY"]}), options={"add_header": "X-One 1"})
+    block = server([given])
+    assert lines(block, "add_header")[-1] == "X-One 1"
+    assert [line.split()[0] for line in lines(locations(block)["/"], "add_header")] == [
+        "X-Content-Type-Options",
+        "Referrer-Policy",
+        "X-Frame-Options",
+    ]
+
+
+def test_an_applications_own_header_is_not_sent_twice():
+    maps = {value: children for name, value, children in shared(planned([site(to_app())])) if name == "map"}
+    lines_ = maps["$upstream_http_x_frame_options $publish_main_x_frame_options"]
+    assert [line[:2] for line in lines_] == [["default", '""'], ['""', "SAMEORIGIN"]]
+
+
+def test_nothing_of_ours_is_beside_a_directive_of_the_users():
+    theirs = {"client_max_body_size": "3m", "gzip": False, "absolute_redirect": True, "limit_req": "zone=x"}
+    block = server([site(to_app(), options=theirs, limit_requests=LIMIT)])
+    for name, value in theirs.items():
+        assert lines(block, name) == [value if isinstance(value, str) else "on" if value else "off"]
+
+
+def test_nothing_usual_hides_what_all_of_nginx_was_told():
+    block = server([site(to_app())], nginx={"nginx_conf_options": {"client_max_body_size": "3m", "gzip_types": "a/b"}})
+    assert (lines(block, "client_max_body_size"), lines(block, "gzip_types"), lines(block, "gzip")) == ([], [], ["on"])
+
+
+def geo(given):
+    return {
+        value: {name: text for name, text, _children in children}
+        for name, value, children in files(planned([given]))[0]["http"]
+        if name == "geo"
+    }
+
+
+def test_who_may_ask():
+    assert geo(site(allow=["10.0.0.9/8"], deny=["10.0.0.1"], name="a")) == {
+        "$publish_site_a_denied": {"default": "1", "10.0.0.0/8": "0", "10.0.0.1": "1"}
+    }
+    assert geo(site(deny=["fd00::/8"], name="a")) == {"$publish_site_a_denied": {"default": "0", "fd00::/8": "1"}}
+    assert geo(site(deny=["all"], name="a")) == {"$publish_site_a_denied": {"default": "1"}}
+    assert geo(site(allow=["all"], deny=["10.0.0.1"], name="a")) == {
+        "$publish_site_a_denied": {"default": "0", "10.0.0.1": "1"}
+    }
+
+
+def test_a_location_with_a_list_of_its_own_does_not_ask_the_sites():
+    block = server([site(to_app("/"), to_app("/b/", allow=["all"]), deny=["10.0.0.1"], name="a")])
+    assert lines(block, "if") == []
+    assert lines(locations(block)["/"], "if") == ["($publish_site_a_denied)"]
+    assert (
+        lines(locations(block)["/b/"], "if")
+        == lines(locations(block)["= /b"], "if")
+        == ["($publish_location_1_a_denied)"]
+    )
+    block = server([site(to_app("/"), to_app("/b/"), deny=["10.0.0.1"], name="a")])
+    assert lines(block, "if") == ["($publish_site_a_denied)"]
+    assert lines(locations(block)["/"], "if") == []
+
+
+def test_what_stands_outside_bears_the_sites_name_or_the_sets():
+    sites = [
+        site(name="a-b", deny=["10.0.0.1"], limit_requests=LIMIT),
+        site(name="a_b", server_name=["b"], deny=["10.0.0.1"]),
+    ]
+    plan = planned(sites, [upstream(name="U")], publish_set="x-y")
+    first, second = (found["http"] for found in files(plan))
+    assert not {line[1] for line in first}.intersection(line[1] for line in second)
+    # Shared by the set's sites; two sets have different names, however alike they look.
+    assert [line[1] for line in shared(plan) if line[0] == "upstream"] == [f"publish-{nginx_tree.slug('x-y')}-u"]
+    prefixes = {site_plan.prefix_of(name) for name in ("a-b", "a_b", "a.b")}
+    assert len(prefixes) == 3
+    assert all(re.fullmatch(r"\w+", prefix) for prefix in prefixes)
+
+
+def test_a_zone_of_a_location_is_no_other_sites():
+    sites = [site(to_app(limit_requests=LIMIT), name="a"), site(name="a_0", server_name=["b"], limit_requests=LIMIT)]
+    zones = [found["http"][0][1].split()[1] for found in files(planned(sites))]
+    assert zones == ["zone=publish_location_0_a_requests:10m", "zone=publish_site_a_0_requests:10m"]
+
+
+def test_variables_fit_into_nginxs_hash_however_long_the_names():
+    guarded = to_app(deny=["10.0.0.1"], deny_uri=["x"])
+    sites = [site(*({**guarded, "path": f"/{number}"} for number in range(101)), name="a-very-long." * 5)]
+    plan = planned(sites, publish_set="as-long-as-it-may-be-" * 3)
+    http = shared(plan) + files(plan)[0]["http"]
+    names = {name for line in http for name in re.findall(r"\$(publish\w+)", str(line))}
+    assert len(names) > 300
+    assert max(map(len, names)) <= 46
+
+
+def test_limits_by_a_header():
+    http = files(planned([site(limit_requests={"rate": "5r/m", "key": "header X-Api-Key"}, name="a")]))[0]["http"]
+    assert http == [["limit_req_zone", "$http_x_api_key zone=publish_site_a_requests:10m rate=5r/m", None]]
+
+
+def test_behind_a_proxy():
+    block = server([site(to_app(), real_ip={"from": ["10.1.2.3/8", "fd00::1"]})])
+    assert lines(block, "set_real_ip_from") == ["10.0.0.0/8", "fd00::1"]
+    assert (lines(block, "real_ip_header"), lines(block, "real_ip_recursive")) == (["X-Forwarded-For"], ["on"])
+
+
+def upstream_block(**more):
+    ((_name, _value, block),) = [line for line in shared(planned([], [upstream(**more)])) if line[0] == "upstream"]
+    return [f"{name} {value}".strip() for name, value, _children in block]
+
+
+def test_servers_of_an_inventory_group():
+    found = upstream_block(servers=[], group="backends", port=7000, balance="least_conn", keepalive=4)
+    assert found == [
+        "zone publish-main-u 64k",
+        "least_conn",
+        "server 10.0.0.1:7000 weight=3",
+        "server [fd00::2]:7000 backup",
+        "keepalive 4",
+    ]
+
+
+def test_what_a_server_says():
+    server_ = {"address": "h", "weight": 2, "max_fails": 0, "fail_timeout": "1m", "down": True}
+    assert upstream_block(servers=[server_, SERVERS[0]])[1] == "server h weight=2 max_fails=0 fail_timeout=1m down"
+
+
+@pytest.mark.parametrize(
+    ("balance", "expected"),
+    [("address", "hash $binary_remote_addr consistent"), ("hash $arg_a$host", "hash $arg_a$host consistent")],
+)
+def test_balance(balance, expected):
+    assert upstream_block(balance=balance)[1] == expected
+
+
+PATHS = st.text("ab.-", min_size=1, max_size=4).map(lambda text: f"/{text}/")
+
+
+@given(PATHS, st.sampled_from(["/", "/c/", "/d/e/"]), st.text("abc/.-", max_size=6))
+def test_a_prefix_is_replaced_as_nginx_replaces_it(prefix, replacement, rest):
+    block = locations(server([site(at(prefix, proxy_pass=f"{ZABBIX}{replacement}"))]))[prefix]
+    pattern, target, _flag = lines(block, "rewrite")[0].replace('"', "").split()
+    found = re.sub(pattern, lambda match: target.replace("$1", match[1]), prefix + rest)
+    assert found == replacement + rest
+
+
+def as_nginx_reads(word):
+    """A word of nginx's configuration, quotes and backslashes resolved as ngx_conf_read_token does."""
+    if word[:1] in "\"'":
+        word = word[1:-1]
+    known = {"t": "\t", "r": "\r", "n": "\n", '"': '"', "'": "'", "\\": "\\"}
+    return re.sub(r"\\([\s\S])", lambda found: known.get(found[1], found[0]), word)
+
+
+@given(st.text(r"""ab\"' ;{}#$tn.""", min_size=1, max_size=8))
+def test_a_quoted_word_is_one_word_and_says_the_same(text):
+    word = nginx_tree.quoted(text)
+    problems = []
+    assert nginx_tree.directives({"add_header": f"X {word}"}, "", problems) == [["add_header", f"X {word}", None]]
+    assert not problems
+    assert as_nginx_reads(word) == text
+    assert re.fullmatch(r'"(\\.|[^"\\])*"|[^\s"\\\']+', word)
