@@ -16,8 +16,11 @@ from .nginx_tree import Directive
 from .problem import Problem, Problems
 
 
-def _check_names(values: dict[str, Any], known: Iterable[str], problems: Problems) -> None:
+def _check_names(values: dict[str, Any], host: dict[str, Any], problems: Problems) -> None:
+    known = set((host.get("uwsgi") or {}).get("options") or ())
+    requirements = host.get("requirements") or {}
     names: dict[str, int] = {}
+    units: dict[str, int] = {}
     sockets: dict[tuple[str, str], int] = {}
     ports: dict[int, list[tuple[str, str]]] = {}
     for index, app in enumerate(values["publish_apps"]):
@@ -31,7 +34,13 @@ def _check_names(values: dict[str, Any], known: Iterable[str], problems: Problem
                 f"{path}.name", f"{name!r} is the name of publish_apps[{names[name]}] too", "rename one of them"
             )
         names.setdefault(name, index)
+        for unit in app_plan.unit_names(app):
+            other = units.setdefault(unit, index)
+            if other != index and values["publish_apps"][other]["name"] != name:
+                says = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
+                problems.say(f"{path}.name", says, "rename one of them")
         app_plan.check(app, path, problems)
+        app_plan.check_gevent(app, path, requirements.get(name), problems)
         app_plan.check_known(app, path, known, problems)
         socket, port = app_plan.endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
@@ -123,16 +132,17 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     if values["publish_keep_releases"] < 1:
         problems.say("publish_keep_releases", f"{values['publish_keep_releases']} is too few", "write 1 or more")
     _check_set(values, host, problems)
-    _check_names(values, set((host.get("uwsgi") or {}).get("options") or ()), problems)
+    _check_names(values, host, problems)
     if problems:
         return {}, problems
     apps = {app["name"]: app_plan.plan(app, values, rooms, host) for app in values["publish_apps"]}
+    units = [unit for app in apps.values() for unit in app["units"]]
     sites = [site_plan.plan(site, apps, values["publish_site_template"]) for site in values["publish_sites"]]
-    app_logs = [app for app in apps.values() if app["log_file"]]
+    app_logs = [unit for unit in units if unit["log_file"]]
     site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) != NGINX_LOG_DIR})
     keep = values["publish_log_keep"]
     folders = [_folder(values["publish_root"], "root", "root")]
-    folders += [_folder(posixpath.dirname(app["dropin"]), "root", "root") for app in apps.values()]
+    folders += [_folder(posixpath.dirname(unit["dropin"]), "root", "root") for unit in units]
     # The code's own folder belongs to whoever put it there; a log folder that we make is the application's.
     code = {app["code"] for app in apps.values()}
     folders += [
@@ -140,10 +150,10 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         for app in app_logs
         if posixpath.dirname(app["log_file"]) not in code
     ]
-    app_files = [file for app in apps.values() for file in app_plan.files(app, values["publish_instance_template"])]
+    app_files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
     site_files = [{"dest": site["file"], "template": site["template"], "vars": {"site": site}} for site in sites]
     # What several sites share; nginx lets no other file say it again.
-    http: list[Directive] = []
+    http: list[Directive] = app_plan.shared(apps.values(), values["publish_set"])
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
         site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})
@@ -160,16 +170,18 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     return {
         "published": {values["publish_set"]: _named(values)},
-        "apps": list(apps.values()),
+        # Each instance as an application of its own, and which of them an application has.
+        "apps": units,
+        "units": {name: [unit["name"] for unit in app["units"]] for name, app in apps.items()},
         "users": _unique(({"name": app["user"], "group": app["group"]} for app in apps.values()), "name"),
         "releases": [app_plan.release(app, apps[app["name"]], values) for app in values["publish_apps"]],
-        "reloads": [{key: app[key] for key in ("name", "pidfile", "config", "probe")} for app in apps.values()],
+        "reloads": [{key: app[key] for key in ("name", "pidfile", "config", "probe")} for app in units],
         "preflights": [app_plan.preflight(app, apps[app["name"]]) for app in values["publish_apps"]],
-        "instances": [app_plan.instance(app) for app in apps.values()],
+        "instances": [app_plan.instance(unit) for unit in units],
         "app_bundle": {
             "name": apps_name,
             "directories": _unique(folders, "path"),
-            "files": app_files + _links(apps.values(), apps_name) + _rotation(apps_name, reopen_apps, keep),
+            "files": app_files + _links(units, apps_name) + _rotation(apps_name, reopen_apps, keep),
         },
         "site_bundle": {
             "name": sites_name,

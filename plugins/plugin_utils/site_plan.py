@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text, items
-from .nginx_tree import directives
+from .nginx_tree import Directive, directives
 from .problem import Problems, close_match
 
 
@@ -105,11 +105,30 @@ def _proxy(address: str, options: dict[str, Any]) -> list[list[Any]]:
 
 
 def _upstream(app: dict[str, Any]) -> str:
-    """The application's socket as nginx writes it."""
+    """The application's socket, or the upstream of several, as nginx writes it."""
+    if app["upstream"]:
+        return app["upstream"]
     if app["link"]:
         return f"unix:{app['link']}"
     host = app["socket"].rpartition(":")[0]
     return f"{'127.0.0.1' if host in ANY_HOST else host}:{app['port']}"
+
+
+def _sockets(app: dict[str, Any], options: dict[str, Any]) -> list[Directive]:
+    """What a location adds for an application with WebSockets, and for one whose sessions stay at one instance."""
+    block: list[Directive] = []
+    if app["websocket"]:
+        kind = "proxy" if app["protocol"] == "http" else "uwsgi"
+        lines = [(f"{kind}_read_timeout", "1h"), (f"{kind}_send_timeout", "1h")]
+        if kind == "proxy":
+            lines.append(("proxy_http_version", "1.1"))
+            lower = {str(line).lower().split(None, 1)[0] for line in items(options.get("proxy_set_header", []))}
+            headers = {"Upgrade": "$http_upgrade", "Connection": app["connection"]}
+            block += [["proxy_set_header", f"{k} {v}", None] for k, v in headers.items() if k.lower() not in lower]
+        block += [[name, value, None] for name, value in lines if name not in options]
+    if app["affinity"] == "cookie":
+        block.append(["add_header", f"Set-Cookie ${app['cookie']}_new always", None])
+    return block
 
 
 def _location(location: dict[str, Any], apps: dict[str, dict[str, Any]]) -> list[Any]:
@@ -126,6 +145,7 @@ def _location(location: dict[str, Any], apps: dict[str, dict[str, Any]]) -> list
             block.append([param, f"UWSGI_CHDIR {app['chdir']}", None])
         if location["uwsgi_script"] and param:
             block.append([param, f"UWSGI_SCRIPT {app['script']}", None])
+        block += _sockets(app, location["options"])
     return ["location", location["path"], block + directives(location["options"], "", [])]
 
 
