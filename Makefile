@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload python27 fleet docs images bench bench-converge bench-reload clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload websocket python27 fleet docs images bench bench-converge bench-reload clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,8 +24,8 @@ demo: venv ## Publish the demo app on a throw-away Docker host and print its URL
 demo-down: ## Remove the demo host
 	@playbooks/demo/down
 
-test: venv-test ## Run lint, unit, consumer, molecule, reload, python27 and fleet
-	@tests/run lint unit consumer molecule reload python27 fleet
+test: venv-test ## Run lint, unit, consumer, molecule, reload, websocket, python27 and fleet
+	@tests/run lint unit consumer molecule reload websocket python27 fleet
 
 lint: venv-test ## ansible-lint, yamllint, ruff, changelog fragments
 	@status=0; for linter in "yamllint --strict ." "ruff check ." "antsibull-changelog lint" "ansible-lint --strict"; do \
@@ -40,10 +40,11 @@ consumer: venv-test ## Build the tarball and use it from another infra repo
 
 molecule: venv-test ## The main job on Debian 12 and 13 in Docker
 reload: venv-test ## Reloads and deploys under load on Debian 12
+websocket: venv-test ## WebSockets past one process: instances, affinity, reloads under 200 clients
 python27: venv-core216 venv ## The same with Python 2.7 on the host and in the applications, under ansible-core 2.16
 python27: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 fleet: venv-test ## One static nginx, built once and installed on a host without a compiler
-molecule reload python27 fleet:
+molecule reload websocket python27 fleet:
 	@tests/images/docker-up
 	molecule test --scenario-name $(if $(filter molecule,$@),default,$@)
 

@@ -351,7 +351,8 @@ def test_instances_are_units_of_one_release():
     assert [item["unit"] for item in plan["instances"]][:2] == ["uwsgi@shop-1.service", "uwsgi@shop-2.service"]
     assert [item["name"] for item in plan["preflights"]] == ["shop", "other"]
     assert [item["name"] for item in plan["releases"]] == ["shop", "other"]
-    assert [item["links"] for item in plan["instances"]][:2] == [["/srv/wsgi/shop/current", "/srv/wsgi/shop/current/.venv"]] * 2
+    release = ["/srv/wsgi/shop/current", "/srv/wsgi/shop/current/.venv"]
+    assert [item["links"] for item in plan["instances"][:2]] == [release, release]
     for key in ("config", "pidfile", "socket", "run_dir", "link", "log_file"):
         assert len({item[key] for item in plan["instances"]}) == 3
     files = [file["dest"] for file in plan["app_bundle"]["files"]]
