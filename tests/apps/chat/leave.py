@@ -1,34 +1,49 @@
-"""Lets the sessions of Flask-SocketIO go in order when their process is to end, so that no poll is answered with 400.
+"""Tells clients to go when their process is to end, so that they connect again at once and none is answered with 400.
 
-uWSGI tells a process under gevent by SIGHUP that it is to end, and then waits for what is open. nginx leads to another
-process by then.
+uWSGI sends a process under gevent SIGHUP when it is to end, waits for what is open until worker-reload-mercy is over,
+and cuts off the rest. nginx leads to another process by then.
 """
 
+import os
 import signal
 from urllib.parse import parse_qs
 
 import gevent
+import uwsgi
 
-# Engine.IO's packet that says: this session is over, open another one.
+# WebSocket's frame that ends a connection, with the code 1001: going away.
+GOING_AWAY = b"\x88\x02\x03\xe9"
+# Engine.IO's packet that ends a session which polls.
 CLOSE = b"1"
 
 
 class Leaving:
-    """A WSGI application in front of Socket.IO's, whose ``sessions`` are those of the Engine.IO server behind it."""
+    """A WSGI application in front of Socket.IO's; ``sessions``: those of the Engine.IO server behind it."""
 
     def __init__(self, wsgi_app, sessions):
-        self.wsgi_app, self.sessions = wsgi_app, sessions
+        self.wsgi_app, self.sessions, self.sockets = wsgi_app, sessions, set()
         gevent.signal_handler(signal.SIGHUP, self.leave)
 
     def leave(self):
+        for socket in self.sockets:
+            os.write(socket, GOING_AWAY)
         for session in list(self.sessions.values()):
-            gevent.spawn(session.close, wait=False)
+            if not session.upgraded:
+                session.close(wait=False)
 
     def __call__(self, environ, start_response):
-        asked = parse_qs(environ.get("QUERY_STRING", ""))
-        if "sid" not in asked or asked["sid"][0] in self.sessions:
+        upgrade = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        asked = parse_qs(environ.get("QUERY_STRING", "")).get("sid")
+        if asked and asked[0] not in self.sessions:
+            # Another process knew it. What is sent is not taken, and not said to be.
+            polls = environ["REQUEST_METHOD"] == "GET" and not upgrade
+            start_response("200 OK" if polls else "410 Gone", [("Content-Type", "text/plain")])
+            return [CLOSE]
+        if not upgrade:
             return self.wsgi_app(environ, start_response)
-        # It was another process's. What it sent is not taken, and not said to be.
-        fetches = environ["REQUEST_METHOD"] == "GET" and "HTTP_UPGRADE" not in environ
-        start_response("200 OK" if fetches else "410 Gone", [("Content-Type", "text/plain")])
-        return [CLOSE]
+        socket = uwsgi.connection_fd()
+        self.sockets.add(socket)
+        try:
+            return self.wsgi_app(environ, start_response)
+        finally:
+            self.sockets.discard(socket)
