@@ -10,11 +10,10 @@ from urllib.parse import parse_qs
 
 import gevent
 import uwsgi
+from engineio.packet import NOOP, Packet
 
 # WebSocket's frame that ends a connection, with the code 1001: going away.
 GOING_AWAY = b"\x88\x02\x03\xe9"
-# Engine.IO's packet that ends a session which polls.
-CLOSE = b"1"
 
 
 class Leaving:
@@ -22,24 +21,27 @@ class Leaving:
 
     def __init__(self, wsgi_app, sessions):
         self.wsgi_app, self.sessions, self.sockets = wsgi_app, sessions, set()
-        gevent.signal_handler(signal.SIGHUP, self.leave)
+        self.listens = False
 
     def leave(self):
         for socket in self.sockets:
             os.write(socket, GOING_AWAY)
+        # A poll that waits is answered with what there is; the next one meets the other process.
         for session in list(self.sessions.values()):
             if not session.upgraded:
-                session.close(wait=False)
+                session.queue.put(Packet(NOOP))
 
     def __call__(self, environ, start_response):
-        upgrade = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+        if not self.listens:
+            # Not while the code is imported: uWSGI sets a handler of its own after that, and gevent's must come last.
+            self.listens = True
+            gevent.signal_handler(signal.SIGHUP, self.leave)
         asked = parse_qs(environ.get("QUERY_STRING", "")).get("sid")
         if asked and asked[0] not in self.sessions:
-            # Another process knew it. What is sent is not taken, and not said to be.
-            polls = environ["REQUEST_METHOD"] == "GET" and not upgrade
-            start_response("200 OK" if polls else "410 Gone", [("Content-Type", "text/plain")])
-            return [CLOSE]
-        if not upgrade:
+            # The request is good, but its session ended with the process that had it: every client connects again.
+            start_response("410 Gone", [("Content-Type", "text/plain")])
+            return [b"this session has ended\n"]
+        if environ.get("HTTP_UPGRADE", "").lower() != "websocket":
             return self.wsgi_app(environ, start_response)
         socket = uwsgi.connection_fd()
         self.sockets.add(socket)
