@@ -439,6 +439,8 @@ def _unit(
         ["User", user],
         ["Group", group],
         ["SupplementaryGroups", planned["web_group"]],
+        # A graceful stop of uWSGI knows no mercy of its own, and waits for sockets for ever.
+        *([["TimeoutStopSec", word(planned["mercy"])]] if planned["mercy"] else []),
     ] + [[key, word(item)] for key, value in app["service_options"].items() for item in items(value)]
     return planned
 

@@ -20,8 +20,8 @@ store = redis.Redis()
 
 
 def about():
-    pidfile = uwsgi.opt["safe-pidfile"].decode()
-    # /run/uwsgi-chat-1@next/pid is the second generation's.
+    # /run/uwsgi-chat-1@next/pid is the second generation's; a preflight has none.
+    pidfile = uwsgi.opt.get("safe-pidfile", b"/none/pid").decode()
     folder = os.path.basename(os.path.dirname(pidfile)).removeprefix("uwsgi-")
     name, _at, generation = folder.partition("@")
     return {"instance": name, "generation": generation or "first", "pid": os.getpid(), "release": RELEASE}

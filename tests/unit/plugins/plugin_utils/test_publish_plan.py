@@ -303,6 +303,7 @@ def test_websocket_makes_an_ini_for_sockets():
     ]
     assert http(plan) == {}
     assert plan["instances"][0]["mercy"] == 10
+    assert ["TimeoutStopSec", "10"] in plan["apps"][0]["service"]
 
 
 def test_what_is_said_of_sockets_counts():
