@@ -24,7 +24,7 @@ def address(host):
     return next(found for found in host.interface("eth0").addresses if ":" not in found)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def crowd(address):
     with Crowd(f"http://{address}", CLIENTS) as running:
         assert running.refused == 0
@@ -78,80 +78,79 @@ def pids(host, name, count):
     return [host.check_output(f"cat /run/uwsgi-{name}-{number}/pid") for number in range(1, count + 1)]
 
 
-def test_every_client_stays_on_one_instance_and_hears_all_others(host, crowd):
-    time.sleep(10)
-    assert crowd.missing() == {}
-    assert len(crowd.acknowledged) >= 10
-    # Nobody was disconnected, and each was answered by one instance, which its cookie leads to as well.
-    assert crowd.away == []
-    assert {len(client.instances) for client in crowd.clients} == {1}
-    assert crowd.ask() == [next(iter(client.instances)) for client in crowd.clients]
-    shares = collections.Counter(next(iter(client.instances)) for client in crowd.clients)
-    print(dict(shares))
-    assert set(shares) == {f"chat-{number}" for number in range(1, 5)}
-    assert min(shares.values()) >= CLIENTS // 12
-    # What one instance was told came out of all of them.
-    heard = {(by, next(iter(client.instances))) for client in crowd.clients for by in client.got.values() if by}
-    assert len(heard) == 16
-    assert set(crowd.statuses) == {200, 101}
-    assert bad(statuses(host)) == {}
+class TestTwoHundredClients:
+    def test_every_client_stays_on_one_instance_and_hears_all_others(self, host, crowd):
+        time.sleep(10)
+        assert crowd.missing() == {}
+        assert len(crowd.acknowledged) >= 10
+        # Nobody was disconnected, and each was answered by one instance, which its cookie leads to as well.
+        assert crowd.away == []
+        assert {len(client.instances) for client in crowd.clients} == {1}
+        assert crowd.ask() == [next(iter(client.instances)) for client in crowd.clients]
+        shares = collections.Counter(next(iter(client.instances)) for client in crowd.clients)
+        print(dict(shares))
+        assert set(shares) == {f"chat-{number}" for number in range(1, 5)}
+        assert min(shares.values()) >= CLIENTS // 12
+        # What one instance was told came out of all of them.
+        heard = {(by, next(iter(client.instances))) for client in crowd.clients for by in client.got.values() if by}
+        assert len(heard) == 16
+        assert set(crowd.statuses) == {200, 101}
+        assert bad(statuses(host)) == {}
 
+    @pytest.mark.parametrize("how", ["deploy", "reload"])
+    def test_nobody_is_away_for_long_and_nothing_acknowledged_is_lost(self, host, crowd, source, how):
+        at, before = crowd.ask(), pids(host, "chat", 4)
+        for client in crowd.clients:
+            client.away.clear()
+            client.who.clear()
+        began = time.monotonic()
+        if how == "deploy":
+            with (source / "chat.py").open("a") as code:
+                code.write("\n# another release\n")
+            publish(source)
+        else:
+            reload("chat")
+        took = time.monotonic() - began
+        assert crowd.wait(lambda: all(client.who and client.io.connected for client in crowd.clients))
+        time.sleep(2)
+        print(f"{how} took {took:.0f} s; {crowd.story()}")
+        assert not set(before) & set(pids(host, "chat", 4))
+        assert crowd.missing() == {}
+        # Everybody had to connect again, to its own instance, and no more than twice.
+        assert {len(client.away) for client in crowd.clients} <= {1, 2}
+        assert crowd.away[-1] <= MERCY + LONGEST_DELAY
+        assert {len(client.instances) for client in crowd.clients} == {1}
+        assert crowd.ask() == at
+        release = host.check_output("readlink /srv/wsgi/chat/current").rpartition("/")[2]
+        assert {client.who[-1]["release"] for client in crowd.clients} == {release}
+        assert {client.who[-1]["generation"] for client in crowd.clients} == {"first"}
+        assert host.run("systemctl list-units --all 'uwsgi@*@next*' | grep loaded").rc == 1
+        assert bad(crowd.statuses) == {}
+        assert bad(statuses(host)) == {}
 
-@pytest.mark.parametrize("how", ["deploy", "reload"])
-def test_nobody_is_away_for_long_and_nothing_acknowledged_is_lost(host, crowd, source, how):
-    at, before = crowd.ask(), pids(host, "chat", 4)
-    for client in crowd.clients:
-        client.away.clear()
-        client.who.clear()
-    began = time.monotonic()
-    if how == "deploy":
-        with (source / "chat.py").open("a") as code:
-            code.write("\n# another release\n")
+    def test_another_number_of_instances_moves_only_those_it_must(self, host, crowd, source):
+        before = crowd.ask()
+        untouched = pids(host, "chat", 4)
+        publish(source, chat_instances=5)
+        after = crowd.ask()
+        moved = [there for here, there in zip(before, after, strict=True) if here != there]
+        print(f"4 to 5 instances moved {len(moved)} of {CLIENTS} clients")
+        assert set(moved) == {"chat-5"}
+        assert CLIENTS * 0.08 <= len(moved) <= CLIENTS * 0.35
+        assert pids(host, "chat", 5)[:4] == untouched
         publish(source)
-    else:
-        reload("chat")
-    took = time.monotonic() - began
-    assert crowd.wait(lambda: all(client.who and client.io.connected for client in crowd.clients))
-    time.sleep(2)
-    print(f"{how} took {took:.0f} s; {crowd.story()}")
-    assert not set(before) & set(pids(host, "chat", 4))
-    assert crowd.missing() == {}
-    # Everybody had to connect again, to its own instance, and no more than twice.
-    assert {len(client.away) for client in crowd.clients} <= {1, 2}
-    assert crowd.away[-1] <= MERCY + LONGEST_DELAY
-    assert {len(client.instances) for client in crowd.clients} == {1}
-    assert crowd.ask() == at
-    release = host.check_output("readlink /srv/wsgi/chat/current").rpartition("/")[2]
-    assert {client.who[-1]["release"] for client in crowd.clients} == {release}
-    assert {client.who[-1]["generation"] for client in crowd.clients} == {"first"}
-    assert host.run("systemctl list-units --all 'uwsgi@*@next*' | grep loaded").rc == 1
-    assert bad(crowd.statuses) == {}
-    assert bad(statuses(host)) == {}
-
-
-def test_another_number_of_instances_moves_only_those_it_must(host, crowd, source):
-    before = crowd.ask()
-    untouched = pids(host, "chat", 4)
-    publish(source, chat_instances=5)
-    after = crowd.ask()
-    moved = [there for here, there in zip(before, after, strict=True) if here != there]
-    print(f"4 to 5 instances moved {len(moved)} of {CLIENTS} clients")
-    assert set(moved) == {"chat-5"}
-    assert CLIENTS * 0.08 <= len(moved) <= CLIENTS * 0.35
-    assert pids(host, "chat", 5)[:4] == untouched
-    publish(source)
-    assert crowd.ask() == before
-    assert pids(host, "chat", 4) == untouched
-    assert crowd.all_there()
-    assert crowd.missing() == {}
-    assert bad(crowd.statuses) == {}
-    assert bad(statuses(host)) == {}
-    # The fifth has left nothing but its log.
-    assert host.run("systemctl is-enabled uwsgi@chat-5").rc != 0
-    assert host.run("systemctl is-active uwsgi@chat-5").stdout.strip() == "inactive"
-    left = host.run("ls -d /etc/uwsgi/chat-5* /run/uwsgi-chat-5* /run/wsgi/chat-5*").stdout
-    assert left == ""
-    assert host.file("/etc/uwsgi/chat-4.ini").exists and host.file("/srv/wsgi/chat/current").exists
+        assert crowd.ask() == before
+        assert pids(host, "chat", 4) == untouched
+        assert crowd.all_there()
+        assert crowd.missing() == {}
+        assert bad(crowd.statuses) == {}
+        assert bad(statuses(host)) == {}
+        # The fifth has left nothing but its log.
+        assert host.run("systemctl is-enabled uwsgi@chat-5").rc != 0
+        assert host.run("systemctl is-active uwsgi@chat-5").stdout.strip() == "inactive"
+        left = host.run("ls -d /etc/uwsgi/chat-5* /run/uwsgi-chat-5* /run/wsgi/chat-5*").stdout
+        assert left == ""
+        assert host.file("/etc/uwsgi/chat-4.ini").exists and host.file("/srv/wsgi/chat/current").exists
 
 
 def get(address, port=80, cookie=None):
