@@ -71,6 +71,18 @@ def _groups(task_vars: Mapping[str, Any], publish: Mapping[str, Any]) -> dict[st
     return found
 
 
+def _requirements(apps: Any) -> dict[str, list[str]]:
+    """The lines of the requirements files that lie in a folder on the controller, by application."""
+    found = {}
+    for app in apps if isinstance(apps, list) else ():
+        names = [app.get(key) for key in ("name", "source", "requirements")] if isinstance(app, Mapping) else [None]
+        if all(isinstance(name, str) and name for name in names):
+            path = Path(names[1]).expanduser() / names[2]
+            if path.is_file():
+                found[names[0]] = path.read_text(errors="replace").splitlines()
+    return found
+
+
 def _host(
     task_vars: Mapping[str, Any], args: dict[str, Any], rooms: Mapping[str, Mapping[str, Any] | None]
 ) -> dict[str, Any]:
@@ -131,6 +143,7 @@ class ActionModule(ActionBase):
         variables[own] = variables[own] or {}
         host = _host(task_vars, args, variables)
         host["groups"] = _groups(task_vars, variables["publish"] or {})
+        host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
         plans, problems = planning.plan(specs, variables, host)
         warnings = planning.misspelt(own, specs[own], set(task_vars))
         if warnings:

@@ -138,12 +138,12 @@ def accepting(stats):
     return sum(1 for worker in said.get("workers", []) if worker.get("pid") and worker.get("accepting"))
 
 
-def connections(socket):
-    """How many connections to a unix socket are open, those included that nobody has accepted yet."""
+def connections(socket, waiting=False):
+    """How many connections to a unix socket are open, accepted or not, or only those that nobody has accepted yet."""
     count = 0
     for line in native(read("/proc/net/unix")).splitlines():
         fields = line.split(None, 7)
-        # 00010000 is the listening socket itself.
-        if len(fields) == 8 and fields[7] == socket and fields[3] != "00010000":
+        # 00010000 is the listening socket itself, and the inode 0 a connection that is nobody's yet.
+        if len(fields) == 8 and fields[7] == socket and fields[3] != "00010000" and not (waiting and fields[6] != "0"):
             count += 1
     return count

@@ -35,6 +35,7 @@ SPEC = {
         "link": {"type": "path"},
         "processes": {"type": "int", "default": 1},
         "links": {"type": "list", "elements": "path", "default": []},
+        "mercy": {"type": "int"},
         "probe": {"type": "dict", "default": {}},
         "log_file": {"type": "path"},
     },
@@ -100,8 +101,9 @@ def accepts(address):
 class Instance:
     """One uWSGI master under systemd. ``wanted`` is an item of graceful.wsgi.uwsgi_instances."""
 
-    def __init__(self, wanted, pending=()):
+    def __init__(self, wanted, pending=(), renew=False):
         self.wanted = wanted
+        self.renew = renew
         self.name = wanted["name"]
         self.unit = wanted["unit"]
         self.pending = set(pending)
@@ -172,8 +174,12 @@ class Instance:
     def needs(self):
         """start, restart (the unit changed), reload (configuration or code changed), link, or nothing."""
         what = self._needs()
-        # A SIGHUP ends all workers before it loads the code; behind a second generation nobody waits for that.
-        if what == "reload" and self.strategy == "hup" and self.second and self._second_stands_in():
+        if what == "nothing" and self.renew:
+            what = "reload"
+        # A SIGHUP ends all workers before it loads the code; behind a second generation nobody waits for that. Nor
+        # does a worker whose sockets stay open ever become quiet.
+        crosses = self.strategy == "hup" or self.wanted.get("mercy")
+        if what == "reload" and crosses and self.second and self._second_stands_in():
             return "restart"
         return "link" if what == "nothing" and self.away else what
 
@@ -319,6 +325,11 @@ class Instances:
         if chosen["reload"]:
             self.reloader(chosen["reload"], timeout)
         self._wait([item for item in chosen["start"] + chosen["restart"] if item not in crossing], timeout)
+        # Their clients all have to connect again: those of one instance are back before the next one's have to.
+        for item in [item for item in crossing if item.wanted.get("mercy")]:
+            self._cross([item], timeout)
+            self._home([item], timeout)
+        crossing = [item for item in crossing if not item.wanted.get("mercy")]
         for first in range(0, len(crossing), AT_A_TIME):
             self._cross(crossing[first:first + AT_A_TIME], timeout)
         self._home([item for item in self.instances if item.away], timeout)
@@ -350,7 +361,7 @@ class Instances:
         self._second([item for item in chosen if not item.second.serves], timeout)
         for item in chosen:
             item.second.lead_here()
-        self._drain([item.wanted["socket"] for item in chosen], timeout)
+        self._drain([(item, item.wanted["socket"]) for item in chosen], timeout)
         try:
             self._all("restart", chosen)
             self.look()
@@ -400,7 +411,7 @@ class Instances:
                 raise InstanceError(str(error))
         left = [item for item in chosen if item.second.left]
         if left:
-            self._drain([item.second.socket for item in left], timeout)
+            self._drain([(item, item.second.socket) for item in left], timeout)
             self._dismiss(left)
 
     def _ready(self, pairs, timeout, masters=None):
@@ -414,11 +425,16 @@ class Instances:
                     raise InstanceError("%s does not accept requests within %d s" % (item.name, timeout))
                 self.clock.sleep(0.1)
 
-    def _drain(self, sockets, timeout):
-        """Until nobody is connected any more. Who stays longer gets what a graceful stop grants."""
+    def _drain(self, pairs, timeout):
+        """Until nobody is connected any more. Who stays longer gets what a graceful stop grants.
+
+        Sockets that stay open are left to it at once: it is what tells the application to close them.
+        """
         limit = self.clock.time() + timeout
-        while any(connections(path) for path in sockets) and self.clock.time() < limit:
-            self.clock.sleep(0.05)
+        for item, path in pairs:
+            waiting = bool(item.wanted.get("mercy"))
+            while connections(path, waiting) and self.clock.time() < limit:
+                self.clock.sleep(0.05)
 
     def _systemctl(self, verb, *words):
         status, out, err = self.systemctl(verb, *words)

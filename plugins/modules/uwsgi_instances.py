@@ -27,6 +27,12 @@ options:
     type: list
     elements: path
     default: []
+  renew:
+    description:
+      - Whether instances that are up to date are reloaded too. Check mode and RV(instances) then tell of a V(reload),
+        or of a V(restart) where a second generation serves meanwhile.
+    type: bool
+    default: false
   absent:
     description:
       - Names of instances that are to be no more. C(uwsgi@NAME.service) is stopped, after the requests that it is busy
@@ -122,6 +128,7 @@ def main():
         argument_spec={
             "instances": SPEC,
             "absent": {"type": "list", "elements": "str", "default": []},
+            "renew": {"type": "bool", "default": False},
             "changed_files": {"type": "list", "elements": "path", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
@@ -132,7 +139,8 @@ def main():
         return module.run_command(["systemctl", "--no-ask-password"] + list(words))
 
     pending = module.params["changed_files"] if module.check_mode else []
-    work = Instances([Instance(wanted, pending) for wanted in module.params["instances"]], systemctl, reloader)
+    chosen = [Instance(wanted, pending, module.params["renew"]) for wanted in module.params["instances"]]
+    work = Instances(chosen, systemctl, reloader)
     gone = Instances([Instance(former(name)) for name in module.params["absent"]], systemctl, reloader)
     try:
         work.look()

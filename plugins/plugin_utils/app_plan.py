@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from .nginx_tree import Directive, slug
 from .problem import Problems, close_match
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
@@ -75,6 +76,13 @@ OWNED = {
     "strict": "",
 }
 REFUSED = {*OWNED, "daemonize", "daemonize2"}
+# Greenlets of an application with WebSockets that states none: as many sockets are open at most.
+GREENLETS = 1000
+# Options that contradict sockets which stay open, and what to do about it.
+AGAINST_SOCKETS = {
+    "harakiri": ("ends the worker, with all its sockets, once one has been open that long", "leave it out"),
+    "worker-reload-mercy": ("is how long open sockets may stay when their worker is to end", "state websocket_mercy"),
+}
 
 
 def items(value: Any) -> Iterable[Any]:
@@ -99,6 +107,23 @@ def check_text(value: Any, path: str, problems: Problems) -> None:
             check_text(item, f"{path}[{index}]", problems)
     elif isinstance(value, str) and ("\n" in value or "\r" in value or "\0" in value):
         problems.say(path, "holds a line break", "write it on one line; a list repeats a directive")
+
+
+def settled(app: dict[str, Any]) -> dict[str, Any]:
+    """The application with what it leaves to us said."""
+    alone = app["websocket"] or app["instances"] > 1
+    return {
+        **app,
+        "processes": app["processes"] or (1 if alone else 2),
+        "gevent": app["gevent"] or (GREENLETS if app["websocket"] else None),
+        "affinity": app["affinity"] or ("cookie" if app["websocket"] and app["instances"] > 1 else None),
+    }
+
+
+def unit_names(app: dict[str, Any]) -> list[str]:
+    """What the application's instances are called; the only one bears its own name."""
+    name, count = app["name"], app["instances"]
+    return [f"{name}-{number}" for number in range(1, count + 1)] if count > 1 else [name]
 
 
 def endpoint(app: dict[str, Any], path: str, problems: Problems) -> tuple[str, int | None]:
@@ -134,13 +159,13 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
         problems.say(f"{path}.path", f"{app['path']!r} is not absolute", "write the folder's whole path on the host")
     if not app["module"] and not app["wsgi_file"]:
         problems.say(path, "says nothing of what to run", "give module (manage for manage.py) or wsgi_file")
-    if app["gevent"] and app["threads"]:
+    if (app["gevent"] or app["websocket"]) and app["threads"]:
         problems.say(
             f"{path}.threads",
             "means nothing under gevent, which serves requests in greenlets",
-            "leave threads out, or leave gevent out",
+            f"leave threads out, or leave {'gevent' if app['gevent'] else 'websocket'} out",
         )
-    for key in ("processes", "threads", "gevent"):
+    for key in ("processes", "threads", "gevent", "instances", "websocket_mercy"):
         if app[key] is not None and app[key] < 1:
             problems.say(f"{path}.{key}", f"{app[key]} is too few", "write 1 or more")
     if app["virtualenv"] and app["requirements"]:
@@ -155,6 +180,7 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
             problems.say(f"{path}.requirements", f"{wanted!r} is neither a file name nor a list", "write one of them")
     elif wanted and (wanted.startswith("/") or ".." in wanted.split("/")):
         problems.say(f"{path}.requirements", f"{wanted!r} is outside the code", "write a path below the code's folder")
+    _check_instances(app, path, problems)
     if app["log"] not in ("system", "project", "journal") and not app["log"].startswith("/"):
         problems.say(
             f"{path}.log", f"{app['log']!r} is not known", "write system, project, journal or an absolute path"
@@ -165,6 +191,36 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
         _check_literal(app[key], f"{path}.{key}", app["config_format"], problems)
     for key, value in app.items():
         check_text(value, f"{path}.{key}", problems)
+
+
+def _check_instances(app: dict[str, Any], path: str, problems: Problems) -> None:
+    several, processes = app["instances"] > 1, app["processes"] or 1
+    if processes > 1 and (app["websocket"] or app["affinity"]):
+        says = "share one socket, and a session's next request would reach one that does not know it"
+        mend = f"write instances: {max(processes, app['instances'])} and leave processes out"
+        problems.say(f"{path}.processes", says, mend)
+    if several and app["socket"]:
+        says = f"is one, and {app['instances']} instances need one each"
+        problems.say(f"{path}.socket", says, "leave it out, each has its own below /run then; or leave instances out")
+    if app["affinity"] and not several:
+        says = "has one instance to choose from"
+        problems.say(f"{path}.affinity", says, "say how many instances there are with instances, or leave it out")
+    for name in app["options"] if app["websocket"] else ():
+        if name.replace("_", "-") in AGAINST_SOCKETS:
+            problems.say(f"{path}.options.{name}", *AGAINST_SOCKETS[name.replace("_", "-")])
+
+
+def check_gevent(app: dict[str, Any], path: str, file: Iterable[str] | None, problems: Problems) -> None:
+    """Refuse gevent where the requirements do not name it. ``file``: the lines of their file, if they are known."""
+    wanted = app["requirements"]
+    lines = [str(line).strip() for line in (wanted if isinstance(wanted, list) else file or ())]
+    # What another file or a project brings along is not known here.
+    if not (app["gevent"] or app["websocket"]) or not lines or any(line.startswith("-") for line in lines):
+        return
+    if not any(line.lower().startswith("gevent") for line in lines):
+        key = "gevent" if app["gevent"] else "websocket"
+        says = f"do not name gevent, which {key} needs"
+        problems.say(f"{path}.requirements", says, f"add gevent to them, or leave {key} out")
 
 
 def _check_literal(value: Any, path: str, kind: str, problems: Problems) -> None:
@@ -218,16 +274,16 @@ def _code(app: dict[str, Any], root: str) -> str:
     return app["path"] or posixpath.join(root, app["name"], "current")
 
 
-def _log_file(app: dict[str, Any], values: dict[str, Any], log_dir: str) -> str | None:
+def _log_file(app: dict[str, Any], unit: str, values: dict[str, Any], log_dir: str) -> str | None:
     log = app["log"]
     if log == "journal":
         return None
     if log == "project":
-        folder = app["path"] or posixpath.join(values["publish_root"], app["name"], "logs")
-        return posixpath.join(folder, "server.log")
+        log = posixpath.join(app["path"] or posixpath.join(values["publish_root"], app["name"], "logs"), "server.log")
     if log == "system":
-        return posixpath.join(log_dir, app["name"], "server.log")
-    return log
+        log = posixpath.join(log_dir, app["name"], "server.log")
+    stem, extension = posixpath.splitext(log)
+    return stem + unit.removeprefix(app["name"]) + extension
 
 
 def _virtualenv(app: dict[str, Any], values: dict[str, Any]) -> str | None:
@@ -278,6 +334,7 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
     options += [("callable", app["callable"]), ("processes", app["processes"])]
     if app["gevent"]:
         options.append(("gevent", app["gevent"]))
+        options += _socket_options(app) if app["websocket"] else []
     else:
         options.append(("enable-threads", True))
         if app["threads"]:
@@ -295,26 +352,64 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
     return literal + [[name, word(item)] for name, value in app["options"].items() for item in items(value)]
 
 
+def _socket_options(app: dict[str, Any]) -> list[tuple[str, Any]]:
+    options: list[tuple[str, Any]] = [
+        # Before the code is imported: what waits for Redis or a lock must let the other greenlets go on.
+        ("gevent-early-monkey-patch", True),
+        # A socket never ends by itself.
+        ("worker-reload-mercy", app["websocket_mercy"]),
+    ]
+    own = {name.replace("_", "-") for name in app["options"]}
+    if own & {"http", "https"} and "http-websockets" not in own:
+        options.append(("http-websockets", True))
+    return options
+
+
 def _binary(host: dict[str, Any]) -> str:
     return (host.get("uwsgi") or {}).get("binary") or "/opt/uwsgi/current/bin/uwsgi"
 
 
+def _variable(*parts: str) -> str:
+    """A name for nginx's variables and cookies."""
+    return "_".join(("publish", *map(slug, parts)))
+
+
 def plan(app: dict[str, Any], values: dict[str, Any], rooms: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
+    """The application as if it were one instance, and its ``units``, which are that one or several like it."""
+    app = settled(app)
+    planned = _unit(app, app["name"], values, rooms, host)
+    several = app["instances"] > 1
+    units = [_unit(app, name, values, rooms, host) for name in unit_names(app)] if several else [planned]
+    return {
+        **planned,
+        "units": units,
+        "websocket": app["websocket"],
+        "affinity": app["affinity"],
+        # publish_upstreams have names of their own beside it.
+        "upstream": f"instances-{slug(values['publish_set'])}-{slug(app['name'])}" if several else None,
+        "cookie": _variable(values["publish_set"], app["name"]),
+    }
+
+
+def _unit(
+    app: dict[str, Any], unit: str, values: dict[str, Any], rooms: dict[str, Any], host: dict[str, Any]
+) -> dict[str, Any]:
     name, root = app["name"], values["publish_root"]
     code = _code(app, root)
     user = app["user"] or values["publish_user"]
     group = app["group"] or (app["user"] or values["publish_group"])
-    run_dir = f"/run/uwsgi-{name}"
-    config = posixpath.join(rooms["uwsgi"]["uwsgi_conf_dir"], f"{name}.{app['config_format']}")
+    run_dir = f"/run/uwsgi-{unit}"
+    config = posixpath.join(rooms["uwsgi"]["uwsgi_conf_dir"], f"{unit}.{app['config_format']}")
     planned: dict[str, Any] = {
-        "name": name,
-        "unit": f"uwsgi@{name}.service",
+        "name": unit,
+        "unit": f"uwsgi@{unit}.service",
         "user": user,
         "group": group,
         "web_group": rooms["nginx"]["nginx_group"],
         "home": posixpath.join(root, name),
         "path": app["path"],
         "processes": app["processes"],
+        "mercy": app["websocket_mercy"] if app["websocket"] else None,
         "code": code,
         "chdir": posixpath.join(code, app["chdir"] or "").rstrip("/"),
         "pythonpath": [posixpath.join(code, folder) for folder in app["pythonpath"] or [""]],
@@ -324,7 +419,7 @@ def plan(app: dict[str, Any], values: dict[str, Any], rooms: dict[str, Any], hos
         "config_format": app["config_format"],
         "template": app["template"] or values["publish_app_template"],
         "protocol": app["protocol"],
-        "log_file": _log_file(app, values, rooms["uwsgi"]["uwsgi_log_dir"]),
+        "log_file": _log_file(app, unit, values, rooms["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
         "probe": {key: value for key, value in (app["probe"] or {}).items() if value is not None},
         "script": f"{app['module'] or posixpath.splitext(posixpath.basename(app['wsgi_file']))[0]}:{app['callable']}",
@@ -334,18 +429,52 @@ def plan(app: dict[str, Any], values: dict[str, Any], rooms: dict[str, Any], hos
     if app["requirements"]:
         planned["links"].append(planned["virtualenv"])
     planned["pythonpath"] = [folder.rstrip("/") for folder in planned["pythonpath"]]
-    planned["socket"], planned["port"] = endpoint(app, "", Problems())
-    planned["link"] = posixpath.join(LINK_DIR, f"{name}.sock") if planned["port"] is None else None
+    planned["socket"], planned["port"] = endpoint({**app, "name": unit}, "", Problems())
+    planned["link"] = posixpath.join(LINK_DIR, f"{unit}.sock") if planned["port"] is None else None
     planned["options"] = _uwsgi_options(app, planned)
-    planned["dropin"] = f"/etc/systemd/system/uwsgi@{name}.service.d/10-publish.conf"
+    # Of several instances it says whose they are: pruning finds the code and the logs by it.
+    dropin = "10-publish.conf" if unit == name else f"10-publish-{name}.conf"
+    planned["dropin"] = f"/etc/systemd/system/uwsgi@{unit}.service.d/{dropin}"
     planned["service"] = [
         ["ExecStart", ""],
         ["ExecStart", f"{_binary(host)} --{app['config_format']} {config}"],
         ["User", user],
         ["Group", group],
         ["SupplementaryGroups", planned["web_group"]],
+        # A graceful stop of uWSGI knows no mercy of its own, and waits for sockets for ever.
+        *([["TimeoutStopSec", word(planned["mercy"])]] if planned["mercy"] else []),
     ] + [[key, word(item)] for key, value in app["service_options"].items() for item in items(value)]
     return planned
+
+
+def shared(apps: Iterable[dict[str, Any]], name: str) -> list[Directive]:
+    """What the applications of a set need outside of all server blocks: upstreams and their maps."""
+    apps = list(apps)
+    secure = f"${_variable(name)}_secure"
+    http: list[Directive] = []
+    if any(app["affinity"] == "cookie" for app in apps):
+        http.append(["map", f"$scheme {secure}", [["https", '"; Secure"', None], ["default", '""', None]]])
+    for app in apps:
+        if not app["upstream"]:
+            continue
+        servers: list[Directive] = [
+            # One that fails once is not left for ten seconds: its sessions are nobody else's.
+            ["server", f"unix:{unit['link']}{' max_fails=0' if app['affinity'] else ''}", None]
+            for unit in app["units"]
+        ]
+        if app["affinity"] == "cookie":
+            cookie = app["cookie"]
+            # Nothing of what a client sends is sent back, and what is not ours counts as no cookie.
+            ours, new = '"~^[0-9a-f]{32}$"', f'"{cookie}=$request_id; Path=/; HttpOnly; SameSite=Lax{secure}"'
+            children = [[ours, f"$cookie_{cookie}", None], ["default", "$request_id", None]]
+            http.append(["map", f"$cookie_{cookie} ${cookie}_key", children])
+            # nginx leaves out a header that is empty.
+            http.append(["map", f"$cookie_{cookie} ${cookie}_new", [[ours, '""', None], ["default", new, None]]])
+            servers.insert(0, ["hash", f"${cookie}_key consistent", None])
+        elif app["affinity"] == "address":
+            servers.insert(0, ["hash", "$binary_remote_addr consistent", None])
+        http.append(["upstream", app["upstream"], servers])
+    return http
 
 
 def _document(planned: dict[str, Any]) -> dict[str, Any]:
@@ -398,6 +527,7 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
         if any(name.startswith("cheaper") for name, _value in planned["options"])
         else planned["processes"],
         "links": planned["links"],
+        "mercy": planned["mercy"],
         "probe": planned["probe"],
         "log_file": planned["log_file"],
     }

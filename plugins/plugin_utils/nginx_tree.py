@@ -105,7 +105,8 @@ def quoted(text: str, always: bool = False) -> str:
 
 def slug(name: str) -> str:
     """``name`` as a part of a variable's, no two names alike; short, since nginx's hash takes names of 46 letters."""
-    plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    # Neither variables nor the names of upstreams know case.
+    plain = re.sub(r"[^a-z0-9_]", "_", name.lower())
     return (
         plain if plain == name and len(name) <= 12 else f"{plain[:7]}_{hashlib.sha256(name.encode()).hexdigest()[:4]}"
     )

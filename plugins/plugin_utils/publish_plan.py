@@ -17,9 +17,12 @@ from .problem import Problem, Problems
 
 
 def _check_names(
-    values: dict[str, Any], known: Iterable[str], upstreams: dict[str, dict[str, Any]], problems: Problems
+    values: dict[str, Any], host: dict[str, Any], upstreams: dict[str, dict[str, Any]], problems: Problems
 ) -> None:
+    known = set((host.get("uwsgi") or {}).get("options") or ())
+    requirements = host.get("requirements") or {}
     names: dict[str, int] = {}
+    units: dict[str, int] = {}
     sockets: dict[tuple[str, str], int] = {}
     ports: dict[int, list[tuple[str, str]]] = {}
     for index, app in enumerate(values["publish_apps"]):
@@ -33,7 +36,13 @@ def _check_names(
                 f"{path}.name", f"{name!r} is the name of publish_apps[{names[name]}] too", "rename one of them"
             )
         names.setdefault(name, index)
+        for unit in app_plan.unit_names(app):
+            other = units.setdefault(unit, index)
+            if other != index and values["publish_apps"][other]["name"] != name:
+                says = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
+                problems.say(f"{path}.name", says, "rename one of them")
         app_plan.check(app, path, problems)
+        app_plan.check_gevent(app, path, requirements.get(name), problems)
         app_plan.check_known(app, path, known, problems)
         socket, port = app_plan.endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
@@ -131,7 +140,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     groups = host.get("groups") or {}
     upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}
     upstream_plan.check(values["publish_upstreams"], groups, problems)
-    _check_names(values, set((host.get("uwsgi") or {}).get("options") or ()), upstreams, problems)
+    _check_names(values, host, upstreams, problems)
     if problems:
         return {}, problems
     apps = {}
@@ -139,12 +148,13 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         mounts = site_plan.mounts(values["publish_sites"], app["name"])
         apps[app["name"]] = app_plan.plan({**app, **mounts}, values, rooms, host)
     sites = site_plan.plan(values, apps, upstreams, rooms)
-    app_logs = [app for app in apps.values() if app["log_file"]]
+    units = [unit for app in apps.values() for unit in app["units"]]
+    app_logs = [unit for unit in units if unit["log_file"]]
     site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) != NGINX_LOG_DIR})
     keep = values["publish_log_keep"]
     # An image of a host may lack what is an empty folder elsewhere.
     folders = [_folder(path, "root", "root") for path in (values["publish_root"], "/etc/tmpfiles.d")]
-    folders += [_folder(posixpath.dirname(app["dropin"]), "root", "root") for app in apps.values()]
+    folders += [_folder(posixpath.dirname(unit["dropin"]), "root", "root") for unit in units]
     # The code's own folder belongs to whoever put it there; a log folder that we make is the application's.
     code = {app["code"] for app in apps.values()}
     folders += [
@@ -152,11 +162,12 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         for app in app_logs
         if posixpath.dirname(app["log_file"]) not in code
     ]
-    app_files = [file for app in apps.values() for file in app_plan.files(app, values["publish_instance_template"])]
+    app_files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
     site_files = [{"dest": site["file"], "template": site["template"], "vars": {"site": site}} for site in sites]
     # What several sites share; nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, values["publish_set"])
     http += [upstream_plan.plan(upstream, values["publish_set"], groups) for upstream in values["publish_upstreams"]]
+    http += app_plan.shared(apps.values(), values["publish_set"])
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
         site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})
@@ -173,16 +184,18 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     return {
         "published": {values["publish_set"]: _named(values)},
-        "apps": list(apps.values()),
+        # Each instance as an application of its own, and which of them an application has.
+        "apps": units,
+        "units": {name: [unit["name"] for unit in app["units"]] for name, app in apps.items()},
         "users": _unique(({"name": app["user"], "group": app["group"]} for app in apps.values()), "name"),
         "releases": [app_plan.release(app, apps[app["name"]], values) for app in values["publish_apps"]],
-        "reloads": [{key: app[key] for key in ("name", "pidfile", "config", "probe")} for app in apps.values()],
+        "reloads": [{key: app[key] for key in ("name", "pidfile", "config", "probe")} for app in units],
         "preflights": [app_plan.preflight(app, apps[app["name"]]) for app in values["publish_apps"]],
-        "instances": [app_plan.instance(app) for app in apps.values()],
+        "instances": [app_plan.instance(unit) for unit in units],
         "app_bundle": {
             "name": apps_name,
             "directories": _unique(folders, "path"),
-            "files": app_files + _links(apps.values(), apps_name) + _rotation(apps_name, reopen_apps, keep),
+            "files": app_files + _links(units, apps_name) + _rotation(apps_name, reopen_apps, keep),
         },
         "site_bundle": {
             "name": sites_name,

@@ -401,7 +401,9 @@ def _proxy(address: str, prefix: str) -> list[Directive]:
 
 
 def _upstream(app: dict[str, Any]) -> str:
-    """The application's socket as nginx writes it."""
+    """The application's socket, or the upstream of several, as nginx writes it."""
+    if app["upstream"]:
+        return app["upstream"]
     if app["link"]:
         return f"unix:{app['link']}"
     host = app["socket"].rpartition(":")[0]
@@ -474,8 +476,10 @@ def _leads(
         return [["return", location["return"], None]]
     behind = _upstream_of(location, upstreams)
     kind, block = "proxy", []
-    if location["app"]:
-        app = apps[location["app"]]
+    app = apps.get(location["app"]) or {}
+    if app.get("websocket"):
+        location = {**location, "websocket": True}
+    if app:
         address, rest, kind = _upstream(app), "", "proxy" if app["protocol"] == "http" else "uwsgi"
         if kind == "proxy":
             address = f"http://{address}"
@@ -498,6 +502,8 @@ def _leads(
     timeout = location["timeout"] or ("1h" if location["websocket"] else None)
     if timeout:
         block += [[f"{kind}_read_timeout", timeout, None], [f"{kind}_send_timeout", timeout, None]]
+    if app.get("affinity") == "cookie":
+        block.append(["add_header", f"Set-Cookie ${app['cookie']}_new always", None])
     return block
 
 

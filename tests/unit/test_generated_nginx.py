@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 ROLES = CHECKOUT / "roles"
 SPECS = {
     role: yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    for role in ("nginx", "uwsgi", "publish")
+    for role in planning.PLANNERS
 }
 GROUPS = {"backends": [{"address": "127.0.0.2", "weight": 3}, {"address": "127.0.0.3"}, {"address": "fd00::2"}]}
 TLS = {"certificate": "/etc/ssl/c.pem", "key": "/etc/ssl/k.pem"}
@@ -53,6 +53,23 @@ GIVEN = {
         limit_connections=9,
         real_ip={"from": ["10.0.0.1"]},
     ),
+    "instances": {
+        "publish_apps": [
+            {**APP, "websocket": True, "instances": 3, "requirements": ["gevent"]},
+            {**APP, "name": "by-Address", "protocol": "http", "websocket": True, "instances": 2, "affinity": "address"},
+        ],
+        "publish_sites": [
+            {
+                "server_name": ["a.test"],
+                "headers": {"X-One": "1"},
+                "locations": [
+                    {"path": "/", "app": "shop", "headers": {"X-Two": "2"}},
+                    {"path": "/chat/", "app": "shop", "mount": True, "limit_connections": 9},
+                    {"path": "/other/", "app": "by-Address"},
+                ],
+            }
+        ],
+    },
     "moved": one(redirect="https://b.test/under", default_server=True),
 }
 

@@ -44,3 +44,9 @@ def test_every_problem_of_a_room_is_named(tmp_path):
     said = refused(tmp_path, {"publish_apps": APPS, "publish_sites": SITES})
     for path in ("publish_apps[0].options.daemonize", "publish_apps[1].name", "publish_sites[0].locations[0].app"):
         assert f"- {path}" in said, said
+
+
+def test_a_requirements_file_on_the_controller_is_looked_into(tmp_path):
+    whoami = {"name": "whoami", "source": str(CHECKOUT / "tests/apps/whoami"), "module": "manage"}
+    said = refused(tmp_path, {"publish_apps": [dict(whoami, requirements="requirements.txt", websocket=True)]})
+    assert "- publish_apps[0].requirements" in said and "add gevent" in said, said

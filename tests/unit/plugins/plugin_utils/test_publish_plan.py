@@ -22,8 +22,9 @@ SPECS = {role: options(role) for role in ("nginx", "uwsgi", "publish")}
 HOST = {
     "uwsgi": {
         "binary": "/opt/uwsgi/2.0.31-python3.11/bin/uwsgi",
-        "options": ["cheaper", "harakiri", "route", "ignore-sigpipe", "plugin"],
+        "options": ["cheaper", "harakiri", "route", "ignore-sigpipe", "plugin", "http", "worker-reload-mercy"],
     },
+    "requirements": {"listed": ["# gevent", "flask"], "fine": ["Flask==3", "GEVENT==25", ""], "more": ["-r a", "b"]},
 }
 
 
@@ -119,6 +120,33 @@ REFUSED = [
     ("wrong type", [app(processes="many")], [], "publish_apps[0].processes", "whole number"),
     ("unknown protocol", [app(protocol="https")], [], "publish_apps[0].protocol", "uwsgi, http"),
     ("no name", [{"source": "a", "module": "m"}], [], "publish_apps[0].name", "set it"),
+    ("processes for sockets", [app(websocket=True, processes=4)], [], "publish_apps[0].processes", "instances: 4"),
+    (
+        "processes for sessions",
+        [app(instances=3, affinity="address", processes=2)],
+        [],
+        "publish_apps[0].processes",
+        "instances: 3",
+    ),
+    ("threads for sockets", [app(websocket=True, threads=2)], [], "publish_apps[0].threads", "websocket out"),
+    ("no gevent", [app(websocket=True, requirements=["flask"])], [], "publish_apps[0].requirements", "add gevent"),
+    ("no gevent asked for", [app(gevent=9, requirements=["flask"])], [], "publish_apps[0].requirements", "gevent out"),
+    ("no gevent in a file", [app("listed", websocket=True, requirements="r")], [], "[0].requirements", "add gevent"),
+    ("one socket for several", [app(instances=2, socket=":5051")], [], "publish_apps[0].socket", "leave it out"),
+    ("affinity to one", [app(affinity="cookie")], [], "publish_apps[0].affinity", "instances"),
+    ("no instances", [app(instances=0)], [], "publish_apps[0].instances", "1 or more"),
+    ("no mercy", [app(websocket=True, websocket_mercy=0)], [], "publish_apps[0].websocket_mercy", "1 or more"),
+    ("an instance's name", [app("a", instances=3), app("a-3")], [], "publish_apps[1].name", "rename"),
+    ("an instance's name before", [app("a-3"), app("a", instances=3)], [], "publish_apps[1].name", "rename"),
+    ("harakiri", [app(websocket=True, options={"harakiri": 9})], [], "publish_apps[0].options.harakiri", "leave"),
+    (
+        "mercy of uWSGI's own",
+        [app(websocket=True, options={"worker_reload_mercy": 9})],
+        [],
+        "options.worker_reload_mercy",
+        "websocket_mercy",
+    ),
+    ("unknown affinity", [app(instances=2, affinity="ip")], [], "publish_apps[0].affinity", "cookie, address"),
     (
         "directive breaks out",
         [app()],
@@ -244,6 +272,144 @@ def test_a_header_of_the_user_replaces_ours():
     sent = [value for name, value in location(plan) if name == "proxy_set_header"]
     assert [value for value in sent if value.lower().startswith("host ")] == ["HOST $host"]
     assert "X-Real-IP $remote_addr" in sent
+
+
+CHAT = {"websocket": True, "requirements": ["gevent"]}
+
+
+def http(plan):
+    """What stands in the file that the set's sites share, as {directive and value: its block as {name: values}}."""
+    found = [file for file in plan["site_bundle"]["files"] if file["dest"] == "/etc/nginx/conf.d/publish-main.conf"]
+    blocks = {}
+    for name, value, children in found[0]["vars"]["http"] if found else []:
+        # Every site has these.
+        if value.startswith(("$http_host ", "$upstream_http_")):
+            continue
+        block = blocks[f"{name} {value}"] = {}
+        for key, text, _children in children:
+            block.setdefault(key, []).append(text)
+    return blocks
+
+
+def test_websocket_makes_an_ini_for_sockets():
+    plan = planned([app(**CHAT)], [site({"path": "/", "app": "shop"})])
+    assert values_of(plan, "processes") == ["1"]
+    assert values_of(plan, "gevent") == ["1000"]
+    assert values_of(plan, "gevent-early-monkey-patch") == ["true"]
+    assert values_of(plan, "worker-reload-mercy") == ["10"]
+    assert values_of(plan, "threads") == values_of(plan, "enable-threads") == values_of(plan, "http-websockets") == []
+    assert location(plan) == [
+        ("include", "uwsgi_params"),
+        ("uwsgi_pass", "unix:/run/wsgi/shop.sock"),
+        ("uwsgi_read_timeout", "1h"),
+        ("uwsgi_send_timeout", "1h"),
+    ]
+    assert http(plan) == {}
+    assert plan["instances"][0]["mercy"] == 10
+    assert ["TimeoutStopSec", "10"] in plan["apps"][0]["service"]
+
+
+def test_what_is_said_of_sockets_counts():
+    given = dict(CHAT, gevent=50, websocket_mercy=30, options={"http": ":8000"})
+    own = {"path": "/", "app": "shop", "options": {"uwsgi_read_timeout": "5m"}}
+    plan = planned([app(**given)], [site(own)])
+    assert values_of(plan, "gevent") == ["50"]
+    assert values_of(plan, "worker-reload-mercy") == ["30"]
+    # uWSGI's own router is in front.
+    assert values_of(plan, "http-websockets") == ["true"]
+    assert [pair for pair in location(plan) if "timeout" in pair[0]] == [
+        ("uwsgi_send_timeout", "1h"),
+        ("uwsgi_read_timeout", "5m"),
+    ]
+
+
+def test_over_http_a_socket_is_upgraded_through_a_map():
+    plan = planned([app(protocol="http", **CHAT)], [site({"path": "/", "app": "shop"})])
+    assert ("proxy_set_header", "Upgrade $http_upgrade") in location(plan)
+    assert ("proxy_set_header", "Connection $publish_main_connection") in location(plan)
+    assert ("proxy_http_version", "1.1") in location(plan)
+    assert ("proxy_read_timeout", "1h") in location(plan)
+    assert http(plan) == {"map $http_upgrade $publish_main_connection": {"default": ["upgrade"], '""': ['""']}}
+
+
+@pytest.mark.parametrize(
+    ("given", "ok"),
+    [
+        ({"requirements": ["gevent[recommended]==25.9.1"]}, True),
+        ({"requirements": ["-r other.txt"]}, True),
+        ({"name": "fine", "requirements": "r.txt"}, True),
+        ({"name": "more", "requirements": "r.txt"}, True),
+        ({"name": "unread", "requirements": "r.txt"}, True),
+        ({"virtualenv": "/v"}, True),
+        ({"requirements": ["Flask-SocketIO"]}, False),
+    ],
+)
+def test_gevent_is_missed_only_where_the_requirements_are_known(given, ok):
+    assert (attempt([app(**{"websocket": True, **given})])[1] == []) is ok
+
+
+def test_instances_are_units_of_one_release():
+    plan = planned([app(instances=2, **CHAT), app("other")], [site({"path": "/", "app": "shop"})])
+    assert plan["units"] == {"shop": ["shop-1", "shop-2"], "other": ["other"]}
+    assert [item["name"] for item in plan["apps"]] == ["shop-1", "shop-2", "other"]
+    assert [item["unit"] for item in plan["instances"]][:2] == ["uwsgi@shop-1.service", "uwsgi@shop-2.service"]
+    assert [item["name"] for item in plan["preflights"]] == ["shop", "other"]
+    assert [item["name"] for item in plan["releases"]] == ["shop", "other"]
+    release = ["/srv/wsgi/shop/current", "/srv/wsgi/shop/current/.venv"]
+    assert [item["links"] for item in plan["instances"][:2]] == [release, release]
+    for key in ("config", "pidfile", "socket", "run_dir", "link", "log_file"):
+        assert len({item[key] for item in plan["instances"]}) == 3
+    files = [file["dest"] for file in plan["app_bundle"]["files"]]
+    assert len(files) == len(set(files))
+    assert "/etc/systemd/system/uwsgi@shop-2.service.d/10-publish-shop.conf" in files
+    assert "/var/log/uwsgi/shop/server-2.log" in files
+    assert values_of(plan, "socket", 1) == ["/run/uwsgi-shop-2/sock"]
+    # What is preflighted does not change with the number of instances.
+    assert plan["preflights"][0]["options"] == planned([app(**CHAT)])["preflights"][0]["options"]
+
+
+COOKIE = "publish_main_shop"
+
+
+def test_a_cookie_leads_to_the_same_instance():
+    plan = planned([app(instances=3, **CHAT)], [site({"path": "/", "app": "shop"})])
+    assert ("uwsgi_pass", "instances-main-shop") in location(plan)
+    assert ("add_header", f"Set-Cookie ${COOKIE}_new always") in location(plan)
+    ours = '"~^[0-9a-f]{32}$"'
+    assert http(plan) == {
+        "map $scheme $publish_main_secure": {"https": ['"; Secure"'], "default": ['""']},
+        f"map $cookie_{COOKIE} ${COOKIE}_key": {ours: [f"$cookie_{COOKIE}"], "default": ["$request_id"]},
+        f"map $cookie_{COOKIE} ${COOKIE}_new": {
+            ours: ['""'],
+            "default": [f'"{COOKIE}=$request_id; Path=/; HttpOnly; SameSite=Lax$publish_main_secure"'],
+        },
+        "upstream instances-main-shop": {
+            "hash": [f"${COOKIE}_key consistent"],
+            "server": [f"unix:/run/wsgi/shop-{number}.sock max_fails=0" for number in (1, 2, 3)],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "balanced"),
+    [({"affinity": "address"}, {"hash": ["$binary_remote_addr consistent"]}), ({}, {})],
+)
+def test_other_ways_to_an_instance(given, balanced):
+    plan = planned([app(instances=2, protocol="http", **given)], [site({"path": "/", "app": "shop"})])
+    assert ("proxy_pass", "http://instances-main-shop") in location(plan)
+    assert not [value for name, value in location(plan) if name == "add_header"]
+    (upstream,) = http(plan).values()
+    assert upstream.pop("server")
+    assert upstream == balanced
+    assert values_of(plan, "processes") == ["1"]
+
+
+def test_names_that_nginx_would_take_for_one_stay_two():
+    names = ["a-b", "a.b", "a_b", "A_b", "ab"]
+    apps = [app(name, instances=2, **CHAT) for name in names]
+    cookies = [value.split()[1] for value in http(planned(apps)) if value.endswith("_key")]
+    assert len(set(cookies)) == len(names)
+    assert all(set(cookie.lower()) <= set("$abcdefghijklmnopqrstuvwxyz0123456789_") for cookie in cookies)
 
 
 def test_what_a_plugin_brings_is_not_judged():

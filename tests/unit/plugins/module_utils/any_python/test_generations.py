@@ -113,9 +113,9 @@ def test_connections_are_counted_before_anybody_accepts_them(tmp_path, monkeypat
     assert connections(path) == 0
     client = socket.socket(socket.AF_UNIX)
     client.connect(path)
-    assert connections(path) == 1
+    assert connections(path) == connections(path, waiting=True) == 1
     accepted = server.accept()[0]
-    assert connections(path) == 1
+    assert connections(path) == 1 and connections(path, waiting=True) == 0
     client.close()
     accepted.close()
     assert connections(path) == 0

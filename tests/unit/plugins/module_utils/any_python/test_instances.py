@@ -558,8 +558,8 @@ class Crossing:
         os.mkdir(host.path("a.service.d"))
         put(host.path("a.service.d/x.conf"), "ExecStart=uwsgi --ini %s\n" % host.path("a.config.ini"), mtime=10)
 
-    def connections(self, path):
-        self.order.append("drain " + path.split("/")[-2])
+    def connections(self, path, waiting):
+        self.order.append(("accept " if waiting else "drain ") + path.split("/")[-2])
         return self.connected.get(path.split("/")[-2], 0)
 
     def systemctl(self, *words):
@@ -574,19 +574,22 @@ class Crossing:
         self.order.append("-> " + leads)
         return answer
 
-    def instance(self):
+    def instance(self, **more):
         one = self.host.instance(
             "a",
             config=self.host.path("a.config.ini"),
             run_dir=self.host.path("run-a"),
             socket=self.host.path("run-a/sock"),
             link=self.link,
+            **more
         )
         self.host.units["a.service"]["DropInPaths"] = "/etc/x.conf " + self.host.path("a.service.d/x.conf")
         return one
 
-    def apply(self):
-        work = Instances([self.instance()], self.systemctl, self.host.reload, clock=self.host)
+    def apply(self, renew=False, **more):
+        one = self.instance(**more)
+        one.renew = renew
+        work = Instances([one], self.systemctl, self.host.reload, clock=self.host)
         return work.apply(10)
 
     @property
@@ -652,6 +655,46 @@ def test_what_a_second_cannot_stand_in_for_gets_a_sighup(host, monkeypatch):
     put(host.path("a.config.ini"), text + "harakiri = 30\n")
     assert made.apply() == {"a": "reload"}
     assert host.reloaded == [("a", "hup")] and "start a@next" not in made.order
+
+
+@pytest.mark.parametrize("why", ["code", "renewal"])
+def test_sockets_that_stay_open_are_crossed_over_too_and_told_at_once(host, monkeypatch, why):
+    made = Crossing(host, monkeypatch)
+    made.apply(mercy=10)
+    assert made.apply(mercy=10) == {"a": "nothing"}
+    made.order[:] = []
+    made.connected["run-a"] = 0
+    if why == "code":
+        change(host, "link")
+    assert made.apply(mercy=10, renew=why == "renewal") == {"a": "restart"}
+    assert host.reloaded == []
+    told = made.story()
+    assert told.index("start a@next") < told.index("accept run-a") < told.index("restart a")
+    assert told.index("-> run-a@next") < told.index("accept run-a@next") < told.index("stop a@next")
+    assert "drain run-a" not in told
+    assert made.apply(mercy=10) == {"a": "nothing"}
+
+
+def test_what_is_asked_to_be_renewed_is_reloaded_or_started(host):
+    one, other = host.instance(), host.instance("b", up=False)
+    one.renew = other.renew = True
+    assert host.work(one, other).apply(10) == {"a": "reload", "b": "start"}
+    assert host.reloaded == [("a", "auto")]
+
+
+def test_clients_of_one_instance_are_back_before_the_next_ones_have_to_leave(host, monkeypatch):
+    made = Crossing(host, monkeypatch)
+    steps = []
+    work = Instances([], made.systemctl, host.reload, clock=host)
+    work.instances = [made.instance(mercy=mercy) for mercy in (None, 10, 10, None)]
+    for number, one in enumerate(work.instances):
+        one.name = "a%d" % number
+    monkeypatch.setattr(Instances, "_cross", lambda _s, chosen, _t: steps.append("away " + chosen[0].name))
+    monkeypatch.setattr(Instances, "_home", lambda _s, chosen, _t: steps.extend("home " + one.name for one in chosen))
+    monkeypatch.setattr(Instance, "needs", lambda self: "restart")
+    monkeypatch.setattr(Instance, "away", property(lambda self: False))
+    work.apply(10)
+    assert steps == ["away a1", "home a1", "away a2", "home a2", "away a0"]
 
 
 def test_due_is_what_apply_would_do_something_for(host, monkeypatch):
