@@ -98,8 +98,12 @@ PROXY_HEADERS = {
 }
 
 
+def _own_headers(options: dict[str, Any]) -> set[str]:
+    return {str(line).split()[0].lower() for line in items(options.get("proxy_set_header", [])) if str(line).split()}
+
+
 def _proxy(address: str, options: dict[str, Any]) -> list[list[Any]]:
-    own = {str(line).split()[0].lower() for line in items(options.get("proxy_set_header", [])) if str(line).split()}
+    own = _own_headers(options)
     headers = [[f"{name} {value}"] for name, value in PROXY_HEADERS.items() if name.lower() not in own]
     return [["proxy_pass", address, None]] + [["proxy_set_header", header[0], None] for header in headers]
 
@@ -122,9 +126,9 @@ def _sockets(app: dict[str, Any], options: dict[str, Any]) -> list[Directive]:
         lines = [(f"{kind}_read_timeout", "1h"), (f"{kind}_send_timeout", "1h")]
         if kind == "proxy":
             lines.append(("proxy_http_version", "1.1"))
-            lower = {str(line).lower().split(None, 1)[0] for line in items(options.get("proxy_set_header", []))}
+            own = _own_headers(options)
             headers = {"Upgrade": "$http_upgrade", "Connection": app["connection"]}
-            block += [["proxy_set_header", f"{k} {v}", None] for k, v in headers.items() if k.lower() not in lower]
+            block += [["proxy_set_header", f"{k} {v}", None] for k, v in headers.items() if k.lower() not in own]
         block += [[name, value, None] for name, value in lines if name not in options]
     if app["affinity"] == "cookie":
         block.append(["add_header", f"Set-Cookie ${app['cookie']}_new always", None])
