@@ -85,8 +85,8 @@ class Client:
 class Crowd:
     """So many clients, half of them over polling only, half over WebSocket; some of them talk all the time."""
 
-    def __init__(self, url, count, pause=0.5, transports=(["polling"], ["polling", "websocket"])):
-        self.url, self.pause = url, pause
+    def __init__(self, url, count, transports=(["polling"], ["polling", "websocket"]), patience=60, pause=0.5):
+        self.url, self.patience, self.pause = url, patience, pause
         self.statuses = collections.Counter()
         self.clients = [Client(self, number, transports[number % len(transports)]) for number in range(count)]
         self.since, self.ending, self.refused = 0, False, 0
@@ -115,8 +115,9 @@ class Crowd:
         async def start(client):
             async with gate:
                 try:
-                    await client.start()
-                except socketio.exceptions.SocketIOError:
+                    async with asyncio.timeout(self.patience):
+                        await client.start()
+                except (socketio.exceptions.SocketIOError, TimeoutError):
                     self.refused += 1
 
         await asyncio.gather(*(start(client) for client in self.clients))

@@ -157,10 +157,10 @@ options:
         default: []
       mercy:
         description:
-          - For an instance whose connections stay open (WebSockets), the seconds after which uWSGI cuts off what is
-            left of them when it ends (its C(worker-reload-mercy)). With it new code, too, is taken up by a second
-            generation, nobody waits for connections to end before the first is told to, and only one such instance at
-            a time is brought up to date.
+          - For an instance whose connections stay open (WebSockets), the seconds after which its unit cuts off what is
+            left of them when it ends (C(TimeoutStopSec)). With it new code, too, is taken up by a second generation,
+            nobody waits for connections to end before the first is told to, and only one such instance at a time is
+            brought up to date.
         type: int
       probe:
         description: A request that must hold after a reload, as O(graceful.wsgi.uwsgi_reload#module:probe).

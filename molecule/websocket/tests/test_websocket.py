@@ -19,6 +19,20 @@ MERCY = 10
 LOG = "/var/log/nginx/chat.test.access.log"
 
 
+@pytest.fixture
+def tell(capsys):
+    """Says what was measured, on the screen and in a file that is kept."""
+
+    def tell(text):
+        with capsys.disabled():
+            print(f"\n{text}")
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        with (ARTIFACTS / "websocket.txt").open("a") as kept:
+            kept.write(f"{text}\n")
+
+    return tell
+
+
 @pytest.fixture(scope="module")
 def address(host):
     return next(found for found in host.interface("eth0").addresses if ":" not in found)
@@ -30,7 +44,6 @@ def crowd(address):
         assert running.refused == 0
         assert running.all_there()
         yield running
-        print(running.story())
 
 
 @pytest.fixture(scope="module")
@@ -79,16 +92,15 @@ def pids(host, name, count):
 
 
 class TestTwoHundredClients:
-    def test_every_client_stays_on_one_instance_and_hears_all_others(self, host, crowd):
-        time.sleep(10)
+    def test_every_client_stays_on_one_instance_and_hears_all_others(self, host, crowd, tell):
+        assert crowd.wait(lambda: len(crowd.acknowledged) >= 10)
         assert crowd.missing() == {}
-        assert len(crowd.acknowledged) >= 10
         # Nobody was disconnected, and each was answered by one instance, which its cookie leads to as well.
         assert crowd.away == []
         assert {len(client.instances) for client in crowd.clients} == {1}
         assert crowd.ask() == [next(iter(client.instances)) for client in crowd.clients]
         shares = collections.Counter(next(iter(client.instances)) for client in crowd.clients)
-        print(dict(shares))
+        tell(f"{CLIENTS} clients over four instances: {sorted(shares.values())}; {crowd.story()}")
         assert set(shares) == {f"chat-{number}" for number in range(1, 5)}
         assert min(shares.values()) >= CLIENTS // 12
         # What one instance was told came out of all of them.
@@ -98,7 +110,7 @@ class TestTwoHundredClients:
         assert bad(statuses(host)) == {}
 
     @pytest.mark.parametrize("how", ["deploy", "reload"])
-    def test_nobody_is_away_for_long_and_nothing_acknowledged_is_lost(self, host, crowd, source, how):
+    def test_nobody_is_away_for_long_and_nothing_acknowledged_is_lost(self, host, crowd, source, how, tell):
         at, before = crowd.ask(), pids(host, "chat", 4)
         for client in crowd.clients:
             client.away.clear()
@@ -113,7 +125,7 @@ class TestTwoHundredClients:
         took = time.monotonic() - began
         assert crowd.wait(lambda: all(client.who and client.io.connected for client in crowd.clients))
         time.sleep(2)
-        print(f"{how} took {took:.0f} s; {crowd.story()}")
+        tell(f"{how} took {took:.0f} s; {crowd.story()}")
         assert not set(before) & set(pids(host, "chat", 4))
         assert crowd.missing() == {}
         # Everybody had to connect again, to its own instance, and no more than twice.
@@ -128,13 +140,13 @@ class TestTwoHundredClients:
         assert bad(crowd.statuses) == {}
         assert bad(statuses(host)) == {}
 
-    def test_another_number_of_instances_moves_only_those_it_must(self, host, crowd, source):
+    def test_another_number_of_instances_moves_only_those_it_must(self, host, crowd, source, tell):
         before = crowd.ask()
         untouched = pids(host, "chat", 4)
         publish(source, chat_instances=5)
         after = crowd.ask()
         moved = [there for here, there in zip(before, after, strict=True) if here != there]
-        print(f"4 to 5 instances moved {len(moved)} of {CLIENTS} clients")
+        tell(f"4 to 5 instances moved {len(moved)} of {CLIENTS} clients")
         assert set(moved) == {"chat-5"}
         assert CLIENTS * 0.08 <= len(moved) <= CLIENTS * 0.35
         assert pids(host, "chat", 5)[:4] == untouched
@@ -195,38 +207,37 @@ def test_an_address_stays_on_one_instance(host):
     assert set.union(*found.values()) == {"lobby-1", "lobby-2", "lobby-3"}
 
 
-def test_sockets_that_are_not_told_to_go_are_cut_off_when_the_mercy_is_over(host, address):
+def test_sockets_that_are_not_told_to_go_are_cut_off_when_the_mercy_is_over(address, tell):
     """Over proxy_pass, to an application that knows nothing of reloads."""
     with Crowd(f"http://{address}:8081", 10, transports=[["websocket"]]) as crowd:
         assert crowd.all_there()
         assert set(crowd.statuses) == {101}
         began = time.monotonic()
         reload("lobby")
-        print(f"took {time.monotonic() - began:.0f} s; {crowd.story()}")
+        tell(f"untold sockets, mercy 3 s: reload took {time.monotonic() - began:.0f} s; {crowd.story()}")
         assert crowd.all_there()
         assert crowd.missing() == {}
         assert {len(client.away) for client in crowd.clients} <= {1, 2}
         assert crowd.away[-1] <= 3 + LONGEST_DELAY
 
 
-def test_the_articles_way_as_a_yardstick(host, address):
+def test_the_articles_way_as_a_yardstick(host, address, tell):
     """Four processes behind one socket: a poll reaches a process that does not know its session."""
-    with Crowd(f"http://{address}:8082", 40) as crowd:
-        time.sleep(10)
+    with Crowd(f"http://{address}:8082", 40, patience=5) as crowd:
+        time.sleep(5)
     counted = statuses(host, "/var/log/nginx/article.test.access.log")
     wrong = sum(count for status, count in counted.items() if status >= 400)
+    total = sum(counted.values())
     text = (
-        f"four processes behind one socket, 40 clients, 10 s: {wrong} of {sum(counted.values())} answers were errors"
-        f" ({100 * wrong / sum(counted.values()):.0f} %): {dict(sorted(counted.items()))};"
-        f" {crowd.refused} clients never connected\n"
+        f"the article's way, four processes behind one socket, 40 clients: {wrong} of {total} answers were errors"
+        f" ({100 * wrong / total:.0f} %): {dict(sorted(counted.items()))}; {crowd.refused} clients never connected"
     )
-    print(text)
-    ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    (ARTIFACTS / "websocket-yardstick.txt").write_text(text)
+    tell(text)
+    (ARTIFACTS / "websocket-yardstick.txt").write_text(f"{text}\n")
     assert counted[400] > 0
 
 
-def test_a_page_in_a_browser_survives_a_reload(address):
+def test_a_page_in_a_browser_survives_a_reload(address, tell):
     with Browser() as browser:
         browser.open(f"http://{address}/")
         browser.wait("page.connected && page.about")
@@ -238,5 +249,5 @@ def test_a_page_in_a_browser_survives_a_reload(address):
         browser.run("say('after the reload')")
         browser.wait("page.acknowledged == 2 && page.said.includes('after the reload')")
         assert browser.run("page.about.instance") == at
-        print(f"the page connected {browser.run('page.connections')} times, always to {at}")
+        tell(f"the page connected {browser.run('page.connections')} times, always to {at}")
         browser.screenshot(ARTIFACTS / "websocket.png")
