@@ -15,7 +15,9 @@ def inventory():
 
 def environment(**more):
     """For a run of Ansible by itself."""
-    settings = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1"}
+    # molecule has Ansible colour what it says where it thinks that somebody watches.
+    settings = {"ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1"}
+    settings["ANSIBLE_CONFIG"] = str(CHECKOUT / "ansible.cfg")
     return os.environ | settings | more
 
 

@@ -55,7 +55,8 @@ def test_a_newer_ansible_says_which_one_to_take(host):
             "playbooks/site.yml",
         ],
         cwd=CHECKOUT,
-        env=os.environ | {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+        env=os.environ
+        | {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"},
         capture_output=True,
         text=True,
         check=False,
