@@ -142,7 +142,7 @@ def published():
 
 BAD_BLOCKS = {
     # Each server block is right by itself.
-    "two defaults": ([{"listen": ["80 default_server"]}, {"listen": ["80 default_server"]}], "a duplicate default"),
+    "two backlogs": ([{"listen": ["80 backlog=100"]}, {"listen": ["80 backlog=200"]}], "duplicate listen options"),
     "unknown directive": ([{"options": {"no_such_directive": "x"}}], 'unknown directive "no_such_directive"'),
 }
 
