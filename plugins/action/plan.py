@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleUndefinedVariable
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__
 
@@ -28,7 +28,7 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
 def _options(room: str) -> dict[str, Any]:
-    spec = yaml.safe_load((ROLES / room / "meta" / "argument_specs.yml").read_text())
+    spec = yaml_load((ROLES / room / "meta" / "argument_specs.yml").read_text())
     return spec["argument_specs"]["main"]["options"]
 
 

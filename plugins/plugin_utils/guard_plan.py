@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from .nginx_tree import Directive, quoted
+from .nginx_tree import Directive, first_words, quoted
 from .problem import Problems
 
 SIZE = re.compile(r"\d+[kKmMgG]?\Z")
@@ -143,18 +143,12 @@ def limits(block: dict[str, Any], name: str) -> tuple[list[Directive], list[Dire
     return zones, lines
 
 
-def _named(options: dict[str, Any]) -> set[str]:
-    given = options.get("add_header", [])
-    lines = given if isinstance(given, list) else [given]
-    return {str(line).split()[0].lower() for line in lines if str(line).split()}
-
-
 def headers(chain: Iterable[dict[str, Any]], options: dict[str, Any]) -> list[Directive]:
     """The add_header lines of headers, the later of a name in the place of the earlier; ``options``: the user's own."""
     found: dict[str, tuple[str, Any]] = {}
     for given in chain:
         found.update({name.lower(): (name, value) for name, value in given.items()})
-    theirs = _named(options)
+    theirs = first_words(options, "add_header")
     return [
         ["add_header", f"{name} {quoted(str(value), always=True)} always", None]
         for key, (name, value) in found.items()

@@ -112,6 +112,13 @@ def slug(name: str) -> str:
     )
 
 
+def first_words(options: Mapping[str, Any], name: str) -> set[str]:
+    """What the lines of a directive that repeats, such as add_header, begin with; in small letters."""
+    given = options.get(name, [])
+    lines = given if isinstance(given, list) else [given]
+    return {str(line).split()[0].lower() for line in lines if str(line).split()}
+
+
 def merged(base: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with the user's directives in their place: same name replaces, null takes away, new ones follow."""
     return {**base, **options}

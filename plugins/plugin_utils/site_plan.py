@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import guard_plan, upstream_plan
-from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text, items
-from .nginx_tree import Directive, directives, quoted, slug
+from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text
+from .nginx_tree import Directive, directives, first_words, quoted, slug
 from .problem import Problems, close_match
 
 # From here on HTTP/2 is a directive; a parameter of listen before.
@@ -514,7 +514,7 @@ REPEATED = {"include", "add_header", "proxy_set_header", "uwsgi_param", "listen"
 def _without(planned: list[Directive], options: Mapping[str, Any]) -> list[Directive]:
     """What the plan writes less what the user writes himself."""
     given = {str(name).strip() for name in options}
-    own = {str(line).split()[0].lower() for line in items(options.get("proxy_set_header", [])) if str(line).split()}
+    own = first_words(options, "proxy_set_header")
     return [
         line
         for line in planned

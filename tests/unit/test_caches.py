@@ -2,10 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import playbook
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact
@@ -34,21 +33,7 @@ def play(tmp_path, request, make_wheel):
         file.write_text(
             json.dumps([{"hosts": "all", "gather_facts": False, "strategy": strategy, "serial": 3, "tasks": tasks}])
         )
-        ran = subprocess.run(
-            [sys.executable, "-m", "ansible", "playbook", "--inventory=one,two,three,", "--connection=local", str(file)]
-            + [f"--extra-vars=ansible_python_interpreter={sys.executable}", *(["--check"] if check else [])],
-            env=dict(
-                os.environ,
-                ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"),
-                ANSIBLE_NOCOLOR="1",
-                ANSIBLE_CALLBACK_RESULT_FORMAT="yaml",
-                **settings,
-            ),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return ran.returncode, " ".join((ran.stdout + ran.stderr).split())
+        return playbook.play(file, *(["--check"] if check else []), hosts="one,two,three", **settings)
 
     run.room, run.built, run.cache = request.param, built, tmp_path / "cache"
     return run

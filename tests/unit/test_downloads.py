@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import sys
 import threading
 import zipfile
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from playbook import play
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_plan, spec
 
@@ -99,31 +99,15 @@ def fetch(folder, environment=(), **variables):
     """Status and words of the tasks that fetch the sources into folder/sources."""
     (folder / "sources").mkdir()
     tasks = {"name": "graceful.wsgi.nginx", "tasks_from": "sources.yml"}
-    play = [{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.include_role": tasks}]}]
-    (folder / "play.yml").write_text(json.dumps(play))
+    steps = [{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.include_role": tasks}]}]
+    (folder / "play.yml").write_text(json.dumps(steps))
     given = {
-        "ansible_python_interpreter": sys.executable,
         "__nginx_folder": str(folder),
         "__nginx_download_delay": 0,
         "__nginx_planned": {"plan": plan(**variables)},
     }
-    ran = subprocess.run(
-        [sys.executable, "-m", "ansible", "playbook", "--inventory=one,", "--connection=local"]
-        + [f"--extra-vars={json.dumps(given)}", str(folder / "play.yml")],
-        env=dict(
-            os.environ,
-            ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"),
-            ANSIBLE_NOCOLOR="1",
-            ANSIBLE_PIPELINING="1",
-            ANSIBLE_CALLBACK_RESULT_FORMAT="yaml",
-            no_proxy="127.0.0.1",
-            **dict(environment),
-        ),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return ran.returncode, " ".join((ran.stdout + ran.stderr).split())
+    settings = {"ANSIBLE_PIPELINING": "1", "no_proxy": "127.0.0.1", **dict(environment)}
+    return play(folder / "play.yml", f"--extra-vars={json.dumps(given)}", **settings)
 
 
 def fetched(folder):

@@ -1,12 +1,10 @@
 """An nginx that is damaged on its way, from its builder or to a host, is kept nowhere."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from playbook import play
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact
 
@@ -56,22 +54,7 @@ def transfer(folder, damage, **task):
     shared = {"folder": str(folder / "cache"), "name": NAME, "version": "1.26.3", "about": {}}
     tasks = [{"graceful.wsgi.nginx_cache": {**shared, **one}} for one in ({"state": "claimed"}, task)]
     (folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-    ran = subprocess.run(
-        [sys.executable, "-m", "ansible", "playbook", "--inventory=one,", "--connection=damaging"]
-        + [f"--extra-vars=ansible_python_interpreter={sys.executable}", str(folder / "play.yml")],
-        env=dict(
-            os.environ,
-            ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"),
-            ANSIBLE_CONNECTION_PLUGINS=str(folder),
-            ANSIBLE_NOCOLOR="1",
-            ANSIBLE_CALLBACK_RESULT_FORMAT="yaml",
-            DAMAGE=damage,
-        ),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return ran.returncode, " ".join((ran.stdout + ran.stderr).split())
+    return play(folder / "play.yml", connection="damaging", ANSIBLE_CONNECTION_PLUGINS=str(folder), DAMAGE=damage)
 
 
 @pytest.fixture
