@@ -155,7 +155,9 @@ class ActionModule(ActionBase):
             listed = "\n".join(f"- {problem}" for problem in problems)
             result["msg"] = f"{counted}; nothing on the host was changed.\n{listed}"
             return result
-        result.update(changed=False, plan=plans[own])
+        # The first role of a play asks the host for all of them, before it changes anything.
+        checks = [check for room in plans.values() for check in room.get("checks") or []]
+        result.update(changed=False, plan={**plans[own], "checks": checks})
         if own == "publish":
             result["ansible_facts"] = {PUBLISHED: {**(host["published"] or {}), **plans[own]["published"]}}
         return result

@@ -48,6 +48,7 @@ options:
 extends_documentation_fragment:
   - graceful.wsgi.attributes
   - graceful.wsgi.bundles
+  - graceful.wsgi.checks
 """
 
 EXAMPLES = r"""
@@ -101,7 +102,7 @@ import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact, nginx_master
+from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, nginx_artifact, nginx_master
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
@@ -162,9 +163,11 @@ def main():
             "pid_file": {"type": "path", "default": "/run/nginx.pid"},
             "unit": {"type": "str", "default": "nginx.service"},
             "bundles": {"type": "list", "elements": "str", "default": []},
+            "checks": host_checks.SPEC,
         },
         supports_check_mode=True,
     )
+    host_checks.refuse(module)
     if module.params["static"]:
         name = hidden(module.params["user"], module.params["group"])
         if name:

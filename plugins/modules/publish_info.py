@@ -39,6 +39,7 @@ options:
 extends_documentation_fragment:
   - graceful.wsgi.attributes
   - graceful.wsgi.bundles
+  - graceful.wsgi.checks
   - graceful.wsgi.applications.releases
   - graceful.wsgi.applications.apps
   - graceful.wsgi.applications.instances
@@ -118,7 +119,7 @@ import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import instances, releases, uwsgi_preflight
+from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, instances, releases, uwsgi_preflight
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 
 
@@ -153,9 +154,11 @@ def main():
             "apps": {"type": "list", "elements": "dict", "required": True, "options": uwsgi_preflight.SPEC},
             "instances": instances.SPEC,
             "bundles": {"type": "list", "elements": "str", "default": []},
+            "checks": host_checks.SPEC,
         },
         supports_check_mode=True,
     )
+    host_checks.refuse(module)
     wanted = module.params
     try:
         homes = [releases.Home(item, wanted["python"]) for item in wanted["releases"]]

@@ -183,6 +183,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     reopen_sites = [{"path": log, "su": None, "postrotate": reopen_nginx} for log in site_logs]
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     return {
+        # What only the host can judge, as module_utils/host_checks.py takes it.
+        "checks": [],
         "published": {values["publish_set"]: _named(values)},
         # Each instance as an application of its own, and which of them an application has.
         "apps": units,

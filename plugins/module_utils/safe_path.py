@@ -1,0 +1,329 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What root does in folders that another account can write: the one way of this collection.
+
+Python 2.7 has no openat(), so that a name in an open folder is reached as /proc/self/fd/N/NAME: the kernel leads it to
+the folder that was opened, whatever its path has become since, and the last component is never followed.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import errno
+import grp
+import json
+import os
+import pwd
+import stat
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+
+# Linux's numbers, which Python 2.7 and 3 name alike, but for O_CLOEXEC.
+O_CLOEXEC = getattr(os, "O_CLOEXEC", 0o2000000)
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | O_CLOEXEC
+# As many links as the kernel follows in one path.
+_LINKS = 40
+
+
+class UnsafePath(Exception):
+    """A path that leads through something that another account placed; the text names the component."""
+
+
+def _others_write(found):
+    """Why somebody besides root may change what this lstat result describes; None where nobody may."""
+    if found.st_uid != 0:
+        return "it belongs to %s" % account_name(found.st_uid)
+    if stat.S_ISLNK(found.st_mode):
+        return None
+    if found.st_mode & stat.S_IWOTH:
+        return "every account may write there"
+    if found.st_mode & stat.S_IWGRP and found.st_gid != 0:
+        return "the group %s may write there" % group_name(found.st_gid)
+    return None
+
+
+def account_name(uid):
+    """The name of an account, or its number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def group_name(gid):
+    """The name of a group, or its number where it has none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+class Folder:
+    """A folder that is held open, so that what happens to its path does not matter; a context manager.
+
+    ``trusted``: whether nobody but root could have changed any component on the way, nor can change the folder itself;
+    ``why``: else a text that names the first component that another account can change.
+    """
+
+    def __init__(self, path, create=False):
+        """Open ``path`` component by component. A link is followed only where root alone could have put it.
+
+        ``create``: make what is missing, root's and 0755; never below a component that another account can write, where
+        it raises UnsafePath. Raises UnsafePath for a link or another kind of file that another account can have put
+        there, and OSError (ENOENT, ENOTDIR) for what is not there.
+        """
+        self.path = os.path.normpath(path)
+        if not os.path.isabs(self.path):
+            raise UnsafePath("%s: is not absolute" % path)
+        self.handle = os.open("/", _FOLDER)
+        self.trusted, self.why = True, None
+        # Whether a link that stands in the folder at hand is root's own.
+        self._walked = "/"
+        try:
+            self._walk([part for part in self.path.split("/") if part], create)
+        except BaseException:
+            self.close()
+            raise
+
+    def _walk(self, parts, create):
+        parts, links = list(parts), 0
+        while parts:
+            name = parts.pop(0)
+            if name == "..":
+                # It comes out of a link of root's only; what is above an open folder is told by the kernel.
+                self._step(os.open(self.at(".."), _FOLDER), os.path.dirname(self._walked))
+                continue
+            found = self.lstat(name)
+            here = os.path.join(self._walked, name)
+            if found is None and create:
+                if not self.trusted:
+                    raise UnsafePath("%s: is missing, and %s" % (here, self.why))
+                os.mkdir(self.at(name), 0o755)
+                os.chmod(self.at(name), 0o755)
+                found = self.lstat(name)
+            if found is None:
+                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), here)
+            if stat.S_ISLNK(found.st_mode):
+                if not self.trusted or found.st_uid != 0:
+                    raise UnsafePath("%s: is a link that another account can have put there (%s)" % (here, self.why))
+                links += 1
+                if links > _LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), here)
+                target = os.readlink(self.at(name))
+                if target.startswith("/"):
+                    self._step(os.open("/", _FOLDER), "/")
+                parts = [part for part in target.split("/") if part not in ("", ".")] + parts
+                continue
+            if not stat.S_ISDIR(found.st_mode):
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), here)
+            try:
+                handle = os.open(self.at(name), _FOLDER)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                    raise UnsafePath("%s: became something else while it was looked at" % here)
+                raise
+            self._step(handle, here)
+
+    def _step(self, handle, walked):
+        os.close(self.handle)
+        self.handle, self._walked = handle, walked
+        why = _others_write(os.fstat(handle))
+        if why and self.trusted:
+            self.trusted, self.why = False, "%s: %s" % (walked, why)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        self.close()
+
+    def close(self):
+        """Close it; twice is no harm."""
+        if self.handle is not None:
+            os.close(self.handle)
+            self.handle = None
+
+    def at(self, name):
+        """A path that leads to a name in this very folder, for any call that does not follow its last component."""
+        return "/proc/self/fd/%d/%s" % (self.handle, name)
+
+    def stat(self):
+        """What the folder itself is."""
+        return os.fstat(self.handle)
+
+    def lstat(self, name):
+        """What a name in it is, or None where nothing is there."""
+        try:
+            return os.lstat(self.at(name))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
+
+    def names(self):
+        """The names in it, sorted."""
+        return sorted(os.listdir("/proc/self/fd/%d/." % self.handle))
+
+    def open_folder(self, name):
+        """A folder in it, held open; never through a link."""
+        inner = Folder.__new__(Folder)
+        inner.path = os.path.join(self.path, name)
+        inner._walked = os.path.join(self._walked, name)
+        try:
+            inner.handle = os.open(self.at(name), _FOLDER)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise UnsafePath("%s: is no folder, or a link to one" % inner.path)
+            raise
+        inner.trusted, inner.why = self.trusted, self.why
+        why = _others_write(os.fstat(inner.handle))
+        if why and inner.trusted:
+            inner.trusted, inner.why = False, "%s: %s" % (inner._walked, why)
+        return inner
+
+    def open_file(self, name, flags=os.O_RDONLY, mode=0o600):
+        """A descriptor of a regular file in it, never through a link, and never waiting for a fifo's other end."""
+        path = os.path.join(self.path, name)
+        try:
+            handle = os.open(self.at(name), flags | os.O_NOFOLLOW | os.O_NONBLOCK | O_CLOEXEC, mode)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise UnsafePath("%s: is no regular file" % path)
+            raise OSError(error.errno, error.strerror, path)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise UnsafePath("%s: is no regular file" % path)
+        return handle
+
+    def remove(self, name):
+        """Remove a name and all below it, never through a link and never on another file system's mount."""
+        found = self.lstat(name)
+        if found is None:
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(self.at(name))
+            return
+        with self.open_folder(name) as inner:
+            for below in inner.names():
+                inner.remove(below)
+        os.rmdir(self.at(name))
+
+
+def split(path):
+    """The folder of a path, held open, and the name in it: ``with split(path)[0] as folder`` closes it."""
+    path = os.path.normpath(path)
+    return Folder(os.path.dirname(path)), os.path.basename(path)
+
+
+def remove_tree(path):
+    """Remove a file or a folder with all below it, never through a link; nothing there is no error."""
+    try:
+        folder, name = split(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return
+        raise
+    with folder:
+        folder.remove(name)
+
+
+def read_file(path, limit=None, offset=0):
+    """The bytes of a regular file, from an offset on, at most so many; never through another account's link."""
+    folder, name = split(path)
+    with folder:
+        with os.fdopen(folder.open_file(name), "rb") as source:
+            source.seek(offset)
+            return source.read() if limit is None else source.read(limit)
+
+
+def size(path):
+    """How long a regular file is; 0 where there is none, or where another account's link leads to it."""
+    try:
+        folder, name = split(path)
+    except (OSError, UnsafePath):
+        return 0
+    with folder:
+        found = folder.lstat(name)
+    return found.st_size if found is not None and stat.S_ISREG(found.st_mode) else 0
+
+
+def untrusted(path):
+    """Why another account could change what a path leads to, or None where only root can.
+
+    Looks at every component that is there, links of root's followed; what is missing counts for nothing.
+    """
+    path = os.path.normpath(path)
+    while True:
+        try:
+            with Folder(path) as folder:
+                return folder.why
+        except UnsafePath as error:
+            return str(error)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR) or path == "/":
+                raise
+            path = os.path.dirname(path)
+
+
+# -- with another account's rights ----------------------------------------------------------------------------------
+
+
+def account(user, group=None):
+    """``{uid, gid, groups}`` of an account by its name, as systemd gives them to a unit with User= and Group=."""
+    found = pwd.getpwnam(user)
+    groups = [item.gr_gid for item in grp.getgrall() if user in item.gr_mem]
+    return {"uid": found.pw_uid, "gid": found.pw_gid if group is None else grp.getgrnam(group).gr_gid, "groups": groups}
+
+
+def drop_to(who):
+    """Give up root for good; in a child of a fork only. ``who``: uid, gid and groups."""
+    if os.getuid() == 0 and who["uid"] != 0:
+        os.setgroups(who["groups"])
+        os.setgid(who["gid"])
+        os.setuid(who["uid"])
+
+
+def as_account(who, call, errors=()):
+    """What ``call()`` returns, called in a child process with another account's rights; JSON must be able to hold it.
+
+    ``who``: uid, gid and groups; ``errors``: kinds of exceptions that are raised again as such, with their text.
+    Whoever is not root, and for root itself, just calls.
+    """
+    if os.geteuid() != 0 or who["uid"] == 0:
+        return call()
+    known = dict((kind.__name__, kind) for kind in tuple(errors) + (OSError, IOError))
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reading)
+            drop_to(who)
+            try:
+                said = {"value": call()}
+            except tuple(errors) as error:
+                said = {"kind": type(error).__name__, "text": str(error)}
+            except (IOError, OSError) as error:
+                said = {"kind": "OSError", "errno": error.errno, "text": error.strerror, "path": error.filename}
+            except Exception as error:
+                said = {"kind": "", "text": repr(error)}
+            with os.fdopen(writing, "wb") as target:
+                target.write(json.dumps(said).encode("utf-8"))
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as source:
+        text = source.read()
+    os.waitpid(child, 0)
+    if not text:
+        raise RuntimeError("a look with the rights of %s ended without an answer" % account_name(who["uid"]))
+    said = json.loads(text.decode("utf-8"))
+    if "kind" not in said:
+        return said["value"]
+    if said["kind"] == "OSError":
+        raise OSError(said["errno"], native(said["text"]), native(said["path"]))
+    if said["kind"] in known:
+        raise known[said["kind"]](native(said["text"]))
+    raise RuntimeError(native(said["text"]))
