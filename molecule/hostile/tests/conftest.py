@@ -10,7 +10,7 @@ from pathlib import Path
 import publishing
 import pytest
 
-HOST = "graceful-hostile"
+HOST = os.environ.get("HOSTILE_HOST", "graceful-hostile")
 WHOAMI = publishing.WHOAMI
 
 
