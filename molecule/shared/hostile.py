@@ -24,7 +24,8 @@ def sh(command, user="root", host=HOST, check=True, timeout=120):
 def put(path, text, owner="root:root", mode="0644"):
     """Write a file on the host, with its folders."""
     where = shlex.quote(path)
-    command = f"mkdir -p {shlex.quote(os.path.dirname(path))} && cat > {where} && chown {owner} {where} && chmod {mode} {where}"
+    command = f"mkdir -p {shlex.quote(os.path.dirname(path))} && cat > {where}"
+    command += f" && chown {owner} {where} && chmod {mode} {where}"
     subprocess.run(["docker", "exec", "-i", HOST, "sh", "-c", command], input=text, text=True, check=True)
 
 

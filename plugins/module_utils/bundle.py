@@ -325,6 +325,8 @@ class Bundle:
             raise BundleError("run %s cannot be put back; the last that changed something is %s" % (self.undo, last))
         for item in kept["files"]:
             path = native(item["path"])
+            if item.get("secret"):
+                self.secrets.add(path)
             content = content_of(path)
             if (None if content is None else sha256(content)) != item["after"]:
                 self.kept.append(path)
@@ -344,6 +346,8 @@ class Bundle:
             files.append(item)
         for path, content in sorted(self.removed.items()):
             files.append(dict(_whole(content, self.found[path]), path=path, after=None))
+        for item in files:
+            item["secret"] = item["path"] in self.secrets
         text = json.dumps({"run": token, "files": files}).encode("utf-8")
         replace_bytes(os.path.join(self.home, "previous.json"), text)
 
