@@ -19,6 +19,7 @@ import shutil
 import stat
 import tempfile
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import hidden
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 
 STATE_DIR = "/var/lib/graceful-wsgi/bundles"
@@ -195,10 +196,14 @@ class Folder(Entry):
 
 
 class File(Entry):
-    """A file that must be there with this content (bytes); without ``force`` one that is there stays as it is."""
+    """A file that must be there with this content (bytes); without ``force`` one that is there stays as it is.
 
-    def __init__(self, path, content, validate=None, force=True, **entry):
+    ``secret``: it holds NAME=value lines whose values no diff shows.
+    """
+
+    def __init__(self, path, content, validate=None, force=True, secret=False, **entry):
         Entry.__init__(self, path, **entry)
+        self.secret = secret
         self.content = content
         self.validate = validate
         self.force = force
@@ -286,6 +291,7 @@ class Bundle:
         self.states = {}
         self.folder_states = {}
         self.removed = {}
+        self.secrets = set()
         self.found = {}
         self.kept = []
         self.validated = True
@@ -307,6 +313,11 @@ class Bundle:
     def _manifest(self):
         return dict((native(path), digest) for path, digest in self._load("manifest.json").get("files", {}).items())
 
+    def _secrets(self):
+        """Paths of files whose values are shown nowhere, by what earlier runs recorded and by what is wanted."""
+        earlier = [native(path) for path in self._load("manifest.json").get("secret", [])]
+        return set(earlier + [entry.path for entry in self.files if entry.secret])
+
     def _plan_undo(self):
         """Want what was live before the run that is undone; what somebody has changed since is left alone."""
         last, kept = self._load("manifest.json").get("run"), self._load("previous.json")
@@ -314,6 +325,8 @@ class Bundle:
             raise BundleError("run %s cannot be put back; the last that changed something is %s" % (self.undo, last))
         for item in kept["files"]:
             path = native(item["path"])
+            if item.get("secret"):
+                self.secrets.add(path)
             content = content_of(path)
             if (None if content is None else sha256(content)) != item["after"]:
                 self.kept.append(path)
@@ -333,10 +346,14 @@ class Bundle:
             files.append(item)
         for path, content in sorted(self.removed.items()):
             files.append(dict(_whole(content, self.found[path]), path=path, after=None))
+        for item in files:
+            item["secret"] = item["path"] in self.secrets
         text = json.dumps({"run": token, "files": files}).encode("utf-8")
         replace_bytes(os.path.join(self.home, "previous.json"), text)
 
     def _survey(self):
+        # Now, since what goes is not recorded any more afterwards.
+        self.secrets = self._secrets()
         if self.undo is not None:
             self._plan_undo()
         self.overdue = bool(self.activate) and lstat(self._note) is not None
@@ -575,6 +592,8 @@ class Bundle:
             "files": files,
             "run": token or self._load("manifest.json").get("run"),
             "set": self._set() if whole else None,
+            # So that no diff shows them when they go, or come back.
+            "secret": sorted(self.secrets.intersection(files)),
         }
         text = json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8")
         path = os.path.join(self.home, "manifest.json")
@@ -659,9 +678,12 @@ class Bundle:
             after = entry.content.decode("utf-8", "replace")
             if before == after:
                 before, after = _attributes(entry.found), _wanted(entry)
+            else:
+                before, after = (hidden.secrets if entry.path in self.secrets else hidden.environment)(before, after)
             diffs.append(_diff(entry.path, before, after))
         for path in sorted(self.removed):
-            diffs.append(_diff(path, self.removed[path].decode("utf-8", "replace"), ""))
+            hide = hidden.secrets if path in self.secrets else hidden.environment
+            diffs.append(_diff(path, hide(self.removed[path].decode("utf-8", "replace"), "")[0], ""))
         return diffs
 
 

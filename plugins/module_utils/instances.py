@@ -11,7 +11,8 @@ import json
 import os
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Second, accepting, connections
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
@@ -241,10 +242,8 @@ class Instance:
     def note(self):
         """Remember what the master has taken up; lost at a reboot, as the master is."""
         make_folders(STATE_DIR)
-        temporary = self.stamp + ".new"
-        with open(temporary, "w") as target:
-            json.dump({"process": self._identity(), "has": self.wished}, target)
-        os.rename(temporary, self.stamp)
+        # Digests of what holds secrets: whoever reads them could try what they are.
+        replace_bytes(self.stamp, encoded(json.dumps({"process": self._identity(), "has": self.wished})))
 
 
 def former(name):

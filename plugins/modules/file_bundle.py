@@ -79,6 +79,11 @@ options:
         description: Whether a file that is there already is replaced. Without it the file is never pruned either.
         type: bool
         default: true
+      secret:
+        description: Whether it holds lines of C(NAME=value) whose values are nobody's to read. A diff then tells names,
+          and which of them have another value by now.
+        type: bool
+        default: false
       validate:
         description: A command that judges a changed file before it goes live; C(%s) stands for the staged copy.
         type: str
@@ -133,6 +138,7 @@ attributes:
   diff_mode:
     description: Returns a diff of every change.
     support: full
+    details: Values of a O(files[].secret) file are left out, and so is in any file what uWSGI's option C(env) says.
 """
 
 EXAMPLES = r"""
@@ -218,6 +224,7 @@ def main():
                     vars={"type": "dict", "default": {}},
                     mode={"type": "str", "default": "0644"},
                     force={"type": "bool", "default": True},
+                    secret={"type": "bool", "default": False},
                     validate={"type": "str"},
                 ),
             },
@@ -238,6 +245,8 @@ def main():
             "digest": {"type": "str"},
         },
         supports_check_mode=True,
+        # What it is given holds whole files, and stays out of the host's journal.
+        no_log=True,
     )
 
     if module.params["undo"] is not None and (
@@ -268,6 +277,7 @@ def main():
                     base64.b64decode(item["content"]),
                     item["validate"],
                     item["force"],
+                    item["secret"],
                     **attributes(item)
                 )
                 for item in module.params["files"]

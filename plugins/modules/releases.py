@@ -192,6 +192,8 @@ def main():
             "survey": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
+        # Addresses of packages and repositories may hold a password: they stay out of the host's journal.
+        no_log=True,
     )
 
     # For all threads at once: the application's user reads what root installs.

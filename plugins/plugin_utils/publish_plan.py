@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any
 
-from . import app_plan, site_plan, upstream_plan
+from . import app_environment, app_plan, site_plan, upstream_plan
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, NGINX_PIDFILE, SAFE_NAME
 from .nginx_tree import Directive
 from .problem import Problem, Problems
@@ -163,6 +163,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         if posixpath.dirname(app["log_file"]) not in code
     ]
     app_files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
+    conf_dir = rooms["uwsgi"]["uwsgi_conf_dir"]
+    app_files += [file for app in values["publish_apps"] for file in app_environment.file(app, conf_dir)]
     site_files = [{"dest": site["file"], "template": site["template"], "vars": {"site": site}} for site in sites]
     # What several sites share; nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, values["publish_set"])
