@@ -200,9 +200,6 @@ ASKS = {
     "quic_bpf": {"capabilities": ["CAP_BPF", "CAP_NET_ADMIN"], "system_calls": ["bpf"]},
 }
 
-# Folders below /etc/nginx, in the order in which nginx.conf includes them.
-SERVERS = ("default.d", "conf.d")
-
 _VERSION = re.compile(r"\d+(\.\d+)+[a-z]?(-[a-z0-9]+)?")
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -503,8 +500,12 @@ def _conf(values: dict[str, Any], problems: list[Problem]) -> list[nginx_tree.Di
         ["worker_processes", values["nginx_worker_processes"], None],
         *main,
         ["events", "", [["worker_connections", str(connections), None], *events]],
-        # Of servers at one address nginx takes the first for names that no other has, so these come before the sites.
-        ["http", "", [*HTTP_FIRST, *http, *(["include", f"{folder}/*.conf", None] for folder in SERVERS)]],
+        # Of servers at one address nginx takes the first for names that no other has, so these come before all others.
+        [
+            "http",
+            "",
+            [*HTTP_FIRST, ["include", "default.d/*.conf", None], *http, ["include", "conf.d/*.conf", None]],
+        ],
     ]
 
 

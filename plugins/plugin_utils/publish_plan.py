@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any
 
-from . import app_plan, site_plan, upstream_plan
+from . import app_plan, refusal_plan, site_plan, upstream_plan
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, NGINX_PIDFILE, SAFE_NAME
 from .nginx_tree import Directive
 from .problem import Problem, Problems
@@ -152,6 +152,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     app_logs = [unit for unit in units if unit["log_file"]]
     site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) != NGINX_LOG_DIR})
     keep = values["publish_log_keep"]
+    site_folders = [posixpath.dirname(log) for log in site_logs]
     # An image of a host may lack what is an empty folder elsewhere.
     folders = [_folder(path, "root", "root") for path in (values["publish_root"], "/etc/tmpfiles.d")]
     folders += [_folder(posixpath.dirname(unit["dropin"]), "root", "root") for unit in units]
@@ -171,6 +172,11 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
         site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})
+    refusing = refusal_plan.plan(values["publish_sites"], values["publish_set"], rooms["nginx"])
+    if refusing:
+        site_folders.append(posixpath.join(NGINX_DIR, "default.d"))
+        dest = posixpath.join(site_folders[-1], f"publish-{values['publish_set']}.conf")
+        site_files.append({"dest": dest, "template": "http.conf.j2", "vars": {"http": refusing}})
     reopen_apps = [
         {
             "path": app["log_file"],
@@ -201,7 +207,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         },
         "site_bundle": {
             "name": sites_name,
-            "directories": _unique([_folder(posixpath.dirname(log), "root", "root") for log in site_logs], "path"),
+            "directories": _unique([_folder(path, "root", "root") for path in site_folders], "path"),
             "files": site_files + _rotation(sites_name, reopen_sites, keep),
             # A pid file of its own: nginx -t makes the real one where nginx does not run.
             "validate": [
