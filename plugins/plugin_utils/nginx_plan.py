@@ -521,7 +521,7 @@ def transparent(options: Any) -> bool:
     return False
 
 
-def capabilities(values: dict[str, Any]) -> list[str]:
+def capabilities(values: Mapping[str, Any]) -> list[str]:
     """Those that the unit leaves nginx."""
     found = list(CAPABILITIES)
     for directive, asks in ASKS.items():

@@ -141,6 +141,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}
     upstream_plan.check(values["publish_upstreams"], groups, problems)
     _check_names(values, host, upstreams, problems)
+    site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
     if problems:
         return {}, problems
     apps = {}
@@ -190,7 +191,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": [],
+        "checks": site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
         "published": {values["publish_set"]: _named(values)},
         # Each instance as an application of its own, and which of them an application has.
         "apps": units,

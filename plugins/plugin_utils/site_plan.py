@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import guard_plan, upstream_plan
+from . import guard_plan, nginx_plan, upstream_plan
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text
 from .nginx_tree import Directive, directives, first_words, quoted, slug
 from .problem import Problems, close_match
@@ -112,6 +112,34 @@ def defaults(sites: list[dict[str, Any]]) -> list[set[tuple[str, int | None]]]:
             claim |= set(listens(site)) - taken
             taken |= claim
     return claims
+
+
+def check_rights(sites: list[dict[str, Any]], nginx: Mapping[str, Any], problems: Problems) -> None:
+    """Refuse what the unit keeps nginx from, at which its workers would end."""
+    open_to_all = not nginx["nginx_hardening"] or "CapabilityBoundingSet" in nginx["nginx_unit_options"]
+    if open_to_all or "CAP_NET_RAW" in nginx_plan.capabilities(nginx):
+        return
+    for index, site in enumerate(sites):
+        path = f"publish_sites[{index}]"
+        blocks = {path: site, **{f"{path}.locations[{at}]": block for at, block in enumerate(site["locations"])}}
+        for where, block in blocks.items():
+            if nginx_plan.transparent(block["options"]):
+                says = "takes addresses of clients for nginx's own (transparent), for which its unit has no right"
+                problems.say(f"{where}.options", says, "set nginx_capabilities: [CAP_NET_RAW]")
+
+
+def checks(sites: list[dict[str, Any]], apps: Mapping[str, Any], nginx: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What only the host can tell: whether nginx will follow the way to folders that are no release's."""
+    found = []
+    for index, site in enumerate(sites):
+        for at, location in enumerate(site["locations"]):
+            app = apps.get(location["app"]) or {}
+            said = LINKS in {**nginx["nginx_conf_options"], **site["options"], **location["options"]}
+            if location["static"] and (app.get("path") or not app) and not said:
+                path = posixpath.join(app.get("code") or "/", location["static"])
+                variable = f"publish_sites[{index}].locations[{at}].static"
+                found.append({"kind": "static_link", "variable": variable, "path": path})
+    return found
 
 
 class Path:
@@ -533,6 +561,16 @@ def _without(planned: list[Directive], options: Mapping[str, Any]) -> list[Direc
     ]
 
 
+def _asks(location: dict[str, Any]) -> bool:
+    """Whether the location leads to a program, whose answer may send nginx elsewhere."""
+    return bool(not location["static"] and (location["app"] or location["proxy_pass"] or location["upstream"]))
+
+
+def _internal_of(location: dict[str, Any]) -> bool:
+    """Whether only an application's own answers lead to this folder of it."""
+    return bool(location["internal"] and location["static"] and location["app"])
+
+
 class Site:
     """One site on its way to a plan."""
 
@@ -591,6 +629,22 @@ class Site:
         # A location that says one header for itself loses those of the server.
         return guard_plan.headers([*chain, location["headers"]], location["options"])
 
+    def _sender(self, location: dict[str, Any]) -> list[Directive]:
+        """What keeps one application's internal folder from another's X-Accel-Redirect; empty where there is none.
+
+        A variable that the location of a request sets outlives the redirect that the answer asks for.
+        """
+        locations = self.site["locations"]
+        if not (any(map(_internal_of, locations)) and any(map(_asks, locations))):
+            return []
+        variable = f"${self.own}_by"
+        if _internal_of(location):
+            others = f"^(?!{re.escape(location['app'])} )[^ ]* ."
+            found = f'("{variable} $upstream_http_x_accel_redirect" ~ "{others}")'
+            # An error page has no such header.
+            return [["uninitialized_variable_warn", "off", None], ["if", found, [["return", "404", None]]]]
+        return [["set", f"{variable} {location['app'] or '-'}", None]] if _asks(location) else []
+
     def _slash(self, location: dict[str, Any], block: list[Directive]) -> list[Directive]:
         """What the location's path gets without its slash."""
         path = Path(location["path"])
@@ -626,6 +680,7 @@ class Site:
     def _block(self, location: dict[str, Any], name: str) -> list[Directive]:
         leads = _leads(location, self.apps, self.upstreams, self.prefix, self.publish_set)
         block: list[Directive] = [["internal", "", None]] if location["internal"] else []
+        block += self._sender(location)
         if location["client_max_body_size"]:
             block.append(["client_max_body_size", location["client_max_body_size"], None])
         if location["expires"]:
