@@ -640,9 +640,12 @@ class Site:
         variable = f"${self.own}_by"
         if _internal_of(location):
             others = f"^(?!{re.escape(location['app'])} )[^ ]* ."
-            found = f'("{variable} $upstream_http_x_accel_redirect" ~ "{others}")'
-            # An error page has no such header.
-            return [["uninitialized_variable_warn", "off", None], ["if", found, [["return", "404", None]]]]
+            return [
+                ["uninitialized_variable_warn", "off", None],
+                # nginx compares one variable. An error page has no such header.
+                ["set", f'${self.own}_to "{variable} $upstream_http_x_accel_redirect"', None],
+                ["if", f'(${self.own}_to ~ "{others}")', [["return", "404", None]]],
+            ]
         return [["set", f"{variable} {location['app'] or '-'}", None]] if _asks(location) else []
 
     def _slash(self, location: dict[str, Any], block: list[Directive]) -> list[Directive]:

@@ -891,9 +891,10 @@ def test_an_internal_folder_is_for_its_own_application():
     assert lines(found["/"], "set") == [f"{variable} shop"]
     assert lines(found["/other/"], "set") == [f"{variable} other"]
     assert lines(found["/far/"], "set") == [f"{variable} -"]
-    condition = lines(found["/files/"], "if")[0]
-    pattern = re.compile(condition.split('"')[3])
-    assert condition.startswith(f'("{variable} $upstream_http_x_accel_redirect" ~ ')
+    told, condition = lines(found["/files/"], "set")[0], lines(found["/files/"], "if")[0]
+    assert told.split(None, 1)[1] == f'"{variable} $upstream_http_x_accel_redirect"'
+    assert condition.startswith(f"({told.split()[0]} ~ ")
+    pattern = re.compile(condition.split('"')[1])
     for sent, stopped in (
         ("shop /files/a", False),
         ("other /files/a", True),
