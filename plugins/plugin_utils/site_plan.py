@@ -546,7 +546,7 @@ def _leads(
 
 
 # Beside these of the plan's, the user's of the same name stand too.
-REPEATED = {"include", "add_header", "proxy_set_header", "uwsgi_param", "listen", "geo", "if"}
+REPEATED = {"include", "add_header", "proxy_set_header", "uwsgi_param", "listen", "geo", "if", "set"}
 
 
 def _without(planned: list[Directive], options: Mapping[str, Any]) -> list[Directive]:
@@ -639,12 +639,13 @@ class Site:
             return []
         variable = f"${self.own}_by"
         if _internal_of(location):
-            others = f"^(?!{re.escape(location['app'])} )[^ ]* ."
+            # Written so that no word needs quotes.
+            others = f"^(?!{location['app'].replace('.', '[.]')}:)[^:]*:."
             return [
                 ["uninitialized_variable_warn", "off", None],
                 # nginx compares one variable. An error page has no such header.
-                ["set", f'${self.own}_to "{variable} $upstream_http_x_accel_redirect"', None],
-                ["if", f'(${self.own}_to ~ "{others}")', [["return", "404", None]]],
+                ["set", f"${self.own}_to {variable}:$upstream_http_x_accel_redirect", None],
+                ["if", f"(${self.own}_to ~ {others})", [["return", "404", None]]],
             ]
         return [["set", f"{variable} {location['app'] or '-'}", None]] if _asks(location) else []
 
