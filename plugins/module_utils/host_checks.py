@@ -6,6 +6,9 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import os
+import pwd
+
 # What the modules take: each check is a mapping of kind, variable (as a user would write it) and what its kind needs.
 SPEC = {"type": "list", "elements": "dict", "default": []}
 
@@ -22,6 +25,39 @@ class Problem:
 
 # kind: function(checks of this kind, tools) -> problems; each sees all checks of its kind at once.
 KINDS = {}
+
+
+def _account(uid):
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def static_links(checks, tools):
+    """Folders of files, each a ``path``, to which root's own link leads that nginx does not follow.
+
+    What the other links on the way do is their owners' affair: who has one must not be able to stop root's next run.
+    """
+    found = []
+    for check in checks:
+        parts = [part for part in check["path"].split("/") if part]
+        for length in range(1, len(parts) + 1):
+            path = "/" + "/".join(parts[:length])
+            try:
+                link, target = os.lstat(path), os.stat(path)
+            except OSError:
+                break
+            if link.st_uid == 0 and target.st_uid != 0:
+                says = "%s is a link of root's to what belongs to %s, and nginx follows none but among one owner's"
+                real = "/".join([os.path.realpath(path)] + parts[length:])
+                hint = "write %s, or run: chown -h %s %s" % (real, _account(target.st_uid), path)
+                found.append(Problem(check["variable"], says % (path, _account(target.st_uid)), hint))
+                break
+    return found
+
+
+KINDS["static_link"] = static_links
 
 
 class Tools:

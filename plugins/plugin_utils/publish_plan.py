@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any
 
-from . import app_environment, app_plan, site_plan, upstream_plan
+from . import app_environment, app_plan, refusal_plan, site_plan, upstream_plan
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, NGINX_PIDFILE, SAFE_NAME
 from .nginx_tree import Directive
 from .problem import Problem, Problems
@@ -141,6 +141,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}
     upstream_plan.check(values["publish_upstreams"], groups, problems)
     _check_names(values, host, upstreams, problems)
+    site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
     if problems:
         return {}, problems
     apps = {}
@@ -152,6 +153,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     app_logs = [unit for unit in units if unit["log_file"]]
     site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) != NGINX_LOG_DIR})
     keep = values["publish_log_keep"]
+    site_folders = [posixpath.dirname(log) for log in site_logs]
     # An image of a host may lack what is an empty folder elsewhere.
     folders = [_folder(path, "root", "root") for path in (values["publish_root"], "/etc/tmpfiles.d")]
     folders += [_folder(posixpath.dirname(unit["dropin"]), "root", "root") for unit in units]
@@ -173,6 +175,11 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
         site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})
+    refusing = refusal_plan.plan(values["publish_sites"], values["publish_set"], rooms["nginx"])
+    if refusing:
+        site_folders.append(posixpath.join(NGINX_DIR, "default.d"))
+        dest = posixpath.join(site_folders[-1], f"publish-{values['publish_set']}.conf")
+        site_files.append({"dest": dest, "template": "http.conf.j2", "vars": {"http": refusing}})
     reopen_apps = [
         {
             "path": app["log_file"],
@@ -186,7 +193,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": [],
+        "checks": site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
         "published": {values["publish_set"]: _named(values)},
         # Each instance as an application of its own, and which of them an application has.
         "apps": units,
@@ -203,7 +210,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         },
         "site_bundle": {
             "name": sites_name,
-            "directories": _unique([_folder(posixpath.dirname(log), "root", "root") for log in site_logs], "path"),
+            "directories": _unique([_folder(path, "root", "root") for path in site_folders], "path"),
             "files": site_files + _rotation(sites_name, reopen_sites, keep),
             # A pid file of its own: nginx -t makes the real one where nginx does not run.
             "validate": [

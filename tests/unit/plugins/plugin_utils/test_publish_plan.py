@@ -461,7 +461,7 @@ def test_logs_go_where_asked(given, file, folder_is_ours):
 
 def test_a_site_log_outside_nginx_folder_is_made_and_rotated():
     plan = planned([], [site(access_log="/home/x/logs/access.log main", error_log="/var/log/nginx/e.log warn")])
-    assert [item["path"] for item in plan["site_bundle"]["directories"]] == ["/home/x/logs"]
+    assert [item["path"] for item in plan["site_bundle"]["directories"]] == ["/home/x/logs", "/etc/nginx/default.d"]
     rotated = plan["site_bundle"]["files"][-1]
     assert [log["path"] for log in rotated["vars"]["logs"]] == ["/home/x/logs/access.log"]
 
