@@ -6,6 +6,9 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import log_files, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+
 # What the modules take: each check is a mapping of kind, variable (as a user would write it) and what its kind needs.
 SPEC = {"type": "list", "elements": "dict", "default": []}
 
@@ -22,6 +25,36 @@ class Problem:
 
 # kind: function(checks of this kind, tools) -> problems; each sees all checks of its kind at once.
 KINDS = {}
+
+
+def _each(function, *names):
+    """A kind whose checks are judged one by one: ``function(value of each name)`` tells what is wrong and the cure."""
+
+    def judge(checks, _tools):
+        found = []
+        for check in checks:
+            values = [check.get(name) for name in names]
+            said = function(*[value if isinstance(value, bool) else native(value) for value in values])
+            if said is not None:
+                found.append(Problem(check["variable"], *said))
+        return found
+
+    return judge
+
+
+def _root_only(path):
+    why = safe_path.untrusted(path)
+    if why is None:
+        return None
+    return "root writes there, and another account can change it (%s)" % why, "name a folder that only root can change"
+
+
+# The log of an application, by the account that writes it.
+KINDS["log"] = _each(log_files.problem, "path", "user", "group", "by_root")
+# A log that nginx opens as root.
+KINDS["site_log"] = _each(log_files.site_problem, "path")
+# A folder in which root works by path.
+KINDS["root_only"] = _each(_root_only, "path")
 
 
 class Tools:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from . import log_plan
 from .nginx_tree import Directive, slug
 from .problem import Problems, close_match
 
@@ -282,7 +283,7 @@ def _log_file(app: dict[str, Any], unit: str, values: dict[str, Any], log_dir: s
         log = posixpath.join(app["path"] or posixpath.join(values["publish_root"], app["name"], "logs"), "server.log")
     if log == "system":
         log = posixpath.join(log_dir, app["name"], "server.log")
-    stem, extension = posixpath.splitext(log)
+    stem, extension = posixpath.splitext(posixpath.normpath(log))
     return stem + unit.removeprefix(app["name"]) + extension
 
 
@@ -346,6 +347,8 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # Only the master opens a log anew after a rotation, so the workers write through it; a reload that does not
         # open it again goes on writing to the old one.
         options += [("logto", planned["log_file"]), ("log-master", True), ("log-reopen", True)]
+        # logrotate has systemd send it: root opens no fifo in a folder of the application's.
+        options.append(("hook-master-start", f"unix_signal:{log_plan.REOPEN[1]} uwsgi_log_reopen"))
     options += [("env", f"{name}={word(value)}") for name, value in app["env"].items()]
     # In every language of uWSGI's a bare % begins a variable of its own, an unknown one being empty.
     literal = [[name, word(value).replace("%", "%%")] for name, value in options]
@@ -402,6 +405,7 @@ def _unit(
     config = posixpath.join(rooms["uwsgi"]["uwsgi_conf_dir"], f"{unit}.{app['config_format']}")
     planned: dict[str, Any] = {
         "name": unit,
+        "app": name,
         "unit": f"uwsgi@{unit}.service",
         "user": user,
         "group": group,
