@@ -43,9 +43,7 @@ def ours(planned: dict[str, Any], log_dir: str) -> bool:
     return folder in (posixpath.join(log_dir, name), posixpath.join(planned["home"], "logs"))
 
 
-def check(
-    app: dict[str, Any], path: str, values: dict[str, Any], nginx_log_dir: str, problems: Problems
-) -> None:
+def check(app: dict[str, Any], path: str, values: dict[str, Any], nginx_log_dir: str, problems: Problems) -> None:
     """Refuse what no host can make right."""
     if not app["log"].startswith("/"):
         return
