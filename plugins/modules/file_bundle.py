@@ -43,6 +43,11 @@ options:
         description: Group name or number.
         type: str
         default: root
+      force:
+        description: Whether mode and owner of a folder that is there already are set. Without it only those of one that
+          this run makes are; where the folder above is the owner's, it is made with the owner's rights.
+        type: bool
+        default: true
   files:
     description: Files that must be there.
     type: list
@@ -76,7 +81,9 @@ options:
         type: str
         default: root
       force:
-        description: Whether a file that is there already is replaced. Without it the file is never pruned either.
+        description: Whether a file that is there already is replaced. Without it the file is never pruned nor put back
+          either, and it may lie in a folder of its owner's, with whose rights it is made then. All other files must
+          lie where only root can change something.
         type: bool
         default: true
       secret:
@@ -210,6 +217,7 @@ def main():
                     entry,
                     path={"type": "path", "required": True},
                     mode={"type": "str", "default": "0755"},
+                    force={"type": "bool", "default": True},
                 ),
             },
             "files": {
@@ -269,7 +277,9 @@ def main():
     try:
         bundle = Bundle(
             name=module.params["name"],
-            folders=[Folder(item["path"], **attributes(item)) for item in module.params["directories"]],
+            folders=[
+                Folder(item["path"], force=item["force"], **attributes(item)) for item in module.params["directories"]
+            ],
             files=[
                 File(
                     item["dest"],

@@ -23,10 +23,16 @@ options:
     type: dict
     default: {}
   state:
-    description: V(present) puts the code on the host, V(current) makes it live.
+    description: V(present) puts the code on the host, V(current) makes it live, V(absent) removes O(folders).
     type: str
-    choices: [present, current]
+    choices: [present, current, absent]
     default: present
+  folders:
+    description: With O(state=absent), folders that are to go with all that is in them, in place of O(releases). No link
+      in them is followed, whoever put it there.
+    type: list
+    elements: path
+    default: []
   python:
     description: The Python of the virtualenvs, major and minor; part of their names.
     type: str
@@ -94,6 +100,11 @@ before:
   returned: success
   type: list
   elements: dict
+removed:
+  description: Which of O(folders) there were.
+  returned: O(state=absent)
+  type: list
+  elements: str
 wanted:
   description: The items with their ids; give them to the task with O(state=current).
   returned: success
@@ -107,8 +118,23 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import SPEC, Home, ReleaseError
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
+
+
+def named(home, call):
+    """What ``call()`` returns; what goes wrong in it names the application, the path and what to free."""
+    try:
+        return call()
+    except ReleaseError as error:
+        raise ReleaseError(str(error) + no_room(error, home.home, True))
+    except EnvironmentError as error:
+        said = str(error)
+        if not getattr(error, "filename", None):
+            said = "%s: %s" % (home.release if home.id else home.home, said)
+        raise ReleaseError("%s: %s%s" % (home.name, said, no_room(error, home.home, True)))
 
 
 def fill(module, homes):
@@ -118,7 +144,8 @@ def fill(module, homes):
     def work(home):
         try:
             wanted = module.params
-            filled[home.name] = home.fill(wanted["venv_command"], wanted["pip"], wanted["pip_args"])
+            arguments = wanted["venv_command"], wanted["pip"], wanted["pip_args"]
+            filled[home.name] = named(home, lambda: home.fill(*arguments))
         except ReleaseError as error:
             failed.append(str(error))
         except Exception as error:
@@ -137,7 +164,7 @@ def present(module, homes, checkouts):
     if not survey and not module.check_mode:
         for home in homes:
             if missing[home.name]:
-                home.make(home.wanted["sent"], checkouts.get(home.name))
+                named(home, functools.partial(home.make, home.wanted["sent"], checkouts.get(home.name)))
         filled = fill(module, homes)
     found = []
     for home in homes:
@@ -158,8 +185,8 @@ def current(module, homes):
             changed = home.would_switch()
             removed = home.surplus(module.params["keep"])
         else:
-            changed = home.switch()
-            removed = home.prune(module.params["keep"])
+            changed = named(home, home.switch)
+            removed = named(home, functools.partial(home.prune, module.params["keep"]))
         found.append(
             {
                 "name": home.name,
@@ -173,6 +200,18 @@ def current(module, homes):
     return found
 
 
+def absent(module):
+    """Remove folders with all that applications and others have put there."""
+    there = [path for path in module.params["folders"] if os.path.lexists(path)]
+    if not module.check_mode:
+        for path in there:
+            try:
+                safe_path.remove_tree(path)
+            except (safe_path.UnsafePath, EnvironmentError) as error:
+                raise ReleaseError("%s cannot be removed: %s" % (path, error))
+    return there
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -183,7 +222,8 @@ def main():
                 "options": SPEC,
             },
             "checkouts": {"type": "dict", "default": {}},
-            "state": {"type": "str", "choices": ["present", "current"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "current", "absent"], "default": "present"},
+            "folders": {"type": "list", "elements": "path", "default": []},
             "python": {"type": "str", "default": ""},
             "venv_command": {"type": "list", "elements": "str", "default": ["python3", "-m", "venv"]},
             "pip": {"type": "str", "default": "pip"},
@@ -207,6 +247,14 @@ def main():
     # Whatever Python the connection's user has set is not the application's. Python 2.7 takes an empty one for a path.
     for name in ("PYTHONPATH", "PYTHONHOME"):
         os.environ.pop(name, None)
+
+    if module.params["state"] == "absent":
+        try:
+            there = absent(module)
+        except ReleaseError as error:
+            module.fail_json(msg=str(error))
+        gone = "".join("%s\n" % path for path in there)
+        module.exit_json(changed=bool(there), releases=[], removed=there, diff={"before": gone, "after": ""})
 
     try:
         homes = [Home(wanted, module.params["python"], run_command) for wanted in module.params["releases"]]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import app_environment
+from . import app_environment, log_plan
 from .app_environment import word
 from .nginx_tree import Directive, slug
 from .problem import Problems, close_match
@@ -278,7 +278,7 @@ def _log_file(app: dict[str, Any], unit: str, values: dict[str, Any], log_dir: s
         log = posixpath.join(app["path"] or posixpath.join(values["publish_root"], app["name"], "logs"), "server.log")
     if log == "system":
         log = posixpath.join(log_dir, app["name"], "server.log")
-    stem, extension = posixpath.splitext(log)
+    stem, extension = posixpath.splitext(posixpath.normpath(log))
     return stem + unit.removeprefix(app["name"]) + extension
 
 
@@ -342,6 +342,8 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # Only the master opens a log anew after a rotation, so the workers write through it; a reload that does not
         # open it again goes on writing to the old one.
         options += [("logto", planned["log_file"]), ("log-master", True), ("log-reopen", True)]
+        # logrotate has systemd send it: root opens no fifo in a folder of the application's.
+        options.append(("hook-master-start", f"unix_signal:{log_plan.REOPEN[1]} uwsgi_log_reopen"))
     # In every language of uWSGI's a bare % begins a variable of its own, an unknown one being empty.
     literal = [[name, word(value).replace("%", "%%")] for name, value in options]
     return literal + [[name, word(item)] for name, value in app["options"].items() for item in items(value)]
@@ -397,6 +399,7 @@ def _unit(
     config = posixpath.join(rooms["uwsgi"]["uwsgi_conf_dir"], f"{unit}.{app['config_format']}")
     planned: dict[str, Any] = {
         "name": unit,
+        "app": name,
         "unit": f"uwsgi@{unit}.service",
         "user": user,
         "group": group,

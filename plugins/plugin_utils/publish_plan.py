@@ -10,8 +10,8 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any
 
-from . import app_environment, app_plan, refusal_plan, site_plan, upstream_plan
-from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, NGINX_PIDFILE, SAFE_NAME
+from . import app_environment, app_plan, log_plan, refusal_plan, site_plan, upstream_plan
+from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME
 from .nginx_tree import Directive
 from .problem import Problem, Problems
 
@@ -42,6 +42,7 @@ def _check_names(
                 says = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
                 problems.say(f"{path}.name", says, "rename one of them")
         app_plan.check(app, path, problems)
+        log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
         app_plan.check_known(app, path, known, problems)
         socket, port = app_plan.endpoint(app, path, problems)
@@ -104,8 +105,20 @@ def _check_set(values: dict[str, Any], host: dict[str, Any], problems: Problems)
             problems.say(key, says, "give each include of the role its own publish_set, or set publish_prune: false")
 
 
-def _folder(path: str, owner: str, group: str) -> dict[str, str]:
-    return {"path": path, "owner": owner, "group": group, "mode": "0755"}
+def _folder(path: str, owner: str, group: str, force: bool = True) -> dict[str, Any]:
+    """A folder; without ``force`` nothing is set on one that is there already."""
+    return {"path": path, "owner": owner, "group": group, "mode": "0755", "force": force}
+
+
+def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], log_dir: str) -> list[dict[str, Any]]:
+    """What only the host can judge, as module_utils/host_checks.py takes it."""
+    logs = [
+        (f"publish_apps[{index}].log", unit)
+        for index, app in enumerate(values["publish_apps"])
+        for unit in apps[app["name"]]["units"]
+    ]
+    root = {"kind": "root_only", "variable": "publish_root", "path": values["publish_root"]}
+    return [root, *log_plan.app_checks(logs, values, log_dir), *log_plan.site_checks(values["publish_sites"])]
 
 
 def _links(apps: Iterable[dict[str, Any]], name: str) -> list[dict[str, Any]]:
@@ -151,16 +164,19 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     sites = site_plan.plan(values, apps, upstreams, rooms)
     units = [unit for app in apps.values() for unit in app["units"]]
     app_logs = [unit for unit in units if unit["log_file"]]
-    site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) != NGINX_LOG_DIR})
+    # What lies in nginx's own folder is rotated with its other logs, and a device not at all.
+    elsewhere = (NGINX_LOG_DIR, "/dev")
+    site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) not in elsewhere})
+    log_dir = rooms["uwsgi"]["uwsgi_log_dir"]
     keep = values["publish_log_keep"]
-    site_folders = [posixpath.dirname(log) for log in site_logs]
     # An image of a host may lack what is an empty folder elsewhere.
-    folders = [_folder(path, "root", "root") for path in (values["publish_root"], "/etc/tmpfiles.d")]
+    shared = posixpath.normpath(values["publish_root"]) in log_plan.SHARED
+    folders = [_folder(values["publish_root"], "root", "root", not shared), _folder("/etc/tmpfiles.d", "root", "root")]
     folders += [_folder(posixpath.dirname(unit["dropin"]), "root", "root") for unit in units]
     # The code's own folder belongs to whoever put it there; a log folder that we make is the application's.
     code = {app["code"] for app in apps.values()}
     folders += [
-        _folder(posixpath.dirname(app["log_file"]), app["user"], app["group"])
+        log_plan.directory(app, values, log_dir)
         for app in app_logs
         if posixpath.dirname(app["log_file"]) not in code
     ]
@@ -175,25 +191,20 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
         site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})
+    site_folders = [_folder(posixpath.dirname(log), "root", "root", False) for log in site_logs]
     refusing = refusal_plan.plan(values["publish_sites"], values["publish_set"], rooms["nginx"])
     if refusing:
-        site_folders.append(posixpath.join(NGINX_DIR, "default.d"))
-        dest = posixpath.join(site_folders[-1], f"publish-{values['publish_set']}.conf")
+        folder = posixpath.join(NGINX_DIR, "default.d")
+        site_folders.append(_folder(folder, "root", "root"))
+        dest = posixpath.join(folder, f"publish-{values['publish_set']}.conf")
         site_files.append({"dest": dest, "template": "http.conf.j2", "vars": {"http": refusing}})
-    reopen_apps = [
-        {
-            "path": app["log_file"],
-            "su": f"{app['user']} {app['group']}",
-            "postrotate": "[ ! -p {0} ] || echo l > {0}".format(f"{app['run_dir']}/fifo"),
-        }
-        for app in app_logs
-    ]
-    reopen_nginx = f'[ ! -s {NGINX_PIDFILE} ] || kill -USR1 "$(cat {NGINX_PIDFILE})"'
-    reopen_sites = [{"path": log, "su": None, "postrotate": reopen_nginx} for log in site_logs]
+    reopen_apps = [log_plan.rotation(app, values, log_dir) for app in app_logs]
+    reopen_nginx = log_plan.kill("USR1", "nginx.service")
+    reopen_sites = [{"path": log, "su": None, "create": None, "postrotate": reopen_nginx} for log in site_logs]
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
+        "checks": _checks(values, apps, log_dir) + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
         "published": {values["publish_set"]: _named(values)},
         # Each instance as an application of its own, and which of them an application has.
         "apps": units,
@@ -210,7 +221,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         },
         "site_bundle": {
             "name": sites_name,
-            "directories": _unique([_folder(path, "root", "root") for path in site_folders], "path"),
+            "directories": _unique(site_folders, "path"),
             "files": site_files + _rotation(sites_name, reopen_sites, keep),
             # A pid file of its own: nginx -t makes the real one where nginx does not run.
             "validate": [

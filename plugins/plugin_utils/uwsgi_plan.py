@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import unit_plan
+from . import log_plan, unit_plan
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -154,6 +154,10 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
             problems.append(
                 Problem(name, f"{values[name]!r} is no absolute path", "write one without blanks or a slash at its end")
             )
+    if values["uwsgi_log_dir"] in log_plan.SHARED | log_plan.NOT_THEMSELVES | {*log_plan.NONE_AT_ALL}:
+        # It is made root's and 0755, whatever it was.
+        says = f"{values['uwsgi_log_dir']} is not uWSGI's alone"
+        problems.append(Problem("uwsgi_log_dir", says, "name a folder of its own, such as /var/log/uwsgi"))
     for name in ("uwsgi_user", "uwsgi_group"):
         if not _NAME.fullmatch(values[name]):
             problems.append(Problem(name, f"{values[name]!r} is no account's name", "write one such as uwsgi"))
