@@ -248,7 +248,7 @@ def test_a_full_disk_is_told_with_application_path_and_cure():
         status, said = play([app("full")], publish_prune=False)
         if status == 0:
             pytest.fail("code and virtualenv found room in 64 KiB")
-        for words in ("full: ", "/srv/wsgi/full", "No space left", "publish_keep_releases"):
+        for words in ("full: ", "/srv/wsgi/full", "no room left on the file system /srv/wsgi/full", "publish_keep_releases"):
             assert words in said, said
     finally:
         sh("umount /srv/wsgi/full")
