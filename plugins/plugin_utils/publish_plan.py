@@ -170,7 +170,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     keep = values["publish_log_keep"]
     # An image of a host may lack what is an empty folder elsewhere.
     shared = posixpath.normpath(values["publish_root"]) in log_plan.SHARED
-    folders = [_folder(values["publish_root"], "root", "root", not shared), _folder("/etc/tmpfiles.d", "root", "root")]
+    folders = [_folder(values["publish_root"], "root", "root", force=not shared)]
+    folders.append(_folder("/etc/tmpfiles.d", "root", "root"))
     folders += [_folder(posixpath.dirname(unit["dropin"]), "root", "root") for unit in units]
     # The code's own folder belongs to whoever put it there; a log folder that we make is the application's.
     code = {app["code"] for app in apps.values()}
@@ -191,7 +192,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     reopen_apps = [log_plan.rotation(app, values, log_dir) for app in app_logs]
     reopen_nginx = log_plan.kill("USR1", "nginx.service")
     reopen_sites = [{"path": log, "su": None, "create": None, "postrotate": reopen_nginx} for log in site_logs]
-    site_folders = [_folder(posixpath.dirname(log), "root", "root", False) for log in site_logs]
+    site_folders = [_folder(posixpath.dirname(log), "root", "root", force=False) for log in site_logs]
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     return {
         "checks": _checks(values, apps, log_dir),
