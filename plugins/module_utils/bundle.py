@@ -202,7 +202,7 @@ class Entry:
 
     def _trust(self, why):
         if why is not None:
-            text = "%s: %s; what root writes belongs into a folder that only root can change"
+            text = "%s: %s; root writes only where nobody else can change anything: make it root's or name another path"
             raise BundleError(text % (self.path, why))
 
     def owner(self):
@@ -258,6 +258,8 @@ class Folder(Entry):
             if state == "created" and above.lstat(name) is None:
                 os.mkdir(above.at(name), 0o700)
             with above.open_folder(name) as folder:
+                if not above.trusted and folder.stat().st_uid != os.geteuid():
+                    raise safe_path.UnsafePath("%s: became another account's while it was made" % self.path)
                 self.settle(folder.handle)
             return above.trusted
 

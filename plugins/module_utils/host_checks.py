@@ -60,7 +60,7 @@ def _each(function, *names):
         found = []
         for check in checks:
             values = [check.get(name) for name in names]
-            said = function(*[value if isinstance(value, bool) else native(value) for value in values])
+            said = function(*[native(value) if hasattr(value, "encode") else value for value in values])
             if said is not None:
                 found.append(Problem(check["variable"], *said))
         return found

@@ -55,7 +55,8 @@ def problem(path, user, group, by_root=False):
                 return says % (folder, near.path, user, near.why), "make it yourself and " + _cure(user, folder)
             if by_root:
                 if found.st_uid != 0 or found.st_mode & stat.S_IWOTH:
-                    return "%s is not root's (%s)" % (folder, near.why), "name another folder, or write log: system"
+                    cure = "give it back to root (chown root:root %s), or write log: system" % folder
+                    return "%s is not root's (%s)" % (folder, near.why), cure
             elif not _may_write(who, folder, found, True):
                 says = "the folder %s is not writable for %s, which is to write there" % (folder, user)
                 return says, _cure(user, folder)

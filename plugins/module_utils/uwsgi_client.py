@@ -27,14 +27,17 @@ SO_PEERCRED = getattr(socket, "SO_PEERCRED", 17)
 
 
 def _listens(link, folder):
-    """Refuse a peer that another account has led us to: whoever listens is to be an account of the socket's folder."""
-    pid, uid, _gid = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, SO_PEERCRED, struct.calcsize("3i")))
+    """Refuse a peer that another account has led us to: whoever listens must be one who can put a socket there."""
+    pid, uid, gid = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, SO_PEERCRED, struct.calcsize("3i")))
     owner = folder.stat().st_uid
+    if uid == owner:
+        return
     # A master that was started by root and has dropped its rights since bound its socket as root.
-    now = procfs.ids(pid) if uid != owner and pid > 0 else None
-    if owner not in (uid, now["uid"] if now else uid):
-        who = safe_path.account_name(uid)
-        raise ClientError("%s: is answered by %s, and the folder is another account's" % (folder.path, who))
+    now = (procfs.ids(pid) if pid > 0 else None) or {"uid": uid, "gid": gid, "groups": []}
+    if now["uid"] == owner or (now["uid"] != 0 and safe_path.may_write(now, folder.path, True)):
+        return
+    who = safe_path.account_name(uid)
+    raise ClientError("%s: is answered by %s, who could put no socket there" % (folder.path, who))
 
 
 def _connect_path(link, path):

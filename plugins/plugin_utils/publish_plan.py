@@ -171,7 +171,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     keep = values["publish_log_keep"]
     # An image of a host may lack what is an empty folder elsewhere.
     shared = posixpath.normpath(values["publish_root"]) in log_plan.SHARED
-    folders = [_folder(values["publish_root"], "root", "root", not shared), _folder("/etc/tmpfiles.d", "root", "root")]
+    folders = [_folder(values["publish_root"], "root", "root", force=not shared)]
+    folders.append(_folder("/etc/tmpfiles.d", "root", "root"))
     folders += [_folder(posixpath.dirname(unit["dropin"]), "root", "root") for unit in units]
     # The code's own folder belongs to whoever put it there; a log folder that we make is the application's.
     code = {app["code"] for app in apps.values()}
@@ -191,7 +192,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
         site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})
-    site_folders = [_folder(posixpath.dirname(log), "root", "root", False) for log in site_logs]
+    site_folders = [_folder(posixpath.dirname(log), "root", "root", force=False) for log in site_logs]
     refusing = refusal_plan.plan(values["publish_sites"], values["publish_set"], rooms["nginx"])
     if refusing:
         folder = posixpath.join(NGINX_DIR, "default.d")
