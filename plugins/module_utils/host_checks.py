@@ -6,6 +6,8 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import account_checks
+
 # What the modules take: each check is a mapping of kind, variable (as a user would write it) and what its kind needs.
 SPEC = {"type": "list", "elements": "dict", "default": []}
 
@@ -22,6 +24,14 @@ class Problem:
 
 # kind: function(checks of this kind, tools) -> problems; each sees all checks of its kind at once.
 KINDS = {}
+
+
+def _told(check):
+    """A kind of a file that knows nothing of this one: (variable, what is wrong, how to mend it) for each problem."""
+    return lambda checks, tools: [Problem(*told) for told in check(checks, tools)]
+
+
+KINDS.update((kind, _told(check)) for kind, check in account_checks.KINDS.items())
 
 
 class Tools:

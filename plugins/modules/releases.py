@@ -23,9 +23,10 @@ options:
     type: dict
     default: {}
   state:
-    description: V(present) puts the code on the host, V(current) makes it live.
+    description: V(present) puts the code on the host, V(current) makes it live, V(closed) lets nobody but the
+      application's group pass through the folders of its code any more, as new ones are from the start.
     type: str
-    choices: [present, current]
+    choices: [present, current, closed]
     default: present
   python:
     description: The Python of the virtualenvs, major and minor; part of their names.
@@ -150,6 +151,15 @@ def present(module, homes, checkouts):
     return found
 
 
+def closed(module, homes):
+    """Shut the folders of code to all but their application's group."""
+    found = []
+    for home in homes:
+        changed = bool(home.open_gates) if module.check_mode else home.close()
+        found.append({"name": home.name, "id": home.id, "current": home.current, "changed": changed})
+    return found
+
+
 def current(module, homes):
     found = []
     for home in homes:
@@ -183,7 +193,7 @@ def main():
                 "options": SPEC,
             },
             "checkouts": {"type": "dict", "default": {}},
-            "state": {"type": "str", "choices": ["present", "current"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "current", "closed"], "default": "present"},
             "python": {"type": "str", "default": ""},
             "venv_command": {"type": "list", "elements": "str", "default": ["python3", "-m", "venv"]},
             "pip": {"type": "str", "default": "pip"},
@@ -210,6 +220,8 @@ def main():
         homes = [Home(wanted, module.params["python"], run_command) for wanted in module.params["releases"]]
         if module.params["state"] == "present":
             found = present(module, homes, module.params["checkouts"])
+        elif module.params["state"] == "closed":
+            found = closed(module, homes)
         else:
             found = current(module, homes)
     except (ReleaseError, IOError, OSError) as error:
