@@ -192,9 +192,13 @@ def _is_open(path, group):
     """Whether a folder of root's lets others than this group through."""
     try:
         found = os.lstat(path)
-        gid = grp.getgrnam(group).gr_gid
-    except (KeyError, OSError):
+    except OSError:
         return False
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        # It is made by this very run.
+        gid = None
     # Another account's is its own matter.
     return stat.S_ISDIR(found.st_mode) and found.st_uid == 0 and (bool(found.st_mode & 0o007) or found.st_gid != gid)
 
