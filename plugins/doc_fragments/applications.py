@@ -150,6 +150,9 @@ options:
             request, a second generation with the new settings, C(uwsgi@NAME@next.service), serving meanwhile. If that
             one does not come up, the first is not touched.
         type: path
+      standby:
+        description: The socket of that second generation; C(sock) in a run folder of its own where not given.
+        type: path
       processes:
         description: Number of workers.
         type: int
@@ -173,4 +176,43 @@ options:
       log_file:
         description: Its log, whose end is shown when it fails.
         type: path
+"""
+
+    MOVES = r"""
+options:
+  moves:
+    description: What an instance leaves to another account, if it is to run as one.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Names the instance.
+        type: str
+        required: true
+      dropin:
+        description: The drop-in of its unit, which names the account that it has run as.
+        type: path
+        required: true
+      user:
+        description: The account that it is to run as.
+        type: str
+        required: true
+      group:
+        description: Its group.
+        type: str
+        required: true
+      files:
+        description: Its logs. What rotation has made of them goes along, and their folder if an earlier run made it.
+        type: list
+        elements: path
+        default: []
+      folders:
+        description: Folders that its runs made for it.
+        type: list
+        elements: path
+        default: []
+      before:
+        description: The account that it has run as, as RV(graceful.wsgi.publish_info#module:moved) tells it.
+        type: str
 """

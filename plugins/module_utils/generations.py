@@ -65,7 +65,8 @@ class Second:
         stem = wanted["unit"][: -len(".service")]
         self.unit = stem + MARK + ".service"
         self.run_dir = wanted["run_dir"] + MARK
-        self.socket = os.path.join(self.run_dir, "sock")
+        # In a folder that nginx comes through, where the first one's is no such.
+        self.socket = wanted.get("standby") or os.path.join(self.run_dir, "sock")
         self.config = os.path.join(CONFIG_DIR, wanted["name"] + ".ini")
         self.dropin = os.path.join(UNIT_DIR, self.unit + ".d", "90-next.conf")
 
@@ -79,6 +80,12 @@ class Second:
         """Whether nginx is led to it."""
         link = self.wanted["link"]
         return os.path.islink(link) and os.readlink(link) == self.socket
+
+    @property
+    def leads_to(self):
+        """The socket that nginx is led to, as far as there is a link."""
+        link = self.wanted["link"]
+        return os.readlink(link) if os.path.islink(link) else self.wanted["socket"]
 
     @property
     def stands_in(self):

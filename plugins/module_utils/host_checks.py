@@ -8,7 +8,7 @@ __metaclass__ = type
 
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import log_files, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import account_checks, log_files, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 # What the modules take: each check is a mapping of kind, variable (as a user would write it) and what its kind needs.
@@ -81,6 +81,12 @@ KINDS["log"] = _each(log_files.problem, "path", "user", "group", "by_root")
 KINDS["site_log"] = _each(log_files.site_problem, "path")
 # A folder in which root works by path.
 KINDS["root_only"] = _each(_root_only, "path")
+def _told(check):
+    """A kind of a file that knows nothing of this one: (variable, what is wrong, how to mend it) for each problem."""
+    return lambda checks, tools: [Problem(*told) for told in check(checks, tools)]
+
+
+KINDS.update((kind, _told(check)) for kind, check in account_checks.KINDS.items())
 
 
 class Tools:

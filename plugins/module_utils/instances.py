@@ -35,6 +35,7 @@ SPEC = {
         "socket": {"type": "str", "required": True},
         "run_dir": {"type": "path"},
         "link": {"type": "path"},
+        "standby": {"type": "path"},
         "processes": {"type": "int", "default": 1},
         "links": {"type": "list", "elements": "path", "default": []},
         "mercy": {"type": "int"},
@@ -329,9 +330,11 @@ class Instances:
     def _cross(self, chosen, timeout):
         """Restart these while a second generation of each, with the new settings already, serves in its place."""
         self._second([item for item in chosen if not item.second.serves], timeout)
+        # The first may have its socket where it is not wanted any more. One that was led away from is drained already.
+        before = [(item, item.wanted["socket"] if item.second.serves else item.second.leads_to) for item in chosen]
         for item in chosen:
             item.second.lead_here()
-        self._drain([(item, item.wanted["socket"]) for item in chosen], timeout)
+        self._drain(before, timeout)
         try:
             self._all("restart", chosen)
             self.look()

@@ -178,6 +178,31 @@ def sweep(folder):
             shutil.rmtree(os.path.join(folder, name))
 
 
+def _gate(path, group):
+    """Let nobody but root and this group pass through a folder of root's."""
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ReleaseError("there is no group %s on the host; create it first" % group)
+    os.lchown(path, 0, gid)
+    os.chmod(path, 0o750)
+
+
+def _is_open(path, group):
+    """Whether a folder of root's lets others than this group through."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    try:
+        gid = grp.getgrnam(group).gr_gid
+    except KeyError:
+        # It is made by this very run.
+        gid = None
+    # Another account's is its own matter.
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == 0 and (bool(found.st_mode & 0o007) or found.st_gid != gid)
+
+
 class Home:
     """One application's folder. ``wanted`` is an item of graceful.wsgi.releases with its id."""
 
@@ -210,6 +235,25 @@ class Home:
         return os.path.join(self.home, "venv" if self.wanted["path"] else "current")
 
     @property
+    def open_gates(self):
+        """The folders of code through which others than the application's group pass."""
+        folders = [os.path.join(self.home, name) for name in ("releases", "venvs", "repo")]
+        return [path for path in folders if _is_open(path, self.wanted["group"])]
+
+    def close(self):
+        """Let only the application's group through to the code; returns whether others could pass."""
+        found = self.open_gates
+        for path in found:
+            _gate(path, self.wanted["group"])
+        return bool(found)
+
+    def _gated(self, path):
+        """Make a folder of code; one that is there stays as it is, since processes of another account may use it."""
+        if not os.path.isdir(path):
+            make_folders(path)
+            _gate(path, self.wanted["group"])
+
+    @property
     def current(self):
         """The id of the live release, or None."""
         try:
@@ -230,7 +274,7 @@ class Home:
 
     def make(self, archive=None, checkout=None):
         """Make the release from an archive or a checkout on this host."""
-        make_folders(self.releases)
+        self._gated(self.releases)
         sweep(self.releases)
         folder = tempfile.mkdtemp(prefix=".new-", dir=self.releases)
         try:
@@ -294,7 +338,7 @@ class Home:
             return False
         if venv["path"] is None:
             raise ReleaseError("%s: there is no folder %s on the host; put the code there" % (self.name, self.code))
-        make_folders(self.venvs)
+        self._gated(self.venvs)
         if os.path.isdir(venv["path"]):
             shutil.rmtree(venv["path"])
         install = [os.path.join(venv["path"], "bin", "python"), "-m", "pip", "install"] + list(pip_args)

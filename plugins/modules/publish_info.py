@@ -20,6 +20,11 @@ options:
     type: list
     elements: dict
     default: []
+  members:
+    description: Accounts that are to be members of a group, a mapping of C(user) and C(group) each.
+    type: list
+    elements: dict
+    default: []
   checkouts:
     description: As O(graceful.wsgi.releases#module:checkouts); not used by the module itself.
     type: dict
@@ -43,6 +48,7 @@ extends_documentation_fragment:
   - graceful.wsgi.applications.releases
   - graceful.wsgi.applications.apps
   - graceful.wsgi.applications.instances
+  - graceful.wsgi.applications.moves
 """
 
 EXAMPLES = r"""
@@ -98,6 +104,21 @@ due:
   returned: success
   type: list
   elements: str
+members:
+  description: Those of O(members) that are no members yet.
+  returned: success
+  type: list
+  elements: dict
+moved:
+  description: Those of O(moves) whose instance has run as another account, with it as C(before).
+  returned: success
+  type: list
+  elements: dict
+open:
+  description: Applications through whose folders of code other accounts than their own pass.
+  returned: success
+  type: list
+  elements: str
 bundles:
   description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:standing) takes; empty where anything of
     the last set is another by now.
@@ -119,6 +140,7 @@ import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import accounts as account_utils
 from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, instances, releases, uwsgi_preflight
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 
@@ -155,6 +177,8 @@ def main():
             "instances": instances.SPEC,
             "bundles": {"type": "list", "elements": "str", "default": []},
             "checks": host_checks.SPEC,
+            "members": {"type": "list", "elements": "dict", "default": []},
+            "moves": account_utils.SPEC,
         },
         supports_check_mode=True,
         # What it is given holds values of environments, and stays out of the host's journal.
@@ -190,6 +214,9 @@ def main():
         put=any(item["changed"] for item in found),
         switch=switch,
         load=[name for name, note in notes if not note.holds],
+        members=account_utils.missing_members(wanted["members"]),
+        moved=account_utils.moved(wanted["moves"]),
+        open=[home.name for home in homes if home.open_gates],
         due=due(module, wanted["instances"]),
         bundles=dict((name, standing(name)) for name in wanted["bundles"]),
     )

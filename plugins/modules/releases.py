@@ -23,9 +23,11 @@ options:
     type: dict
     default: {}
   state:
-    description: V(present) puts the code on the host, V(current) makes it live, V(absent) removes O(folders).
+    description: V(present) puts the code on the host, V(current) makes it live, V(closed) lets nobody but the
+      application's group pass through the folders of its code any more, as new ones are from the start, V(absent)
+      removes O(folders).
     type: str
-    choices: [present, current, absent]
+    choices: [present, current, closed, absent]
     default: present
   folders:
     description: With O(state=absent), folders that are to go with all that is in them, in place of O(releases). No link
@@ -177,6 +179,15 @@ def present(module, homes, checkouts):
     return found
 
 
+def closed(module, homes):
+    """Shut the folders of code to all but their application's group."""
+    found = []
+    for home in homes:
+        changed = bool(home.open_gates) if module.check_mode else home.close()
+        found.append({"name": home.name, "id": home.id, "current": home.current, "changed": changed})
+    return found
+
+
 def current(module, homes):
     found = []
     for home in homes:
@@ -222,7 +233,7 @@ def main():
                 "options": SPEC,
             },
             "checkouts": {"type": "dict", "default": {}},
-            "state": {"type": "str", "choices": ["present", "current", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "current", "closed", "absent"], "default": "present"},
             "folders": {"type": "list", "elements": "path", "default": []},
             "python": {"type": "str", "default": ""},
             "venv_command": {"type": "list", "elements": "str", "default": ["python3", "-m", "venv"]},
@@ -260,6 +271,8 @@ def main():
         homes = [Home(wanted, module.params["python"], run_command) for wanted in module.params["releases"]]
         if module.params["state"] == "present":
             found = present(module, homes, module.params["checkouts"])
+        elif module.params["state"] == "closed":
+            found = closed(module, homes)
         else:
             found = current(module, homes)
     except (ReleaseError, IOError, OSError) as error:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import app_environment, log_plan
+from . import account_plan, app_environment, log_plan
 from .app_environment import word
 from .nginx_tree import Directive, slug
 from .problem import Problems, close_match
@@ -76,6 +76,8 @@ OWNED = {
     "stats": "",
     "strict": "",
 }
+# What an ini from elsewhere says of its socket, and means nothing for one in the folder that only nginx reaches.
+SOCKET_MODES = {"chmod", "chmod-socket", "chown-socket"}
 REFUSED = {*OWNED, "daemonize", "daemonize2"}
 # Greenlets of an application with WebSockets that states none: as many sockets are open at most.
 GREENLETS = 1000
@@ -120,11 +122,16 @@ def unit_names(app: dict[str, Any]) -> list[str]:
     return [f"{name}-{number}" for number in range(1, count + 1)] if count > 1 else [name]
 
 
+def socket_dir(unit: str) -> str:
+    """The folder of an instance's socket, through which nobody but nginx and its own account comes."""
+    return posixpath.join(LINK_DIR, f"{unit}.d")
+
+
 def endpoint(app: dict[str, Any], path: str, problems: Problems) -> tuple[str, int | None]:
     """The socket as uWSGI binds it, and its port where it has one."""
     socket = app["socket"]
     if not socket:
-        return f"/run/uwsgi-{app['name']}/sock", None
+        return posixpath.join(socket_dir(app["name"]), "sock"), None
     if socket.startswith("/"):
         if posixpath.normpath(socket).startswith(("/tmp/", "/var/tmp/")):
             says = "lies in a folder that each unit has to itself, so that nginx would not see it"
@@ -306,8 +313,8 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         ("http-socket" if app["protocol"] == "http" else "socket", planned["socket"]),
     ]
     if planned["port"] is None:
-        # uWSGI runs as the application's user, so it may hand the socket only to a group that it is a member of.
-        options += [("chmod-socket", "660"), ("chown-socket", f"{planned['user']}:{planned['web_group']}")]
+        # In our own folder the folder keeps everybody else out; elsewhere nginx is one of the application's group.
+        options.append(("chmod-socket", "660" if app["socket"] else "666"))
     if planned["virtualenv"]:
         options.append(("virtualenv", planned["virtualenv"]))
     options += [("pythonpath", folder) for folder in planned["pythonpath"]]
@@ -345,8 +352,16 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # logrotate has systemd send it: root opens no fifo in a folder of the application's.
         options.append(("hook-master-start", f"unix_signal:{log_plan.REOPEN[1]} uwsgi_log_reopen"))
     # In every language of uWSGI's a bare % begins a variable of its own, an unknown one being empty.
+    # Before all routes of the user's own.
+    options += planned["guard"]
     literal = [[name, word(value).replace("%", "%%")] for name, value in options]
-    return literal + [[name, word(item)] for name, value in app["options"].items() for item in items(value)]
+    given = {
+        name: value
+        for name, value in app["options"].items()
+        # They would shut nginx out of our folder, or hand the socket to an account that uWSGI is none of.
+        if planned["port"] is not None or app["socket"] or name.replace("_", "-") not in SOCKET_MODES
+    }
+    return literal + [[name, word(item)] for name, value in given.items() for item in items(value)]
 
 
 def _socket_options(app: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -393,8 +408,7 @@ def _unit(
 ) -> dict[str, Any]:
     name, root = app["name"], values["publish_root"]
     code = _code(app, root)
-    user = app["user"] or values["publish_user"]
-    group = app["group"] or (app["user"] or values["publish_group"])
+    user, group = account_plan.account(app, values)
     run_dir = f"/run/uwsgi-{unit}"
     config = posixpath.join(rooms["uwsgi"]["uwsgi_conf_dir"], f"{unit}.{app['config_format']}")
     planned: dict[str, Any] = {
@@ -430,6 +444,11 @@ def _unit(
     planned["pythonpath"] = [folder.rstrip("/") for folder in planned["pythonpath"]]
     planned["socket"], planned["port"] = endpoint({**app, "name": unit}, "", Problems())
     planned["link"] = posixpath.join(LINK_DIR, f"{unit}.sock") if planned["port"] is None else None
+    planned["socket_dir"] = socket_dir(unit) if planned["link"] else None
+    # A uWSGI without routes would end at the first of them.
+    own = {"UWSGI_SCRIPT": planned["script"], "UWSGI_CHDIR": planned["chdir"]}
+    routes = account_plan.has_routes(host, rooms["uwsgi"])
+    planned["guard"] = account_plan.guard(app, app["packets"], own) if routes else []
     planned["options"] = _uwsgi_options(app, planned)
     # Of several instances it says whose they are: pruning finds the code and the logs by it.
     dropin = "10-publish.conf" if unit == name else f"10-publish-{name}.conf"
@@ -439,7 +458,9 @@ def _unit(
         ["ExecStart", f"{_binary(host)} --{app['config_format']} {config}"],
         ["User", user],
         ["Group", group],
-        ["SupplementaryGroups", planned["web_group"]],
+        # Whoever reads the pid file, speaks to the fifo or asks for statistics is root or the application itself.
+        ["RuntimeDirectoryMode", "0700"],
+        *account_plan.clients(app),
         *([["EnvironmentFile", planned["env_file"]]] if planned["env_file"] else []),
         # A graceful stop of uWSGI knows no mercy of its own, and waits for sockets for ever.
         *([["TimeoutStopSec", word(planned["mercy"])]] if planned["mercy"] else []),
@@ -527,6 +548,7 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
         "socket": planned["socket"],
         "run_dir": planned["run_dir"],
         "link": planned["link"],
+        "standby": planned["socket_dir"] and posixpath.join(planned["socket_dir"], "next"),
         # With cheaper uWSGI starts fewer, and more as they are needed.
         "processes": 1
         if any(name.startswith("cheaper") for name, _value in planned["options"])

@@ -10,15 +10,20 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any
 
-from . import app_environment, app_plan, log_plan, refusal_plan, site_plan, upstream_plan
+from . import account_plan, app_environment, app_plan, log_plan, refusal_plan, site_plan, upstream_plan
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME
 from .nginx_tree import Directive
 from .problem import Problem, Problems
 
 
 def _check_names(
-    values: dict[str, Any], host: dict[str, Any], upstreams: dict[str, dict[str, Any]], problems: Problems
+    values: dict[str, Any],
+    host: dict[str, Any],
+    upstreams: dict[str, dict[str, Any]],
+    rooms: dict[str, Any],
+    problems: Problems,
 ) -> None:
+    facts = {"systemd": host.get("systemd"), "routing": account_plan.has_routes(host, rooms["uwsgi"])}
     known = set((host.get("uwsgi") or {}).get("options") or ())
     requirements = host.get("requirements") or {}
     names: dict[str, int] = {}
@@ -47,6 +52,8 @@ def _check_names(
         app_plan.check_known(app, path, known, problems)
         socket, port = app_plan.endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
+        account_plan.check(app, path, values, rooms["nginx"], problems)
+        account_plan.check_clients(app, path, port, host, facts, problems)
         taken = ("port", str(port)) if port else ("socket", posixpath.normpath(socket))
         for other_host, other in ports.get(port or 0, []) if port else []:
             if host == other_host or host in ANY_HOST or other_host in ANY_HOST:
@@ -105,9 +112,9 @@ def _check_set(values: dict[str, Any], host: dict[str, Any], problems: Problems)
             problems.say(key, says, "give each include of the role its own publish_set, or set publish_prune: false")
 
 
-def _folder(path: str, owner: str, group: str, force: bool = True) -> dict[str, Any]:
+def _folder(path: str, owner: str, group: str, mode: str = "0755", force: bool = True) -> dict[str, Any]:
     """A folder; without ``force`` nothing is set on one that is there already."""
-    return {"path": path, "owner": owner, "group": group, "mode": "0755", "force": force}
+    return {"path": path, "owner": owner, "group": group, "mode": mode, "force": force}
 
 
 def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], log_dir: str) -> list[dict[str, Any]]:
@@ -119,12 +126,74 @@ def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], log_dir: st
     ]
     root = {"kind": "root_only", "variable": "publish_root", "path": values["publish_root"]}
     return [root, *log_plan.app_checks(logs, values, log_dir), *log_plan.site_checks(values["publish_sites"])]
+def _packets(app: str, sites: list[dict[str, Any]], problems: Problems) -> dict[str, Any]:
+    """What the sites' locations say to an application beyond a request; see account_plan.packets()."""
+    locations, options = [], []
+    for index, site in enumerate(sites):
+        for number, location in enumerate(site["locations"]):
+            if location["app"] != app or location["static"]:
+                continue
+            locations.append(location)
+            options += [location["options"], site["options"]]
+            path = f"publish_sites[{index}].locations[{number}].options.uwsgi_param"
+            account_plan.check_packets(account_plan.packets([], [location["options"]]), app, path, problems)
+    return account_plan.packets(locations, options)
 
 
-def _links(apps: Iterable[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+def _accounts(
+    apps: dict[str, dict[str, Any]], values: dict[str, Any], nginx: dict[str, Any]
+) -> tuple[list[dict[str, Any]], list[dict[str, str]], list[dict[str, Any]]]:
+    """What of the accounts is asked of the host: checks, whose groups nginx is one of, and what moves with them."""
+    checks: list[dict[str, Any]] = []
+    members, moves = [], []
+    folders = account_plan.static_folders(values["publish_sites"])
+    for index, app in enumerate(values["publish_apps"]):
+        path, planned = f"publish_apps[{index}]", apps[app["name"]]
+        user, group = planned["user"], planned["group"]
+        own = {"variable": f"{path}.user", "user": user, "group": group}
+        checks.append({"kind": "nginx_member", **own, "nginx_group": nginx["nginx_group"]})
+        named = [app["path"]] if app["path"] else []
+        named += [
+            str(item).partition(" ")[0]
+            for value in app["options"].values()
+            for item in app_plan.items(value)
+            if str(item).startswith("/")
+        ]
+        for unit in planned["units"]:
+            moves.append(
+                {
+                    "name": unit["name"],
+                    "dropin": unit["dropin"],
+                    "user": user,
+                    "group": group,
+                    # What only the application writes, made by earlier runs.
+                    "files": [unit["log_file"]] if unit["log_file"] else [],
+                    "folders": [unit["socket_dir"]] if unit["socket_dir"] else [],
+                }
+            )
+        checks.append(
+            {
+                "kind": "old_account",
+                **own,
+                "dropins": [unit["dropin"] for unit in planned["units"]],
+                "paths": list(dict.fromkeys(named)),
+                "logs": [unit["log_file"] for unit in planned["units"] if unit["log_file"]],
+            }
+        )
+        if app["socket_clients"]:
+            checks.append({"kind": "socket_clients", "variable": f"{path}.socket_clients"})
+        if account_plan.nginx_reads(app, planned["home"], folders) or (planned["link"] and app["socket"]):
+            members.append({"user": nginx["nginx_user"], "group": group})
+    return checks, _unique(members, "group"), moves
+
+
+def _links(apps: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """The file by which systemd makes the links of nginx anew at boot."""
     lines = [f"L {app['link']} - - - - {app['socket']}\n" for app in apps if app["link"]]
-    content = "".join([f"d {LINK_DIR} 0755 root root -\n", *lines])
+    folders = [
+        f"d {app['socket_dir']} 0710 {app['user']} {app['web_group']} -\n" for app in apps if app["socket_dir"]
+    ]
+    content = "".join([f"d {LINK_DIR} 0755 root root -\n", *folders, *lines])
     return [{"dest": f"/etc/tmpfiles.d/{name}.conf", "content": content}] if lines else []
 
 
@@ -153,14 +222,15 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     groups = host.get("groups") or {}
     upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}
     upstream_plan.check(values["publish_upstreams"], groups, problems)
-    _check_names(values, host, upstreams, problems)
+    _check_names(values, host, upstreams, rooms, problems)
     site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
+    packets = {app["name"]: _packets(app["name"], values["publish_sites"], problems) for app in values["publish_apps"]}
     if problems:
         return {}, problems
     apps = {}
     for app in values["publish_apps"]:
-        mounts = site_plan.mounts(values["publish_sites"], app["name"])
-        apps[app["name"]] = app_plan.plan({**app, **mounts}, values, rooms, host)
+        more = {**site_plan.mounts(values["publish_sites"], app["name"]), "packets": packets[app["name"]]}
+        apps[app["name"]] = app_plan.plan({**app, **more}, values, rooms, host)
     sites = site_plan.plan(values, apps, upstreams, rooms)
     units = [unit for app in apps.values() for unit in app["units"]]
     app_logs = [unit for unit in units if unit["log_file"]]
@@ -174,6 +244,10 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     folders = [_folder(values["publish_root"], "root", "root", force=not shared)]
     folders.append(_folder("/etc/tmpfiles.d", "root", "root"))
     folders += [_folder(posixpath.dirname(unit["dropin"]), "root", "root") for unit in units]
+    # Nobody else passes through it to the socket.
+    folders += [
+        _folder(unit["socket_dir"], unit["user"], unit["web_group"], "0710") for unit in units if unit["socket_dir"]
+    ]
     # The code's own folder belongs to whoever put it there; a log folder that we make is the application's.
     code = {app["code"] for app in apps.values()}
     folders += [
@@ -202,10 +276,14 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     reopen_apps = [log_plan.rotation(app, values, log_dir) for app in app_logs]
     reopen_nginx = log_plan.kill("USR1", "nginx.service")
     reopen_sites = [{"path": log, "su": None, "create": None, "postrotate": reopen_nginx} for log in site_logs]
+    account_checks, members, moves = _accounts(apps, values, rooms["nginx"])
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
+    checks = _checks(values, apps, log_dir) + account_checks
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": _checks(values, apps, log_dir) + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
+        "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
+        "members": members,
+        "moves": moves,
         "published": {values["publish_set"]: _named(values)},
         # Each instance as an application of its own, and which of them an application has.
         "apps": units,

@@ -1,0 +1,142 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The accounts of applications: what one of them leaves to the next, and whose groups nginx is a member of."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import grp
+import json
+import os
+import pwd
+import stat
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import STATE_DIR, content_of
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+
+# What an instance leaves to another account, as the modules take it.
+SPEC = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "name": {"type": "str", "required": True},
+        "dropin": {"type": "path", "required": True},
+        "user": {"type": "str", "required": True},
+        "group": {"type": "str", "required": True},
+        "files": {"type": "list", "elements": "path", "default": []},
+        "folders": {"type": "list", "elements": "path", "default": []},
+        "before": {"type": "str"},
+    },
+}
+
+
+def _uid(user):
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
+
+
+def is_member(user, group):
+    """Whether an account is one of a group, by its own entry or the group's; None where one of the two is missing."""
+    try:
+        found, known = grp.getgrnam(group), pwd.getpwnam(user)
+    except KeyError:
+        return None
+    return user in found.gr_mem or known.pw_gid == found.gr_gid
+
+
+def missing_members(wanted):
+    """Those of ``[{user, group}]`` that are not there yet."""
+    return [item for item in wanted if not is_member(item["user"], item["group"])]
+
+
+def user_of(dropin):
+    """The account that a drop-in of ours names; None where there is no drop-in, or it names none."""
+    text = content_of(dropin)
+    names = [line[len("User="):].strip() for line in native(text or b"").splitlines() if line.startswith("User=")]
+    return names[-1] if names else None
+
+
+def moved(items):
+    """The items whose instance has run as another account, with that one as ``before``."""
+    found = []
+    for item in items:
+        before = user_of(item["dropin"])
+        if before and before != item["user"] and _uid(before) is not None:
+            found.append(dict(item, before=before))
+    return found
+
+
+def made_folders(state_dir=STATE_DIR):
+    """The folders that earlier runs made for a file of theirs, of all bundles."""
+    found = set()
+    for name in os.listdir(state_dir) if os.path.isdir(state_dir) else []:
+        text = content_of(os.path.join(state_dir, name, "manifest.json"))
+        whole = json.loads(text.decode("utf-8")).get("set") if text else None
+        found.update(native(path) for path in (whole or {}).get("folders", {}))
+    return found
+
+
+def _give(handle, before, uid, gid):
+    """Hand an open file or folder over, if it is the former account's and nobody else's name for it is anywhere."""
+    found = os.fstat(handle)
+    if found.st_uid != before or not (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
+        return False
+    os.fchown(handle, uid, gid)
+    return True
+
+
+def _give_files(folder, log, before, uid, gid):
+    """A log and what rotation has made of it: the names that begin with its own."""
+    done = []
+    for name in folder.names():
+        if not name.startswith(os.path.basename(log)):
+            continue
+        try:
+            handle = folder.open_file(name)
+        except (OSError, safe_path.UnsafePath):
+            # No regular file, or gone meanwhile.
+            continue
+        try:
+            if _give(handle, before, uid, gid):
+                done.append(os.path.join(folder.path, name))
+        finally:
+            os.close(handle)
+    return done
+
+
+def hand_over(item, back=False, state_dir=STATE_DIR):
+    """Give logs and folders that earlier runs made to the new account (or back); returns the paths that were given.
+
+    Everything is opened without following a link, and only what the former account owns changes hands.
+    """
+    names = (item["user"], item["before"]) if back else (item["before"], item["user"])
+    before, uid = _uid(names[0]), _uid(names[1])
+    if before is None or uid is None:
+        return []
+    gid = pwd.getpwnam(names[1]).pw_gid if back else grp.getgrnam(item["group"]).gr_gid
+    made, done = made_folders(state_dir), []
+    for log in item["files"]:
+        try:
+            folder = safe_path.Folder(os.path.dirname(log))
+        except OSError:
+            # It is made with the rest.
+            continue
+        with folder:
+            done += _give_files(folder, log, before, uid, gid)
+            if folder.path in made and _give(folder.handle, before, uid, gid):
+                done.append(folder.path)
+    for path in item["folders"]:
+        try:
+            folder = safe_path.Folder(path)
+        except OSError:
+            continue
+        with folder:
+            # Its group is nginx's, and stays.
+            if _give(folder.handle, before, uid, -1):
+                done.append(path)
+    return done
