@@ -234,17 +234,16 @@ def _pip_env(values: dict[str, Any]) -> dict[str, str]:
     return env
 
 
-def _pip_arguments(values: dict[str, Any]) -> list[str]:
-    """The same, less uWSGI's own, as arguments for other roles' `pip install`."""
-    words = []
-    for option, name in (
-        ("--index-url", "uwsgi_pip_index_url"),
-        ("--cert", "uwsgi_pip_ca_bundle"),
-        ("--proxy", "uwsgi_pip_proxy"),
-    ):
+def pip_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """The same for other roles' builds: ``env``, which may hold a password, and ``cert``, a file on the host."""
+    env = {}
+    for variable, name in (("PIP_INDEX_URL", "uwsgi_pip_index_url"), ("PIP_PROXY", "uwsgi_pip_proxy")):
         if values[name]:
-            words += [option, values[name]]
-    return words + (["--no-index"] if values["uwsgi_pip_no_index"] else [])
+            env[variable] = values[name]
+    if values["uwsgi_pip_no_index"]:
+        # No text: what is kept from logs is kept from them wherever it occurs.
+        env["PIP_NO_INDEX"] = True
+    return {"env": env, "cert": values["uwsgi_pip_ca_bundle"]}
 
 
 def _service(values: dict[str, Any], host: dict[str, Any]) -> list[list[str]]:
@@ -343,5 +342,4 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
             "Service": _service(values, host),
             "Install": [["WantedBy", "multi-user.target"]],
         },
-        "arguments": _pip_arguments(values),
     }, []
