@@ -25,6 +25,7 @@ import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
+    O_CLOEXEC,
     Folder,
     UnsafePath,
     account_name,
@@ -253,6 +254,9 @@ class Account:
 
     def clear(self, path):
         """Empty a folder of this account's, with its own rights, so that no depth and no link in it concerns root."""
+        with Folder(path) as folder:
+            if not folder.names():
+                return
         self.run(["find", path, "-mindepth", "1", "-delete"], path, writable=[path])
         with Folder(path) as folder:
             for name in folder.names():
@@ -324,15 +328,19 @@ def _wait(process, timeout):
 
 
 class Pool:
-    """Accounts BASE-1, BASE-2, ... of which each build leases one; other runs on this host lease out of the same."""
+    """Accounts BASE-1, BASE-2, ... of which each build leases one; other runs on this host lease out of the same.
+
+    Without a ``size`` it is BASE alone; without a name whoever runs this, as a builder in the place of a host does.
+    """
 
     def __init__(self, base, size, run_command):
-        self.base, self.size, self.run_command = base, max(1, size), run_command
+        self.names = ["%s-%d" % (base, number + 1) for number in range(size)] or [base]
+        self.run_command = run_command
 
     @contextlib.contextmanager
     def lease(self):
         """An account whose home is empty and of which nothing runs, for as long as the block lasts."""
-        if os.geteuid() != 0:
+        if os.geteuid() != 0 or self.names == [""]:
             home = tempfile.mkdtemp(prefix="graceful-wsgi-build-")
             os.mkdir(os.path.join(home, "tmp"))
             try:
@@ -340,9 +348,8 @@ class Pool:
             finally:
                 remove_tree(home)
             return
-        number, lock = self._free()
+        name, lock = self._free()
         try:
-            name = "%s-%d" % (self.base, number)
             account = Account.made(name, os.path.join(HOMES, name), self.run_command)
             account.kill()
             account.clear(account.home)
@@ -356,20 +363,27 @@ class Pool:
             os.close(lock)
 
     def _free(self):
-        """The number of an account that nobody builds with, and the descriptor of its lock."""
-        make_folders(STATE_DIR)
+        """The name of an account that nobody builds with, and the descriptor of its lock."""
         while True:
-            for number in range(1, self.size + 1):
-                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | getattr(os, "O_CLOEXEC", 0o2000000)
-                lock = os.open(os.path.join(STATE_DIR, "%s-%d.lock" % (self.base, number)), flags, 0o600)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return number, lock
-                except (IOError, OSError) as error:
-                    os.close(lock)
-                    if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
-                        raise
+            for name in self.names:
+                lock = _lock(name)
+                if lock is not None:
+                    return name, lock
             time.sleep(0.1)
+
+
+def _lock(name):
+    """The descriptor of the lock of an account, or None where another run builds with it."""
+    make_folders(STATE_DIR)
+    lock = os.open(os.path.join(STATE_DIR, name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (IOError, OSError) as error:
+        os.close(lock)
+        if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK):
+            raise
+        return None
+    return lock
 
 
 def readable(account, path):
@@ -393,3 +407,55 @@ def readable(account, path):
         out.write(content)
         os.fchmod(out.fileno(), 0o644)
     return target
+
+
+def run_built(words, user, run_command, cwd="/"):
+    """(status, stdout, stderr) of a program that a build made, run as the account that built it, as far as it is there.
+
+    For looks at it, which change nothing: nobody's rights are enough. Whoever is not root runs it as he is.
+    """
+    if os.geteuid() != 0 or not user:
+        return run_command(words, environ_update={"LC_ALL": "C"}, cwd=cwd)
+    try:
+        found = pwd.getpwnam(user)
+        account, lock = Account(user, found.pw_uid, found.pw_gid, "/"), _lock(user)
+    except KeyError:
+        account, lock = Account("nobody", 65534, 65534, "/"), None
+
+    def enter():
+        os.setsid()
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        drop_to(account.who)
+        os.chdir(cwd)
+
+    streams = [tempfile.TemporaryFile(), tempfile.TemporaryFile()]
+    nothing = open(os.devnull, "rb")
+    try:
+        environment = {"PATH": PATH, "HOME": "/", "LC_ALL": "C"}
+        try:
+            process = subprocess.Popen(
+                [native(word) for word in words],
+                cwd="/",
+                env=environment,
+                stdin=nothing,
+                stdout=streams[0],
+                stderr=streams[1],
+                close_fds=True,
+                preexec_fn=enter,
+            )
+        except _NOT_STARTED as error:
+            return 127, "", str(error)
+        status = _wait(process, 60)
+        # Where another run builds, what it started must live.
+        if lock is not None:
+            account.kill()
+        said = []
+        for stream in streams:
+            stream.seek(0)
+            said.append(native(stream.read()))
+        return status, said[0], said[1]
+    finally:
+        for stream in streams + [nothing]:
+            stream.close()
+        if lock is not None:
+            os.close(lock)

@@ -77,7 +77,7 @@ _PLAIN = re.compile(
     re.X,
 )
 _ARCHIVE = re.compile(r"\.(?:zip|whl|tar(?:\.\w+)?|tgz|tbz|txz|tlz)\s*(?:[;\[\#].*)?\Z", re.I)
-_EDITABLE = re.compile(r"\s*(?:-e|--editable)(?:[ =]\s*|\Z)(?![\w+]+://)")
+_EDITABLE = re.compile(r"\s*(?:-e(?=[ =.]|\Z)|--editable(?=[ =]|\Z))(?![ =]*[\w+]+://)[ =]*")
 # Who reads for an account that is yet to be made, which is in no group besides its own.
 _NOBODY = {"uid": 65534, "gid": 65534, "groups": []}
 
@@ -531,19 +531,9 @@ class Home:
 
     def _take_over(self, builder, path, named):
         """Have root own the virtualenv: a copy of the builder's, which goes."""
-        gid = grp.getgrnam(self.wanted["group"]).gr_gid
-        new = os.path.join(self.venvs, ".new-" + os.path.basename(path))
-        remove_tree(new)
         try:
-            links = tree.take_over(path, new, builder.uid, gid)
-            builder.clear(path)
-            discard(path)
-            os.rename(new, path)
-            tree.check_links(path, links, named)
+            tree.settle(path, builder, grp.getgrnam(self.wanted["group"]).gr_gid, named)
         except (tree.TreeError, UnsafePath) as error:
-            for left in (new, path):
-                if os.path.lexists(left):
-                    remove_tree(left)
             raise ReleaseError("%s: its virtualenv was not taken over: %s" % (self.name, error))
 
     @property

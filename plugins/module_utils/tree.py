@@ -18,6 +18,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
     Folder,
     UnsafePath,
     as_account,
+    remove_tree,
     untrusted_target,
 )
 
@@ -157,3 +158,29 @@ def check_links(root, links, named=()):
         why = None if target in named else untrusted_target(path, inside=root)
         if why:
             raise TreeError("%s: is a link to %s, which is not root's alone (%s)" % (relative, target, why))
+
+
+def settle(path, builder, gid, named=()):
+    """Have root own a folder of a builder's (build_account.Account): a copy takes its place, under the same path.
+
+    It stands whole or not at all; ``named`` as check_links() takes it.
+    """
+    new, old = [os.path.join(os.path.dirname(path), prefix + os.path.basename(path)) for prefix in (".new-", ".old-")]
+    remove_tree(new)
+    remove_tree(old)
+    try:
+        links = take_over(path, new, builder.uid, gid)
+        # Like a release's own folder.
+        os.chmod(new, 0o755)
+        os.rename(path, old)
+        os.rename(new, path)
+        check_links(path, links, named)
+    except (TreeError, UnsafePath):
+        remove_tree(new)
+        remove_tree(path)
+        raise
+    finally:
+        # With the builder's own rights, since its depth is the builder's.
+        if os.path.lexists(old):
+            builder.clear(old)
+            remove_tree(old)

@@ -161,6 +161,11 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
             problems.append(Problem(name, f"{values[name]!r} is no account's name", "write one such as uwsgi"))
     if values["uwsgi_user"] == "root":
         problems.append(Problem("uwsgi_user", "root would run every application", "name an account without privileges"))
+    if values["uwsgi_build_user"] in ("root", values["uwsgi_user"]) or not _NAME.fullmatch(values["uwsgi_build_user"]):
+        says = f"{values['uwsgi_build_user']!r} must not build what applications run on"
+        problems.append(
+            Problem("uwsgi_build_user", says, "name an account that does nothing else, such as uwsgi-build")
+        )
     if values["uwsgi_pip_no_index"]:
         if values["uwsgi_pip_index_url"]:
             problems.append(
@@ -298,6 +303,8 @@ def _builder(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
     return {
         "host": name,
         "local": local,
+        # The controller is whoever runs Ansible there.
+        "user": "" if local else values["uwsgi_build_user"],
         "home": home,
         "cache": known.get("cache") or values["uwsgi_artifact_dir"],
         "virtualenv": _virtualenv(home),
@@ -333,6 +340,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
             for feature in values["uwsgi_features"]
             for need in _needs({**values, "uwsgi_features": [feature]}, host)[2:]
         },
+        "build_user": values["uwsgi_build_user"],
         "pip": PIP,
         "pip_env": _pip_env(values) | build_env,
         "virtualenv": _virtualenv(values["uwsgi_home"]),
