@@ -111,7 +111,7 @@ def read_requirements(path):
 
 
 def _joined(files):
-    return "\n".join(native(text) for _path, text in files)
+    return "\n".join(text for _path, text in files)
 
 
 def is_local(line):
@@ -135,7 +135,7 @@ def leads_out(name, target, shared):
     if ups <= depth:
         return False
     # From HOME/releases/ID two steps lead to HOME.
-    return shared is None or parts[ups - 1:ups + 1] != ["..", os.path.basename(shared)] or ups - depth != 2
+    return shared is None or parts[ups - 1 : ups + 1] != ["..", os.path.basename(shared)] or ups - depth != 2
 
 
 def check_link(name, target, shared):
@@ -156,7 +156,7 @@ def place(name, root):
     if target != root and not target.startswith(root + "/"):
         raise ReleaseError("the archive's member %r would land outside the release" % name)
     parent = os.path.dirname(target)
-    if target != root and os.path.realpath(parent) != os.path.realpath(root) + parent[len(root):]:
+    if target != root and os.path.realpath(parent) != os.path.realpath(root) + parent[len(root) :]:
         raise ReleaseError("the archive's member %r would land in what another member is a symlink to" % name)
     if target != root:
         make_folders(parent)
@@ -253,6 +253,8 @@ def give(folder, group, user=None, shared=None):
 
 
 def _write(path, content):
+    if not os.path.isdir(os.path.dirname(path)):
+        os.makedirs(os.path.dirname(path))
     with open(path, "wb") as target:
         target.write(content)
 
@@ -365,7 +367,7 @@ class Home:
         """What requirement_files() returns, read with no more rights than the application's own."""
         if self._files is None:
             try:
-                self._files = self._read_requirements(source)
+                self._files = [[native(path), text] for path, text in self._read_requirements(source)]
             except (IOError, OSError, UnsafePath) as error:
                 if getattr(error, "errno", None) in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
                     raise ReleaseError(
@@ -412,7 +414,7 @@ class Home:
             text, lines = _joined(self.requirement_files(source)), []
         local = any(is_local(line) for line in text.splitlines())
         if local and not self.wanted["path"]:
-            text += "\n# " + str(self.id)
+            text += "\n# %s" % self.id
         path = os.path.join(self.venvs, requirements_digest(self.python, text))
         return {
             "name": self.name,
@@ -488,6 +490,11 @@ class Home:
             return self._words(venv["lines"]), [(code, self.code)]
         files = self.requirement_files(venv["requirements"])
         places = dict((path, os.path.join(lists, "%d.txt" % number)) for number, (path, _text) in enumerate(files))
+        root = os.path.realpath(self.code)
+        for path in places if venv["local"] else ():
+            # What they name by relative paths is found where they lie.
+            if path.startswith(root + "/"):
+                places[path] = code + path[len(root) :]
         for path, text in files:
             lines = [self._line(line, os.path.dirname(path), places) for line in native(text).splitlines()]
             content = encoded("\n".join(lines) + "\n")
@@ -501,7 +508,7 @@ class Home:
         if include:
             other = os.path.realpath(os.path.join(folder, include.group(2)))
             if other in places and "://" not in include.group(2):
-                return include.group(1) + places[other] + line[include.end():]
+                return include.group(1) + places[other] + line[include.end() :]
         if _EDITABLE.match(line):
             self._refuse_editable()
             return _EDITABLE.sub("", line)
@@ -577,7 +584,7 @@ class Home:
             if RELEASE_ID.match(name) and os.path.isdir(path) and not os.path.islink(path):
                 found.append((name != live, name != before, -os.stat(path).st_mtime, name))
         here = any(name == live for _live, _before, _age, name in found)
-        return [name for _live, _before, _age, name in sorted(found)[max(keep, 2) - (0 if here else 1):]]
+        return [name for _live, _before, _age, name in sorted(found)[max(keep, 2) - (0 if here else 1) :]]
 
     def prune(self, keep):
         """Remove the releases that are too many, and virtualenvs that none uses any more; returns the former."""

@@ -262,7 +262,8 @@ def main():
             about = uwsgi_home.find_like(wanted["like"], wanted["builder"], find, *system())
         else:
             about = find(wanted["python"])
-        chosen = uwsgi_home.choose(wanted["root"], wanted["version"], about, wanted["build"], wanted["features"], run_binary)
+        words = [wanted[name] for name in ("build", "features")]
+        chosen = uwsgi_home.choose(wanted["root"], wanted["version"], about, *(words + [run_binary]))
         if wanted["home"]:
             chosen.update(home=wanted["home"], state="examined", found=uwsgi_home.examine(wanted["home"], run_binary))
         wrong, missing = [], []

@@ -130,6 +130,7 @@ def prepared():
     sh("chmod 755 /home/alice /home/mallory; install -d -o alice -m 1777 /home/alice/open")
     sh("install -d -o mallory -m 777 /home/mallory/open")
     put("/home/mallory/proj/manage.py", BARE, "mallory:mallory")
+    sh("chown mallory /home/mallory/proj")
     hook = "#!/bin/sh\nid > /home/mallory/open/$(id -un)\nexec cat\n"
     put("/home/mallory/hook", hook, "mallory:mallory", "0755")
     put("/srv/git/mallory/manage.py", BARE)
