@@ -189,7 +189,10 @@ def surroundings(home, more=None):
 
 
 def make_account(name, home, run_command):
-    """A system account that nobody logs in to; one that is there is used as it is. ``run_command``: AnsibleModule's."""
+    """A system account that nobody logs in to. ``run_command``: AnsibleModule's.
+
+    One that is there must be for this: all of its processes are going to be killed, and its home emptied.
+    """
     try:
         found = pwd.getpwnam(name)
     except KeyError:
@@ -205,8 +208,11 @@ def make_account(name, home, run_command):
         except KeyError:
             said = (out + err).strip()
             raise BuildError("the account %s cannot be created (useradd: status %d: %s)" % (name, status, said))
-    if found.pw_uid == 0:
-        raise BuildError("the account %s is root; name one that owns nothing (publish_build_user)" % name)
+    if found.pw_uid == 0 or os.path.normpath(found.pw_dir) != home:
+        raise BuildError(
+            "the account %s is somebody's already (its home is %s, not %s); name one that nobody else uses "
+            "(publish_build_user, publish_git_user, uwsgi_build_user)" % (name, found.pw_dir, home)
+        )
     return found
 
 

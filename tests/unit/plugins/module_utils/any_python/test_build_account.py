@@ -13,8 +13,10 @@ import pytest
 from ansible_collections.graceful.wsgi.plugins.module_utils import build_account
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import (
     Account,
+    BuildError,
     Pool,
     kill_all,
+    make_account,
     processes,
     readable,
     surroundings,
@@ -160,3 +162,21 @@ def test_a_link_is_judged_by_all_that_it_leads_through(tmp_path):
     assert found == {"good": None, "lib64": None, "absolute": None}
     assert "/tmp" in untrusted_target(inside + "/bad", inside)
     assert untrusted_target("/usr/bin/env") is None
+
+
+def test_an_account_that_is_somebodys_is_not_used():
+    with pytest.raises(BuildError) as caught:
+        make_account("daemon", "/var/lib/graceful-wsgi/build/daemon", None)
+    assert "daemon" in str(caught.value) and "publish_build_user" in str(caught.value)
+
+
+def test_an_account_that_cannot_be_made_is_said():
+    calls = []
+
+    def run_command(words):
+        calls.append(words)
+        return 1, "", "useradd: no more room"
+
+    with pytest.raises(BuildError) as caught:
+        make_account("no-such-account-x", "/var/lib/x", run_command)
+    assert "no more room" in str(caught.value) and calls[0][0] == "useradd" and calls[0][-1] == "no-such-account-x"

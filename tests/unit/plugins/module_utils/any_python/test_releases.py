@@ -243,7 +243,7 @@ def test_a_virtualenv_is_named_by_the_requirements_in_the_release(root):
 
 
 class Builders:
-    """Accounts that build, all of them this one; makes the virtualenv's folder and fails at the command that is told."""
+    """Accounts that build, all of them this one; makes the virtualenv's folder, fails at the command that is told."""
 
     uid, gid, who = os.getuid(), os.getgid(), {"uid": os.getuid(), "gid": os.getgid(), "groups": []}
 
