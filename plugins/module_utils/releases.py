@@ -464,12 +464,14 @@ class Home:
                         words, os.path.join(builder.home, "code"), environment, [venv["path"]], venv_command[:1]
                     )
                     if status != 0:
-                        said = "\n".join(said.strip().splitlines()[-25:])
-                        for here, there in names:
-                            said = said.replace(here, there)
-                        raise ReleaseError(
-                            "%s: `%s` failed (status %d):\n%s" % (self.name, " ".join(words), status, said)
+                        text = "`%s` failed (status %d):\n%s" % (
+                            " ".join(words),
+                            status,
+                            "\n".join(said.strip().splitlines()[-25:]),
                         )
+                        for here, there in names:
+                            text = text.replace(here, there)
+                        raise ReleaseError("%s: %s" % (self.name, text))
             self._take_over(builder, venv["path"], venv_command[:1])
         with open(os.path.join(venv["path"], COMPLETE), "w"):
             pass
