@@ -9,6 +9,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import source_tree
 
 
@@ -21,6 +22,9 @@ class Identifier(ActionBase):
     def _identify(self, item: dict[str, Any], checkouts: dict[str, Any], scratch: str) -> tuple[dict[str, Any], Any]:
         """The item with the id of its release, and the folder on the controller that holds its code."""
         item = dict(item)
+        # A password in it is for nobody but git.
+        if item.get("repo"):
+            item["repo"] = without_credentials(item["repo"])[0]
         if item.get("path") or item.get("id"):
             return item, None
         if item.get("repo"):
@@ -34,7 +38,7 @@ class Identifier(ActionBase):
                 root = source_tree.unpack(self._find_needle("files", item["archive"]), folder)
             else:
                 root = self._find_needle("files", item["source"])
-            item["id"] = source_tree.digest(root, item.get("exclude") or [])
+            item["id"] = source_tree.digest(root, item.get("exclude") or [], f"{item['home']}/shared")
         except source_tree.SourceError as error:
             raise AnsibleActionFail(f"{item['name']}: {error}") from error
         return item, root
@@ -77,7 +81,12 @@ class ActionModule(Identifier):
             found = [self._identify(item, args.get("checkouts") or {}, scratch) for item in args.get("releases") or []]
             items = [item for item, _root in found]
             args["releases"] = items
-            args["checkouts"] = {item["name"]: f"{item['home']}/repo" for item in items if item.get("repo")}
+            names = {item["name"] for item in items if item.get("repo")}
+            args["checkouts"] = {
+                name: {"after": found.get("after")}
+                for name, found in (args.get("checkouts") or {}).items()
+                if name in names
+            }
             if args.get("state", "present") == "present":
                 survey = self._module(dict(args, survey=True), task_vars)
                 if survey.get("failed"):

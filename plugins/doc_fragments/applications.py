@@ -26,6 +26,11 @@ options:
         description: The group that may read the code; root owns it.
         type: str
         default: root
+      user:
+        description:
+          - The account that runs the application. Requirements of code at O(releases[].path) are read with its rights,
+            and links of a release into C(HOME/shared) are its own. Without it those of the code's owner count.
+        type: str
       source:
         description: Folder on the controller.
         type: str
@@ -33,7 +38,7 @@ options:
         description: Archive on the controller; a single top folder is left out.
         type: str
       repo:
-        description: Git repository; O(checkouts) says where it was checked out. Not used by the module itself.
+        description: Git repository; O(checkouts) says which commit was fetched. Not used by the module itself.
         type: str
       version:
         description: Branch, tag or commit. Not used by the module itself.

@@ -580,6 +580,7 @@ def release(app: dict[str, Any], planned: dict[str, Any], values: dict[str, Any]
         "name": app["name"],
         "home": planned["home"],
         "group": planned["group"],
+        "user": planned["user"],
         "source": app["source"],
         "archive": app["archive"],
         "repo": app["repo"],

@@ -7,13 +7,17 @@ Out: accounts, folders, files, releases and units, in the shape that the role's 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_environment, app_plan, log_plan, refusal_plan, site_plan, upstream_plan
+from . import account_plan, app_environment, app_plan, log_plan, refusal_plan, site_plan, upstream_plan, uwsgi_plan
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME
 from .nginx_tree import Directive
 from .problem import Problem, Problems
+
+# A name that leaves room for the number behind it.
+BUILD_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,26}\Z")
 
 
 def _check_names(
@@ -218,6 +222,10 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         problems.say("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
     if values["publish_keep_releases"] < 1:
         problems.say("publish_keep_releases", f"{values['publish_keep_releases']} is too few", "write 1 or more")
+    for variable in ("publish_build_user", "publish_git_user"):
+        if not BUILD_ACCOUNT.match(values[variable]) or values[variable] == "root":
+            says = f"{values[variable]!r} is no account's name that builds can run as"
+            problems.say(variable, says, "write one such as wsgi-build, of lower-case letters, digits, '_' and '-'")
     _check_set(values, host, problems)
     groups = host.get("groups") or {}
     upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}
@@ -289,6 +297,10 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "apps": units,
         "units": {name: [unit["name"] for unit in app["units"]] for name, app in apps.items()},
         "users": _unique(({"name": app["user"], "group": app["group"]} for app in apps.values()), "name"),
+        # Who runs what other people wrote, and how it reaches an index.
+        "build_user": values["publish_build_user"],
+        "git_user": values["publish_git_user"],
+        "pip": uwsgi_plan.pip_settings(rooms["uwsgi"]),
         "releases": [app_plan.release(app, apps[app["name"]], values) for app in values["publish_apps"]],
         "reloads": [{key: app[key] for key in ("name", "pidfile", "config", "probe")} for app in units],
         "preflights": [app_plan.preflight(app, apps[app["name"]]) for app in values["publish_apps"]],
