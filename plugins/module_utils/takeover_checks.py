@@ -74,9 +74,10 @@ def owned(checks, tools):
             if own and path in own and any(path in files for files in others.values()):
                 content = ownership.digest_of(path)
             other = ownership.claimant(path, content, own, others)
-            if other:
+            # That another set has an application is told by its name.
+            if other and not (ownership.SET.match(other) and check["variable"].startswith("publish_apps")):
                 taken.setdefault(other, []).append(path)
-        foreign = [path for path in _foreign(check) if not any(path in paths for paths in taken.values())]
+        foreign = [path for path in _foreign(check) if not any(path in files for files in others.values())]
         if check["allowed"]:
             continue
         for other in sorted(taken):
@@ -165,8 +166,9 @@ def server(checks, tools):
         if check["allowed"]:
             continue
         for port, name in check["names"]:
-            if (port, name) in theirs:
-                bundle, path = theirs[port, name]
+            bundle, path = theirs.get((port, name), (None, check["file"]))
+            # That of the very file is told by its name.
+            if path != check["file"]:
                 says = "%r at port %s is answered by %s of this host (%s)" % (
                     str(name),
                     port,

@@ -109,13 +109,14 @@ def publish(
         pairs = [
             [str(port), name] for _host, port in site_plan.listens(given) if port for name in site_plan.names(given)
         ]
-        checks.append(allowed("sites", "server", f"{variable}.server_name", names=pairs))
+        checks.append(allowed("sites", "server", f"{variable}.server_name", names=pairs, file=site["file"]))
         said.add(site["file"])
     for kind, paths in written.items():
         shared = [path for path in paths if path not in said]
         if shared:
             # What systemd-tmpfiles reads is written without a comment.
-            checks.append(allowed(kind, "owned", "publish_set", files=shared, unmarked=shared))
+            unmarked = [path for path in shared if path.startswith("/etc/tmpfiles.d/")]
+            checks.append(allowed(kind, "owned", "publish_set", files=shared, unmarked=unmarked))
     if values["publish_prune"]:
         checks.append(
             {

@@ -65,7 +65,7 @@ def test_what_somebody_else_has_is_refused_before_anything_changes(shop):
     for words in ((), ("--check",)):
         status, said = play(apps, sites, [*HERE, *words], publish_set="others")
         assert status == 2, said
-        assert "nothing on it was changed" in said
+        assert "10 problems on this host; nothing on it was changed" in said
         for text in (
             "publish_apps[0].name: publish_set base of this host publishes an application base",
             "publish_apps[1].name: publish_set trial of this host publishes an application shop",
@@ -149,9 +149,6 @@ def test_a_unit_that_cannot_be_brought_back_holds_up_no_other(shop):
             assert "NEWER" not in sh(f"tr '\\0' '\\n' < /proc/$(cat /run/uwsgi-{name}/pid)/environ")
     finally:
         sh("systemctl unmask --runtime uwsgi@one")
-    status, said = here(*[app(name) for name in names], sites=sites)
-    assert status == 0, said
-    assert get("one.test") == (200, "one")
 
 
 # -- the distribution's nginx ------------------------------------------------------------------------------------
