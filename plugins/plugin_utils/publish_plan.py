@@ -11,7 +11,17 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_environment, app_plan, log_plan, refusal_plan, site_plan, upstream_plan, uwsgi_plan
+from . import (
+    account_plan,
+    app_environment,
+    app_plan,
+    log_plan,
+    refusal_plan,
+    site_plan,
+    takeover_plan,
+    upstream_plan,
+    uwsgi_plan,
+)
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME
 from .nginx_tree import Directive
 from .problem import Problem, Problems
@@ -287,9 +297,10 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     account_checks, members, moves = _accounts(apps, values, rooms["nginx"])
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     checks = _checks(values, apps, log_dir) + account_checks
-    return {
+    planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
+        "take_over": values["publish_take_over"],
         "members": members,
         "moves": moves,
         "published": {values["publish_set"]: _named(values)},
@@ -322,4 +333,6 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
                 }
             ],
         },
-    }, problems
+    }
+    planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
+    return planned, problems
