@@ -19,8 +19,11 @@ class ClientError(Exception):
     """No answer; the text says what was asked and what came."""
 
 
-def connect(address, timeout):
-    """A connected socket. ``address``: a path, ``@name`` for an abstract socket, or host:port."""
+def connect(address, timeout, owner=None):
+    """A connected socket. ``address``: a path, ``@name`` for an abstract socket, or host:port.
+
+    ``owner``: the uid that must have opened a unix socket, where another account could lead us elsewhere.
+    """
     if not re.match(r"[@/]|.*:[0-9]+\Z", address):
         raise ClientError("%s: is no address of a socket" % address)
     if address.startswith("@"):
@@ -40,6 +43,13 @@ def connect(address, timeout):
     except (IOError, OSError) as error:
         link.close()
         raise ClientError("%s: %s" % (address, error))
+    if owner is not None:
+        # The kernel's word: pid, uid and gid of whoever listens. Python 2.7 has no name for it.
+        said = link.getsockopt(socket.SOL_SOCKET, getattr(socket, "SO_PEERCRED", 17), struct.calcsize("3i"))
+        uid = struct.unpack("3i", said)[1]
+        if uid != owner:
+            link.close()
+            raise ClientError("%s: leads to a socket of another account (uid %d)" % (address, uid))
     return link
 
 
@@ -65,9 +75,9 @@ def _uwsgi_packet(variables):
     return struct.pack("<BHB", 0, len(body), 0) + body
 
 
-def ask(address, path, protocol="uwsgi", host="localhost", timeout=10):
+def ask(address, path, protocol="uwsgi", host="localhost", timeout=10, owner=None):
     """GET a path over an instance's own socket; returns (status, text of the whole answer)."""
-    link = connect(address, timeout)
+    link = connect(address, timeout, owner)
     try:
         if protocol == "http":
             request = "GET %s HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n\r\n" % (path, host)

@@ -17,7 +17,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import 
     ConfigError,
     command_line,
     from_environment,
-    load,
+    load_as,
 )
 
 # btime is a whole second, and a pidfile is written right after the start.
@@ -141,7 +141,7 @@ class Master:
             files = [(config_path, None)]
         try:
             for address, kind in files:
-                options = options + load(address, kind, self.started_in)
+                options = options + load_as(self.who, address, kind, self.started_in)
         except ConfigError as error:
             raise MasterError("%s: process %d's configuration cannot be read: %s" % (self.pidfile, self.pid, error))
         return (files[0][0].partition(":")[0] if files else None), Config(options, self.environment)

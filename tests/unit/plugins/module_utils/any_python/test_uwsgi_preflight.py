@@ -64,11 +64,13 @@ def test_order_and_repetition_stay():
 
 
 def test_only_the_throw_away_instances_own_socket_is_in_the_file():
-    text = render(neutral([(name, "/run/live") for name in ACTS] + [("module", "m")], {}), "@own", "token")
+    kept = neutral([(name, "/run/live") for name in ACTS] + [("module", "m")], {})
+    text = render(kept, "/run/own/sock", "/run/own/accepts")
     assert "/run/live" not in text
     assert text.splitlines()[:2] == ["[uwsgi]", "module = m"]
-    assert "socket = @own" in text
-    assert "hook-accepting1 = print:token" in text
+    assert "socket = /run/own/sock" in text
+    assert "chmod-socket = 600" in text
+    assert "hook-accepting1 = creat:/run/own/accepts" in text
     assert "need-app = true" in text
 
 

@@ -1,0 +1,170 @@
+"""S8 and S10: new code is tried where it will run and leaves nothing; a configuration is read with its own rights."""
+
+import json
+import shlex
+import time
+
+import publishing
+from conftest import app, get, play, put, sh, site
+
+# Two forks and a session of its own: a daemon that no signal to a group or a session reaches, and that ignores most.
+DAEMON = """
+import os, signal
+def daemon(name):
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        return
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.closerange(0, 256)
+    os.execv("/bin/sleep", [name, "600"])
+daemon("{marker}")
+daemon("{marker}")
+"""
+# What the unit gives, read while the code is imported.
+LOOKS = """
+status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
+assert status["NoNewPrivs"].strip() == "1", "no sandbox"
+assert not os.path.exists("/tmp/preflight-seen"), "no /tmp of its own"
+assert not os.access("/etc/preflight-hidden", os.R_OK), "InaccessiblePaths"
+assert os.environ["FROM_FILE"] == "from the file"
+assert os.environ["FROM_UNIT"] == "from the unit"
+assert open(os.environ["CREDENTIALS_DIRECTORY"] + "/key").read() == "key to it"
+open("/var/lib/tried/state", "a").close()
+assert os.path.exists(os.environ["RUN"] + "/made")
+"""
+ANSWERS = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"{text}"]
+"""
+UNIT = {
+    "EnvironmentFile": "/etc/preflight.env",
+    "Environment": ["FROM_UNIT='from the unit'", "RUN=/run/uwsgi-%i"],
+    "LoadCredential": "key:/etc/preflight.key",
+    "StateDirectory": "tried",
+    "InaccessiblePaths": "/etc/preflight-hidden",
+    "ExecStartPre": "/bin/touch /run/uwsgi-%i/made",
+}
+
+
+def survivors(marker, unit):
+    """Processes of this name that are in no live unit."""
+    look = f"for p in $(grep -lsaF {marker} /proc/[0-9]*/cmdline); do cat ${{p%cmdline}}cgroup; done"
+    return [
+        line
+        for line in sh(f"exec 2>/dev/null; {look}; true").splitlines()
+        if unit not in line and "docker" not in line and line.strip() != "0::/"
+    ]
+
+
+def left():
+    return sh("ls -d /run/systemd/system/uwsgi-try-* /run/uwsgi-try-* /run/graceful-wsgi/try/*/ 2>/dev/null || true")
+
+
+def code(folder, *parts, marker="none", text="none"):
+    folder.mkdir(exist_ok=True)
+    (folder / "manage.py").write_text("".join(parts).replace("{marker}", marker).replace("{text}", text))
+    return str(folder)
+
+
+def tried(folder, **more):
+    given = {"source": folder, "requirements": None, "service_options": UNIT, **more}
+    return play([app("tried", **given)], [site("tried.test", "tried")], publish_set="tried")
+
+
+def test_new_code_is_tried_in_its_own_units_settings_and_leaves_nothing(tmp_path):
+    put("/etc/preflight.env", "FROM_FILE='from the file'\n", mode="0600")
+    put("/etc/preflight.key", "key to it", mode="0600")
+    put("/etc/preflight-hidden", "x")
+    put("/tmp/preflight-seen", "x")
+    folder = tmp_path / "code"
+    status, said = tried(code(folder, DAEMON, LOOKS, ANSWERS, marker="wakes-one", text="one"))
+    assert status == 0, said
+    assert get("tried.test") == (200, "one")
+    assert survivors("wakes-one", "uwsgi@tried.service") == []
+    assert left() == ""
+
+    # What comes up only to fail leaves no more, and its traceback is told.
+    status, said = tried(code(folder, DAEMON, LOOKS, "raise RuntimeError('not today')\n", marker="wakes-two"))
+    assert status != 0
+    assert "RuntimeError: not today" in said
+    assert survivors("wakes-two", "no unit") == []
+    assert left() == ""
+    assert get("tried.test") == (200, "one")
+
+    # The sandbox alone decides: what it forbids does not load, whatever its code.
+    code(folder, DAEMON, LOOKS, ANSWERS, marker="wakes-one", text="one")
+    status, said = tried(str(folder), service_options={**UNIT, "EnvironmentFile": "/etc/preflight.none"})
+    assert status != 0
+    assert "/etc/preflight.none" in said
+    assert get("tried.test") == (200, "one")
+
+
+MALLORY = """
+[uwsgi]
+master = true
+processes = 1
+socket = /home/mallory/u.sock
+pidfile = /home/mallory/u.pid
+daemonize = /home/mallory/u.log
+wsgi-file = /home/mallory/wsgi.py
+"""
+CANARY = "canary-3f1c9a"
+INI = "/home/mallory/u.ini"
+
+
+def mallory(command, **more):
+    return sh(command, user="mallory", **more)
+
+
+def reload(**more):
+    given = json.dumps({"pidfile": "/home/mallory/u.pid", "timeout": 20, **more})
+    return publishing.ansible("ansible", "all", "-vvv", "--module-name=graceful.wsgi.uwsgi_reload", f"--args={given}")
+
+
+def test_what_an_account_cannot_read_its_configuration_does_not_show(tmp_path):
+    put("/root/.my.cnf", f"[client]\npassword = {CANARY}\n[uwsgi]\nset = secret={CANARY}\n", mode="0600")
+    put("/root/secret.json", json.dumps({"uwsgi": {"set": f"secret={CANARY}"}, "bad": f"{CANARY}"}) + CANARY, mode="0600")
+    put("/home/mallory/wsgi.py", ANSWERS.replace("def app", "def application"), "mallory:mallory")
+    put(INI, MALLORY, "mallory:mallory")
+    mallory(f"/opt/uwsgi/current/bin/uwsgi --ini {INI}")
+    loot = "while :; do cat /tmp/graceful-wsgi-*/* /run/graceful-wsgi/try/*/*/* 2>/dev/null; done >> /home/mallory/loot"
+    mallory(f"nohup sh -c {shlex.quote(loot)} >/dev/null 2>&1 & echo $! > /home/mallory/looter")
+    time.sleep(1)
+    try:
+        for lines in (
+            "ini = /root/.my.cnf:client\n",
+            "ini = /home/mallory/link.ini:client\n",
+            "ini = /home/mallory/folder/.my.cnf\n",
+            "json = /root/secret.json\n",
+            None,
+        ):
+            mallory("ln -sfn /root/.my.cnf /home/mallory/link.ini; ln -sfn /root /home/mallory/folder")
+            if lines is None:
+                mallory(f"ln -sfn /root/.my.cnf {INI}")
+            else:
+                put(INI, MALLORY + lines, "mallory:mallory")
+            status, said = reload()
+            assert status != 0, (lines, said)
+            assert "Permission denied" in said, (lines, said)
+            assert CANARY not in said, lines
+            mallory(f"rm {INI}")
+        # With a good one it goes on as ever; its code leaves no daemon, though no unit is there to end it with.
+        put(INI, MALLORY, "mallory:mallory")
+        put("/home/mallory/wsgi.py", DAEMON.replace("{marker}", "wakes-by-hand") + ANSWERS.replace("app", "application"))
+        mallory("echo 'import time; time.sleep(2)' > /dev/null")
+        status, said = reload(preflight=True)
+        assert status == 0, said
+        assert "loaded in" in said
+        # Those of the live one, and no more: two of its only worker, or of the master that forked it.
+        assert len(mallory("grep -lsaF wakes-by-hand /proc/[0-9]*/cmdline || true").splitlines()) <= 3
+        status, said = reload(preflight_config="/root/.my.cnf")
+        assert CANARY not in sh("cat /home/mallory/loot")
+    finally:
+        mallory("kill $(cat /home/mallory/looter); kill -9 $(cat /home/mallory/u.pid)", check=False)
+        sh("for p in $(grep -lsaF wakes-by-hand /proc/[0-9]*/cmdline); do kill -9 $(echo $p | cut -d/ -f3); done", check=False)
