@@ -303,7 +303,8 @@ class Trial:
             ("Unit", "Description", "uWSGI application %s, loaded before it goes live" % name),
             ("Service", "Type", "simple"),
             ("Service", "RuntimeDirectory", os.path.basename(self.run_dir)),
-            ("Service", "KillMode", "control-group"),
+            # uWSGI is told, and whatever is left in the cgroup once it has ended is killed at once.
+            ("Service", "KillMode", "mixed"),
             ("Service", "KillSignal", "SIGINT"),
             ("Service", "SendSIGKILL", "yes"),
             ("Service", "TimeoutStartSec", str(timeout)),

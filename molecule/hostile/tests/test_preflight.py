@@ -52,14 +52,22 @@ UNIT = {
 }
 
 
-def survivors(marker, unit):
-    """Processes of this name that are in no live unit."""
-    look = f"for p in $(grep -lsaF {marker} /proc/[0-9]*/cmdline); do cat ${{p%cmdline}}cgroup; done"
-    return [
-        line
-        for line in sh(f"exec 2>/dev/null; {look}; true").splitlines()
-        if unit not in line and "docker" not in line and line.strip() != "0::/"
-    ]
+def daemons(marker):
+    """{pid: cgroup} of the processes of this name."""
+    look = (
+        "import glob\n"
+        "for path in glob.glob('/proc/[0-9]*/cmdline'):\n"
+        "    try:\n"
+        f"        if open(path, 'rb').read().startswith(b'{marker}\\0'):\n"
+        "            print(path.split('/')[2], open(path[:-7] + 'cgroup').read().strip().replace('\\n', ' '))\n"
+        "    except OSError: pass\n"
+    )
+    return dict(line.split(" ", 1) for line in sh(f"python3 -c {shlex.quote(look)}").splitlines())
+
+
+def survivors(marker, unit="no unit"):
+    """Those that are not in this unit, which may have started its own."""
+    return {pid: group for pid, group in daemons(marker).items() if unit not in group}
 
 
 def left():
@@ -86,14 +94,14 @@ def test_new_code_is_tried_in_its_own_units_settings_and_leaves_nothing(tmp_path
     status, said = tried(code(folder, DAEMON, LOOKS, ANSWERS, marker="wakes-one", text="one"))
     assert status == 0, said
     assert get("tried.test") == (200, "one")
-    assert survivors("wakes-one", "uwsgi@tried.service") == []
+    assert survivors("wakes-one", "uwsgi@tried.service") == {}
     assert left() == ""
 
     # What comes up only to fail leaves no more, and its traceback is told.
     status, said = tried(code(folder, DAEMON, LOOKS, "raise RuntimeError('not today')\n", marker="wakes-two"))
     assert status != 0
     assert "RuntimeError: not today" in said
-    assert survivors("wakes-two", "no unit") == []
+    assert survivors("wakes-two") == {}
     assert left() == ""
     assert get("tried.test") == (200, "one")
 
@@ -129,7 +137,7 @@ def reload(**more):
 
 def test_what_an_account_cannot_read_its_configuration_does_not_show(tmp_path):
     put("/root/.my.cnf", f"[client]\npassword = {CANARY}\n[uwsgi]\nset = secret={CANARY}\n", mode="0600")
-    put("/root/secret.json", json.dumps({"uwsgi": {"set": f"secret={CANARY}"}, "bad": f"{CANARY}"}) + CANARY, mode="0600")
+    put("/root/secret.json", json.dumps({"uwsgi": {"set": CANARY}}) + CANARY, mode="0600")
     put("/home/mallory/wsgi.py", ANSWERS.replace("def app", "def application"), "mallory:mallory")
     put(INI, MALLORY, "mallory:mallory")
     mallory(f"/opt/uwsgi/current/bin/uwsgi --ini {INI}")
@@ -156,15 +164,17 @@ def test_what_an_account_cannot_read_its_configuration_does_not_show(tmp_path):
             mallory(f"rm {INI}")
         # With a good one it goes on as ever; its code leaves no daemon, though no unit is there to end it with.
         put(INI, MALLORY, "mallory:mallory")
-        put("/home/mallory/wsgi.py", DAEMON.replace("{marker}", "wakes-by-hand") + ANSWERS.replace("app", "application"))
-        mallory("echo 'import time; time.sleep(2)' > /dev/null")
-        status, said = reload(preflight=True)
+        daemon = DAEMON.replace("{marker}", "wakes-by-hand")
+        put("/home/mallory/wsgi.py", daemon + ANSWERS.replace("def app", "def application"))
+        status, said = reload()
         assert status == 0, said
         assert "loaded in" in said
-        # Those of the live one, and no more: two of its only worker, or of the master that forked it.
-        assert len(mallory("grep -lsaF wakes-by-hand /proc/[0-9]*/cmdline || true").splitlines()) <= 3
-        status, said = reload(preflight_config="/root/.my.cnf")
+        # The live one's own two, and no more.
+        assert len(daemons("wakes-by-hand")) == 2
+        status, said = reload(preflight_config="/home/mallory/link.ini")
+        assert status != 0
+        assert CANARY not in said
         assert CANARY not in sh("cat /home/mallory/loot")
     finally:
         mallory("kill $(cat /home/mallory/looter); kill -9 $(cat /home/mallory/u.pid)", check=False)
-        sh("for p in $(grep -lsaF wakes-by-hand /proc/[0-9]*/cmdline); do kill -9 $(echo $p | cut -d/ -f3); done", check=False)
+        sh("".join(f"kill -9 {pid};" for pid in daemons("wakes-by-hand")) + "true")

@@ -92,7 +92,7 @@ def test_what_decides_how_code_loads_is_there_and_nothing_else(host):
     assert said["ExecStartPre"] == ["+/bin/chgrp nginx " + trial.run_dir]
     assert said["RuntimeDirectory"] == ["shared", os.path.basename(trial.run_dir)]
     assert said["ExecStart"] == ["/bin/sh " + trial.script]
-    assert (said["Restart"], said["Type"], said["KillMode"]) == (["no"], ["simple"], ["control-group"])
+    assert (said["Restart"], said["Type"], said["KillMode"]) == (["no"], ["simple"], ["mixed"])
     assert said["After"] == ["network.target"]
     assert not set(said).intersection(("OnFailure", "ExecReload", "ExecStartPost", "WatchdogSec", "WantedBy"))
     # What uWSGI would take for options is loaded as options, with the new release's paths.
@@ -168,7 +168,8 @@ def test_drop_ins_by_name_wherever_they_stand_the_first_folder_counting(host):
         path = host / folder / name
         path.write(text, ensure=True)
     wanted = {str(host / "etc" / "uwsgi@shop.service.d" / "15-c.conf"): "[Service]\nNice=4\n"}
-    values = [value for text in code.texts("uwsgi@shop.service", wanted) for _s, name, value in parse(text) if name == "Nice"]
+    settings = [item for text in code.texts("uwsgi@shop.service", wanted) for item in parse(text)]
+    values = [value for _section, name, value in settings if name == "Nice"]
     assert values == ["2", "4", "1"]
 
 
