@@ -44,6 +44,7 @@ PLACE = os.path.join(STATE_DIR, "try")
 PREFIX = "uwsgi-try-"
 # How long a throw-away instance may take to end before its cgroup is killed.
 PATIENCE = 2
+PLAIN = re.compile(r"/[A-Za-z0-9_./@:+, -]*[A-Za-z0-9_/]\Z")
 # Settings of [Unit] that stay: what must be there before it.
 KEPT = re.compile(r"^(After|Before|Requires|Wants|Requisite|RequiresMountsFor|DefaultDependencies|JoinsNamespaceOf)$")
 # Settings of [Service] that go: how the live instance is started, stopped, watched and where its output goes.
@@ -324,8 +325,9 @@ class Trial:
             groups = " ".join(str(group) for group in who["groups"])
             lines += [("Service", "User", str(who["uid"])), ("Service", "Group", str(who["gid"]))]
             lines += [("Service", "SupplementaryGroups", ""), ("Service", "SupplementaryGroups", groups)]
-        if folder:
-            lines.append(("Service", "WorkingDirectory", folder.replace("%", "%%")))
+        # Its name is the account's choice, and must say nothing else to systemd.
+        if folder and PLAIN.match(folder) and os.path.isdir(folder):
+            lines.append(("Service", "WorkingDirectory", folder))
         return lines + [("Service", "ExecStart", "/bin/sh " + self.script)]
 
     @property

@@ -174,18 +174,19 @@ def _roots_alone(path):
     return _read(path)
 
 
-def load_as(who, address, kind=None, folder=None):
+def load_as(who, address, kind=None, folder=None, named=False):
     """The options of a configuration, read with the rights of the account whose it is; see load().
 
-    ``who``: uid, gid and groups. What that account writes there may name any file of the host: nothing is read that it
-    could not read itself. A file that only root can change, and that its account cannot read, may have been read by a
-    master that was still root's; root has named what is included in it.
+    ``who``: uid, gid and groups. What that account writes there, or gives its program as words, may name any file of
+    the host: nothing is read that it could not read itself. ``named``: whether root's own play has named the file. One
+    that only root can change, and that its account cannot read, may have been read by a master that was still root's;
+    then root has named what is included in it, too.
     """
     try:
         found = safe_path.as_account(who, lambda: load(address, kind, folder), errors=(ConfigError,))
     except ConfigError:
         path = address.partition(":")[0]
-        if os.geteuid() != 0 or who["uid"] == 0 or safe_path.untrusted(path) or _readable(who, path):
+        if not named or os.geteuid() != 0 or who["uid"] == 0 or safe_path.untrusted(path) or _readable(who, path):
             raise
         return load(address, kind, folder, read=_roots_alone)
     return [(native(name), native(value)) for name, value in found]

@@ -226,7 +226,9 @@ class Reload:
             return
         options, path = self.master.config.options, self.wanted["preflight_config"]
         if path:
-            options = self.master.given + load_as(self.master.who, path, folder=self.master.started_in)
+            options = self.master.given + load_as(
+                self.master.who, path, folder=self.master.started_in, named=True
+            )
         binary = self.master.executable
         if not binary or not os.path.exists(binary):
             binary = procfs.words(self.master.pid)[0]

@@ -33,7 +33,6 @@ assert not os.path.exists("/tmp/preflight-seen"), "no /tmp of its own"
 assert not os.access("/etc/preflight-hidden", os.R_OK), "InaccessiblePaths"
 assert os.environ["FROM_FILE"] == "from the file"
 assert os.environ["FROM_UNIT"] == "from the unit"
-assert open(os.environ["CREDENTIALS_DIRECTORY"] + "/key").read() == "key to it"
 open("/var/lib/tried/state", "a").close()
 assert os.path.exists(os.environ["RUN"] + "/made")
 """
@@ -45,7 +44,6 @@ def app(environ, start_response):
 UNIT = {
     "EnvironmentFile": "/etc/preflight.env",
     "Environment": ["FROM_UNIT='from the unit'", "RUN=/run/uwsgi-%i"],
-    "LoadCredential": "key:/etc/preflight.key",
     "StateDirectory": "tried",
     "InaccessiblePaths": "/etc/preflight-hidden",
     "ExecStartPre": "/bin/touch /run/uwsgi-%i/made",
@@ -87,7 +85,6 @@ def tried(folder, **more):
 
 def test_new_code_is_tried_in_its_own_units_settings_and_leaves_nothing(tmp_path):
     put("/etc/preflight.env", "FROM_FILE='from the file'\n", mode="0600")
-    put("/etc/preflight.key", "key to it", mode="0600")
     put("/etc/preflight-hidden", "x")
     put("/tmp/preflight-seen", "x")
     folder = tmp_path / "code"
@@ -109,7 +106,7 @@ def test_new_code_is_tried_in_its_own_units_settings_and_leaves_nothing(tmp_path
     code(folder, DAEMON, LOOKS, ANSWERS, marker="wakes-one", text="one")
     status, said = tried(str(folder), service_options={**UNIT, "EnvironmentFile": "/etc/preflight.none"})
     assert status != 0
-    assert "/etc/preflight.none" in said
+    assert "Failed to load environment files" in said
     assert get("tried.test") == (200, "one")
 
 
@@ -162,6 +159,16 @@ def test_what_an_account_cannot_read_its_configuration_does_not_show(tmp_path):
             assert "Permission denied" in said, (lines, said)
             assert CANARY not in said, lines
             mallory(f"rm {INI}")
+        # No more do the words of a program that only calls itself uWSGI.
+        words = "--pidfile=/home/mallory/fake.pid --ini=/root/.my.cnf:client --wsgi-file=/home/mallory/wsgi.py"
+        mallory("cp /bin/bash /home/mallory/uwsgi-fake")
+        fake = "echo $$ > /home/mallory/fake.pid; (sleep 60; :); :"
+        mallory(f"nohup /home/mallory/uwsgi-fake -c {shlex.quote(fake)} {words} >/dev/null 2>&1 &")
+        time.sleep(1)
+        status, said = reload(pidfile="/home/mallory/fake.pid")
+        assert status != 0
+        assert "Permission denied" in said, said
+        assert CANARY not in said
         # With a good one it goes on as ever; its code leaves no daemon, though no unit is there to end it with.
         put(INI, MALLORY, "mallory:mallory")
         daemon = DAEMON.replace("{marker}", "wakes-by-hand")

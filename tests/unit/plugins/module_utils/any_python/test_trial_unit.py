@@ -152,11 +152,21 @@ def test_an_old_systemd_is_told_only_what_it_does_not_take_too_far(host):
 
 def test_an_account_in_the_place_of_the_units(host):
     who = {"uid": 1234, "gid": 1235, "groups": [7, 8]}
-    trial, found = unit(host, "shop", who=who, folder="/srv/50%")
+    trial, found = unit(host, "shop", who=who, folder=str(host))
     assert found["Service", "User"][-1] == "1234"
     assert found["Service", "SupplementaryGroups"][-2:] == ["", "7 8"]
-    assert found["Service", "WorkingDirectory"][-1] == "/srv/50%%"
+    assert found["Service", "WorkingDirectory"][-1] == str(host)
     assert trial.uid == 1234
+
+
+@pytest.mark.parametrize("name", ["x\nExecStartPre=+/bin/sh", "x\\", "%n", "50%", "-x\r", u"\u2028", "none"])
+def test_the_folder_of_a_process_says_nothing_else_to_systemd(host, name):
+    folder = os.path.join(str(host), name)
+    if name != "none":
+        os.mkdir(folder.encode("utf-8"))
+    _trial, found = unit(host, "shop", folder=folder)
+    assert ("Service", "WorkingDirectory") not in found
+    assert len(found["Service", "ExecStartPre"]) == 1
 
 
 def test_drop_ins_by_name_wherever_they_stand_the_first_folder_counting(host):

@@ -248,14 +248,17 @@ def test_what_an_account_includes_is_read_with_its_rights(tmpdir, monkeypatch):
         load_as(nobody, str(own) + ":client")
     # What only root can change and its account cannot read, a master may have read as root.
     monkeypatch.setattr(code.safe_path, "untrusted", lambda _path: None)
-    assert load_as(nobody, str(secret) + ":client") == [("password", "canary")]
+    assert load_as(nobody, str(secret) + ":client", named=True) == [("password", "canary")]
+    # Where the play has not named it, the account may have, as a word of its program's.
+    with pytest.raises(ConfigError, match="Permission denied"):
+        load_as(nobody, str(secret) + ":client")
     # But not by way of what another account can change.
     top = tmpdir / "top.ini"
     top.write("[uwsgi]\nini = %s:client\n" % secret)
     top.chmod(0o600)
     monkeypatch.setattr(code.safe_path, "untrusted", lambda path: "mallory's" if path == str(secret) else None)
     with pytest.raises(ConfigError, match="not root's alone"):
-        load_as(nobody, str(top))
+        load_as(nobody, str(top), named=True)
 
 
 def test_a_fifo_holds_nobody(tmpdir):
