@@ -44,7 +44,7 @@ PLACE = os.path.join(STATE_DIR, "try")
 PREFIX = "uwsgi-try-"
 # How long a throw-away instance may take to end before its cgroup is killed.
 PATIENCE = 2
-PLAIN = re.compile(r"/[A-Za-z0-9_./@:+, -]*[A-Za-z0-9_/]\Z")
+PLAIN = re.compile(r"/([A-Za-z0-9_./@:+, -]*[A-Za-z0-9_/])?\Z")
 # Settings of [Unit] that stay: what must be there before it.
 KEPT = re.compile(r"^(After|Before|Requires|Wants|Requisite|RequiresMountsFor|DefaultDependencies|JoinsNamespaceOf)$")
 # Settings of [Service] that go: how the live instance is started, stopped, watched and where its output goes.

@@ -163,7 +163,7 @@ def test_an_account_in_the_place_of_the_units(host):
 def test_the_folder_of_a_process_says_nothing_else_to_systemd(host, name):
     folder = os.path.join(str(host), name)
     if name != "none":
-        os.mkdir(folder.encode("utf-8"))
+        os.makedirs(folder.encode("utf-8"))
     _trial, found = unit(host, "shop", folder=folder)
     assert ("Service", "WorkingDirectory") not in found
     assert len(found["Service", "ExecStartPre"]) == 1
