@@ -4,9 +4,11 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import os
+
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_preflight
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, uwsgi_preflight
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import Note, neutral, render, unknown
 
 ACTS = (
@@ -159,3 +161,52 @@ KNOWN = set("strict module log-master plugin set-placeholder".split())
 )
 def test_options_at_which_strict_would_end_the_instance(options, found):
     assert unknown(options, KNOWN) == found
+
+
+# As much of uWSGI as a preflight sees: it knows two options, and what it loads becomes a daemon that heeds no signal.
+UWSGI = """#!/bin/sh
+if [ "$1" = --dump-options ]; then echo strict; echo module; exit; fi
+(trap '' INT TERM HUP; setsid sh -c '(exec -a left sleep {seconds}; :) & :' & exec sleep {seconds} & ) &
+sleep {seconds} &
+echo "said by $1"
+[ {good} = 1 ] || exit 3
+touch "$(sed -n 's/^hook-accepting1 = creat://p' "$2")"
+wait
+"""
+
+
+def sleepers(seconds):
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            words = procfs.words(int(name))
+            if seconds in words:
+                found.append((int(name), words))
+    return found
+
+
+def who():
+    return {"uid": os.getuid(), "gid": os.getgid(), "groups": []}
+
+
+def test_a_child_leaves_nothing_that_it_has_started(tmpdir):
+    for good, seconds in ((1, "61.25"), (0, "61.5")):
+        binary = tmpdir / "uwsgi"
+        binary.write(UWSGI.format(good=good, seconds=seconds))
+        binary.chmod(0o755)
+        options = [("strict", "true"), ("module", "m")]
+        if good:
+            assert uwsgi_preflight.preflight(str(binary), options, who(), {"A": "1"}, str(tmpdir), 10) < 10
+        else:
+            with pytest.raises(uwsgi_preflight.PreflightError, match="status 3|said by --ini"):
+                uwsgi_preflight.preflight(str(binary), options, who(), {}, str(tmpdir), 10)
+        assert sleepers(seconds) == []
+
+
+def test_an_option_that_it_does_not_know_is_told_before_what_came_of_it(tmpdir):
+    binary = tmpdir / "uwsgi"
+    binary.write(UWSGI.format(good=0, seconds="61.75"))
+    binary.chmod(0o755)
+    with pytest.raises(uwsgi_preflight.PreflightError, match="no option modul,"):
+        options = [("strict", "true"), ("modul", "m"), ("log-master", "true")]
+        uwsgi_preflight.preflight(str(binary), options, who(), {}, str(tmpdir), 10)
