@@ -110,6 +110,32 @@ options:
         description: A C(path) that must be answered with a status below 500.
         type: dict
         default: {}
+      unit:
+        description: Its systemd unit, whose settings hold for the throw-away uWSGI too.
+        type: str
+      dropin:
+        description: The drop-in of that unit which O(apps[].service) is written to; it need not be there yet.
+        type: path
+      service:
+        description: What the drop-in says in C([Service]), a list of pairs of setting and value.
+        type: list
+        elements: list
+        default: []
+      service_template:
+        description: A template of the drop-in, in the place of O(apps[].service).
+        type: str
+      service_vars:
+        description: Extra variables for that template.
+        type: dict
+        default: {}
+      service_text:
+        description: What the template gave; the action plugin fills it in.
+        type: str
+      files:
+        description: Files that the unit names (C(EnvironmentFile), C(LoadCredential)) and that are not on the host yet
+          as they will be, a mapping of their paths to their contents; further drop-ins of the unit may be among them.
+        type: dict
+        default: {}
 """
 
     INSTANCES = r"""

@@ -25,7 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import (
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import read
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import statistics
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import load
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import load, load_as
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import in_memory
 
 # No application's name may hold it.
@@ -87,14 +87,17 @@ class Second:
         link = self.wanted["link"]
         return os.readlink(link) if os.path.islink(link) else self.wanted["socket"]
 
-    @property
-    def stands_in(self):
-        """Whether it can do all that the first one does."""
-        return not any(COUNTED_ON.match(name) for name, _value in load(self.wanted["config"]))
+    def _load(self, who):
+        # The account's own files may be included: it must not be shown through them what it cannot read itself.
+        return load_as(who, self.wanted["config"]) if who else load(self.wanted["config"])
 
-    def _options(self):
+    def stands_in(self, who=None):
+        """Whether it can do all that the first one does. ``who``: uid, gid and groups of the account that runs it."""
+        return not any(COUNTED_ON.match(name) for name, _value in self._load(who))
+
+    def _options(self, who):
         bound = False
-        for name, value in load(self.wanted["config"]):
+        for name, value in self._load(who):
             if name in ("cache2", "sharedarea"):
                 value = in_memory(value)
             if SOCKET.match(name):
@@ -106,11 +109,14 @@ class Second:
             elif not ONCE.match(name):
                 yield name, value.replace(self.wanted["run_dir"] + "/", self.run_dir + "/")
 
-    def write(self, dropins):
-        """Write its configuration and its unit's drop-in; ``dropins``: those of the first one's unit."""
+    def write(self, dropins, who=None):
+        """Write its configuration and its unit's drop-in.
+
+        ``dropins``: those of the first one's unit; ``who``: uid, gid and groups of the account that runs it.
+        """
         found = os.stat(self.wanted["config"])
         make_folders(CONFIG_DIR)
-        text = "[uwsgi]\n" + "".join("%s = %s\n" % pair for pair in self._options())
+        text = "[uwsgi]\n" + "".join("%s = %s\n" % pair for pair in self._options(who))
         # It holds the secrets that the first one's holds.
         replace_bytes(self.config, encoded(text), found.st_mode & 0o777, (found.st_uid, found.st_gid))
         text = "\n".join(native(read(path)) for path in dropins)

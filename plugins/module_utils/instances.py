@@ -16,11 +16,12 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DI
 from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Second, accepting, connections
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size, tail
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import account
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError
 
 VERBS = ("start", "restart", "reload")
-PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths")
+PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths", "User", "Group")
 # Instances as the modules take them.
 SPEC = {
     "type": "list",
@@ -119,6 +120,14 @@ class Instance:
     def enabled(self):
         return self.shown.get("UnitFileState") == "enabled"
 
+    @property
+    def who(self):
+        """uid, gid and groups of the account that its unit names; None where there is none."""
+        try:
+            return account(self.shown["User"], self.shown.get("Group") or None)
+        except KeyError:
+            return None
+
     def _identity(self):
         return [self.pid, process_start(self.pid)]
 
@@ -158,7 +167,7 @@ class Instance:
 
     def _second_stands_in(self):
         try:
-            return self.second.stands_in
+            return self.second.stands_in(self.who)
         except ConfigError:
             # What is wrong with it is told by whoever tries to take it up.
             return False
@@ -374,7 +383,8 @@ class Instances:
             for item in chosen:
                 folder = item.unit + ".d"
                 paths = item.shown.get("DropInPaths", "").split()
-                item.second.write([path for path in paths if os.path.basename(os.path.dirname(path)) == folder])
+                dropins = [path for path in paths if os.path.basename(os.path.dirname(path)) == folder]
+                item.second.write(dropins, item.who)
             self._systemctl("daemon-reload")
             self._systemctl("start", *units)
             shown = parse_show(self._systemctl("show", "--property=Id", "--property=MainPID", *units))

@@ -314,7 +314,10 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "pip": uwsgi_plan.pip_settings(rooms["uwsgi"]),
         "releases": [app_plan.release(app, apps[app["name"]], values) for app in values["publish_apps"]],
         "reloads": [{key: app[key] for key in ("name", "pidfile", "config", "probe")} for app in units],
-        "preflights": [app_plan.preflight(app, apps[app["name"]]) for app in values["publish_apps"]],
+        "preflights": [
+            app_plan.preflight(app, apps[app["name"]], values["publish_instance_template"])
+            for app in values["publish_apps"]
+        ],
         "instances": [app_plan.instance(unit) for unit in units],
         "app_bundle": {
             "name": apps_name,
