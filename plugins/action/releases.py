@@ -91,6 +91,8 @@ class ActionModule(Identifier):
                 survey = self._module(dict(args, survey=True), task_vars)
                 if survey.get("failed"):
                     result.update(survey)
+                    # Addresses in it may hold a password.
+                    result.pop("invocation", None)
                     return result
                 missing = {item["name"] for item in survey["releases"] if item["missing"]}
                 if missing and not self._task.check_mode:
