@@ -194,6 +194,18 @@ HARDENING: list[tuple[str, str, int]] = [
     ("ProtectClock", "yes", 245),
     ("ProtectProc", "invisible", 247),
 ]
+# nginx opens logs as root: what a link in the folder of a log must not lead it to, by ProtectSystem and besides.
+SYSTEM = ("/usr", "/boot", "/etc")
+READ_ONLY = (
+    "/root",
+    "/var/spool",
+    "/var/lib/graceful-wsgi",
+    "/var/lib/dpkg",
+    "/var/lib/rpm",
+    "/var/lib/systemd",
+    "/opt/uwsgi",
+)
+HOMES = ("/home",)
 # What directives ask for that not everybody uses.
 ASKS = {
     "worker_priority": {"capabilities": ["CAP_SYS_NICE"]},
@@ -531,6 +543,15 @@ def capabilities(values: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*found, *values["nginx_capabilities"]]))
 
 
+def closed_to(values: Mapping[str, Any], path: str) -> str | None:
+    """The variable by which the unit keeps nginx from writing a file, if one does."""
+    kept = {"nginx_read_only_system": (*SYSTEM, *READ_ONLY), "nginx_read_only_home": HOMES}
+    for variable, folders in kept.items():
+        if values["nginx_hardening"] and values[variable] and any(path.startswith(f"{folder}/") for folder in folders):
+            return variable
+    return None
+
+
 def _hardening(values: dict[str, Any]) -> list[tuple[str, str, int]]:
     """All that confines nginx, with what the variables, and its own configuration, loosen or tighten."""
     main = values["nginx_main_options"]
@@ -539,6 +560,7 @@ def _hardening(values: dict[str, Any]) -> list[tuple[str, str, int]]:
         found.append(("PrivateDevices", "yes", 209))
     if values["nginx_read_only_system"]:
         found.append(("ProtectSystem", "full", 214))
+        found.append(("ReadOnlyPaths", " ".join(f"-{path}" for path in READ_ONLY), 231))
     if values["nginx_read_only_home"]:
         found.append(("ProtectHome", "read-only", 214))
     if not (values["nginx_write_execute"] or main.get("pcre_jit") in (True, "on")):
