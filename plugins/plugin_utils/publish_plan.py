@@ -110,15 +110,19 @@ def _folder(path: str, owner: str, group: str, force: bool = True) -> dict[str, 
     return {"path": path, "owner": owner, "group": group, "mode": "0755", "force": force}
 
 
-def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], log_dir: str) -> list[dict[str, Any]]:
+def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], uwsgi: dict[str, Any]) -> list[dict[str, Any]]:
     """What only the host can judge, as module_utils/host_checks.py takes it."""
     logs = [
         (f"publish_apps[{index}].log", unit)
         for index, app in enumerate(values["publish_apps"])
         for unit in apps[app["name"]]["units"]
     ]
-    root = {"kind": "root_only", "variable": "publish_root", "path": values["publish_root"]}
-    return [root, *log_plan.app_checks(logs, values, log_dir), *log_plan.site_checks(values["publish_sites"])]
+    # The two of uWSGI's are made root's, which only helps where nobody else can change what they lie in.
+    folders = {"publish_root": values["publish_root"]}
+    folders.update((name, posixpath.dirname(uwsgi[name])) for name in ("uwsgi_conf_dir", "uwsgi_log_dir"))
+    log_dir = uwsgi["uwsgi_log_dir"]
+    roots = [{"kind": "root_only", "variable": name, "path": path} for name, path in folders.items()]
+    return [*roots, *log_plan.app_checks(logs, values, log_dir), *log_plan.site_checks(values["publish_sites"])]
 
 
 def _links(apps: Iterable[dict[str, Any]], name: str) -> list[dict[str, Any]]:
@@ -195,7 +199,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     site_folders = [_folder(posixpath.dirname(log), "root", "root", force=False) for log in site_logs]
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     return {
-        "checks": _checks(values, apps, log_dir),
+        "checks": _checks(values, apps, rooms["uwsgi"]),
         "published": {values["publish_set"]: _named(values)},
         # Each instance as an application of its own, and which of them an application has.
         "apps": units,
