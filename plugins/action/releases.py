@@ -6,7 +6,7 @@ import os
 import tempfile
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import source_tree
@@ -69,6 +69,8 @@ class ActionModule(Identifier):
         remote = self._connection._shell.join_path(self._connection._shell.tmpdir, f"{item['name']}.tar.gz")
         try:
             return self._transfer_file(local, remote)
+        except AnsibleConnectionFailure:
+            raise
         except AnsibleError as error:
             says = f"{item['name']}: its code cannot be sent to {remote}: {error}"
             raise AnsibleActionFail(f"{says}; is there room on that file system (ansible_remote_tmp)?") from error
