@@ -6,7 +6,7 @@ import os
 import tempfile
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
@@ -71,7 +71,13 @@ class ActionModule(Identifier):
         local = os.path.join(scratch, f"{item['name']}.tar.gz")
         source_tree.pack(root, item.get("exclude") or [], local)
         remote = self._connection._shell.join_path(self._connection._shell.tmpdir, f"{item['name']}.tar.gz")
-        return self._transfer_file(local, remote)
+        try:
+            return self._transfer_file(local, remote)
+        except AnsibleConnectionFailure:
+            raise
+        except AnsibleError as error:
+            says = f"{item['name']}: its code cannot be sent to {remote}: {error}"
+            raise AnsibleActionFail(f"{says}; is there room on that file system (ansible_remote_tmp)?") from error
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)

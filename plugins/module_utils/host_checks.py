@@ -77,7 +77,8 @@ def _root_only(path):
     why = safe_path.untrusted(path)
     if why is None:
         return None
-    return "root writes there, and another account can change it (%s)" % why, "name a folder that only root can change"
+    says = "root writes there, and another account can change it (%s)" % why
+    return says, "give that back to root, or name a folder that only root can change"
 
 
 # The log of an application, by the account that writes it.

@@ -131,15 +131,21 @@ def _folder(path: str, owner: str, group: str, mode: str = "0755", force: bool =
     return {"path": path, "owner": owner, "group": group, "mode": mode, "force": force}
 
 
-def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], log_dir: str) -> list[dict[str, Any]]:
+def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], uwsgi: dict[str, Any]) -> list[dict[str, Any]]:
     """What only the host can judge, as module_utils/host_checks.py takes it."""
     logs = [
         (f"publish_apps[{index}].log", unit)
         for index, app in enumerate(values["publish_apps"])
         for unit in apps[app["name"]]["units"]
     ]
-    root = {"kind": "root_only", "variable": "publish_root", "path": values["publish_root"]}
-    return [root, *log_plan.app_checks(logs, values, log_dir), *log_plan.site_checks(values["publish_sites"])]
+    # The two of uWSGI's are made root's, which only helps where nobody else can change what they lie in.
+    folders = {"publish_root": values["publish_root"]}
+    folders.update((name, posixpath.dirname(uwsgi[name])) for name in ("uwsgi_conf_dir", "uwsgi_log_dir"))
+    log_dir = uwsgi["uwsgi_log_dir"]
+    roots = [{"kind": "root_only", "variable": name, "path": path} for name, path in folders.items()]
+    return [*roots, *log_plan.app_checks(logs, values, log_dir), *log_plan.site_checks(values["publish_sites"])]
+
+
 def _packets(app: str, sites: list[dict[str, Any]], problems: Problems) -> dict[str, Any]:
     """What the sites' locations say to an application beyond a request; see account_plan.packets()."""
     locations, options = [], []
@@ -296,7 +302,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     reopen_sites = [{"path": log, "su": None, "create": None, "postrotate": reopen_nginx} for log in site_logs]
     account_checks, members, moves = _accounts(apps, values, rooms["nginx"])
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
-    checks = _checks(values, apps, log_dir) + account_checks
+    checks = _checks(values, apps, rooms["uwsgi"]) + account_checks
     planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
