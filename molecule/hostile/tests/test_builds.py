@@ -117,6 +117,8 @@ def alice():
 @pytest.fixture(scope="module", autouse=True)
 def prepared():
     sh("command -v git || { apt-get -q update && apt-get -qy install --no-install-recommends git; }", timeout=300)
+    # As on a new host, where an earlier run stopped half-way.
+    sh("rm -rf /srv/git/mallory /home/mallory/proj /home/mallory/open /home/alice/open /srv/wsgi/alice")
     put("/root/secret.txt", "of root's", mode="0600")
     put("/etc/uwsgi/hidden.secrets", "of another application's", mode="0600")
     for path, text in (
