@@ -14,6 +14,7 @@ import time
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Second, accepting, connections
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import remove_tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError
 
@@ -227,7 +228,9 @@ class Instance:
 
     @property
     def _traces(self):
-        return [path for path in (self.stamp, self.wanted.get("link")) if path and os.path.lexists(path)]
+        standby = self.wanted.get("standby")
+        paths = (self.stamp, self.wanted.get("link"), os.path.dirname(standby) if standby else None)
+        return [path for path in paths if path and os.path.lexists(path)]
 
     @property
     def is_there(self):
@@ -237,7 +240,8 @@ class Instance:
     def clear(self):
         """Remove what an ended instance leaves under /run."""
         for path in self._traces:
-            os.unlink(path)
+            # The folder of the sockets is the application's.
+            remove_tree(path)
 
     def note(self):
         """Remember what the master has taken up; lost at a reboot, as the master is."""
@@ -255,6 +259,7 @@ def former(name):
         "unit": "uwsgi@%s.service" % name,
         "run_dir": "/run/uwsgi-%s" % name,
         "link": os.path.join(LINK_DIR, name + ".sock"),
+        "standby": os.path.join(LINK_DIR, name + ".d", "next"),
     }
 
 
