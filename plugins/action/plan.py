@@ -145,9 +145,9 @@ class ActionModule(ActionBase):
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
         plans, problems = planning.plan(specs, variables, host)
-        warnings = planning.misspelt(own, specs[own], set(task_vars))
-        if warnings:
-            result["warnings"] = warnings
+        for warning in planning.misspelt(own, specs[own], set(task_vars)):
+            # Not by the result, which ansible-core 2.16 would hide with the plan.
+            self._display.warning(warning)
         if problems:
             result["failed"] = True
             result["problems"] = [problem._asdict() for problem in problems]
@@ -158,6 +158,8 @@ class ActionModule(ActionBase):
         # The first role of a play asks the host for all of them, before it changes anything.
         checks = [check for room in plans.values() for check in room.get("checks") or []]
         result.update(changed=False, plan={**plans[own], "checks": checks})
+        # A plan with values of an application's environment in it is registered, and shown to nobody.
+        result["_ansible_no_log"] = any(item["environment"] for item in plans[own].get("preflights", ()))
         if own == "publish":
             result["ansible_facts"] = {PUBLISHED: {**(host["published"] or {}), **plans[own]["published"]}}
         return result

@@ -82,6 +82,10 @@ options:
         type: list
         elements: list
         default: []
+      environment:
+        description: Its environment variables; no message or result repeats a value.
+        type: dict
+        default: {}
       template:
         description: A template of its configuration, in the place of O(apps[].options).
         type: str

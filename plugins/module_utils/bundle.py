@@ -19,7 +19,8 @@ import shutil
 import stat
 import tempfile
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils import hidden, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native, no_room
 
 STATE_DIR = "/var/lib/graceful-wsgi/bundles"
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
@@ -52,14 +53,16 @@ def content_of(path):
     return read_bytes(path) if found is not None and stat.S_ISREG(found.st_mode) else None
 
 
-def write_bytes(path, content, mode=0o600):
-    """Write a new file and bring it to the disk; fails where the name is taken."""
+def write_bytes(path, content, mode=0o600, settle=None):
+    """Write a new file and bring it to the disk; fails where the name is taken. ``settle(descriptor)`` comes last."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         with os.fdopen(handle, "wb") as target:
             target.write(content)
             target.flush()
             os.fsync(target.fileno())
+            if settle is not None:
+                settle(target.fileno())
     except (IOError, OSError) as error:
         # A full disk is short enough without what was begun, and the error itself does not say whose.
         os.unlink(path)
@@ -72,9 +75,14 @@ def replace_bytes(path, content, mode=0o600, owner=None):
     unlink(temporary)
     write_bytes(temporary, content)
     if owner is not None:
-        os.chown(temporary, *owner)
+        os.lchown(temporary, *owner)
     os.chmod(temporary, mode)
     os.rename(temporary, path)
+
+
+def untrusted_folder(path):
+    """Why another account can change what is at a path, or None."""
+    return safe_path.untrusted(os.path.dirname(path))
 
 
 def unlink(path):
@@ -144,11 +152,16 @@ def _id(name, look_up, missing_is_fine, kind):
 
 
 class Entry:
-    """A file or folder that is wanted. ``mode`` is an int, ``owner`` and ``group`` names, numbers or None."""
+    """A file or folder that is wanted. ``mode`` is an int, ``owner`` and ``group`` names, numbers or None.
 
-    def __init__(self, path, mode=None, owner=None, group=None, check_mode=False):
+    ``force``: whether one that is there already is made as wanted. Without it nothing is set on what was there before,
+    which may be somebody's; it may then lie in a folder of its owner's, who makes it with rights of his own.
+    """
+
+    def __init__(self, path, mode=None, owner=None, group=None, check_mode=False, force=True):
         self.path = os.path.normpath(path)
         self.mode = mode
+        self.force = force
         self.found = None
         self.names = [owner, group]
         self.uid = _id(owner, lambda name: pwd.getpwnam(name).pw_uid, check_mode, "user")
@@ -164,48 +177,113 @@ class Entry:
             or (self.gid is not None and found.st_gid != self.gid)
         )
 
-    def settle(self, path):
-        """Give ``path`` the wanted owner and mode, or those found; chown first, since it clears setuid bits."""
-        found = self.found or os.lstat(path)
+    def settle(self, handle):
+        """Give an open file or folder the wanted owner and mode, or those found; chown first, it clears setuid bits."""
+        found = self.found or os.fstat(handle)
         uid = found.st_uid if self.uid is None else self.uid
         gid = found.st_gid if self.gid is None else self.gid
-        os.lchown(path, uid, gid)
-        os.chmod(path, stat.S_IMODE(found.st_mode) if self.mode is None else self.mode)
+        os.fchown(handle, uid, gid)
+        os.fchmod(handle, stat.S_IMODE(found.st_mode) if self.mode is None else self.mode)
+
+    def look(self):
+        """What lstat tells of it, None where nothing is there; the way to it leads through no other account's link."""
+        try:
+            folder, name = safe_path.split(self.path)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise
+            if self.force:
+                self._trust(safe_path.untrusted(os.path.dirname(self.path)))
+            return None
+        with folder:
+            if self.force:
+                self._trust(folder.why)
+            return folder.lstat(name)
+
+    def _trust(self, why):
+        if why is not None:
+            text = "%s: %s; root writes only where nobody else can change anything: make it root's or name another path"
+            raise BundleError(text % (self.path, why))
+
+    def owner(self):
+        """The account that it is to belong to, as safe_path takes it."""
+        user = safe_path.account_name(self.uid)
+        groups = [item.gr_gid for item in grp.getgrall() if user in item.gr_mem]
+        return {"uid": self.uid, "gid": self.gid, "groups": groups}
+
+    def owned_above(self, folder):
+        """Whether its owner makes it, since the folder is not root's alone; refuses another account's folder."""
+        if folder.trusted:
+            return False
+        found = folder.stat()
+        if self.uid and self.gid is not None and (found.st_uid == self.uid or self._lets_in(folder)):
+            return True
+        if found.st_uid == 0 and not found.st_mode & stat.S_IWOTH:
+            return False
+        text = "%s: %s; make it there yourself, or name a folder of %s's"
+        raise BundleError(text % (self.path, folder.why, safe_path.account_name(self.uid)))
+
+    def _lets_in(self, folder):
+        return safe_path.may_write(self.owner(), folder.path, True)
 
 
 class Folder(Entry):
     """A folder that must be there."""
 
     def state(self):
-        found = self.found = lstat(self.path)
+        found = self.found = self.look()
+        if found is not None and stat.S_ISLNK(found.st_mode) and not self.force:
+            # One that root made leads to the folder that is meant; through another one nothing is opened.
+            with safe_path.Folder(self.path) as folder:
+                found = self.found = folder.stat()
         if found is None:
             return "created"
         if not stat.S_ISDIR(found.st_mode):
             kind = "a symlink" if stat.S_ISLNK(found.st_mode) else "not a folder"
             raise BundleError("%s: is %s; move it away or name another folder" % (self.path, kind))
-        return "changed" if self.differs(found) else "unchanged"
+        return "changed" if self.force and self.differs(found) else "unchanged"
 
     def write(self, state):
-        if state == "created":
-            make_folders(os.path.dirname(self.path))
+        """Make it, or settle it; returns whether its path may be used by root."""
+        with safe_path.nearest(os.path.dirname(self.path)) as near:
+            if not self.force and self.owned_above(near):
+                safe_path.as_account(self.owner(), self._make)
+                return False
+            if not near.trusted and near.path != os.path.dirname(self.path):
+                # In root's folder that a group may write only the last step can be made by a descriptor.
+                self._trust(near.why)
+        with safe_path.Folder(os.path.dirname(self.path), create=True) as above:
+            name = os.path.basename(self.path)
             # It may be there by now as the parent of another one.
-            if not os.path.isdir(self.path):
-                os.mkdir(self.path, 0o700)
-        self.settle(self.path)
+            if state == "created" and above.lstat(name) is None:
+                os.mkdir(above.at(name), 0o700)
+            with above.open_folder(name) as folder:
+                if not above.trusted and folder.stat().st_uid != os.geteuid():
+                    raise safe_path.UnsafePath("%s: became another account's while it was made" % self.path)
+                self.settle(folder.handle)
+            return above.trusted
+
+    def _make(self):
+        make_folders(os.path.dirname(self.path))
+        os.mkdir(self.path, 0o700)
+        os.chmod(self.path, self.mode)
 
 
 class File(Entry):
-    """A file that must be there with this content (bytes); without ``force`` one that is there stays as it is."""
+    """A file that must be there with this content (bytes); without ``force`` one that is there stays as it is.
 
-    def __init__(self, path, content, validate=None, force=True, **entry):
-        Entry.__init__(self, path, **entry)
+    ``secret``: it holds NAME=value lines whose values no diff shows.
+    """
+
+    def __init__(self, path, content, validate=None, force=True, secret=False, **entry):
+        Entry.__init__(self, path, force=force, **entry)
+        self.secret = secret
         self.content = content
         self.validate = validate
-        self.force = force
         self.before = None
 
     def state(self):
-        found = self.found = lstat(self.path)
+        found = self.found = self.look()
         if found is None:
             return "created"
         if not stat.S_ISREG(found.st_mode):
@@ -215,6 +293,32 @@ class File(Entry):
             return "unchanged"
         self.before = read_bytes(self.path)
         return "changed" if self.before != self.content or self.differs(found) else "unchanged"
+
+    def make(self):
+        """Make what is only made where nothing is there; returns whether its path may be used by root."""
+        folder, name = safe_path.split(self.path)
+        with folder:
+            if self.owned_above(folder):
+                safe_path.as_account(self.owner(), lambda: self._make(self.path))
+                return False
+            self._make(folder.at(name))
+            return folder.trusted
+
+    def _make(self, path):
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            if error.errno == errno.EEXIST:
+                # The application was first; what it made is its own.
+                return
+            raise OSError(error.errno, error.strerror, self.path)
+        with os.fdopen(handle, "wb") as target:
+            target.write(self.content)
+            target.flush()
+            if os.geteuid() == 0:
+                self.settle(handle)
+            elif self.mode is not None:
+                os.fchmod(handle, self.mode)
 
 
 class Lock:
@@ -286,6 +390,7 @@ class Bundle:
         self.states = {}
         self.folder_states = {}
         self.removed = {}
+        self.secrets = set()
         self.found = {}
         self.kept = []
         self.validated = True
@@ -307,6 +412,11 @@ class Bundle:
     def _manifest(self):
         return dict((native(path), digest) for path, digest in self._load("manifest.json").get("files", {}).items())
 
+    def _secrets(self):
+        """Paths of files whose values are shown nowhere, by what earlier runs recorded and by what is wanted."""
+        earlier = [native(path) for path in self._load("manifest.json").get("secret", [])]
+        return set(earlier + [entry.path for entry in self.files if entry.secret])
+
     def _plan_undo(self):
         """Want what was live before the run that is undone; what somebody has changed since is left alone."""
         last, kept = self._load("manifest.json").get("run"), self._load("previous.json")
@@ -314,6 +424,11 @@ class Bundle:
             raise BundleError("run %s cannot be put back; the last that changed something is %s" % (self.undo, last))
         for item in kept["files"]:
             path = native(item["path"])
+            if item.get("secret"):
+                self.secrets.add(path)
+            if untrusted_folder(path):
+                # A log of an earlier version's making, which is its application's.
+                continue
             content = content_of(path)
             if (None if content is None else sha256(content)) != item["after"]:
                 self.kept.append(path)
@@ -326,17 +441,21 @@ class Bundle:
     def _keep(self, token):
         """Note what was live before this swap, so that it can be put back."""
         files = []
-        for entry in self._todo():
+        for entry in self._swapped():
             item = {"path": entry.path, "after": sha256(entry.content), "content": None}
             if entry.before is not None:
                 item.update(_whole(entry.before, entry.found))
             files.append(item)
         for path, content in sorted(self.removed.items()):
             files.append(dict(_whole(content, self.found[path]), path=path, after=None))
+        for item in files:
+            item["secret"] = item["path"] in self.secrets
         text = json.dumps({"run": token, "files": files}).encode("utf-8")
         replace_bytes(os.path.join(self.home, "previous.json"), text)
 
     def _survey(self):
+        # Now, since what goes is not recorded any more afterwards.
+        self.secrets = self._secrets()
         if self.undo is not None:
             self._plan_undo()
         self.overdue = bool(self.activate) and lstat(self._note) is not None
@@ -356,7 +475,7 @@ class Bundle:
             self.stale.append(path)
             if not self.prune and path not in self.remove:
                 continue
-            content = content_of(path)
+            content = None if untrusted_folder(path) else content_of(path)
             # What is not as we left it is somebody's.
             if content is not None and sha256(content) == recorded[path]:
                 self.removed[path] = content
@@ -365,6 +484,10 @@ class Bundle:
 
     def _todo(self):
         return [entry for entry in self.files if self.states[entry.path] != "unchanged"]
+
+    def _swapped(self):
+        """What is replaced as a whole; what is only made where nothing is there, a log say, takes no part in that."""
+        return [entry for entry in self._todo() if entry.force]
 
     @property
     def _note(self):
@@ -462,7 +585,7 @@ class Bundle:
     def _steps(self, token):
         """What a swap does: ``new`` is staged beside ``path``, ``old`` keeps what was live, ``after`` our text."""
         steps = []
-        for entry in self._todo():
+        for entry in self._swapped():
             beside = os.path.join(os.path.dirname(entry.path), ".%s-%d" % (token, len(steps)))
             old = beside + ".old" if self.states[entry.path] == "changed" else None
             steps.append({"path": entry.path, "new": beside + ".new", "old": old, "after": sha256(entry.content)})
@@ -475,10 +598,9 @@ class Bundle:
         steps = self._steps(token)
         replace_bytes(self._journal, json.dumps({"run": token, "steps": steps}).encode("utf-8"))
         try:
-            for number, entry in enumerate(self._todo()):
+            for number, entry in enumerate(self._swapped()):
                 step = steps[number]
-                write_bytes(step["new"], entry.content)
-                entry.settle(step["new"])
+                write_bytes(step["new"], entry.content, settle=entry.settle)
                 self.relabel(step["new"], entry.path)
             for step in steps:
                 if step["new"] is None:
@@ -493,7 +615,7 @@ class Bundle:
             self._record(token)
             self.token = token
         except (IOError, OSError, BundleError) as error:
-            raise BundleError("%s; %s" % (error, self._back(steps)))
+            raise BundleError("%s%s; %s" % (error, no_room(error), self._back(steps)))
         except BaseException:
             self._back(steps)
             raise
@@ -522,6 +644,9 @@ class Bundle:
 
     def _undo_step(self, step):
         path, new, old = step["path"], step["new"], step["old"]
+        if untrusted_folder(path):
+            # A log that a killed run of an earlier version had made: it is its application's.
+            return
         content = content_of(path)
         # What somebody else put there meanwhile stays.
         ours = content is not None and sha256(content) == step["after"]
@@ -540,7 +665,7 @@ class Bundle:
         for step in steps:
             for name in ("new", "old"):
                 if step[name] is not None:
-                    unlink(step[name])
+                    safe_path.remove_tree(step[name])
         unlink(self._journal)
 
     def _recover(self):
@@ -575,6 +700,8 @@ class Bundle:
             "files": files,
             "run": token or self._load("manifest.json").get("run"),
             "set": self._set() if whole else None,
+            # So that no diff shows them when they go, or come back.
+            "secret": sorted(self.secrets.intersection(files)),
         }
         text = json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8")
         path = os.path.join(self.home, "manifest.json")
@@ -586,7 +713,7 @@ class Bundle:
         files = dict(
             (entry.path, [sha256(entry.content), _owned(entry)] if entry.force else []) for entry in self.files
         )
-        folders = dict((folder.path, _owned(folder)) for folder in self.folders)
+        folders = dict((folder.path, _owned(folder) if folder.force else []) for folder in self.folders)
         return {"digest": self.digest, "files": files, "folders": folders}
 
     # -- the whole ----------------------------------------------------------------------------------------------
@@ -596,12 +723,15 @@ class Bundle:
         if not self.check_mode:
             for folder in self.folders:
                 if self.folder_states[folder.path] != "unchanged":
-                    folder.write(self.folder_states[folder.path])
-                    self.relabel(folder.path, folder.path)
+                    if folder.write(self.folder_states[folder.path]):
+                        self.relabel(folder.path, folder.path)
         self._validate(stage)
         if self.check_mode:
             return
-        if self._todo() or self.removed:
+        for entry in self._todo():
+            if not entry.force and entry.make():
+                self.relabel(entry.path, entry.path)
+        if self._swapped() or self.removed:
             self._swap(os.path.basename(stage)[len("stage-"):])
         else:
             if self.overdue:
@@ -629,8 +759,10 @@ class Bundle:
             with Lock(self.home, self.name):
                 self._recover()
                 self._work_in(tempfile.mkdtemp(prefix="stage-", dir=self.home))
-        except (IOError, OSError) as error:
+        except safe_path.UnsafePath as error:
             raise BundleError(str(error))
+        except (IOError, OSError) as error:
+            raise BundleError(str(error) + no_room(error))
 
     def report(self):
         """Result per file and folder, and a diff for each change: [{before, after, before_header, after_header}]."""
@@ -659,9 +791,12 @@ class Bundle:
             after = entry.content.decode("utf-8", "replace")
             if before == after:
                 before, after = _attributes(entry.found), _wanted(entry)
+            else:
+                before, after = (hidden.secrets if entry.path in self.secrets else hidden.environment)(before, after)
             diffs.append(_diff(entry.path, before, after))
         for path in sorted(self.removed):
-            diffs.append(_diff(path, self.removed[path].decode("utf-8", "replace"), ""))
+            hide = hidden.secrets if path in self.secrets else hidden.environment
+            diffs.append(_diff(path, hide(self.removed[path].decode("utf-8", "replace"), "")[0], ""))
         return diffs
 
 
@@ -694,7 +829,7 @@ def standing(name, state_dir=STATE_DIR):
         return ""
     for path, wanted in whole["folders"].items():
         path = native(path)
-        if not stat.S_ISDIR(getattr(lstat(path), "st_mode", 0)) or not _still_owned(path, wanted):
+        if not os.path.isdir(path) or (wanted and (os.path.islink(path) or not _still_owned(path, wanted))):
             return ""
     for path, wanted in whole["files"].items():
         path = native(path)

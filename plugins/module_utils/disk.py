@@ -25,6 +25,50 @@ def native(text):
     return text.encode("utf-8") if str is bytes else text.decode("utf-8", "replace")
 
 
+# What a full disk, a used-up quota and a disk that may not be written say, here and in what pip and git print.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+# Bytes that no virtualenv, archive or page of code would fit into.
+NEXT_TO_NOTHING = 1 << 18
+
+
+def _mount_of(path):
+    """The folder at which the file system of a path is mounted."""
+    while not os.path.exists(path) and path != "/":
+        path = os.path.dirname(path)
+    path = os.path.realpath(path)
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _is_full(mount):
+    """Whether nothing worth mentioning fits into a file system any more."""
+    found = os.statvfs(mount)
+    return found.f_bavail * found.f_frsize < NEXT_TO_NOTHING or (found.f_files > 0 and found.f_favail == 0)
+
+
+def no_room(error, path=None, releases=False):
+    """What to add to a message where a file system has no room: which one it is, and what to free; else nothing.
+
+    ``error``: an exception, or what a program printed; ``path``: what was written, where the exception has no filename;
+    ``releases``: whether older releases of applications lie there too.
+    """
+    number, text = getattr(error, "errno", None), native(str(error))
+    told = [code for code in NO_ROOM if number == code or os.strerror(code).lower() in text.lower()]
+    path = path or getattr(error, "filename", None)
+    where = _mount_of(os.path.abspath(native(path))) if path else None
+    # A program that fails at it does not always say so: `python -m venv` keeps it to itself.
+    if not told and where and number is None and _is_full(where):
+        told = [errno.ENOSPC]
+    if not told:
+        return ""
+    if told[0] == errno.EROFS:
+        return "; the file system %s cannot be written: mount it for writing" % (where or "there")
+    says = "; there is no room left on the file system %s: free some of it (df -h, df -i)" % (where or "there")
+    return says + (", e.g. keep fewer releases (publish_keep_releases)" if releases else "")
+
+
 def make_folders(path):
     """Make a folder and what is missing above it, 0755 whatever the umask is."""
     if os.path.isdir(path):

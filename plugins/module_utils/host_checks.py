@@ -6,7 +6,10 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import account_checks
+import os
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import account_checks, log_files, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 # What the modules take: each check is a mapping of kind, variable (as a user would write it) and what its kind needs.
 SPEC = {"type": "list", "elements": "dict", "default": []}
@@ -26,6 +29,58 @@ class Problem:
 KINDS = {}
 
 
+def static_links(checks, tools):
+    """Folders of files, each a ``path``, to which root's own link leads that nginx does not follow.
+
+    What the other links on the way do is their owners' affair: who has one must not be able to stop root's next run.
+    """
+    found = []
+    for check in checks:
+        parts = [part for part in check["path"].split("/") if part]
+        for length in range(1, len(parts) + 1):
+            path = "/" + "/".join(parts[:length])
+            try:
+                link, target = os.lstat(path), os.stat(path)
+            except OSError:
+                break
+            if link.st_uid == 0 and target.st_uid != 0:
+                says = "%s is a link of root's to what belongs to %s, and nginx follows none but among one owner's"
+                real = "/".join([os.path.realpath(path)] + parts[length:])
+                hint = "write %s, or run: chown -h %s %s" % (real, safe_path.account_name(target.st_uid), path)
+                found.append(Problem(check["variable"], says % (path, safe_path.account_name(target.st_uid)), hint))
+                break
+    return found
+
+
+KINDS["static_link"] = static_links
+def _each(function, *names):
+    """A kind whose checks are judged one by one: ``function(value of each name)`` tells what is wrong and the cure."""
+
+    def judge(checks, _tools):
+        found = []
+        for check in checks:
+            values = [check.get(name) for name in names]
+            said = function(*[native(value) if hasattr(value, "encode") else value for value in values])
+            if said is not None:
+                found.append(Problem(check["variable"], *said))
+        return found
+
+    return judge
+
+
+def _root_only(path):
+    why = safe_path.untrusted(path)
+    if why is None:
+        return None
+    return "root writes there, and another account can change it (%s)" % why, "name a folder that only root can change"
+
+
+# The log of an application, by the account that writes it.
+KINDS["log"] = _each(log_files.problem, "path", "user", "group", "by_root")
+# A log that nginx opens as root.
+KINDS["site_log"] = _each(log_files.site_problem, "path")
+# A folder in which root works by path.
+KINDS["root_only"] = _each(_root_only, "path")
 def _told(check):
     """A kind of a file that knows nothing of this one: (variable, what is wrong, how to mend it) for each problem."""
     return lambda checks, tools: [Problem(*told) for told in check(checks, tools)]

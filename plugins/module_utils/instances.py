@@ -11,8 +11,10 @@ import json
 import os
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Second, accepting, connections
+from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size, tail
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import remove_tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
@@ -49,36 +51,6 @@ AT_A_TIME = 4
 
 class InstanceError(Exception):
     """An instance is not what it should be; the text names it and says what was seen."""
-
-
-def tail(path, lines=20):
-    """The last lines of a log, which may be large."""
-    if not path or not os.path.isfile(path):
-        return ""
-    with open(path, "rb") as source:
-        source.seek(max(0, os.path.getsize(path) - (1 << 16)))
-        return native(b"\n".join(source.read().splitlines()[-lines:]))
-
-
-def size(path):
-    """How long a log is, 0 where there is none."""
-    return os.path.getsize(path) if path and os.path.isfile(path) else 0
-
-
-def said_since(path, offset, lines=20):
-    """What a log says from this byte on: its first traceback, and its last lines.
-
-    What dies at its start is started again and again, which pushes the cause far up.
-    """
-    if not path or not os.path.isfile(path):
-        return ""
-    with open(path, "rb") as source:
-        source.seek(offset if offset <= os.path.getsize(path) else 0)
-        found = native(source.read(1 << 20)).splitlines()
-    first = next((number for number, line in enumerate(found) if line.startswith("Traceback ")), len(found))
-    if first + lines < len(found) - lines:
-        return "\n".join(found[first:first + lines] + ["[...]"] + found[-lines:])
-    return "\n".join(found[min(first, max(0, len(found) - lines)):])
 
 
 def parse_show(text):
@@ -246,10 +218,8 @@ class Instance:
     def note(self):
         """Remember what the master has taken up; lost at a reboot, as the master is."""
         make_folders(STATE_DIR)
-        temporary = self.stamp + ".new"
-        with open(temporary, "w") as target:
-            json.dump({"process": self._identity(), "has": self.wished}, target)
-        os.rename(temporary, self.stamp)
+        # Digests of what holds secrets: whoever reads them could try what they are.
+        replace_bytes(self.stamp, encoded(json.dumps({"process": self._identity(), "has": self.wished})))
 
 
 def former(name):

@@ -30,9 +30,14 @@ class UnsafePath(Exception):
     """A path that leads through something that another account placed; the text names the component."""
 
 
+def _ours(uid):
+    """Whether an account is root, or who runs this: what a plain user owns is nothing to defend it against."""
+    return uid in (0, os.geteuid())
+
+
 def _others_write(found):
     """Why somebody besides root may change what this lstat result describes; None where nobody may."""
-    if found.st_uid != 0:
+    if not _ours(found.st_uid):
         return "it belongs to %s" % account_name(found.st_uid)
     if stat.S_ISLNK(found.st_mode):
         return None
@@ -78,8 +83,8 @@ class Folder:
             raise UnsafePath("%s: is not absolute" % path)
         self.handle = os.open("/", _FOLDER)
         self.trusted, self.why = True, None
-        # Whether a link that stands in the folder at hand is root's own.
         self._walked = "/"
+        self._sticky = False
         try:
             self._walk([part for part in self.path.split("/") if part], create)
         except BaseException:
@@ -105,8 +110,9 @@ class Folder:
             if found is None:
                 raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), here)
             if stat.S_ISLNK(found.st_mode):
-                if not self.trusted or found.st_uid != 0:
-                    raise UnsafePath("%s: is a link that another account can have put there (%s)" % (here, self.why))
+                if not self.trusted or not _ours(found.st_uid):
+                    why = self.why or "it belongs to %s" % account_name(found.st_uid)
+                    raise UnsafePath("%s: is a link that another account can have put there (%s)" % (here, why))
                 links += 1
                 if links > _LINKS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), here)
@@ -128,9 +134,19 @@ class Folder:
     def _step(self, handle, walked):
         os.close(self.handle)
         self.handle, self._walked = handle, walked
-        why = _others_write(os.fstat(handle))
+        self._judge()
+
+    def _judge(self):
+        """Whether the folder that is open now, and was the last step, can be trusted as those above it."""
+        found = os.fstat(self.handle)
+        if self._sticky and _ours(found.st_uid):
+            # Whoever may write a sticky folder, as /tmp is, still cannot move what is root's there.
+            self.trusted, self.why = True, None
+        self._sticky = False
+        why = _others_write(found)
         if why and self.trusted:
-            self.trusted, self.why = False, "%s: %s" % (walked, why)
+            self.trusted, self.why = False, "%s: %s" % (self._walked, why)
+            self._sticky = bool(_ours(found.st_uid) and found.st_mode & stat.S_ISVTX)
 
     def __enter__(self):
         return self
@@ -176,10 +192,8 @@ class Folder:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise UnsafePath("%s: is no folder, or a link to one" % inner.path)
             raise
-        inner.trusted, inner.why = self.trusted, self.why
-        why = _others_write(os.fstat(inner.handle))
-        if why and inner.trusted:
-            inner.trusted, inner.why = False, "%s: %s" % (inner._walked, why)
+        inner.trusted, inner.why, inner._sticky = self.trusted, self.why, self._sticky
+        inner._judge()
         return inner
 
     def open_file(self, name, flags=os.O_RDONLY, mode=0o600):
@@ -197,17 +211,52 @@ class Folder:
         return handle
 
     def remove(self, name):
-        """Remove a name and all below it, never through a link and never on another file system's mount."""
+        """Remove a name and all below it, never through a link and never on another file system's mount.
+
+        However deep it is, two folders are open at a time: what is below comes up to the folder that is to go.
+        """
         found = self.lstat(name)
         if found is None:
             return
         if not stat.S_ISDIR(found.st_mode):
             os.unlink(self.at(name))
             return
-        with self.open_folder(name) as inner:
-            for below in inner.names():
-                inner.remove(below)
+        with self.open_folder(name) as doomed:
+            number = 0
+            while True:
+                names = doomed.names()
+                if not names:
+                    break
+                for below in names:
+                    number = doomed._flatten(below, number)
         os.rmdir(self.at(name))
+
+    def _flatten(self, name, number):
+        """Remove a name; folders in it come up here under new names. Returns the next number for such a name."""
+        found = self.lstat(name)
+        if found is None:
+            return number
+        if not stat.S_ISDIR(found.st_mode):
+            os.unlink(self.at(name))
+            return number
+        with self.open_folder(name) as inner:
+            if inner.stat().st_dev != self.stat().st_dev:
+                raise OSError(errno.EXDEV, "another file system is mounted there", inner.path)
+            for below in inner.names():
+                found = inner.lstat(below)
+                if found is not None and stat.S_ISDIR(found.st_mode):
+                    while self.lstat(".gone-%d" % number) is not None:
+                        number += 1
+                    os.rename(inner.at(below), self.at(".gone-%d" % number))
+                elif found is not None:
+                    os.unlink(inner.at(below))
+        try:
+            os.rmdir(self.at(name))
+        except OSError as error:
+            # Somebody made something new in it meanwhile: the next look takes it.
+            if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
+                raise
+        return number
 
 
 def split(path):
@@ -266,6 +315,56 @@ def untrusted(path):
             path = os.path.dirname(path)
 
 
+def nearest(path):
+    """The innermost folder on the way to a path that is there, held open; raises UnsafePath as Folder does."""
+    path = os.path.normpath(path)
+    while True:
+        try:
+            return Folder(path)
+        except OSError as error:
+            if error.errno != errno.ENOENT or path == "/":
+                raise
+            path = os.path.dirname(path)
+
+
+def reown(path, from_uid, to_uid, to_gid):
+    """Give a folder, and the folders and files below it that belong to one account, to another account.
+
+    No link is followed, and what has another owner stays as it is, with all below it; so does a file with a second
+    name, which may stand where the account could not write, and whatever is neither file nor folder.
+    Returns how many were given.
+    """
+    with Folder(path) as folder:
+        return _reown(folder, from_uid, to_uid, to_gid, 0)
+
+
+def _reown(folder, from_uid, to_uid, to_gid, depth):
+    if folder.stat().st_uid != from_uid:
+        return 0
+    if depth > 64:
+        raise UnsafePath("%s: is deeper than any log folder" % folder.path)
+    # Its old owner cannot put anything else in from here on.
+    os.fchown(folder.handle, to_uid, to_gid)
+    count = 1
+    for name in folder.names():
+        found = folder.lstat(name)
+        if found is None or found.st_uid != from_uid:
+            continue
+        if stat.S_ISDIR(found.st_mode):
+            with folder.open_folder(name) as inner:
+                count += _reown(inner, from_uid, to_uid, to_gid, depth + 1)
+        elif stat.S_ISREG(found.st_mode):
+            handle = folder.open_file(name)
+            try:
+                found = os.fstat(handle)
+                if found.st_uid == from_uid and found.st_nlink == 1:
+                    os.fchown(handle, to_uid, to_gid)
+                    count += 1
+            finally:
+                os.close(handle)
+    return count
+
+
 # -- with another account's rights ----------------------------------------------------------------------------------
 
 
@@ -309,13 +408,14 @@ def as_account(who, call, errors=()):
             except Exception as error:
                 said = {"kind": "", "text": repr(error)}
             with os.fdopen(writing, "wb") as target:
-                target.write(json.dumps(said).encode("utf-8"))
+                target.write(json.dumps(said).encode("utf-8") + b"\n")
             status = 0
         finally:
             os._exit(status)
     os.close(writing)
+    # To the end of the line and no further: another thread's child may hold the other end of the pipe as well.
     with os.fdopen(reading, "rb") as source:
-        text = source.read()
+        text = source.readline()
     os.waitpid(child, 0)
     if not text:
         raise RuntimeError("a look with the rights of %s ended without an answer" % account_name(who["uid"]))
@@ -327,3 +427,8 @@ def as_account(who, call, errors=()):
     if said["kind"] in known:
         raise known[said["kind"]](native(said["text"]))
     raise RuntimeError(native(said["text"]))
+
+
+def may_write(who, path, folder=False):
+    """Whether an account may write a file, or make files in a folder, as the kernel itself judges that path for it."""
+    return as_account(who, lambda: os.access(path, os.W_OK | os.X_OK if folder else os.W_OK))

@@ -7,16 +7,51 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import json
+import os
 import re
 import socket
 import struct
 import time
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, safe_path
 
 LOCAL = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class ClientError(Exception):
     """No answer; the text says what was asked and what came."""
+
+
+# Linux's number, which Python 2.7 does not know by its name.
+SO_PEERCRED = getattr(socket, "SO_PEERCRED", 17)
+
+
+def _listens(link, folder):
+    """Refuse a peer that another account has led us to: whoever listens must be one who can put a socket there."""
+    pid, uid, gid = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, SO_PEERCRED, struct.calcsize("3i")))
+    owner = folder.stat().st_uid
+    if uid == owner:
+        return
+    # A master that was started by root and has dropped its rights since bound its socket as root.
+    now = (procfs.ids(pid) if pid > 0 else None) or {"uid": uid, "gid": gid, "groups": []}
+    if now["uid"] == owner or (now["uid"] != 0 and safe_path.may_write(now, folder.path, True)):
+        return
+    who = safe_path.account_name(uid)
+    raise ClientError("%s: is answered by %s, who could put no socket there" % (folder.path, who))
+
+
+def _connect_path(link, path):
+    """Connect to a unix socket; where another account can put something else at its path, it must be that account's."""
+    try:
+        folder, name = safe_path.split(path)
+    except safe_path.UnsafePath as error:
+        raise ClientError(str(error))
+    with folder:
+        if folder.trusted:
+            link.connect(path)
+            return
+        link.connect(folder.at(name))
+        _listens(link, folder)
 
 
 def connect(address, timeout):
@@ -36,7 +71,13 @@ def connect(address, timeout):
     link = socket.socket(family, socket.SOCK_STREAM)
     link.settimeout(timeout)
     try:
-        link.connect(target)
+        if address.startswith("/") and os.geteuid() == 0:
+            _connect_path(link, address)
+        else:
+            link.connect(target)
+    except ClientError:
+        link.close()
+        raise
     except (IOError, OSError) as error:
         link.close()
         raise ClientError("%s: %s" % (address, error))

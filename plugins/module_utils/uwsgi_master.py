@@ -11,7 +11,7 @@ import os
 import re
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import (
     Config,
     ConfigError,
@@ -35,24 +35,31 @@ def read_pidfile(path):
     everybody. Here anything but one number greater than 1 is refused.
     """
     try:
-        found = os.lstat(path)
-    except OSError as error:
+        folder, name = safe_path.split(path)
+        with folder:
+            found = folder.lstat(name)
+            if found is None:
+                raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+            if stat.S_ISLNK(found.st_mode):
+                raise MasterError("%s: is a symlink; name the pidfile itself" % path)
+            if not stat.S_ISREG(found.st_mode):
+                kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+                raise MasterError("%s: is %s; name the pidfile itself" % (path, kind))
+            with os.fdopen(folder.open_file(name), "rb") as source:
+                # Of the very file that is read, whatever was put at its path meanwhile.
+                found = os.fstat(source.fileno())
+                text = source.read(64)
+    except safe_path.UnsafePath as error:
+        raise MasterError(str(error))
+    except (IOError, OSError) as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             raise MasterError("%s: there is no such pidfile; is the instance running, and is this its pidfile?" % path)
         raise MasterError("%s: %s" % (path, error.strerror))
-    if stat.S_ISLNK(found.st_mode):
-        raise MasterError("%s: is a symlink; name the pidfile itself" % path)
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-        raise MasterError("%s: is %s; name the pidfile itself" % (path, kind))
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(handle, "rb") as source:
-        text = source.read(64)
-    shown = repr(text.decode("utf-8", "replace"))
     if not text.strip():
         raise MasterError("%s: is empty; the instance is starting or has ended" % path)
     if not re.match(br"[0-9]{1,20}\n?\Z", text):
-        raise MasterError("%s: holds %s and not one number" % (path, shown))
+        # What it says instead is not shown: it may be a second name for a file that only root can read.
+        raise MasterError("%s: holds something that is not one number" % path)
     pid = int(text)
     if pid <= 1:
         raise MasterError("%s: holds %d, which is no process that may be signalled" % (path, pid))

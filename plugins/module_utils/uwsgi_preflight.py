@@ -18,7 +18,8 @@ import tempfile
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import Config
 
@@ -61,12 +62,18 @@ SPEC = {
     "user": {"type": "str", "required": True},
     "group": {"type": "str", "required": True},
     "options": {"type": "list", "elements": "list", "default": []},
+    "environment": {"type": "dict", "default": {}},
     "template": {"type": "str"},
     "vars": {"type": "dict", "default": {}},
     "text": {"type": "str"},
     "format": {"type": "str", "choices": ["ini", "json", "yaml", "xml"], "default": "ini"},
     "probe": {"type": "dict", "default": {}},
 }
+
+
+def new_environment(wanted):
+    """The variables that the application will have; ``wanted``: as SPEC says. Bytes, whatever the locale is."""
+    return dict((native(name), encoded(value)) for name, value in wanted["environment"].items())
 
 
 class Note:
@@ -88,8 +95,8 @@ class Note:
 
     def write(self):
         make_folders(STATE_DIR)
-        with open(self.path, "w") as target:
-            target.write(self.digest)
+        # A digest of what holds secrets: whoever reads it could try what they are.
+        replace_bytes(self.path, encoded(self.digest))
 
 
 class PreflightError(Exception):

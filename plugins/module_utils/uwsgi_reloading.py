@@ -17,7 +17,8 @@ import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, quiet
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders
-from ansible_collections.graceful.wsgi.plugins.module_utils.instances import said_since, size
+from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import as_account
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask, connect, statistics
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_master import Master, MasterError
@@ -46,6 +47,17 @@ CRASHES = 4
 
 class ReloadError(Exception):
     """The reload did not end well; the text says how far it came."""
+
+
+def send_to_fifo(path, command):
+    """Write to a fifo that somebody reads, and to nothing else."""
+    handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        if not stat.S_ISFIFO(os.fstat(handle).st_mode):
+            raise OSError(errno.ENXIO, "is no fifo", path)
+        os.write(handle, command)
+    finally:
+        os.close(handle)
 
 
 class Lock:
@@ -286,13 +298,10 @@ class Reload:
         if path is None or not self.master.still():
             raise ReloadError("the master has ended, or its fifo is gone; nothing was sent")
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        except OSError as error:
+            # It lies in a folder of the master's account, which may have put anything else there.
+            as_account(dict(self.master.who, groups=[]), lambda: send_to_fifo(path, command))
+        except (IOError, OSError) as error:
             raise ReloadError("%s: %s; nobody reads the fifo, nothing was sent" % (path, error.strerror))
-        try:
-            os.write(handle, command)
-        finally:
-            os.close(handle)
 
     def _stop(self):
         """End the instance, after the requests that it is busy with where it has a way to be told so."""

@@ -43,6 +43,11 @@ options:
         description: Group name or number.
         type: str
         default: root
+      force:
+        description: Whether mode and owner of a folder that is there already are set. Without it only those of one that
+          this run makes are; where the folder above is the owner's, it is made with the owner's rights.
+        type: bool
+        default: true
   files:
     description: Files that must be there.
     type: list
@@ -76,9 +81,16 @@ options:
         type: str
         default: root
       force:
-        description: Whether a file that is there already is replaced. Without it the file is never pruned either.
+        description: Whether a file that is there already is replaced. Without it the file is never pruned nor put back
+          either, and it may lie in a folder of its owner's, with whose rights it is made then. All other files must
+          lie where only root can change something.
         type: bool
         default: true
+      secret:
+        description: Whether it holds lines of C(NAME=value) whose values are nobody's to read. A diff then tells names,
+          and which of them have another value by now.
+        type: bool
+        default: false
       validate:
         description: A command that judges a changed file before it goes live; C(%s) stands for the staged copy.
         type: str
@@ -133,6 +145,7 @@ attributes:
   diff_mode:
     description: Returns a diff of every change.
     support: full
+    details: Values of a O(files[].secret) file are left out, and so is in any file what uWSGI's option C(env) says.
 """
 
 EXAMPLES = r"""
@@ -204,6 +217,7 @@ def main():
                     entry,
                     path={"type": "path", "required": True},
                     mode={"type": "str", "default": "0755"},
+                    force={"type": "bool", "default": True},
                 ),
             },
             "files": {
@@ -218,6 +232,7 @@ def main():
                     vars={"type": "dict", "default": {}},
                     mode={"type": "str", "default": "0644"},
                     force={"type": "bool", "default": True},
+                    secret={"type": "bool", "default": False},
                     validate={"type": "str"},
                 ),
             },
@@ -238,6 +253,8 @@ def main():
             "digest": {"type": "str"},
         },
         supports_check_mode=True,
+        # What it is given holds whole files, and stays out of the host's journal.
+        no_log=True,
     )
 
     if module.params["undo"] is not None and (
@@ -260,7 +277,9 @@ def main():
     try:
         bundle = Bundle(
             name=module.params["name"],
-            folders=[Folder(item["path"], **attributes(item)) for item in module.params["directories"]],
+            folders=[
+                Folder(item["path"], force=item["force"], **attributes(item)) for item in module.params["directories"]
+            ],
             files=[
                 File(
                     item["dest"],
@@ -268,6 +287,7 @@ def main():
                     base64.b64decode(item["content"]),
                     item["validate"],
                     item["force"],
+                    item["secret"],
                     **attributes(item)
                 )
                 for item in module.params["files"]

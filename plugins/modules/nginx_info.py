@@ -85,6 +85,10 @@ stale:
   description: Whether systemd has yet to read the unit anew.
   returned: always
   type: bool
+outdated:
+  description: Whether the unit's files were written after the service was started, so that it runs with earlier ones.
+  returned: always
+  type: bool
 bundles:
   description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:standing) takes; empty where anything of
     the last set is another by now.
@@ -99,6 +103,7 @@ glibc:
 import grp
 import os
 import pwd
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -106,6 +111,16 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, 
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
+
+# What is asked of systemd.
+PROPERTIES = (
+    "ActiveState",
+    "UnitFileState",
+    "NeedDaemonReload",
+    "ActiveEnterTimestampMonotonic",
+    "FragmentPath",
+    "DropInPaths",
+)
 
 
 def accounts(user, group):
@@ -147,9 +162,26 @@ def service(module, unit):
     if systemctl is None:
         return {}
     _status, out, _err = module.run_command(
-        [systemctl, "show", "-p", "ActiveState", "-p", "UnitFileState", "-p", "NeedDaemonReload", unit]
+        [systemctl, "show"] + ["--property=%s" % name for name in PROPERTIES] + [unit]
     )
     return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+
+def outdated(known, now=None, uptime=None):
+    """Whether a running service was started before its unit's files were written as they stand.
+
+    Neither a reload nor an upgrade of the binary makes systemd read the unit for a process that runs.
+    """
+    started = known.get("ActiveEnterTimestampMonotonic", "")
+    if known.get("ActiveState") != "active" or not started.isdigit():
+        return False
+    if uptime is None:
+        with open("/proc/uptime") as source:
+            uptime = float(source.read().split()[0])
+    since = (time.time() if now is None else now) - uptime + int(started) / 1e6
+    files = [known.get("FragmentPath", "")] + known.get("DropInPaths", "").split()
+    # Two clocks were asked one after the other.
+    return any(os.path.isfile(path) and os.stat(path).st_mtime > since + 1 for path in files)
 
 
 def main():
@@ -185,6 +217,7 @@ def main():
         active=known.get("ActiveState") == "active",
         enabled=known.get("UnitFileState") == "enabled",
         stale=known.get("NeedDaemonReload") == "yes",
+        outdated=outdated(known),
         bundles=dict((name, standing(name)) for name in module.params["bundles"]),
         glibc=glibc(),
     )

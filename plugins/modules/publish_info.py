@@ -181,6 +181,8 @@ def main():
             "moves": account_utils.SPEC,
         },
         supports_check_mode=True,
+        # What it is given holds values of environments, and stays out of the host's journal.
+        no_log=True,
     )
     host_checks.refuse(module)
     wanted = module.params

@@ -24,10 +24,17 @@ options:
     default: {}
   state:
     description: V(present) puts the code on the host, V(current) makes it live, V(closed) lets nobody but the
-      application's group pass through the folders of its code any more, as new ones are from the start.
+      application's group pass through the folders of its code any more, as new ones are from the start, V(absent)
+      removes O(folders).
     type: str
-    choices: [present, current, closed]
+    choices: [present, current, closed, absent]
     default: present
+  folders:
+    description: With O(state=absent), folders that are to go with all that is in them, in place of O(releases). No link
+      in them is followed, whoever put it there.
+    type: list
+    elements: path
+    default: []
   python:
     description: The Python of the virtualenvs, major and minor; part of their names.
     type: str
@@ -95,6 +102,11 @@ before:
   returned: success
   type: list
   elements: dict
+removed:
+  description: Which of O(folders) there were.
+  returned: O(state=absent)
+  type: list
+  elements: str
 wanted:
   description: The items with their ids; give them to the task with O(state=current).
   returned: success
@@ -108,8 +120,23 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import SPEC, Home, ReleaseError
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
+
+
+def named(home, call):
+    """What ``call()`` returns; what goes wrong in it names the application, the path and what to free."""
+    try:
+        return call()
+    except ReleaseError as error:
+        raise ReleaseError(str(error) + no_room(error, home.home, True))
+    except EnvironmentError as error:
+        said = str(error)
+        if not getattr(error, "filename", None):
+            said = "%s: %s" % (home.release if home.id else home.home, said)
+        raise ReleaseError("%s: %s%s" % (home.name, said, no_room(error, home.home, True)))
 
 
 def fill(module, homes):
@@ -119,7 +146,8 @@ def fill(module, homes):
     def work(home):
         try:
             wanted = module.params
-            filled[home.name] = home.fill(wanted["venv_command"], wanted["pip"], wanted["pip_args"])
+            arguments = wanted["venv_command"], wanted["pip"], wanted["pip_args"]
+            filled[home.name] = named(home, lambda: home.fill(*arguments))
         except ReleaseError as error:
             failed.append(str(error))
         except Exception as error:
@@ -138,7 +166,7 @@ def present(module, homes, checkouts):
     if not survey and not module.check_mode:
         for home in homes:
             if missing[home.name]:
-                home.make(home.wanted["sent"], checkouts.get(home.name))
+                named(home, functools.partial(home.make, home.wanted["sent"], checkouts.get(home.name)))
         filled = fill(module, homes)
     found = []
     for home in homes:
@@ -168,8 +196,8 @@ def current(module, homes):
             changed = home.would_switch()
             removed = home.surplus(module.params["keep"])
         else:
-            changed = home.switch()
-            removed = home.prune(module.params["keep"])
+            changed = named(home, home.switch)
+            removed = named(home, functools.partial(home.prune, module.params["keep"]))
         found.append(
             {
                 "name": home.name,
@@ -183,6 +211,18 @@ def current(module, homes):
     return found
 
 
+def absent(module):
+    """Remove folders with all that applications and others have put there."""
+    there = [path for path in module.params["folders"] if os.path.lexists(path)]
+    if not module.check_mode:
+        for path in there:
+            try:
+                safe_path.remove_tree(path)
+            except (safe_path.UnsafePath, EnvironmentError) as error:
+                raise ReleaseError("%s cannot be removed: %s" % (path, error))
+    return there
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -193,7 +233,8 @@ def main():
                 "options": SPEC,
             },
             "checkouts": {"type": "dict", "default": {}},
-            "state": {"type": "str", "choices": ["present", "current", "closed"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "current", "closed", "absent"], "default": "present"},
+            "folders": {"type": "list", "elements": "path", "default": []},
             "python": {"type": "str", "default": ""},
             "venv_command": {"type": "list", "elements": "str", "default": ["python3", "-m", "venv"]},
             "pip": {"type": "str", "default": "pip"},
@@ -202,6 +243,8 @@ def main():
             "survey": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
+        # Addresses of packages and repositories may hold a password: they stay out of the host's journal.
+        no_log=True,
     )
 
     # For all threads at once: the application's user reads what root installs.
@@ -215,6 +258,14 @@ def main():
     # Whatever Python the connection's user has set is not the application's. Python 2.7 takes an empty one for a path.
     for name in ("PYTHONPATH", "PYTHONHOME"):
         os.environ.pop(name, None)
+
+    if module.params["state"] == "absent":
+        try:
+            there = absent(module)
+        except ReleaseError as error:
+            module.fail_json(msg=str(error))
+        gone = "".join("%s\n" % path for path in there)
+        module.exit_json(changed=bool(there), releases=[], removed=there, diff={"before": gone, "after": ""})
 
     try:
         homes = [Home(wanted, module.params["python"], run_command) for wanted in module.params["releases"]]

@@ -133,6 +133,8 @@ def main():
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
+        # A probe may hold what only the application should see: it stays out of the host's journal.
+        no_log=True,
     )
 
     def systemctl(*words):

@@ -77,7 +77,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import write_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import SPEC, Note, PreflightError, preflight
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import (
+    SPEC,
+    Note,
+    PreflightError,
+    new_environment,
+    preflight,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
 
@@ -108,7 +114,7 @@ class Application:
                 self.binary,
                 self._options(),
                 self._who(),
-                {},
+                new_environment(self.wanted),
                 "/",
                 self.timeout,
                 self.replace,
@@ -158,6 +164,8 @@ def main():
             "parallel": {"type": "int", "default": 4},
         },
         supports_check_mode=True,
+        # What it is given holds values of environments, and stays out of the host's journal.
+        no_log=True,
     )
     replace = dict((item["name"], item["replace"]) for item in module.params["releases"])
     apps = [

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan
+from . import account_plan, app_environment, log_plan
+from .app_environment import word
 from .nginx_tree import Directive, slug
 from .problem import Problems, close_match
 
@@ -30,7 +31,6 @@ LITERAL = (
     "chdir",
     "socket",
     "virtualenv",
-    "env",
     "log",
     "user",
     "group",
@@ -90,13 +90,6 @@ AGAINST_SOCKETS = {
 
 def items(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def word(value: Any) -> str:
-    """A value as uWSGI reads it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else str(value)
 
 
 def check_text(value: Any, path: str, problems: Problems) -> None:
@@ -197,8 +190,10 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
         _check_option(name, f"{path}.options.{name}", problems)
     for key in LITERAL:
         _check_literal(app[key], f"{path}.{key}", app["config_format"], problems)
+    app_environment.check(app["env"], f"{path}.env", problems)
     for key, value in app.items():
-        check_text(value, f"{path}.{key}", problems)
+        if key != "env":
+            check_text(value, f"{path}.{key}", problems)
 
 
 def _check_instances(app: dict[str, Any], path: str, problems: Problems) -> None:
@@ -242,7 +237,7 @@ def _check_literal(value: Any, path: str, kind: str, problems: Problems) -> None
     elif isinstance(value, str):
         if "$(" in value or "@(" in value:
             says = "holds $( or @(, which uWSGI replaces by a variable or a file"
-            problems.say(path, says, "for an environment variable use service_options: {Environment: ...}")
+            problems.say(path, says, "write what it stands for")
         if value != value.strip():
             problems.say(path, "begins or ends with a blank, which uWSGI drops", "leave the blank out")
         if kind == "yaml" and "#" in value:
@@ -290,7 +285,7 @@ def _log_file(app: dict[str, Any], unit: str, values: dict[str, Any], log_dir: s
         log = posixpath.join(app["path"] or posixpath.join(values["publish_root"], app["name"], "logs"), "server.log")
     if log == "system":
         log = posixpath.join(log_dir, app["name"], "server.log")
-    stem, extension = posixpath.splitext(log)
+    stem, extension = posixpath.splitext(posixpath.normpath(log))
     return stem + unit.removeprefix(app["name"]) + extension
 
 
@@ -354,7 +349,8 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # Only the master opens a log anew after a rotation, so the workers write through it; a reload that does not
         # open it again goes on writing to the old one.
         options += [("logto", planned["log_file"]), ("log-master", True), ("log-reopen", True)]
-    options += [("env", f"{name}={word(value)}") for name, value in app["env"].items()]
+        # logrotate has systemd send it: root opens no fifo in a folder of the application's.
+        options.append(("hook-master-start", f"unix_signal:{log_plan.REOPEN[1]} uwsgi_log_reopen"))
     # In every language of uWSGI's a bare % begins a variable of its own, an unknown one being empty.
     # Before all routes of the user's own.
     options += planned["guard"]
@@ -417,6 +413,7 @@ def _unit(
     config = posixpath.join(rooms["uwsgi"]["uwsgi_conf_dir"], f"{unit}.{app['config_format']}")
     planned: dict[str, Any] = {
         "name": unit,
+        "app": name,
         "unit": f"uwsgi@{unit}.service",
         "user": user,
         "group": group,
@@ -436,6 +433,7 @@ def _unit(
         "protocol": app["protocol"],
         "log_file": _log_file(app, unit, values, rooms["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
+        "env_file": app_environment.path_of(app, rooms["uwsgi"]["uwsgi_conf_dir"]),
         "probe": {key: value for key, value in (app["probe"] or {}).items() if value is not None},
         "script": f"{app['module'] or posixpath.splitext(posixpath.basename(app['wsgi_file']))[0]}:{app['callable']}",
     }
@@ -463,6 +461,7 @@ def _unit(
         # Whoever reads the pid file, speaks to the fifo or asks for statistics is root or the application itself.
         ["RuntimeDirectoryMode", "0700"],
         *account_plan.clients(app),
+        *([["EnvironmentFile", planned["env_file"]]] if planned["env_file"] else []),
         # A graceful stop of uWSGI knows no mercy of its own, and waits for sockets for ever.
         *([["TimeoutStopSec", word(planned["mercy"])]] if planned["mercy"] else []),
     ] + [[key, word(item)] for key, value in app["service_options"].items() for item in items(value)]
@@ -521,7 +520,7 @@ def files(planned: dict[str, Any], instance_template: str) -> list[dict[str, Any
         {
             "dest": planned["config"],
             **_config(planned),
-            # Environment variables may hold secrets; the master reads this as the application's user.
+            # Options of the user may hold secrets; the master reads this as the application's user.
             "mode": "0640",
             "group": planned["group"],
         },
@@ -538,7 +537,12 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": planned["name"],
         "unit": planned["unit"],
-        "unit_files": ["/etc/systemd/system/uwsgi@.service", planned["dropin"]],
+        "unit_files": [
+            "/etc/systemd/system/uwsgi@.service",
+            planned["dropin"],
+            # systemd reads it when the instance starts, and uWSGI keeps its environment over a reload.
+            *([planned["env_file"]] if planned["env_file"] else []),
+        ],
         "config": planned["config"],
         "pidfile": planned["pidfile"],
         "socket": planned["socket"],
@@ -563,6 +567,7 @@ def preflight(app: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
         "user": planned["user"],
         "group": planned["group"],
         "options": planned["options"],
+        "environment": app_environment.words(app["env"]),
         # What another template makes of the options is not known here.
         **({"format": planned["config_format"], **_config(planned)} if planned["template"] else {}),
         "probe": planned["probe"],

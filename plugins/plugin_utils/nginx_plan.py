@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from . import nginx_tree
+from . import nginx_tree, unit_plan
 from .problem import Problem, close_match, unknown_host
 
 HOME = "/var/lib/graceful-wsgi/nginx"
@@ -160,6 +161,43 @@ PACKAGE_QUERY = {
     "Debian": ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\\n"],
     "RedHat": ["rpm", "-q", "--qf", "installed %{NAME}\\n"],
     "localhost": ["sh", "-c", 'for name; do command -v "$name" >/dev/null && echo "installed $name"; done; true', "sh"],
+}
+
+# Who must be able to what: bind port 80, become the workers' account and signal it, make, own and open logs, temporary
+# folders and keys that belong to others, raise the workers' limit of files above systemd's.
+CAPABILITIES = (
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETUID",
+    "CAP_SETGID",
+    "CAP_KILL",
+    "CAP_CHOWN",
+    "CAP_FOWNER",
+    "CAP_DAC_OVERRIDE",
+    "CAP_SYS_RESOURCE",
+)
+# Directives of the unit by the systemd that first knew them (its NEWS); _hardening adds what variables name. Left out
+# on purpose: ProtectSystem=strict (logs and caches lie where users want them), UMask (who may read the logs).
+HARDENING: list[tuple[str, str, int]] = [
+    ("NoNewPrivileges", "yes", 187),
+    ("PrivateTmp", "yes", 183),
+    ("SystemCallArchitectures", "native", 209),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK", 211),
+    ("RestrictRealtime", "yes", 231),
+    ("ProtectKernelTunables", "yes", 232),
+    ("ProtectKernelModules", "yes", 232),
+    ("ProtectControlGroups", "yes", 232),
+    ("RestrictNamespaces", "yes", 233),
+    ("LockPersonality", "yes", 235),
+    ("ProtectHostname", "yes", 242),
+    ("RestrictSUIDSGID", "yes", 242),
+    ("ProtectKernelLogs", "yes", 244),
+    ("ProtectClock", "yes", 245),
+    ("ProtectProc", "invisible", 247),
+]
+# What directives ask for that not everybody uses.
+ASKS = {
+    "worker_priority": {"capabilities": ["CAP_SYS_NICE"]},
+    "quic_bpf": {"capabilities": ["CAP_BPF", "CAP_NET_ADMIN"], "system_calls": ["bpf"]},
 }
 
 _VERSION = re.compile(r"\d+(\.\d+)+[a-z]?(-[a-z0-9]+)?")
@@ -462,13 +500,91 @@ def _conf(values: dict[str, Any], problems: list[Problem]) -> list[nginx_tree.Di
         ["worker_processes", values["nginx_worker_processes"], None],
         *main,
         ["events", "", [["worker_connections", str(connections), None], *events]],
-        ["http", "", [*HTTP_FIRST, *http, ["include", "conf.d/*.conf", None]]],
+        # Of servers at one address nginx takes the first for names that no other has, so these come before all others.
+        [
+            "http",
+            "",
+            [*HTTP_FIRST, ["include", "default.d/*.conf", None], *http, ["include", "conf.d/*.conf", None]],
+        ],
     ]
+
+
+def transparent(options: Any) -> bool:
+    """Whether somewhere in these options nginx is to take a client's address for its own."""
+    if isinstance(options, Mapping):
+        for name, value in options.items():
+            lines = value if isinstance(value, list) else [value]
+            if str(name).strip().endswith("_bind") and any("transparent" in str(line).split() for line in lines):
+                return True
+            if any(transparent(line) for line in lines):
+                return True
+    return False
+
+
+def capabilities(values: Mapping[str, Any]) -> list[str]:
+    """Those that the unit leaves nginx."""
+    found = list(CAPABILITIES)
+    for directive, asks in ASKS.items():
+        found += asks["capabilities"] if values["nginx_main_options"].get(directive) else []
+    if transparent(values["nginx_main_options"]) or transparent(values["nginx_conf_options"]):
+        found.append("CAP_NET_RAW")
+    return list(dict.fromkeys([*found, *values["nginx_capabilities"]]))
+
+
+def _hardening(values: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """All that confines nginx, with what the variables, and its own configuration, loosen or tighten."""
+    main = values["nginx_main_options"]
+    found = [("CapabilityBoundingSet", " ".join(capabilities(values)), 183), *HARDENING]
+    if values["nginx_private_devices"]:
+        found.append(("PrivateDevices", "yes", 209))
+    if values["nginx_read_only_system"]:
+        found.append(("ProtectSystem", "full", 214))
+    if values["nginx_read_only_home"]:
+        found.append(("ProtectHome", "read-only", 214))
+    if not (values["nginx_write_execute"] or main.get("pcre_jit") in (True, "on")):
+        found.append(("MemoryDenyWriteExecute", "yes", 231))
+    calls = list(values["nginx_system_calls"])
+    if calls and main.get("quic_bpf"):
+        calls += ASKS["quic_bpf"]["system_calls"]
+    return found + unit_plan.system_calls(calls)
+
+
+def _unit(values: dict[str, Any], host: dict[str, Any]) -> dict[str, list[list[str]]]:
+    lines = [
+        ("Type", "forking"),
+        ("PIDFile", "/run/nginx.pid"),
+        ("ExecStartPre", "/usr/sbin/nginx -t -q"),
+        ("ExecStart", "/usr/sbin/nginx"),
+        # Tested first; then through the pid file, which names the new master while the old one of an upgrade drains.
+        ("ExecReload", "/usr/sbin/nginx -t -q"),
+        ("ExecReload", "/usr/sbin/nginx -s reload"),
+        ("KillMode", "mixed"),
+        ("KillSignal", "SIGQUIT"),
+        ("TimeoutStopSec", "30"),
+        ("Restart", "on-failure"),
+    ]
+    if values["nginx_hardening"]:
+        # SELinux leaves what may gain no privileges in systemd's own domain, unless its policy says otherwise.
+        left_out = {"NoNewPrivileges"} if host.get("selinux") else ()
+        lines += unit_plan.known(_hardening(values), host.get("systemd"), left_out)
+    return {
+        "Unit": [
+            ["Description", "nginx"],
+            ["Documentation", "https://nginx.org/en/docs/"],
+            ["Wants", "network-online.target"],
+            ["After", "network-online.target remote-fs.target nss-lookup.target"],
+        ],
+        "Service": unit_plan.with_options(lines, values["nginx_unit_options"], added=("ExecStartPre",)),
+        "Install": [["WantedBy", "multi-user.target"]],
+    }
 
 
 def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """The nginx role's plan; pure."""
     problems: list[Problem] = []
+    unit_plan.check_capabilities("nginx_capabilities", values["nginx_capabilities"], problems)
+    unit_plan.check_system_calls("nginx_system_calls", values["nginx_system_calls"], problems)
+    unit_plan.check_options("nginx_unit_options", values["nginx_unit_options"], problems)
     _check_version(values, problems)
     _check_names(values, problems)
     _check_numbers(values, problems)
@@ -537,6 +653,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         "user": values["nginx_user"],
         "group": values["nginx_group"],
         "conf": conf,
+        "unit": _unit(values, host),
         "enabled": values["nginx_service_enabled"],
         "log_keep": values["nginx_log_keep"],
     }, []

@@ -10,8 +10,8 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_plan, site_plan, upstream_plan
-from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, NGINX_PIDFILE, SAFE_NAME
+from . import account_plan, app_environment, app_plan, log_plan, refusal_plan, site_plan, upstream_plan
+from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME
 from .nginx_tree import Directive
 from .problem import Problem, Problems
 
@@ -47,6 +47,7 @@ def _check_names(
                 says = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
                 problems.say(f"{path}.name", says, "rename one of them")
         app_plan.check(app, path, problems)
+        log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
         app_plan.check_known(app, path, known, problems)
         socket, port = app_plan.endpoint(app, path, problems)
@@ -111,6 +112,20 @@ def _check_set(values: dict[str, Any], host: dict[str, Any], problems: Problems)
             problems.say(key, says, "give each include of the role its own publish_set, or set publish_prune: false")
 
 
+def _folder(path: str, owner: str, group: str, mode: str = "0755", force: bool = True) -> dict[str, Any]:
+    """A folder; without ``force`` nothing is set on one that is there already."""
+    return {"path": path, "owner": owner, "group": group, "mode": mode, "force": force}
+
+
+def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], log_dir: str) -> list[dict[str, Any]]:
+    """What only the host can judge, as module_utils/host_checks.py takes it."""
+    logs = [
+        (f"publish_apps[{index}].log", unit)
+        for index, app in enumerate(values["publish_apps"])
+        for unit in apps[app["name"]]["units"]
+    ]
+    root = {"kind": "root_only", "variable": "publish_root", "path": values["publish_root"]}
+    return [root, *log_plan.app_checks(logs, values, log_dir), *log_plan.site_checks(values["publish_sites"])]
 def _packets(app: str, sites: list[dict[str, Any]], problems: Problems) -> dict[str, Any]:
     """What the sites' locations say to an application beyond a request; see account_plan.packets()."""
     locations, options = [], []
@@ -138,7 +153,6 @@ def _accounts(
         own = {"variable": f"{path}.user", "user": user, "group": group}
         checks.append({"kind": "nginx_member", **own, "nginx_group": nginx["nginx_group"]})
         named = [app["path"]] if app["path"] else []
-        named += [item for value in app["env"].values() for item in [str(value)] if item.startswith("/")]
         named += [
             str(item).partition(" ")[0]
             for value in app["options"].values()
@@ -171,10 +185,6 @@ def _accounts(
         if account_plan.nginx_reads(app, planned["home"], folders) or (planned["link"] and app["socket"]):
             members.append({"user": nginx["nginx_user"], "group": group})
     return checks, _unique(members, "group"), moves
-
-
-def _folder(path: str, owner: str, group: str, mode: str = "0755") -> dict[str, str]:
-    return {"path": path, "owner": owner, "group": group, "mode": mode}
 
 
 def _links(apps: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
@@ -211,6 +221,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}
     upstream_plan.check(values["publish_upstreams"], groups, problems)
     _check_names(values, host, upstreams, rooms, problems)
+    site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
     packets = {app["name"]: _packets(app["name"], values["publish_sites"], problems) for app in values["publish_apps"]}
     if problems:
         return {}, problems
@@ -221,10 +232,15 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     sites = site_plan.plan(values, apps, upstreams, rooms)
     units = [unit for app in apps.values() for unit in app["units"]]
     app_logs = [unit for unit in units if unit["log_file"]]
-    site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) != NGINX_LOG_DIR})
+    # What lies in nginx's own folder is rotated with its other logs, and a device not at all.
+    elsewhere = (NGINX_LOG_DIR, "/dev")
+    site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) not in elsewhere})
+    log_dir = rooms["uwsgi"]["uwsgi_log_dir"]
     keep = values["publish_log_keep"]
     # An image of a host may lack what is an empty folder elsewhere.
-    folders = [_folder(path, "root", "root") for path in (values["publish_root"], "/etc/tmpfiles.d")]
+    shared = posixpath.normpath(values["publish_root"]) in log_plan.SHARED
+    folders = [_folder(values["publish_root"], "root", "root", force=not shared)]
+    folders.append(_folder("/etc/tmpfiles.d", "root", "root"))
     folders += [_folder(posixpath.dirname(unit["dropin"]), "root", "root") for unit in units]
     # Nobody else passes through it to the socket.
     folders += [
@@ -233,11 +249,13 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     # The code's own folder belongs to whoever put it there; a log folder that we make is the application's.
     code = {app["code"] for app in apps.values()}
     folders += [
-        _folder(posixpath.dirname(app["log_file"]), app["user"], app["group"])
+        log_plan.directory(app, values, log_dir)
         for app in app_logs
         if posixpath.dirname(app["log_file"]) not in code
     ]
     app_files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
+    conf_dir = rooms["uwsgi"]["uwsgi_conf_dir"]
+    app_files += [file for app in values["publish_apps"] for file in app_environment.file(app, conf_dir)]
     site_files = [{"dest": site["file"], "template": site["template"], "vars": {"site": site}} for site in sites]
     # What several sites share; nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, values["publish_set"])
@@ -246,21 +264,22 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
         site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})
-    reopen_apps = [
-        {
-            "path": app["log_file"],
-            "su": f"{app['user']} {app['group']}",
-            "postrotate": "[ ! -p {0} ] || echo l > {0}".format(f"{app['run_dir']}/fifo"),
-        }
-        for app in app_logs
-    ]
-    reopen_nginx = f'[ ! -s {NGINX_PIDFILE} ] || kill -USR1 "$(cat {NGINX_PIDFILE})"'
-    reopen_sites = [{"path": log, "su": None, "postrotate": reopen_nginx} for log in site_logs]
-    checks, members, moves = _accounts(apps, values, rooms["nginx"])
+    site_folders = [_folder(posixpath.dirname(log), "root", "root", force=False) for log in site_logs]
+    refusing = refusal_plan.plan(values["publish_sites"], values["publish_set"], rooms["nginx"])
+    if refusing:
+        folder = posixpath.join(NGINX_DIR, "default.d")
+        site_folders.append(_folder(folder, "root", "root"))
+        dest = posixpath.join(folder, f"publish-{values['publish_set']}.conf")
+        site_files.append({"dest": dest, "template": "http.conf.j2", "vars": {"http": refusing}})
+    reopen_apps = [log_plan.rotation(app, values, log_dir) for app in app_logs]
+    reopen_nginx = log_plan.kill("USR1", "nginx.service")
+    reopen_sites = [{"path": log, "su": None, "create": None, "postrotate": reopen_nginx} for log in site_logs]
+    account_checks, members, moves = _accounts(apps, values, rooms["nginx"])
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
+    checks = _checks(values, apps, log_dir) + account_checks
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": checks,
+        "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
         "members": members,
         "moves": moves,
         "published": {values["publish_set"]: _named(values)},
@@ -279,7 +298,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         },
         "site_bundle": {
             "name": sites_name,
-            "directories": _unique([_folder(posixpath.dirname(log), "root", "root") for log in site_logs], "path"),
+            "directories": _unique(site_folders, "path"),
             "files": site_files + _rotation(sites_name, reopen_sites, keep),
             # A pid file of its own: nginx -t makes the real one where nginx does not run.
             "validate": [

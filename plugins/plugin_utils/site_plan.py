@@ -7,13 +7,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import guard_plan, upstream_plan
+from . import guard_plan, nginx_plan, upstream_plan
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text
 from .nginx_tree import Directive, directives, first_words, quoted, slug
 from .problem import Problems, close_match
 
 # From here on HTTP/2 is a directive; a parameter of listen before.
 _HTTP2_SINCE = (1, 25, 1)
+# Which links nginx follows to a file.
+LINKS = "disable_symlinks"
 TARGETS = ("app", "proxy_pass", "upstream", "static", "redirect", "return")
 _PATH = re.compile(r"(=|~\*|~|\^~|)\s*(\S.*)\Z")
 _ADDRESS = re.compile(r"(?P<base>https?://(?:unix:[^:]+:?|[^/?#]+))(?P<path>/.*)?\Z")
@@ -42,7 +44,12 @@ def prefix_of(publish_set: str) -> str:
     return f"publish_{slug(publish_set)}"
 
 
-def _endpoint(listen: str) -> tuple[str, int | None]:
+def modern(nginx: Mapping[str, Any]) -> bool:
+    """Whether this nginx has HTTP/2 as a directive."""
+    return tuple(int(part) for part in re.findall(r"\d+", nginx["nginx_version"])[:3]) >= _HTTP2_SINCE
+
+
+def endpoint(listen: str) -> tuple[str, int | None]:
     """Address and port of a listen directive; the port is None for a unix socket."""
     address = listen.split()[0] if listen.split() else ""
     if address.isdigit():
@@ -54,10 +61,10 @@ def _endpoint(listen: str) -> tuple[str, int | None]:
 
 
 def _with_ipv6(lines: list[str], wanted: bool) -> list[str]:
-    taken = {_endpoint(line) for line in lines}
+    taken = {endpoint(line) for line in lines}
     twins = []
     for line in lines:
-        host, port = _endpoint(line)
+        host, port = endpoint(line)
         if wanted and host == "*" and ("[::]", port) not in taken:
             twins.append(" ".join([f"[::]:{port}", *line.split()[1:]]))
     return lines + twins
@@ -73,14 +80,14 @@ def sockets(site: dict[str, Any]) -> list[tuple[str, bool]]:
 
 def listens(site: dict[str, Any]) -> list[tuple[str, int | None]]:
     """Address and port of each listen directive."""
-    return [_endpoint(line) for line, _tls in sockets(site)]
+    return [endpoint(line) for line, _tls in sockets(site)]
 
 
 def _claims(site: dict[str, Any]) -> list[tuple[str, int | None]]:
     """Where the site says that it is the default server."""
     if site["default_server"]:
         return listens(site)
-    return [_endpoint(line) for line, _tls in sockets(site) if {"default_server", "default"}.intersection(line.split())]
+    return [endpoint(line) for line, _tls in sockets(site) if {"default_server", "default"}.intersection(line.split())]
 
 
 def check_defaults(sites: list[dict[str, Any]], problems: Problems) -> None:
@@ -105,6 +112,34 @@ def defaults(sites: list[dict[str, Any]]) -> list[set[tuple[str, int | None]]]:
             claim |= set(listens(site)) - taken
             taken |= claim
     return claims
+
+
+def check_rights(sites: list[dict[str, Any]], nginx: Mapping[str, Any], problems: Problems) -> None:
+    """Refuse what the unit keeps nginx from, at which its workers would end."""
+    open_to_all = not nginx["nginx_hardening"] or "CapabilityBoundingSet" in nginx["nginx_unit_options"]
+    if open_to_all or "CAP_NET_RAW" in nginx_plan.capabilities(nginx):
+        return
+    for index, site in enumerate(sites):
+        path = f"publish_sites[{index}]"
+        blocks = {path: site, **{f"{path}.locations[{at}]": block for at, block in enumerate(site["locations"])}}
+        for where, block in blocks.items():
+            if nginx_plan.transparent(block["options"]):
+                says = "takes addresses of clients for nginx's own (transparent), for which its unit has no right"
+                problems.say(f"{where}.options", says, "set nginx_capabilities: [CAP_NET_RAW]")
+
+
+def checks(sites: list[dict[str, Any]], apps: Mapping[str, Any], nginx: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What only the host can tell: whether nginx will follow the way to folders that are no release's."""
+    found = []
+    for index, site in enumerate(sites):
+        for at, location in enumerate(site["locations"]):
+            app = apps.get(location["app"]) or {}
+            said = LINKS in {**nginx["nginx_conf_options"], **site["options"], **location["options"]}
+            if location["static"] and (app.get("path") or not app) and not said:
+                path = posixpath.join(app.get("code") or "/", location["static"])
+                variable = f"publish_sites[{index}].locations[{at}].static"
+                found.append({"kind": "static_link", "variable": variable, "path": path})
+    return found
 
 
 class Path:
@@ -301,9 +336,9 @@ def _check_tls(site: dict[str, Any], path: str, problems: Problems) -> None:
             problems.say(f"{path}.tls.{key}", f"{tls[key]!r} is not absolute", "write the whole path on the host")
     if not tls["listen"]:
         problems.say(f"{path}.tls.listen", "is empty", "write e.g. 443")
-    plain = {_endpoint(line) for line in site["listen"]}
+    plain = {endpoint(line) for line in site["listen"]}
     for index, line in enumerate(tls["listen"]):
-        if _endpoint(line) in plain:
+        if endpoint(line) in plain:
             says = f"{line.split()[0]} stands in listen of the site too"
             problems.say(f"{path}.tls.listen[{index}]", says, "leave it in one of them")
     if tls["hsts"] < 0:
@@ -455,13 +490,16 @@ def _http(location: dict[str, Any], address: str, rest: str, prefix: str, keepal
 
 def _static(location: dict[str, Any], apps: Mapping[str, Any]) -> list[Directive]:
     path, folder = Path(location["path"]), location["static"]
-    if location["app"]:
-        folder = posixpath.join(apps[location["app"]]["code"], folder)
+    app = apps[location["app"]] if location["app"] else None
+    if app:
+        folder = posixpath.join(app["code"], folder)
+    # The way to a release is root's own, and need not be looked at component by component.
+    links = [[LINKS, f"if_not_owner {quoted('from=' + app['code'])}", None]] if app and not app["path"] else []
     if path.exact:
-        return [["alias", quoted(folder), None]]
+        return [["alias", quoted(folder), None], *links]
     if path.text == "/" or not path.prefix:
-        return [["root", quoted(folder.rstrip("/") or "/"), None]]
-    return [["alias", quoted(folder.rstrip("/") + "/"), None]]
+        return [["root", quoted(folder.rstrip("/") or "/"), None], *links]
+    return [["alias", quoted(folder.rstrip("/") + "/"), None], *links]
 
 
 def _leads(
@@ -508,7 +546,7 @@ def _leads(
 
 
 # Beside these of the plan's, the user's of the same name stand too.
-REPEATED = {"include", "add_header", "proxy_set_header", "uwsgi_param", "listen", "geo", "if"}
+REPEATED = {"include", "add_header", "proxy_set_header", "uwsgi_param", "listen", "geo", "if", "set"}
 
 
 def _without(planned: list[Directive], options: Mapping[str, Any]) -> list[Directive]:
@@ -521,6 +559,16 @@ def _without(planned: list[Directive], options: Mapping[str, Any]) -> list[Direc
         if (line[0] in REPEATED or line[0] not in given)
         and not (line[0] == "proxy_set_header" and line[1].split()[0].lower() in own)
     ]
+
+
+def _asks(location: dict[str, Any]) -> bool:
+    """Whether the location leads to a program, whose answer may send nginx elsewhere."""
+    return bool(not location["static"] and (location["app"] or location["proxy_pass"] or location["upstream"]))
+
+
+def _internal_of(location: dict[str, Any]) -> bool:
+    """Whether only an application's own answers lead to this folder of it."""
+    return bool(location["internal"] and location["static"] and location["app"])
 
 
 class Site:
@@ -581,6 +629,26 @@ class Site:
         # A location that says one header for itself loses those of the server.
         return guard_plan.headers([*chain, location["headers"]], location["options"])
 
+    def _sender(self, location: dict[str, Any]) -> list[Directive]:
+        """What keeps one application's internal folder from another's X-Accel-Redirect; empty where there is none.
+
+        A variable that the location of a request sets outlives the redirect that the answer asks for.
+        """
+        locations = self.site["locations"]
+        if not (any(map(_internal_of, locations)) and any(map(_asks, locations))):
+            return []
+        variable = f"${self.own}_by"
+        if _internal_of(location):
+            # Written so that no word needs quotes.
+            others = f"^(?!{location['app'].replace('.', '[.]')}:)[^:]*:."
+            return [
+                ["uninitialized_variable_warn", "off", None],
+                # nginx compares one variable. An error page has no such header.
+                ["set", f"${self.own}_to {variable}:$upstream_http_x_accel_redirect", None],
+                ["if", f"(${self.own}_to ~ {others})", [["return", "404", None]]],
+            ]
+        return [["set", f"{variable} {location['app'] or '-'}", None]] if _asks(location) else []
+
     def _slash(self, location: dict[str, Any], block: list[Directive]) -> list[Directive]:
         """What the location's path gets without its slash."""
         path = Path(location["path"])
@@ -616,11 +684,14 @@ class Site:
     def _block(self, location: dict[str, Any], name: str) -> list[Directive]:
         leads = _leads(location, self.apps, self.upstreams, self.prefix, self.publish_set)
         block: list[Directive] = [["internal", "", None]] if location["internal"] else []
+        block += self._sender(location)
         if location["client_max_body_size"]:
             block.append(["client_max_body_size", location["client_max_body_size"], None])
         if location["expires"]:
             block.append(["expires", location["expires"], None])
         block += self._guards(location, name) if name else []
+        if LINKS in {**self.nginx["nginx_conf_options"], **self.site["options"]}:
+            leads = [line for line in leads if line[0] != LINKS]
         block += leads + self._headers(location, any(line[0] == "add_header" for line in leads))
         options = location["options"]
         return _without(block, options) + directives(options, "", [])
@@ -634,7 +705,7 @@ class Site:
         return found
 
     def _listen(self, plain: bool, tls: bool) -> list[Directive]:
-        modern = tuple(int(part) for part in re.findall(r"\d+", self.nginx["nginx_version"])[:3]) >= _HTTP2_SINCE
+        http2_on = modern(self.nginx)
         lines = []
         for line, secure in sockets(self.site):
             if not (tls if secure else plain):
@@ -642,11 +713,11 @@ class Site:
             words = line.split()
             if secure:
                 words += ["ssl"] if "ssl" not in words else []
-                words += ["http2"] if self.site["http2"] and not modern and "http2" not in words else []
-            if _endpoint(line) in self.default and not {"default_server", "default"}.intersection(words):
+                words += ["http2"] if self.site["http2"] and not http2_on and "http2" not in words else []
+            if endpoint(line) in self.default and not {"default_server", "default"}.intersection(words):
                 words.append("default_server")
             lines.append(["listen", " ".join(words), None])
-        if tls and self.site["tls"] and self.site["http2"] and modern:
+        if tls and self.site["tls"] and self.site["http2"] and http2_on:
             lines.append(["http2", "on", None])
         return lines
 
@@ -664,7 +735,7 @@ class Site:
 
     def _port(self) -> str:
         """What stands behind a name in an address that leads to TLS."""
-        ports = [_endpoint(line)[1] for line in self.site["tls"]["listen"]]
+        ports = [endpoint(line)[1] for line in self.site["tls"]["listen"]]
         return "" if 443 in ports or ports[0] is None else f":{ports[0]}"
 
     def _redirects(self, logs: list[Directive]) -> list[Directive]:
@@ -691,7 +762,12 @@ class Site:
     def _usual(self) -> list[Directive]:
         """What every site has unless it, or all of nginx, has its own."""
         site = self.site
-        block = [["absolute_redirect", "off", None], ["client_max_body_size", site["client_max_body_size"], None]]
+        block = [
+            ["absolute_redirect", "off", None],
+            ["client_max_body_size", site["client_max_body_size"], None],
+            # Whoever writes a folder must not have nginx read for him what another account's link target is.
+            [LINKS, "if_not_owner", None],
+        ]
         if site["gzip"]:
             block += [
                 ["gzip", "on", None],

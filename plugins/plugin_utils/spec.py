@@ -11,6 +11,8 @@ from typing import Any
 
 from .problem import Problem, close_match
 
+# Settings whose values no message repeats, nor those of what holds such a setting.
+SECRET = {"env", "secrets"}
 _TRUE = {"true", "yes", "on", "1", "y", "t"}
 _FALSE = {"false", "no", "off", "0", "n", "f"}
 
@@ -84,17 +86,26 @@ _TYPES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+def _secret(name: str, spec: Mapping[str, Any]) -> bool:
+    """Whether a value of this setting may hold what is nobody's to read."""
+    return name in SECRET or any(_secret(inner, more) for inner, more in (spec.get("options") or {}).items())
+
+
+def _shown(value: Any, path: str, spec: Mapping[str, Any]) -> str:
+    return "what is given" if _secret(path.rpartition(".")[2].partition("[")[0], spec) else repr(value)
+
+
 def _check(value: Any, spec: Mapping[str, Any], path: str, problems: list[Problem]) -> Any:
     try:
         value = _TYPES[spec.get("type", "str")](value)
     except _Wrong as wrong:
-        problems.append(Problem(path, f"{value!r} is not {wrong}", f"write {wrong}"))
+        problems.append(Problem(path, f"{_shown(value, path, spec)} is not {wrong}", f"write {wrong}"))
         return None
     choices = spec.get("choices")
     # As in Ansible's own specs, the choices of a list are those of its elements.
     if choices and not isinstance(value, list) and value not in choices:
         listed = ", ".join(str(choice) for choice in choices)
-        problems.append(Problem(path, f"{value!r} is not known", f"write one of: {listed}"))
+        problems.append(Problem(path, f"{_shown(value, path, spec)} is not known", f"write one of: {listed}"))
     if isinstance(value, list) and spec.get("elements"):
         element = {"type": spec["elements"], "options": spec.get("options"), "choices": choices}
         return [_check(item, element, f"{path}[{index}]", problems) for index, item in enumerate(value)]

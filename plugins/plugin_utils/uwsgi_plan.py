@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from . import log_plan, unit_plan
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -79,15 +80,12 @@ PYTHON_PACKAGES: dict[str, dict[str, dict[str, str]]] = {
 }
 
 # Directives by the systemd that first knew them (its NEWS). Left out on purpose, since applications break by them:
-# ProtectHome (projects live under /home), ProtectSystem=strict (they write their own folder), RemoveIPC (instances
-# share a user), MemoryDenyWriteExecute (cffi), ProtectProc (psutil), SystemCallFilter (whatever they start).
+# ProtectSystem=strict (they write their own folder), RemoveIPC (a second generation shares its account), ProtectProc
+# (psutil), PrivateUsers (files of others), UMask (nginx serves what they write). _hardening adds what variables name.
 HARDENING: list[tuple[str, str, int]] = [
     ("NoNewPrivileges", "yes", 187),
     ("CapabilityBoundingSet", "", 183),
     ("PrivateTmp", "yes", 183),
-    ("PrivateDevices", "yes", 209),
-    ("ProtectSystem", "full", 214),
-    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK", 211),
     ("SystemCallArchitectures", "native", 209),
     ("RestrictRealtime", "yes", 231),
     ("ProtectKernelTunables", "yes", 232),
@@ -110,9 +108,9 @@ NO_NEW_PRIVILEGES = {
     "ProtectKernelTunables",
     "ProtectKernelModules",
     "RestrictNamespaces",
+    "MemoryDenyWriteExecute",
 }
-# The oldest systemd that the unit is written for, and what is assumed where the host's is not known.
-OLDEST = 219
+OLDEST = unit_plan.OLDEST
 
 # Options for every instance, whatever its configuration and a drop-in's ExecStart say: uWSGI reads them from here.
 # Its own SIGTERM is a brutal reload and its SIGINT and SIGQUIT cut requests off; with the hook, SIGTERM lets every
@@ -156,6 +154,10 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
             problems.append(
                 Problem(name, f"{values[name]!r} is no absolute path", "write one without blanks or a slash at its end")
             )
+    if values["uwsgi_log_dir"] in log_plan.SHARED | log_plan.NOT_THEMSELVES | {*log_plan.NONE_AT_ALL}:
+        # It is made root's and 0755, whatever it was.
+        says = f"{values['uwsgi_log_dir']} is not uWSGI's alone"
+        problems.append(Problem("uwsgi_log_dir", says, "name a folder of its own, such as /var/log/uwsgi"))
     for name in ("uwsgi_user", "uwsgi_group"):
         if not _NAME.fullmatch(values[name]):
             problems.append(Problem(name, f"{values[name]!r} is no account's name", "write one such as uwsgi"))
@@ -182,16 +184,9 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
         problems.append(
             Problem("uwsgi_memory_limit", f"{values['uwsgi_memory_limit']!r} is no size", "write e.g. 512M or 2G")
         )
-    for name, value in values["uwsgi_unit_options"].items():
-        if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
-            problems.append(
-                Problem(f"uwsgi_unit_options.{name}", "is no systemd directive", "write e.g. LimitCORE: infinity")
-            )
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, (dict, list)) or "\n" in str(item):
-                problems.append(
-                    Problem(f"uwsgi_unit_options.{name}", "is not one line of text", "write text, or a list of texts")
-                )
+    unit_plan.check_system_calls("uwsgi_system_calls", values["uwsgi_system_calls"], problems)
+    unit_plan.check_families("uwsgi_address_families", values["uwsgi_address_families"], problems)
+    unit_plan.check_options("uwsgi_unit_options", values["uwsgi_unit_options"], problems)
     family = host.get("os_family")
     if family and family not in HEADERS and values["uwsgi_manage_packages"]:
         problems.append(
@@ -247,6 +242,22 @@ def _pip_arguments(values: dict[str, Any]) -> list[str]:
     return words + (["--no-index"] if values["uwsgi_pip_no_index"] else [])
 
 
+def _hardening(values: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """All that confines an instance, with what the variables loosen or tighten."""
+    found = list(HARDENING)
+    if values["uwsgi_private_devices"]:
+        found.append(("PrivateDevices", "yes", 209))
+    if values["uwsgi_read_only_system"]:
+        found.append(("ProtectSystem", "full", 214))
+    if values["uwsgi_read_only_home"]:
+        found.append(("ProtectHome", "read-only", 214))
+    if not values["uwsgi_write_execute"]:
+        found.append(("MemoryDenyWriteExecute", "yes", 231))
+    if values["uwsgi_address_families"]:
+        found.append(("RestrictAddressFamilies", " ".join(values["uwsgi_address_families"]), 211))
+    return found + unit_plan.system_calls(values["uwsgi_system_calls"])
+
+
 def _service(values: dict[str, Any], host: dict[str, Any]) -> list[list[str]]:
     """The [Service] section, as far as the host's systemd knows it."""
     systemd = host.get("systemd") or OLDEST
@@ -272,14 +283,8 @@ def _service(values: dict[str, Any], host: dict[str, Any]) -> list[list[str]]:
         lines.append(("MemoryMax" if systemd >= 231 else "MemoryLimit", values["uwsgi_memory_limit"]))
     if values["uwsgi_hardening"]:
         left_out = NO_NEW_PRIVILEGES if host.get("selinux") and systemd < 235 else ()
-        lines += [(name, value) for name, value, first in HARDENING if first <= systemd and name not in left_out]
-    own = values["uwsgi_unit_options"]
-    lines = [line for line in lines if line[0] not in own or line[0] == "Environment"]
-    for name, value in own.items():
-        for item in value if isinstance(value, list) else [value]:
-            if item is not None:
-                lines.append((name, ("no", "yes")[item] if isinstance(item, bool) else str(item)))
-    return [[name, value] for name, value in lines]
+        lines += unit_plan.known(_hardening(values), systemd, left_out)
+    return unit_plan.with_options(lines, values["uwsgi_unit_options"], added=("Environment",))
 
 
 def _virtualenv(home: str) -> dict[str, str]:

@@ -61,10 +61,10 @@ def test_the_articles_first_block_answers(site):
     assert answer["options"]["socket"] == "127.0.0.1:5051"
 
 
-def test_the_articles_logs_are_where_it_wants_them(host, site):
+def test_logs_of_sites_and_applications_are_where_they_are_wanted(host, site):
     assert site.get("example.com", "/into-the-access-log").status_code == 200
-    assert "/into-the-access-log" in host.file("/home/wyz/flask/logs/access.log").content_string
-    assert host.file("/home/wyz/flask/logs/error.log").exists
+    assert "/into-the-access-log" in host.file("/var/log/example.com/access.log").content_string
+    assert host.file("/var/log/example.com/error.log").exists
     log = host.file("/home/wyz/flask/server.log")
     assert log.user == "wyz"
     assert "/into-the-access-log" in log.content_string
@@ -191,7 +191,7 @@ def test_logs_are_rotated_and_go_on(host, site):
     assert site.get("folder.test", "/after-the-rotation").status_code == 200
     assert site.get("example.com", "/after-the-rotation").status_code == 200
     assert "/after-the-rotation" in host.file("/var/log/uwsgi/from-folder/server.log").content_string
-    assert "/after-the-rotation" in host.file("/home/wyz/flask/logs/access.log").content_string
+    assert "/after-the-rotation" in host.file("/var/log/example.com/access.log").content_string
 
 
 def test_a_killed_master_comes_back(host, site):

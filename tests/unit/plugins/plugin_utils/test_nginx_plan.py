@@ -91,6 +91,14 @@ OTHERS = {
     "nginx_conf_options": st.sampled_from([{}, {"gzip": True}]),
     "nginx_service_enabled": st.booleans(),
     "nginx_log_keep": st.integers(1, 99),
+    "nginx_hardening": st.booleans(),
+    "nginx_read_only_system": st.booleans(),
+    "nginx_read_only_home": st.booleans(),
+    "nginx_private_devices": st.booleans(),
+    "nginx_write_execute": st.booleans(),
+    "nginx_system_calls": st.sampled_from([[], ["@system-service"]]),
+    "nginx_capabilities": st.sampled_from([[], ["CAP_NET_RAW"]]),
+    "nginx_unit_options": st.just({"Nice": 1}),
 }
 HOSTS = st.sampled_from([DEBIAN, CENTOS, {**DEBIAN, "version": "13"}, {**DEBIAN, "arch": "aarch64"}])
 ZLIB = {"zlib-1.3.1": SHA}
@@ -570,3 +578,92 @@ def test_no_input_breaks_the_plan(variables):
     if not problems:
         plan, found = nginx_plan.plan(values, {})
         assert bool(plan) != bool(found)
+
+
+# -- the unit ----------------------------------------------------------------------------------------------------
+
+
+def service(host=DEBIAN, **variables):
+    return planned(host, **variables)["unit"]["Service"]
+
+
+def names(systemd, **variables):
+    return {name for name, _value in service({**DEBIAN, "systemd": systemd}, **variables)}
+
+
+def test_the_unit_starts_stops_and_reloads_as_an_upgrade_on_the_fly_needs_it():
+    lines = service({**DEBIAN, "systemd": 252})
+    assert [value for name, value in lines if name == "ExecReload"] == [
+        "/usr/sbin/nginx -t -q",
+        "/usr/sbin/nginx -s reload",
+    ]
+    assert ["PIDFile", "/run/nginx.pid"] in lines
+    assert ["KillSignal", "SIGQUIT"] in lines
+
+
+@pytest.mark.parametrize(
+    ("systemd", "there", "not_there"),
+    [
+        (219, "PrivateDevices", "ProtectKernelTunables"),
+        (None, "ProtectSystem", "RestrictRealtime"),
+        (239, "LockPersonality", "ProtectHostname"),
+        (246, "ProtectClock", "SystemCallFilter"),
+        (252, "SystemCallFilter", "ProtectHome"),
+    ],
+)
+def test_the_unit_says_what_the_hosts_systemd_knows(systemd, there, not_there):
+    assert there in names(systemd)
+    assert not_there not in names(systemd)
+
+
+@pytest.mark.parametrize("systemd", [219, 252, 257])
+def test_the_unit_where_selinux_is_leaves_nginx_its_own_domain(systemd):
+    found = {name for name, _value in service({**DEBIAN, "systemd": systemd, "selinux": True})}
+    assert "NoNewPrivileges" not in found
+    assert {"CapabilityBoundingSet", "RestrictAddressFamilies", "PrivateDevices"} <= found
+
+
+@pytest.mark.parametrize(
+    ("variables", "gone"),
+    [
+        ({"nginx_read_only_system": False}, "ProtectSystem"),
+        ({"nginx_private_devices": False}, "PrivateDevices"),
+        ({"nginx_write_execute": True}, "MemoryDenyWriteExecute"),
+        ({"nginx_main_options": {"pcre_jit": True}}, "MemoryDenyWriteExecute"),
+        ({"nginx_system_calls": []}, "SystemCallFilter"),
+        ({"nginx_unit_options": {"ProtectProc": None}}, "ProtectProc"),
+    ],
+)
+def test_each_part_of_the_hardening_can_be_left_out(variables, gone):
+    assert names(257) - names(257, **variables) >= {gone}
+
+
+def test_all_of_the_hardening_can_be_left_out():
+    assert not names(257, nginx_hardening=False) & {name for name, _value, _first in nginx_plan.HARDENING}
+
+
+@pytest.mark.parametrize(
+    ("variables", "capability"),
+    [
+        ({"nginx_capabilities": ["CAP_NET_RAW"]}, "CAP_NET_RAW"),
+        ({"nginx_main_options": {"worker_priority": -5}}, "CAP_SYS_NICE"),
+        ({"nginx_main_options": {"quic_bpf": True}}, "CAP_BPF"),
+        ({"nginx_main_options": {"stream": {"server": [{"proxy_bind": "$remote_addr transparent"}]}}}, "CAP_NET_RAW"),
+    ],
+)
+def test_nginx_may_what_its_configuration_asks_for(variables, capability):
+    assert capability not in dict(map(tuple, service()))["CapabilityBoundingSet"].split()
+    assert capability in dict(map(tuple, service(**variables)))["CapabilityBoundingSet"].split()
+
+
+@pytest.mark.parametrize(
+    ("variables", "path"),
+    [
+        ({"nginx_capabilities": ["net_raw"]}, "nginx_capabilities[0]"),
+        ({"nginx_system_calls": ["@system-service", "x y"]}, "nginx_system_calls[1]"),
+        ({"nginx_unit_options": {"nice": 1}}, "nginx_unit_options.nice"),
+        ({"nginx_unit_options": {"Nice": "1\nUser=root"}}, "nginx_unit_options.Nice"),
+    ],
+)
+def test_what_is_no_directive_of_a_unit_is_refused(variables, path):
+    assert [text.split(":")[0] for text in refused(**variables)] == [path]

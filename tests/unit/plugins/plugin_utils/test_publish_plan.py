@@ -113,7 +113,12 @@ REFUSED = [
     ("private folder", [app(socket="/tmp/x.sock")], [], "publish_apps[0].socket", "/run"),
     ("bad port", [app(socket="a:70000")], [], "publish_apps[0].socket", "127.0.0.1:5051"),
     ("relative path", [{"name": "a", "path": "x", "module": "m"}], [], "publish_apps[0].path", "whole path"),
-    ("line break", [app(env={"A": "1\nplugin = x"})], [], "publish_apps[0].env.A", "one line"),
+    ("line break", [app(module="a\nplugin = x")], [], "publish_apps[0].module", "one line"),
+    ("line break in a variable", [app(env={"A": "1\n2"})], [], "publish_apps[0].env.A", "one line"),
+    ("name of no variable", [app(env={"A-B": "1"})], [], "publish_apps[0].env", "NAME: value"),
+    ("uWSGI's own variable", [app(env={"UWSGI_HTTP": ":1"})], [], "publish_apps[0].env.UWSGI_HTTP", "options"),
+    ("systemd's variable", [app(env={"NOTIFY_SOCKET": "x"})], [], "publish_apps[0].env.NOTIFY_SOCKET", "another name"),
+    ("list for a variable", [app(env={"A": ["b"]})], [], "publish_apps[0].env.A", "to_json"),
     (
         "line break in an option",
         [app(options={"route": ["a", "b\n"]})],
@@ -121,9 +126,9 @@ REFUSED = [
         "publish_apps[0].options.route[1]",
         "one line",
     ),
-    ("uWSGI's variable", [app(env={"A": "$(HOME)"})], [], "publish_apps[0].env.A", "service_options"),
-    ("blank at the end", [app(env={"A": "x "})], [], "publish_apps[0].env.A", "leave the blank out"),
-    ("comment in yaml", [app(env={"A": "a#b"}, config_format="yaml")], [], "publish_apps[0].env.A", "ini"),
+    ("uWSGI's variable", [app(module="$(HOME)")], [], "publish_apps[0].module", "write what it stands for"),
+    ("blank at the end", [app(callable="x ")], [], "publish_apps[0].callable", "leave the blank out"),
+    ("comment in yaml", [app(chdir="a#b", config_format="yaml")], [], "publish_apps[0].chdir", "ini"),
     ("unknown log", [app(log="logs")], [], "publish_apps[0].log", "journal"),
     ("requirements outside", [app(requirements="../r.txt")], [], "publish_apps[0].requirements", "below"),
     ("two virtualenvs", [app(requirements="r", virtualenv="/v")], [], "publish_apps[0].requirements", "leave"),
@@ -432,8 +437,8 @@ def test_what_a_plugin_brings_is_not_judged():
 
 
 def test_a_percent_sign_stays_one():
-    plan = planned([app(env={"A": "100%n"}, options={"route": "%n"})])
-    assert values_of(plan, "env") == ["A=100%%n"]
+    plan = planned([app(chdir="100%n", options={"route": "%n"})])
+    assert values_of(plan, "hook-post-fork") == ["chdir:/srv/wsgi/shop/current/100%%n"]
     assert values_of(plan, "route") == ["%n"]
 
 
@@ -471,7 +476,7 @@ def test_logs_go_where_asked(given, file, folder_is_ours):
 
 def test_a_site_log_outside_nginx_folder_is_made_and_rotated():
     plan = planned([], [site(access_log="/home/x/logs/access.log main", error_log="/var/log/nginx/e.log warn")])
-    assert [item["path"] for item in plan["site_bundle"]["directories"]] == ["/home/x/logs"]
+    assert [item["path"] for item in plan["site_bundle"]["directories"]] == ["/home/x/logs", "/etc/nginx/default.d"]
     rotated = plan["site_bundle"]["files"][-1]
     assert [log["path"] for log in rotated["vars"]["logs"]] == ["/home/x/logs/access.log"]
 

@@ -63,7 +63,15 @@ def files(plan):
 
 
 def shared(plan):
-    return next((file["vars"]["http"] for file in plan["site_bundle"]["files"] if "http" in file.get("vars", {})), [])
+    found = [file for file in plan["site_bundle"]["files"] if file["dest"].startswith("/etc/nginx/conf.d/publish-")]
+    return found[0]["vars"]["http"] if found else []
+
+
+def refusing(sites, **more):
+    """The servers that refuse unknown names, each by its lines of listen."""
+    found = planned(sites, **more)["site_bundle"]["files"]
+    servers = [file["vars"]["http"] for file in found if file["dest"].startswith("/etc/nginx/default.d/")]
+    return {tuple(lines(block, "listen")): block for _name, _value, block in (servers[0] if servers else [])}
 
 
 def server(sites, index=0, **more):
@@ -731,3 +739,197 @@ def test_a_quoted_word_is_one_word_and_says_the_same(text):
     assert not problems
     assert as_nginx_reads(word) == text
     assert re.fullmatch(r'"(\\.|[^"\\])*"|[^\s"\\\']+', word)
+
+
+# -- names that no site has ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sites", "listens"),
+    [
+        ([site(to_app())], [("80",)]),
+        ([site(to_app(), listen=["80", "8080"], ipv6=True)], [("80", "8080", "[::]:80", "[::]:8080")]),
+        ([site(to_app(), default_server=True)], []),
+        ([site(to_app(), server_name=["_"])], []),
+        ([site(to_app(), server_name=["_"], default_server=False)], [("80",)]),
+        ([site(to_app(), listen=["80 default_server", "81"])], [("81",)]),
+        ([site(to_app(), options={"listen": ["82 default_server", "83"]})], [("80", "83")]),
+        # Another one is the default there.
+        ([site(to_app()), site(to_app(), server_name=["b.test"], default_server=True)], []),
+        ([site(to_app()), site(to_app(), server_name=["b.test"], listen=["81"], default_server=True)], [("80",)]),
+        # What nginx takes from one of a socket's servers only is the site's to say.
+        (
+            [site(to_app(), listen=["127.0.0.1:80 backlog=9 reuseport so_keepalive=on proxy_protocol ipv6only=on"])],
+            [("127.0.0.1:80 proxy_protocol",)],
+        ),
+        ([site(to_app(), listen=["unix:/run/x.sock"])], [("unix:/run/x.sock",)]),
+        ([site(to_app(), tls=TLS)], [("80",), ("443 ssl",)]),
+        ([site(to_app(), tls=TLS, options={"listen": "443 quic reuseport"})], [("80",), ("443 ssl", "443 quic")]),
+        ([site(to_app(), listen=["8443 ssl"])], [("8443 ssl",)]),
+    ],
+)
+def test_unknown_names_are_refused_where_no_site_is_the_default(sites, listens):
+    assert list(refusing(sites)) == listens
+
+
+def test_the_server_that_refuses_never_says_that_it_is_the_default():
+    """Two sets may refuse at one socket, and nginx takes one default_server there."""
+    sites = [site(to_app(), tls=TLS)]
+    names = set()
+    for publish_set in ("one", "two"):
+        for listen, block in refusing(sites, publish_set=publish_set).items():
+            assert "default_server" not in " ".join(listen)
+            names.update(lines(block, "server_name"))
+    assert names == {"publish-one.invalid", "publish-two.invalid"}
+
+
+def test_unknown_names_get_no_answer_and_no_certificate():
+    plain, secure = refusing([site(to_app(), tls=TLS)]).values()
+    assert lines(plain, "return") == lines(secure, "return") == ["444"]
+    assert lines(secure, "ssl_reject_handshake") == ["on"]
+    assert not lines(secure, "ssl_certificate") + lines(plain, "ssl_reject_handshake")
+
+
+@pytest.mark.parametrize(
+    ("protocols", "spoken"),
+    [([["TLSv1.3"]], "TLSv1.3"), ([["TLSv1.3"], ["TLSv1.2"]], "TLSv1.2 TLSv1.3"), ([["TLSv1.2"]], "TLSv1.2")],
+)
+def test_the_handshake_is_as_the_sites_say(protocols, spoken):
+    sites = [
+        site(to_app(), server_name=[f"{index}.test"], tls={**TLS, "protocols": words})
+        for index, words in enumerate(protocols)
+    ]
+    block = refusing(sites)[("443 ssl",)]
+    assert lines(block, "ssl_protocols") == [spoken]
+    assert lines(block, "ssl_session_tickets") == ["off"]
+
+
+def test_what_nginx_asks_the_first_server_before_it_knows_the_name_is_as_the_sites_say():
+    options = {"merge_slashes": False, "large_client_header_buffers": "4 32k", "ssl_ecdh_curve": "X25519"}
+    block = refusing([site(to_app()), site(to_app(), server_name=["b.test"], options=options)])[("80",)]
+    assert lines(block, "merge_slashes") == ["off"]
+    assert lines(block, "large_client_header_buffers") == ["4 32k"]
+    assert not lines(block, "ssl_ecdh_curve")
+    secure = refusing([site(to_app(), tls={**TLS, "redirect": False}, options=options)])[("443 ssl",)]
+    assert lines(secure, "ssl_ecdh_curve") == ["X25519"]
+
+
+@pytest.mark.parametrize(
+    ("version", "tls", "listen", "directive"),
+    [
+        ("1.24.0", TLS, ("443 ssl http2",), []),
+        ("1.30.6", TLS, ("443 ssl",), ["on"]),
+        ("1.30.6", {**TLS, "redirect": False}, ("80",), ["on"]),
+        ("1.30.6", TLS, ("80",), []),
+    ],
+)
+def test_http2_where_the_first_server_decides(version, tls, listen, directive):
+    nginx = {"nginx_version": version, "nginx_checksums": {f"nginx-{version}": "0" * 64}}
+    assert lines(refusing([site(to_app(), tls=tls)], nginx=nginx)[listen], "http2") == directive
+
+
+# -- what nginx reads for whom ---------------------------------------------------------------------------------------
+
+
+def links(where, block):
+    return lines(dict(locations(block))[where] if where else block, "disable_symlinks")
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        at("/f/", static="/srv/f"),
+        at("= /f", static="/srv/f"),
+        at(r"~ \.css$", static="/srv/f"),
+        at("/", static="/srv/f"),
+    ],
+)
+def test_links_to_what_another_account_owns_are_not_followed(location):
+    block = server([site(location)])
+    assert lines(block, "disable_symlinks") == ["if_not_owner"]
+    # What a path leads through may be another account's, all the way.
+    assert not lines(dict(locations(block))[location["path"]], "disable_symlinks")
+
+
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [({}, ["if_not_owner from=/srv/wsgi/shop/current"]), ({"source": None, "path": "/home/u/shop"}, [])],
+)
+def test_the_way_to_a_release_is_followed(app, said):
+    block = server([site(to_app("/s/", static="web/s"))], apps=[{"name": "shop", **app}])
+    assert lines(dict(locations(block))["/s/"], "disable_symlinks") == said
+
+
+@pytest.mark.parametrize(
+    ("more", "nginx"),
+    [({"options": {"disable_symlinks": "off"}}, {}), ({}, {"nginx_conf_options": {"disable_symlinks": "off"}})],
+)
+def test_who_says_which_links_are_followed_is_asked_alone(more, nginx):
+    block = server([site(to_app("/s/", static="s"), **more)], nginx=nginx)
+    assert lines(block, "disable_symlinks") == (["off"] if more else [])
+    assert not lines(dict(locations(block))["/s/"], "disable_symlinks")
+
+
+def test_an_internal_folder_is_for_its_own_application():
+    found = dict(
+        locations(
+            server(
+                [
+                    site(
+                        to_app("/"),
+                        at("/other/", app="other"),
+                        at("/far/", proxy_pass="http://h"),
+                        to_app("/files/", static="files", internal=True),
+                        at("/any/", static="/srv/any", internal=True),
+                    )
+                ],
+                apps=["shop", "other"],
+            )
+        )
+    )
+    variable = lines(found["/"], "set")[0].split()[0]
+    assert lines(found["/"], "set") == [f"{variable} shop"]
+    assert lines(found["/other/"], "set") == [f"{variable} other"]
+    assert lines(found["/far/"], "set") == [f"{variable} -"]
+    told, condition = lines(found["/files/"], "set")[0], lines(found["/files/"], "if")[0]
+    assert told.split(None, 1)[1] == f"{variable}:$upstream_http_x_accel_redirect"
+    assert condition.startswith(f"({told.split()[0]} ~ ")
+    pattern = re.compile(condition.split()[2].removesuffix(")"))
+    for sent, stopped in (
+        ("shop:/files/a", False),
+        ("other:/files/a", True),
+        ("-:/f", True),
+        (":/f", True),
+        ("other:", False),
+    ):
+        assert bool(pattern.match(sent)) == stopped, sent
+    assert not lines(found["/any/"], "if")
+
+
+def test_without_an_internal_folder_of_an_application_nothing_is_set():
+    found = dict(locations(server([site(to_app("/"), to_app("/files/", static="files"))])))
+    assert not lines(found["/"], "set") + lines(found["/files/"], "if")
+
+
+def test_the_host_is_asked_of_the_way_to_folders_that_are_no_releases():
+    apps = [{"name": "shop", "source": None, "path": "/home/u/shop"}, "other"]
+    block = site(
+        at("/a/", static="/srv/a"),
+        to_app("/b/", static="b"),
+        at("/c/", app="other", static="c"),
+        at("/d/", static="/srv/d", options={"disable_symlinks": "off"}),
+        to_app("/"),
+    )
+    checks = planned([block], apps=apps)["checks"]
+    asked = {check["variable"]: check["path"] for check in checks if check["kind"] == "static_link"}
+    where = "publish_sites[0].locations"
+    assert asked == {f"{where}[0].static": "/srv/a", f"{where}[1].static": "/home/u/shop/b"}
+
+
+def test_a_right_that_the_unit_lacks_is_refused():
+    options = {"proxy_bind": "$remote_addr transparent"}
+    block = site(at("/", proxy_pass="http://h", options=options))
+    _plan, problems = attempt([block])
+    assert_refused(problems, "publish_sites[0].locations[0].options", "CAP_NET_RAW")
+    for nginx in ({"nginx_capabilities": ["CAP_NET_RAW"]}, {"nginx_hardening": False}):
+        planned([block], nginx=nginx)

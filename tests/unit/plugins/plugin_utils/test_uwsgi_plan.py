@@ -60,6 +60,8 @@ def test_nothing_known_of_the_host_is_no_crash():
         ({"uwsgi_build_timeout": 0}, "uwsgi_build_timeout", "above 0"),
         ({"uwsgi_memory_limit": "much"}, "uwsgi_memory_limit", "512M"),
         ({"uwsgi_unit_options": {"limit": 1}}, "uwsgi_unit_options.limit", "LimitCORE"),
+        ({"uwsgi_system_calls": ["sudo me"]}, "uwsgi_system_calls[0]", "@debug"),
+        ({"uwsgi_address_families": ["inet"]}, "uwsgi_address_families[0]", "AF_CAN"),
         ({"uwsgi_unit_options": {"Nice": "1\nUser=root"}}, "uwsgi_unit_options.Nice", "text"),
     ],
 )
@@ -179,6 +181,28 @@ def test_own_directives_replace_repeat_and_remove():
     assert [value for name, value in lines if name == "Environment"] == [uwsgi_plan.ENVIRONMENT, "A=1", "B=2"]
     assert "PrivateTmp" not in [name for name, _value in lines]
     assert [value for name, value in lines if name == "PrivateDevices"] == ["no"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "name", "there"),
+    [
+        ({}, "SystemCallFilter", True),
+        ({}, "MemoryDenyWriteExecute", False),
+        ({}, "ProtectHome", False),
+        ({"uwsgi_system_calls": []}, "SystemCallErrorNumber", False),
+        ({"uwsgi_write_execute": False}, "MemoryDenyWriteExecute", True),
+        ({"uwsgi_read_only_home": True}, "ProtectHome", True),
+        ({"uwsgi_read_only_system": False}, "ProtectSystem", False),
+        ({"uwsgi_private_devices": False}, "PrivateDevices", False),
+        ({"uwsgi_address_families": []}, "RestrictAddressFamilies", False),
+    ],
+)
+def test_each_part_of_the_hardening_has_a_variable(variables, name, there):
+    assert (name in {line for line, _value in service(**variables)}) == there
+
+
+def test_old_systemds_filter_no_system_calls_since_they_answer_unknown_ones_wrongly():
+    assert "SystemCallFilter" not in {name for name, _value in service(dict(DEBIAN, systemd=246))}
 
 
 def test_hardening_can_be_left_out():

@@ -590,9 +590,13 @@ def outcomes(tmp_path):
 def counting(monkeypatch, act):
     """Have every operation on files counted, and ``act(number)`` called before it."""
     done = [0]
+    real_open = os.open
 
     def wrap(real):
         def counted(*args, **kwargs):
+            if real is real_open and args[1] & os.O_DIRECTORY:
+                # Folders that are walked through: nothing changes by that.
+                return real(*args, **kwargs)
             done[0] += 1
             act(done[0])
             return real(*args, **kwargs)
@@ -1009,3 +1013,58 @@ def test_a_run_that_failed_or_only_looked_names_nothing_new(stood):
 
 def test_a_bundle_that_never_was_does_not_stand(world):
     assert standing_of(world, "never") == ""
+
+
+# -- secrets -------------------------------------------------------------------------------------------------------
+
+
+def env(world, text, **more):
+    return File(world.path("a.env"), text.encode("utf-8"), mode=0o600, secret=True, **more)
+
+
+def shown(made):
+    return [(item["before"], item["after"]) for item in made.diff()]
+
+
+def test_a_diff_of_a_secret_file_shows_no_value_on_any_way(world):
+    made = world.run(env(world, 'A="old1"\nB="old2"\n'))
+    assert shown(made) == [("", "A=(hidden)\nB=(hidden)\n")]
+    made = world.run(env(world, 'A="new1"\nB="old2"\n'))
+    assert shown(made) == [("A=(hidden)\nB=(hidden)\n", "A=(hidden, changed)\nB=(hidden)\n")]
+    undone = world.run(undo=made.token)
+    assert shown(undone) == [("A=(hidden)\nB=(hidden)\n", "A=(hidden, changed)\nB=(hidden)\n")]
+    gone = world.run(remove=[world.path("a.env")])
+    assert shown(gone) == [("A=(hidden)\nB=(hidden)\n", "")]
+    back = world.run(undo=gone.token)
+    assert shown(back) == [("", "A=(hidden)\nB=(hidden)\n")]
+    pruned = world.run(("other", "x"), prune=True)
+    assert shown(pruned)[-1] == ("A=(hidden)\nB=(hidden)\n", "")
+
+
+def test_check_mode_shows_no_value_either(world):
+    world.run(env(world, 'A="old1"\n'))
+    made = world.run(env(world, 'A="new1"\n', check_mode=True), check_mode=True)
+    assert shown(made) == [("A=(hidden)\n", "A=(hidden, changed)\n")]
+    assert shown(world.run(remove=[world.path("a.env")], check_mode=True)) == [("A=(hidden)\n", "")]
+
+
+def test_a_change_of_mode_alone_shows_the_modes(world):
+    world.run(env(world, 'A="old1"\n'))
+    os.chmod(world.path("a.env"), 0o644)
+    ((before, after),) = shown(world.run(env(world, 'A="old1"\n')))
+    assert before.startswith("mode 0644") and after.startswith("mode 0600")
+
+
+def test_what_the_version_before_wrote_into_a_configuration_is_hidden(world):
+    world.run(("a.ini", "[uwsgi]\nenv = A=old1\n"))
+    made = world.run(("a.ini", "[uwsgi]\nmaster = true\n"))
+    assert shown(made) == [("[uwsgi]\nenv = A=(hidden)\n", "[uwsgi]\nmaster = true\n")]
+
+
+def test_what_a_run_leaves_of_secrets_is_in_folders_of_roots(world):
+    made = world.run(env(world, 'A="old1"\n'))
+    world.run(env(world, 'A="new1"\n'))
+    assert made.token
+    assert stat.S_IMODE(os.lstat(os.path.join(world.state, "b")).st_mode) == 0o700
+    for name in world.state_names():
+        assert stat.S_IMODE(os.lstat(os.path.join(world.state, "b", name)).st_mode) & 0o077 == 0 or name == "lock"

@@ -162,3 +162,19 @@ def test_statistics_that_come_byte_by_byte_are_not_waited_for(serve):
 def test_statistics_of_nobody(tmpdir):
     assert statistics(str(tmpdir / "none")) is None
     assert statistics("word") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes folders of other accounts")
+@pytest.mark.parametrize("mode", [0o755, 0o777])
+def test_socket_of_roots_that_another_accounts_link_leads_to_is_asked_nothing(tmpdir, serve, mode):
+    server, address = serve(None)
+    hers = tmpdir.mkdir("hers")
+    hers.chmod(mode)
+    os.symlink(address, str(hers / "stats"))
+    os.chown(str(hers), 61001, 61001)
+    with pytest.raises(ClientError) as error:
+        ask(str(hers / "stats"), "/")
+    assert "who could put no socket there" in str(error.value)
+    server.done()
+    assert server.asked == b""
+    assert statistics(str(hers / "stats" / "below")) is None

@@ -4,6 +4,8 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import os
+
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_preflight
@@ -157,3 +159,15 @@ KNOWN = set("strict module log-master plugin set-placeholder".split())
 )
 def test_options_at_which_strict_would_end_the_instance(options, found):
     assert unknown(options, KNOWN) == found
+
+
+def test_a_note_is_a_digest_of_secrets_and_roots_own(state):
+    note = Note(dict(WANTED, environment={"TOKEN": "1"}), {}, "/opt/uwsgi")
+    note.write()
+    assert os.stat(note.path).st_mode & 0o777 == 0o600
+    assert not Note(dict(WANTED, environment={"TOKEN": "2"}), {}, "/opt/uwsgi").holds
+
+
+def test_the_new_environment_is_bytes_whatever_the_locale():
+    given = {"A": u"z\u017c", "B": "1"}
+    assert uwsgi_preflight.new_environment({"environment": given}) == {"A": u"z\u017c".encode("utf-8"), "B": b"1"}

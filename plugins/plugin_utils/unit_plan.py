@@ -1,0 +1,79 @@
+"""The [Service] section of a unit: what a host's systemd knows of a table of directives, and what a user adds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from .problem import Problem
+
+# The oldest systemd that units are written for, and what is assumed where the host's is not known.
+OLDEST = 219
+# Since this release a filter answers a system call that is newer than itself with "not implemented", on which programs
+# fall back to an older one; before, with the filter's own error, on which they give up.
+FILTER_SINCE = 247
+
+_CAPABILITY = re.compile(r"CAP_[A-Z_]+")
+_SYSTEM_CALL = re.compile(r"@?[a-z0-9_-]+")
+_FAMILY = re.compile(r"AF_[A-Z0-9]+")
+
+
+def check_options(variable: str, options: Mapping[str, Any], problems: list[Problem]) -> None:
+    """Refuse what would not be one line of a unit each."""
+    for name, value in options.items():
+        if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
+            problems.append(Problem(f"{variable}.{name}", "is no systemd directive", "write e.g. LimitCORE: infinity"))
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, (dict, list)) or "\n" in str(item):
+                says = "is not one line of text"
+                problems.append(Problem(f"{variable}.{name}", says, "write text, or a list of texts"))
+
+
+def _check_words(
+    variable: str, words: Iterable[str], form: re.Pattern[str], says: str, hint: str, problems: list[Problem]
+) -> None:
+    for index, word in enumerate(words):
+        if not form.fullmatch(word):
+            problems.append(Problem(f"{variable}[{index}]", f"{word!r} is no {says}", hint))
+
+
+def check_capabilities(variable: str, words: Iterable[str], problems: list[Problem]) -> None:
+    _check_words(variable, words, _CAPABILITY, "capability", "write e.g. CAP_NET_RAW", problems)
+
+
+def check_system_calls(variable: str, words: Iterable[str], problems: list[Problem]) -> None:
+    says = "system call, nor a group of them"
+    _check_words(variable, words, _SYSTEM_CALL, says, "write e.g. '@debug' or ptrace", problems)
+
+
+def check_families(variable: str, words: Iterable[str], problems: list[Problem]) -> None:
+    _check_words(variable, words, _FAMILY, "family of addresses", "write e.g. AF_CAN", problems)
+
+
+def system_calls(words: Iterable[str]) -> list[tuple[str, str, int]]:
+    """The rows that let only these through; none where the list is empty."""
+    allowed = " ".join(words)
+    if not allowed:
+        return []
+    # An error that programs know, in the place of a signal that ends them.
+    return [("SystemCallFilter", allowed, FILTER_SINCE), ("SystemCallErrorNumber", "EPERM", FILTER_SINCE)]
+
+
+def known(
+    table: Iterable[tuple[str, str, int]], systemd: int | None, left_out: Collection[str] = ()
+) -> list[tuple[str, str]]:
+    """The rows of a table (directive, value, the systemd that first knew it) that this host's systemd knows."""
+    return [(name, value) for name, value, first in table if first <= (systemd or OLDEST) and name not in left_out]
+
+
+def with_options(
+    lines: Iterable[tuple[str, str]], options: Mapping[str, Any], added: Collection[str] = ()
+) -> list[list[str]]:
+    """The lines with the user's directives in the place of those of the same name; ``added``: beside them."""
+    found = [[name, value] for name, value in lines if name not in options or name in added]
+    for name, value in options.items():
+        for item in value if isinstance(value, list) else [value]:
+            if item is not None:
+                found.append([name, ("no", "yes")[item] if isinstance(item, bool) else str(item)])
+    return found
