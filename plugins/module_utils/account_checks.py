@@ -25,7 +25,7 @@ def nginx_member(checks, _tools):
         user, group = check["user"], check["nginx_group"]
         if accounts.is_member(user, group):
             says = "%r is a member of nginx's group %r, which reaches the sockets of all applications" % (user, group)
-            mend = "run `gpasswd -d %s %s` (nginx reaches the socket without it), or name another account" % (user, group)
+            mend = "run `gpasswd -d %s %s` (nginx needs no such member), or name another account" % (user, group)
             found.append((check["variable"], says, mend))
     return found
 
@@ -70,9 +70,7 @@ def old_account(checks, _tools):
             if file is None or (logs and file.startswith(logs)):
                 continue
             before, user = befores[0], check["user"]
-            says = "%s has run as %r, which owns %s; as %r it could not write there" % (
-                "it", before, file, user
-            )
+            says = "it has run as %r, which owns %s; as %r it could not write there" % (before, file, user)
             mend = (
                 "keep the account with `user: %s`, or make the new one and give it the files: `useradd -r -s"
                 " /usr/sbin/nologin %s; chown -hR --from=%s %s:%s %s`" % (

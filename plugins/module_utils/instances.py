@@ -16,7 +16,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DI
 from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Second, accepting, connections
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size, tail
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
-from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import account
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import account, remove_tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError
 
@@ -208,7 +208,9 @@ class Instance:
 
     @property
     def _traces(self):
-        return [path for path in (self.stamp, self.wanted.get("link")) if path and os.path.lexists(path)]
+        standby = self.wanted.get("standby")
+        paths = (self.stamp, self.wanted.get("link"), os.path.dirname(standby) if standby else None)
+        return [path for path in paths if path and os.path.lexists(path)]
 
     @property
     def is_there(self):
@@ -218,7 +220,8 @@ class Instance:
     def clear(self):
         """Remove what an ended instance leaves under /run."""
         for path in self._traces:
-            os.unlink(path)
+            # The folder of the sockets is the application's.
+            remove_tree(path)
 
     def note(self):
         """Remember what the master has taken up; lost at a reboot, as the master is."""
@@ -234,6 +237,7 @@ def former(name):
         "unit": "uwsgi@%s.service" % name,
         "run_dir": "/run/uwsgi-%s" % name,
         "link": os.path.join(LINK_DIR, name + ".sock"),
+        "standby": os.path.join(LINK_DIR, name + ".d", "next"),
     }
 
 

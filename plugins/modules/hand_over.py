@@ -66,7 +66,8 @@ def main():
     except (IOError, OSError, safe_path.UnsafePath) as error:
         module.fail_json(msg="the logs of %s cannot be handed over: %s" % (item["name"], error))
     lines = "".join("%s\n" % path for path in given)
-    module.exit_json(changed=bool(given), given=given, diff={"before": "", "after": lines, "after_header": "handed over"})
+    diff = {"before": "", "after": lines, "after_header": "handed over"}
+    module.exit_json(changed=bool(given), given=given, diff=diff)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,9 @@ def _named(app: Mapping[str, Any], values: Mapping[str, Any], path: str) -> tupl
     return user, group
 
 
-def check(app: Mapping[str, Any], path: str, values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problems) -> None:
+def check(
+    app: Mapping[str, Any], path: str, values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problems
+) -> None:
     """Refuse accounts that would reach other applications, or everything."""
     user, group = account(app, values)
     says_user, says_group = _named(app, values, path)
@@ -82,13 +84,17 @@ def check(app: Mapping[str, Any], path: str, values: Mapping[str, Any], nginx: M
         problems.say(says_user, f"{user!r} is nginx's account, {reaches}", "leave it out for an account of its own")
     if group == nginx["nginx_group"]:
         mend = "leave it out: nginx reaches the socket without it"
-        problems.say(says_group if app["group"] or group != user else says_user, f"{group!r} is nginx's group, {reaches}", mend)
+        problems.say(
+            says_group if app["group"] or group != user else says_user, f"{group!r} is nginx's group, {reaches}", mend
+        )
     options = app["service_options"]
     more = options.get("SupplementaryGroups")
     for item in more if isinstance(more, list) else [more]:
         if nginx["nginx_group"] in str(item or "").split():
             says = f"{nginx['nginx_group']!r} is nginx's group, {reaches}"
-            problems.say(f"{path}.service_options.SupplementaryGroups", says, "leave it out: nginx reaches the socket without it")
+            problems.say(
+                f"{path}.service_options.SupplementaryGroups", says, "leave it out: nginx reaches the socket without it"
+            )
     for name in ("User", "Group"):
         if name in options:
             says = "is written by the plan itself, and files are made for another one"
@@ -196,7 +202,9 @@ def check_packets(said: Mapping[str, Any], name: str, path: str, problems: Probl
             continue
         for value in found:
             if "$" in value:
-                says = f"sends {variable} to {name} with a variable in it, so that a request could choose what is loaded"
+                says = (
+                    f"sends {variable} to {name} with a variable in it, so that a request could choose what is loaded"
+                )
                 problems.say(path, says, "write the value itself")
 
 

@@ -210,9 +210,7 @@ def _accounts(
 def _links(apps: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """The file by which systemd makes the links of nginx anew at boot."""
     lines = [f"L {app['link']} - - - - {app['socket']}\n" for app in apps if app["link"]]
-    folders = [
-        f"d {app['socket_dir']} 0710 {app['user']} {app['web_group']} -\n" for app in apps if app["socket_dir"]
-    ]
+    folders = [f"d {app['socket_dir']} 0710 {app['user']} {app['web_group']} -\n" for app in apps if app["socket_dir"]]
     content = "".join([f"d {LINK_DIR} 0755 root root -\n", *folders, *lines])
     return [{"dest": f"/etc/tmpfiles.d/{name}.conf", "content": content}] if lines else []
 

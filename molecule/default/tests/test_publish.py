@@ -37,7 +37,7 @@ def test_each_unit_runs_and_is_enabled(host, app):
 def test_no_application_runs_as_root(host, app):
     master, workers = pids(host, app)
     users = {host.check_output(f"stat -c %U /proc/{pid}") for pid in [master, *workers]}
-    assert users == {{"flask": "wyz", "icmanage": "hips"}.get(app, "wsgi")}
+    assert users == {{"flask": "wyz", "icmanage": "hips"}.get(app, f"wsgi-{app}")}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,9 @@ def test_the_git_release_is_the_commit(host, site):
 
 def test_the_code_is_not_the_applications_to_change(host):
     code = host.file("/srv/wsgi/from-folder/current/manage.py")
-    assert (code.user, code.group) == ("root", "wsgi")
+    assert (code.user, code.group) == ("root", "wsgi-from-folder")
+    # Nobody passes to it but the application's group.
+    assert host.file("/srv/wsgi/from-folder/releases").mode == 0o750
 
 
 def test_the_requirements_are_in_a_virtualenv_of_its_own(site):

@@ -185,7 +185,7 @@ def test_what_only_the_host_knows_is_refused_before_anything_changes():
     before = sh("ls -la /etc/uwsgi /etc/nginx/conf.d")
     sh("gpasswd -a bob nginx")
     # Files that the application wrote as another account, which root does not give away.
-    sh("mkdir -p /home/mallory/proj && echo x > /home/mallory/proj/db.sqlite && chown wsgi-second /home/mallory/proj/db.sqlite")
+    put("/home/mallory/proj/db.sqlite", "x", owner="wsgi-second")
     apps = [
         app("alices", user="bob"),
         app("second", path="/home/mallory/proj", user="alice"),

@@ -84,7 +84,9 @@ def test_a_host_published_before_is_taken_over_and_loses_no_request():
     sh("su -s /bin/sh wsgi -c 'ln -s /etc/shadow /var/log/uwsgi/shop/server.log.3'", host=HOST)
     address = json.loads(subprocess.check_output(["docker", "inspect", HOST]))[0]["NetworkSettings"]["Networks"]
     address = next(iter(address.values()))["IPAddress"]
-    loads = [Load(address, host=name, clients=2, rate=30, reopen=True) for name in ("shop.test", "many.test", "alices.test")]
+    loads = [
+        Load(address, host=name, clients=2, rate=30, reopen=True) for name in ("shop.test", "many.test", "alices.test")
+    ]
     for load in loads:
         load.start()
     try:
@@ -111,7 +113,10 @@ def test_a_host_published_before_is_taken_over_and_loses_no_request():
     # Nobody else reads the code that was open until now; nginx does.
     told = sh("su -s /bin/sh alice -c 'cat /srv/wsgi/shop/current/manage.py'", host=HOST, check=False)
     assert "Permission denied" in told
-    ask = "import http.client as h; c = h.HTTPConnection('127.0.0.1'); c.request('GET', '/static/manage.py', headers={'Host': 'shop.test'}); print(c.getresponse().status)"
+    ask = (
+        "import http.client; c = http.client.HTTPConnection('127.0.0.1')\n"
+        "c.request('GET', '/static/manage.py', headers={'Host': 'shop.test'}); print(c.getresponse().status)"
+    )
     assert sh(f'python3 -c "{ask}"', host=HOST).strip() == "200"
 
 

@@ -139,7 +139,7 @@ def at_home(host):
     return (link, second, host.file("/run/systemd/system/uwsgi@shop@next.service.d").exists)
 
 
-HOME = ("/run/uwsgi-shop/sock", "inactive", False)
+HOME = ("/run/wsgi/shop.d/sock", "inactive", False)
 
 
 def test_a_changed_unit_restarts_without_a_lost_request(host, load):

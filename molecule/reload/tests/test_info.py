@@ -52,7 +52,7 @@ def test_what_is_told_is_so(host):
     assert found["user"]["name"] == host.check_output(f"stat -c %U /proc/{pid}")
     assert found["folder"] == "/srv/code/live"
     assert (found["config"], found["config_changed"]) == ("/etc/uwsgi/live.ini", False)
-    assert found["sockets"] == [{"protocol": "uwsgi", "address": "/run/uwsgi-live/sock"}]
+    assert found["sockets"] == [{"protocol": "uwsgi", "address": "/run/wsgi/live.d/sock"}]
     assert (found["stats"], found["stats_answered"]) == ("/run/uwsgi-live/stats", True)
     assert found["busy"] + found["idle"] + found["cheap"] == 4
     assert {worker["pid"] for worker in found["workers"]} == {child for child, parent, _ in before if parent == pid}

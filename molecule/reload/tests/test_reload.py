@@ -219,7 +219,7 @@ HOSTILE = {
     "two": ("echo ' 7 8' > {path}", "not one number"),
     "sleep": ("echo {sleep} > {path}", "which is no uWSGI"),
     "anothers": ("cat /run/uwsgi-other/pid > {path}", "another user|whose own pidfile is /run/uwsgi-other/pid"),
-    "another-app": ("cat /run/uwsgi-spare/pid > {path}", "whose own pidfile is /run/uwsgi-spare/pid"),
+    "another-app": ("cat /run/uwsgi-spare/pid > {path}", "another user|whose own pidfile is /run/uwsgi-spare/pid"),
     "worker": ("echo {worker} > {path}", "which is a worker of"),
     "symlink": ("ln -s /run/uwsgi-live/pid {path}", "is a symlink"),
     "folder": ("mkdir {path}", "is a folder"),

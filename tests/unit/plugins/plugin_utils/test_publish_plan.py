@@ -22,7 +22,18 @@ SPECS = {role: options(role) for role in ("nginx", "uwsgi", "publish")}
 HOST = {
     "uwsgi": {
         "binary": "/opt/uwsgi/2.0.31-python3.11/bin/uwsgi",
-        "options": ["cheaper", "harakiri", "route", "ignore-sigpipe", "plugin", "http", "worker-reload-mercy"],
+        "options": [
+            *(
+                "cheaper",
+                "harakiri",
+                "route",
+                "route-if-not",
+                "ignore-sigpipe",
+                "plugin",
+                "http",
+                "worker-reload-mercy",
+            ),
+        ],
     },
     "requirements": {"listed": ["# gevent", "flask"], "fine": ["Flask==3", "GEVENT==25", ""], "more": ["-r a", "b"]},
 }
@@ -204,13 +215,17 @@ def test_ports_on_different_addresses_do_not_meet():
 @pytest.mark.parametrize(
     ("given", "bound", "passed"),
     [
-        ({}, ("socket", "/run/uwsgi-shop/sock"), ("uwsgi_pass", "unix:/run/wsgi/shop.sock")),
+        ({}, ("socket", "/run/wsgi/shop.d/sock"), ("uwsgi_pass", "unix:/run/wsgi/shop.sock")),
         ({"socket": "127.0.0.1:5051"}, ("socket", "127.0.0.1:5051"), ("uwsgi_pass", "127.0.0.1:5051")),
-        ({"socket": ":5051"}, ("socket", ":5051"), ("uwsgi_pass", "127.0.0.1:5051")),
+        (
+            {"socket": ":5051", "socket_clients": ["10.0.0.0/8"]},
+            ("socket", ":5051"),
+            ("uwsgi_pass", "127.0.0.1:5051"),
+        ),
         ({"socket": "[::1]:5051"}, ("socket", "[::1]:5051"), ("uwsgi_pass", "[::1]:5051")),
         (
             {"protocol": "http"},
-            ("http-socket", "/run/uwsgi-shop/sock"),
+            ("http-socket", "/run/wsgi/shop.d/sock"),
             ("proxy_pass", "http://unix:/run/wsgi/shop.sock"),
         ),
         (
@@ -368,7 +383,7 @@ def test_instances_are_units_of_one_release():
     assert len(files) == len(set(files))
     assert "/etc/systemd/system/uwsgi@shop-2.service.d/10-publish-shop.conf" in files
     assert "/var/log/uwsgi/shop/server-2.log" in files
-    assert values_of(plan, "socket", 1) == ["/run/uwsgi-shop-2/sock"]
+    assert values_of(plan, "socket", 1) == ["/run/wsgi/shop-2.d/sock"]
     # What is preflighted does not change with the number of instances.
     assert plan["preflights"][0]["options"] == planned([app(**CHAT)])["preflights"][0]["options"]
 
@@ -473,7 +488,7 @@ def test_the_unit_names_the_exact_binary_and_the_user():
         ["ExecStart", f"{HOST['uwsgi']['binary']} --yaml /etc/uwsgi/shop.yaml"],
         ["User", "ann"],
         ["Group", "staff"],
-        ["SupplementaryGroups", "nginx"],
+        ["RuntimeDirectoryMode", "0700"],
         ["LimitNOFILE", "9"],
     ]
 
@@ -511,7 +526,9 @@ def test_links_to_sockets_are_made_anew_at_boot():
     files = {file["dest"]: file for file in plan["app_bundle"]["files"]}
     assert files["/etc/tmpfiles.d/publish-main-apps.conf"]["content"].splitlines() == [
         "d /run/wsgi 0755 root root -",
-        "L /run/wsgi/a.sock - - - - /run/uwsgi-a/sock",
+        "d /run/wsgi/a.d 0710 wsgi-a nginx -",
+        "d /run/wsgi/c.d 0710 wsgi-c nginx -",
+        "L /run/wsgi/a.sock - - - - /run/wsgi/a.d/sock",
         "L /run/wsgi/c.sock - - - - /srv/c/s",
     ]
     assert [item["link"] for item in plan["instances"]] == ["/run/wsgi/a.sock", None, "/run/wsgi/c.sock"]

@@ -1,0 +1,132 @@
+# -*- coding: utf-8 -*-
+"""What one account leaves to the next: only what it owns, and never through a link."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import grp
+import json
+import os
+import pwd
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import account_checks, accounts
+
+ROOT = os.geteuid() == 0
+NOBODY = pwd.getpwnam("nobody")
+
+
+def put(path, text, owner=None):
+    path.write(text, ensure=True)
+    if owner is not None:
+        os.chown(str(path), owner, -1)
+    return str(path)
+
+
+@pytest.fixture
+def item(tmpdir):
+    log = tmpdir.join("log/server.log")
+    put(log, "x")
+    dropin = put(tmpdir.join("10-publish.conf"), "[Service]\nUser=nobody\nExecStart=/x\n")
+    group = grp.getgrgid(NOBODY.pw_gid).gr_name
+    return {"name": "a", "dropin": dropin, "user": "root", "group": group, "files": [str(log)], "folders": []}
+
+
+def test_the_account_of_a_unit_is_read_from_its_dropin(tmpdir):
+    assert accounts.user_of(str(tmpdir.join("none"))) is None
+    assert accounts.user_of(put(tmpdir.join("a"), "[Service]\nUser=x\nGroup=y\nUser=z\n")) == "z"
+    assert accounts.user_of(put(tmpdir.join("b"), "[Service]\n")) is None
+
+
+def test_what_moved_is_told_with_its_former_account(item):
+    assert accounts.moved([item]) == [dict(item, before="nobody")]
+    assert accounts.moved([dict(item, user="nobody")]) == []
+    put_back = open(item["dropin"], "w")
+    put_back.write("User=no-such-account\n")
+    put_back.close()
+    assert accounts.moved([item]) == []
+
+
+@pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
+def test_only_what_the_former_account_owns_changes_hands(item, tmpdir):
+    item = dict(item, before="nobody")
+    log, folder = item["files"][0], os.path.dirname(item["files"][0])
+    # Rotated, another's, two names of one file, a link and a fifo.
+    rotated = put(tmpdir.join("log/server.log.1"), "x", NOBODY.pw_uid)
+    others = put(tmpdir.join("log/server.log.2"), "x")
+    twice = put(tmpdir.join("log/server.log.3"), "x", NOBODY.pw_uid)
+    os.link(twice, os.path.join(folder, "another"))
+    secret = put(tmpdir.join("secret"), "x", NOBODY.pw_uid)
+    os.symlink(secret, os.path.join(folder, "server.log.4"))
+    os.mkfifo(os.path.join(folder, "server.log.5"))
+    beside = put(tmpdir.join("log/other.log"), "x", NOBODY.pw_uid)
+    os.chown(log, NOBODY.pw_uid, -1)
+    os.chown(folder, NOBODY.pw_uid, -1)
+    state = tmpdir.mkdir("state")
+    text = json.dumps({"set": {"folders": {folder: [493, "nobody", "x"]}}})
+    state.join("bundle", "manifest.json").write(text, ensure=True)
+    assert sorted(accounts.hand_over(item, state_dir=str(state))) == sorted([folder, log, rotated])
+    for path in (log, rotated, folder, others):
+        assert os.stat(path).st_uid == 0, path
+    for path in (twice, secret, beside):
+        assert os.stat(path).st_uid == NOBODY.pw_uid, path
+    # And back, after a run that failed.
+    assert log in accounts.hand_over(item, back=True, state_dir=str(state))
+    assert os.stat(log).st_uid == NOBODY.pw_uid
+
+
+@pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
+def test_a_folder_that_no_run_made_stays_its_owners(item, tmpdir):
+    folder = os.path.dirname(item["files"][0])
+    os.chown(item["files"][0], NOBODY.pw_uid, -1)
+    os.chown(folder, NOBODY.pw_uid, -1)
+    done = accounts.hand_over(dict(item, before="nobody"), state_dir=str(tmpdir.mkdir("state")))
+    assert done == item["files"] and os.stat(folder).st_uid == NOBODY.pw_uid
+
+
+def test_members_that_are_missing():
+    group = grp.getgrgid(pwd.getpwnam("root").pw_gid).gr_name
+    nobody = {"user": "nobody", "group": group}
+    assert accounts.missing_members([{"user": "root", "group": group}, nobody]) == [nobody]
+    assert accounts.is_member("root", "no-such-group") is None
+
+
+def test_an_account_in_nginxs_group_is_refused():
+    group = grp.getgrgid(pwd.getpwnam("root").pw_gid).gr_name
+    checks = [
+        {"variable": "a", "user": "root", "group": "x", "nginx_group": group},
+        {"variable": "b", "user": "nobody", "group": "x", "nginx_group": group},
+    ]
+    [(variable, _says, mend)] = account_checks.nginx_member(checks, None)
+    assert variable == "a" and "gpasswd -d root" in mend
+
+
+@pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
+def test_files_of_the_former_account_are_refused(item, tmpdir):
+    data = put(tmpdir.join("project/data/db.sqlite"), "x", NOBODY.pw_uid)
+    check = {"variable": "a", "user": "new", "group": "new", "dropins": [item["dropin"]], "logs": item["files"]}
+    [(variable, says, mend)] = account_checks.old_account([dict(check, paths=[str(tmpdir.join("project"))])], None)
+    assert variable == "a" and data in says
+    assert "user: nobody" in mend and "--from=nobody" in mend
+    assert account_checks.old_account([dict(check, paths=[str(tmpdir.join("none"))])], None) == []
+    assert account_checks.old_account([dict(check, user="nobody", paths=[data])], None) == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [([0, 1], None), ([0, 0], "does not keep"), ([1, 1], "cannot be tried")],
+)
+def test_hosts_that_keep_nobody_out_are_refused(answers, said):
+    asked = []
+
+    class Tools:
+        @staticmethod
+        def run_command(words):
+            asked.append(words)
+            return answers[len(asked) - 1], "", ""
+
+    found = account_checks.socket_clients([{"variable": "a"}], Tools)
+    assert "IPAddressDeny=any" not in asked[0] and "IPAddressDeny=any" in asked[1]
+    assert [said in problem[1] for problem in found] == ([True] if said else [])
