@@ -84,7 +84,8 @@ def test_log_in_a_folder_of_its_own_is_asked_about_and_rotated_as_its_account():
 
 @pytest.mark.parametrize("log", ["system", "project", "journal"])
 def test_log_in_a_folder_that_is_ours_needs_no_question(log):
-    assert [check["kind"] for check in planned(log)["checks"] if check["kind"] != "site_log"] == ["root_only"] * 3
+    asked = [check["kind"] for check in planned(log)["checks"]]
+    assert asked.count("root_only") == 3 and "log" not in asked
 
 
 def test_rotation_opens_nothing_and_the_master_has_bound_its_signal():
@@ -120,7 +121,7 @@ def test_folder_of_site_logs_is_only_made_and_a_device_is_not_rotated():
     site = {"server_name": ["a.test"], "access_log": "/a/access.log", "error_log": "/dev/stderr"}
     bundle = planned(sites=[site])["site_bundle"]
     made = [(item["path"], item["owner"], item["force"]) for item in bundle["directories"]]
-    assert made == [("/a", "root", False)]
+    assert ("/a", "root", False) in made and not any(path.startswith("/dev") for path, _owner, _force in made)
     assert [log["path"] for log in bundle["files"][-1]["vars"]["logs"]] == ["/a/access.log"]
 
 
