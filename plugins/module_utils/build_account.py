@@ -176,11 +176,23 @@ def _own_view(mounts, writable, visible):
             _mount("tmpfs", path, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777")
 
 
+def _utf8_locale():
+    """A locale of this host in which files may hold more than ASCII: an old pip reads requirements by it; else None."""
+    _LIBC.newlocale.restype = ctypes.c_void_p
+    for name in ("C.UTF-8", "en_US.UTF-8"):
+        # Of LC_CTYPE only, and of no thread's own.
+        if _LIBC.newlocale(1, encoded(name), None):
+            return name
+    return None
+
+
 def surroundings(home, more=None):
     """The environment of a command: where things are, how to reach the network, and nothing else of root's."""
     found = dict((name, value) for name, value in os.environ.items() if _KEPT.match(name))
     found.update({"PATH": PATH if os.geteuid() == 0 else os.environ.get("PATH", PATH), "HOME": home})
     found.update({"TMPDIR": os.path.join(home, "tmp"), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"})
+    if not any("utf" in found.get(name, "").lower() for name in ("LC_ALL", "LC_CTYPE", "LANG")):
+        found.update((name, value) for name, value in (("LC_ALL", _utf8_locale()),) if value)
     found.update(("yes" if value is True else native(value) for value in pair) for pair in (more or {}).items())
     return found
 

@@ -540,3 +540,15 @@ def test_the_modules_know_where_the_links_are():
     assert former("a")["link"] == planned([app("a")], [])["instances"][0]["link"]
     assert former("a")["run_dir"] == planned([app("a")], [])["instances"][0]["run_dir"]
     assert former("a")["unit"] == planned([app("a")], [])["instances"][0]["unit"]
+
+
+@pytest.mark.parametrize("variable", ["publish_build_user", "publish_git_user"])
+@pytest.mark.parametrize("name", ["root", "", "-x", "a b", "Upper", "a" * 40])
+def test_who_builds_and_fetches_is_an_account_of_its_own(variable, name):
+    _plan, problems = attempt([app()], **{variable: name})
+    assert [problem.path for problem in problems] == [variable]
+
+
+def test_releases_know_whose_they_are_and_who_builds_them():
+    plan = planned([app(user="alice")], publish_build_user="builder")
+    assert (plan["build_user"], plan["git_user"], plan["releases"][0]["user"]) == ("builder", "wsgi-git", "alice")
