@@ -183,7 +183,7 @@ def load_as(who, address, kind=None, folder=None, named=False):
     then root has named what is included in it, too.
     """
     try:
-        found = safe_path.as_account(who, lambda: load(address, kind, folder), errors=(ConfigError,))
+        found = safe_path.as_account(who, lambda: load(address, kind, folder), (ConfigError,))
     except ConfigError:
         path = address.partition(":")[0]
         if not named or os.geteuid() != 0 or who["uid"] == 0 or safe_path.untrusted(path) or _readable(who, path):
