@@ -117,10 +117,9 @@ before:
 
 import pwd
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, instances, releases, uwsgi_preflight
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
+from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
 
 def is_there(user):

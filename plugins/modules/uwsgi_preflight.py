@@ -82,11 +82,10 @@ import os
 import shutil
 import tempfile
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path, trial_unit
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import write_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
+from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load_as
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import (
     SPEC,
@@ -96,16 +95,6 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight impo
     unit_texts,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
-
-
-class Module(AnsibleModule):
-    """One whose arguments stay out of the journal: they hold secrets.
-
-    ``no_log=True`` would not do, since what the controller says of the task (``_ansible_no_log``) takes its place.
-    """
-
-    def _log_invocation(self):
-        pass
 
 
 class Application:
@@ -206,7 +195,7 @@ class Application:
 
 
 def main():
-    module = Module(
+    module = AnsibleModule(
         argument_spec={
             "binary": {"type": "path", "required": True},
             "apps": {
