@@ -241,6 +241,8 @@ class Trial:
         self.log = os.path.join(self.place, "log") if trials.version >= 236 else None
         self.path = os.path.join(UNIT_DIR, self.unit)
         self.pid = 0
+        # What systemctl said if it could not start it.
+        self.refused = ""
         self.replace = dict(replace)
         self.replace.update(
             {
@@ -351,7 +353,8 @@ class Trial:
         """Start uWSGI with this configuration."""
         replace_bytes(self.script, encoded(script(binary, self.options, self.config)), 0o644)
         replace_bytes(self.config, encoded(text), 0o400, (self.uid, 0))
-        self.run("start", self.unit)
+        status, text = self.run("start", self.unit)
+        self.refused = text.strip() if status != 0 else ""
         self.pid = int(self._show("MainPID").get("MainPID") or 0)
 
     def _show(self, *names):
@@ -370,6 +373,8 @@ class Trial:
         if self.pid and procfs.alive(self.pid):
             return None
         found = self._show("ActiveState", "Result", "ExecMainStatus", "ExecMainCode")
+        if self.refused and not found:
+            return "no process (%s)" % self.refused
         if found.get("ActiveState") not in ("failed", "inactive"):
             return None
         code, status = found.get("ExecMainCode"), found.get("ExecMainStatus")

@@ -261,7 +261,7 @@ class Child:
     def __init__(self, who, environment, folder):
         self.who = who
         self.uid = who["uid"] if os.getuid() == 0 else os.getuid()
-        clean = dict((key, value) for key, value in environment.items() if not FOREIGN.match(key))
+        clean = dict((key, native(value)) for key, value in environment.items() if not FOREIGN.match(key))
         clean.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
         clean.setdefault("HOME", _home(who["uid"]))
         self.told = {"who": who, "environment": clean, "folder": folder}

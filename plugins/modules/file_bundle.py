@@ -213,10 +213,9 @@ validated:
 
 import base64
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.graceful.wsgi.plugins.module_utils import ownership
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import Bundle, BundleError, File, Folder, octal
+from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
 
 def main():
@@ -273,8 +272,6 @@ def main():
             "digest": {"type": "str"},
         },
         supports_check_mode=True,
-        # What it is given holds whole files, and stays out of the host's journal.
-        no_log=True,
     )
 
     if module.params["undo"] is not None and (

@@ -138,8 +138,6 @@ before:
 
 import pwd
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.graceful.wsgi.plugins.module_utils import accounts as account_utils
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     host_checks,
@@ -149,6 +147,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     uwsgi_preflight,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
+from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
 
 def is_there(user):
@@ -187,8 +186,6 @@ def main():
             "moves": account_utils.SPEC,
         },
         supports_check_mode=True,
-        # What it is given holds values of environments, and stays out of the host's journal.
-        no_log=True,
     )
     host_checks.refuse(module)
     wanted = module.params

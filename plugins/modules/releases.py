@@ -135,13 +135,12 @@ import functools
 import multiprocessing
 import os
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.graceful.wsgi.plugins.module_utils import git_checkout
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import SPEC, Home, ReleaseError
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, remove_tree
+from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
 
@@ -282,8 +281,6 @@ def main():
             "survey": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
-        # Addresses of packages and repositories may hold a password: they stay out of the host's journal.
-        no_log=True,
     )
 
     # For all threads at once: the application's user reads what root installs.

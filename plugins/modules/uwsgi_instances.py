@@ -90,8 +90,6 @@ failed_instances:
 import os
 import time
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR
 from ansible_collections.graceful.wsgi.plugins.module_utils.http_client import fetch
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
@@ -101,6 +99,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
     Instances,
     former,
 )
+from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import (
     DEFAULTS,
     Lock,
@@ -142,8 +141,6 @@ def main():
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
-        # A probe may hold what only the application should see: it stays out of the host's journal.
-        no_log=True,
     )
 
     def systemctl(*words):

@@ -82,11 +82,10 @@ import os
 import shutil
 import tempfile
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path, trial_unit
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import write_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
+from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load_as
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import (
     SPEC,
@@ -211,8 +210,6 @@ def main():
             "parallel": {"type": "int", "default": 4},
         },
         supports_check_mode=True,
-        # What it is given holds values of environments, and stays out of the host's journal.
-        no_log=True,
     )
     replace = dict((item["name"], item["replace"]) for item in module.params["releases"])
     apps = [

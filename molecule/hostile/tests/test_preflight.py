@@ -5,7 +5,7 @@ import shlex
 import time
 
 import publishing
-from conftest import app, get, play, put, sh, site
+from hostile import app, get, play, put, sh, site
 
 # Two forks and a session of its own: a daemon that no signal to a group or a session reaches, and that ignores most.
 DAEMON = """
