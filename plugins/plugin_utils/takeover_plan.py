@@ -16,6 +16,8 @@ UWSGI_UNIT = f"{UNIT_DIR}/uwsgi@.service"
 NGINX_CONF = "/etc/nginx/nginx.conf"
 # What nginx itself brings, and what cannot hold a comment, bears no mark of Ansible's.
 NGINX_TABLES = [f"/etc/nginx/{name}" for name in ("mime.types", "uwsgi_params", "fastcgi_params", "scgi_params")]
+# Templates of what a set's applications or sites share that begin with the mark; what has none is written as it is.
+MARKED = ("logrotate.j2", "http.conf.j2")
 Check = dict[str, Any]
 
 
@@ -74,9 +76,7 @@ def publish(
     bundles = {"apps": app_bundle, "sites": site_bundle}
     names = {kind: bundle["name"] for kind, bundle in bundles.items()}
     # What is only made where nothing is there takes nobody's place.
-    written = {
-        kind: [file["dest"] for file in bundle["files"] if file.get("force", True)] for kind, bundle in bundles.items()
-    }
+    written = {kind: [file for file in bundle["files"] if file.get("force", True)] for kind, bundle in bundles.items()}
 
     def allowed(kind: str, check: str, variable: str, **more: Any) -> Check:
         bundle, may = names[kind], values["publish_take_over"]
@@ -111,12 +111,12 @@ def publish(
         ]
         checks.append(allowed("sites", "server", f"{variable}.server_name", names=pairs, file=site["file"]))
         said.add(site["file"])
-    for kind, paths in written.items():
-        shared = [path for path in paths if path not in said]
+    for kind, files in written.items():
+        shared = [file for file in files if file["dest"] not in said]
         if shared:
-            # What systemd-tmpfiles reads is written without a comment.
-            unmarked = [path for path in shared if path.startswith("/etc/tmpfiles.d/")]
-            checks.append(allowed(kind, "owned", "publish_set", files=shared, unmarked=unmarked))
+            unmarked = [file["dest"] for file in shared if file.get("template") not in MARKED]
+            paths = [file["dest"] for file in shared]
+            checks.append(allowed(kind, "owned", "publish_set", files=paths, unmarked=unmarked))
     if values["publish_prune"]:
         checks.append(
             {

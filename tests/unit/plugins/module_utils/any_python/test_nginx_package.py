@@ -183,7 +183,7 @@ def test_the_question(host, tmp_path):
     tools = host_checks.Tools(host.run, warned.append)
     (problem,) = host_checks.problems([check(host, conf)], tools)
     said = str(problem)
-    cure = {"dpkg": "apt-get purge nginx", "rpm": "yum remove nginx"}[host.manager]
+    cure = {"dpkg": "apt-get purge --autoremove nginx", "rpm": "yum remove nginx"}[host.manager]
     for part in ("nginx_take_over: ", "of the package nginx 1.2", conf, "shop.test", cure, "nginx_take_over: true"):
         assert part in said, said
     assert host_checks.problems([check(host, conf, True)], tools) == []
