@@ -354,6 +354,25 @@ class Instances:
             item.clear()
         return dict((item.name, "stop" if item in there else "nothing") for item in self.instances)
 
+    def each(self, work, errors=()):
+        """Do ``work``, apply or end, and where that fails for one, for each by itself, so that it holds up no other.
+
+        ``work(instances)`` takes an Instances, and may raise ``errors`` too. Returns what was done, as it does, and
+        {name: why it failed}.
+        """
+        try:
+            return work(self), {}
+        except (InstanceError, IOError, OSError) + tuple(errors) as error:
+            if len(self.instances) == 1:
+                return {}, {self.instances[0].name: str(error)}
+        done, failed = {}, {}
+        for item in self.instances:
+            one = Instances([item], self.systemctl, self.reloader, self.clock)
+            told, why = one.each(work, errors)
+            done.update(told)
+            failed.update(why)
+        return done, failed
+
     # -- a restart that nobody waits for ------------------------------------------------------------------------
 
     def _cross(self, chosen, timeout):
