@@ -6,6 +6,8 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import takeover_checks
+
 # What the modules take: each check is a mapping of kind, variable (as a user would write it) and what its kind needs.
 SPEC = {"type": "list", "elements": "dict", "default": []}
 
@@ -24,11 +26,20 @@ class Problem:
 KINDS = {}
 
 
-class Tools:
-    """What a check may use. ``run_command(words)`` returns (status, stdout, stderr)."""
+def _from(check):
+    """A kind of a file that knows nothing of this one."""
+    return lambda checks, tools: [Problem(*told) for told in check(checks, tools)]
 
-    def __init__(self, run_command):
+
+KINDS.update((kind, _from(check)) for kind, check in takeover_checks.KINDS.items())
+
+
+class Tools:
+    """What a check may use. ``run_command(words)`` returns (status, stdout, stderr); ``warn(text)`` tells the user."""
+
+    def __init__(self, run_command, warn=lambda text: None):
         self.run_command = run_command
+        self.warn = warn
 
 
 def problems(checks, tools):
@@ -42,7 +53,7 @@ def problems(checks, tools):
 
 def refuse(module):
     """End a module where this host cannot take what ``module.params["checks"]`` asks about."""
-    found = problems(module.params["checks"], Tools(lambda words: module.run_command(list(words))))
+    found = problems(module.params["checks"], Tools(lambda words: module.run_command(list(words)), module.warn))
     if found:
         counted = "%d problem%s on this host" % (len(found), "s" if len(found) > 1 else "")
         lines = "\n".join("- %s" % problem for problem in found)

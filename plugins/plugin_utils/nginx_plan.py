@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from . import nginx_tree
+from . import nginx_tree, takeover_plan
 from .problem import Problem, close_match, unknown_host
 
 HOME = "/var/lib/graceful-wsgi/nginx"
@@ -509,6 +509,9 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         environment["SSL_CERT_FILE"] = environment["PIP_CERT"] = values["nginx_ca_bundle"]
     wheel = next((source for source in sources if source["name"] == "zig"), None)
     return {
+        # What only the host can judge, as module_utils/host_checks.py takes it.
+        "checks": takeover_plan.nginx(values),
+        "take_over": values["nginx_take_over"],
         "id": name,
         "version": values["nginx_version"],
         "home": HOME,

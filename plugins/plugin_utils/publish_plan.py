@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any
 
-from . import app_plan, site_plan, upstream_plan
+from . import app_plan, site_plan, takeover_plan, upstream_plan
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, NGINX_PIDFILE, SAFE_NAME
 from .nginx_tree import Directive
 from .problem import Problem, Problems
@@ -182,9 +182,10 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     reopen_nginx = f'[ ! -s {NGINX_PIDFILE} ] || kill -USR1 "$(cat {NGINX_PIDFILE})"'
     reopen_sites = [{"path": log, "su": None, "postrotate": reopen_nginx} for log in site_logs]
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
-    return {
+    planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": [],
+        "take_over": values["publish_take_over"],
         "published": {values["publish_set"]: _named(values)},
         # Each instance as an application of its own, and which of them an application has.
         "apps": units,
@@ -211,4 +212,6 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
                 }
             ],
         },
-    }, problems
+    }
+    planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
+    return planned, problems

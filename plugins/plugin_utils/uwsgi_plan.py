@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from . import takeover_plan
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -318,6 +319,9 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     python_packages = _python_packages(family, host.get("version")) if managed else {}
     elsewhere = bool(values["uwsgi_build_host"])
     return {
+        # What only the host can judge, as module_utils/host_checks.py takes it.
+        "checks": takeover_plan.uwsgi(values),
+        "take_over": values["uwsgi_take_over"],
         # What makes one binary differ from another; where it was downloaded from does not.
         "build": {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env},
         "needs": [] if elsewhere else needs,
