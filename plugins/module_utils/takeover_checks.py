@@ -45,14 +45,29 @@ def _text(path):
 # -- files -------------------------------------------------------------------------------------------------------
 
 
-def _foreign(check):
+class _Known:
+    """What the manifests of a host tell, each read once however many applications ask."""
+
+    def __init__(self):
+        self.bundles = {}
+
+    def of(self, bundle):
+        """(what this bundle wrote or None, what a killed run of it was about to write, what all others wrote)."""
+        if bundle not in self.bundles:
+            self.bundles[bundle] = (
+                ownership.recorded(bundle),
+                ownership.interrupted(bundle),
+                ownership.others(bundle),
+            )
+        return self.bundles[bundle]
+
+
+def _foreign(check, own, left):
     """The files of a check that stand there, and that neither this bundle nor another one wrote.
 
     What is to be written is not known yet. A bundle whose manifest was lost may have written what bears the mark of
     Ansible, or what cannot bear any (``unmarked``): the bundle itself judges these once it knows.
     """
-    own = ownership.recorded(check["bundle"])
-    left = ownership.interrupted(check["bundle"])
     found = []
     for path in check["files"]:
         if lstat(path) is None or path in left or path in (own or {}):
@@ -65,9 +80,9 @@ def _foreign(check):
 
 def owned(checks, tools):
     """Files that another bundle of the host wrote, or a person or a package."""
-    problems = []
+    problems, known = [], _Known()
     for check in checks:
-        own, others = ownership.recorded(check["bundle"]), ownership.others(check["bundle"])
+        own, left, others = known.of(check["bundle"])
         taken = {}
         for path in check["files"]:
             content = None
@@ -77,7 +92,7 @@ def owned(checks, tools):
             # That another set has an application is told by its name.
             if other and not (ownership.SET.match(other) and check["variable"].startswith("publish_apps")):
                 taken.setdefault(other, []).append(path)
-        foreign = [path for path in _foreign(check) if not any(path in files for files in others.values())]
+        foreign = [path for path in _foreign(check, own, left) if not any(path in files for files in others.values())]
         if check["allowed"]:
             continue
         for other in sorted(taken):
@@ -258,7 +273,8 @@ def nginx(checks, tools):
             says = "the nginx that runs here (process %d) is %s, and cannot be moved over to %s" % (runs + (binary,))
             problems.append((check["variable"], says, "stop it, and keep it from starting with the host"))
             continue
-        foreign = _foreign(check)
+        own, left, _others = _Known().of(check["bundle"])
+        foreign = _foreign(check, own, left)
         if ours and not foreign:
             continue
         package = None if ours else nginx_package.owner(binary, tools.run_command)
@@ -275,8 +291,8 @@ def nginx(checks, tools):
             continue
         remove = "remove what is there"
         if package:
-            how = {"dpkg": "apt-get purge --autoremove %s", "rpm": "yum remove %s"}[package["manager"]] % package["name"]
-            remove = "remove the package with its configuration (%s)" % how
+            how = {"dpkg": "apt-get purge --autoremove", "rpm": "yum remove"}[package["manager"]]
+            remove = "remove the package with its configuration (%s %s)" % (how, package["name"])
         problems.append((check["variable"], ", ".join(says), "%s, or say nginx_take_over: true (%s)" % (remove, kept)))
     return problems
 
