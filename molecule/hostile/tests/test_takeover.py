@@ -41,6 +41,7 @@ def shop():
     assert status == 0, said
     yield
     sh("systemctl unmask uwsgi@masked; rm -f /etc/systemd/system/uwsgi@shadow.service", check=False)
+    sh("rm -f /etc/nginx/conf.d/mine.test.conf /etc/logrotate.d/publish-others-apps")
 
 
 def test_what_somebody_else_has_is_refused_before_anything_changes(shop):
