@@ -81,6 +81,19 @@ def made_folders(state_dir=STATE_DIR):
     return found
 
 
+def is_handed_over(log, dropin, user, state_dir=STATE_DIR):
+    """Whether a log lies in a folder that earlier runs made for its former account, so that hand_over() gives it."""
+    before = user_of(dropin) if dropin else None
+    folder = os.path.dirname(os.path.normpath(log))
+    if not before or before == user or _uid(before) is None or folder not in made_folders(state_dir):
+        return False
+    try:
+        with safe_path.Folder(folder) as found:
+            return found.stat().st_uid == _uid(before)
+    except (OSError, safe_path.UnsafePath):
+        return False
+
+
 def _give(handle, before, uid, gid):
     """Hand an open file or folder over, if it is the former account's and nobody else's name for it is anywhere."""
     found = os.fstat(handle)

@@ -126,6 +126,8 @@ def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], log_dir: st
     ]
     root = {"kind": "root_only", "variable": "publish_root", "path": values["publish_root"]}
     return [root, *log_plan.app_checks(logs, values, log_dir), *log_plan.site_checks(values["publish_sites"])]
+
+
 def _packets(app: str, sites: list[dict[str, Any]], problems: Problems) -> dict[str, Any]:
     """What the sites' locations say to an application beyond a request; see account_plan.packets()."""
     locations, options = [], []

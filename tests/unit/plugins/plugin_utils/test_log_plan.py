@@ -84,7 +84,7 @@ def test_log_in_a_folder_of_its_own_is_asked_about_and_rotated_as_its_account():
 
 @pytest.mark.parametrize("log", ["system", "project", "journal"])
 def test_log_in_a_folder_that_is_ours_needs_no_question(log):
-    assert [check["kind"] for check in planned(log)["checks"] if check["kind"] != "site_log"] == ["root_only"]
+    assert [check for check in planned(log)["checks"] if check["kind"] == "log"] == []
 
 
 def test_rotation_opens_nothing_and_the_master_has_bound_its_signal():

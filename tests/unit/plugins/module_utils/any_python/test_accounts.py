@@ -130,3 +130,17 @@ def test_hosts_that_keep_nobody_out_are_refused(answers, said):
     found = account_checks.socket_clients([{"variable": "a"}], Tools)
     assert "IPAddressDeny=any" not in asked[0] and "IPAddressDeny=any" in asked[1]
     assert [said in problem[1] for problem in found] == ([True] if said else [])
+
+
+@pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
+def test_a_log_that_is_handed_over_is_known_before(item, tmpdir):
+    log, folder = item["files"][0], os.path.dirname(item["files"][0])
+    os.chown(folder, NOBODY.pw_uid, -1)
+    state = tmpdir.mkdir("state")
+    assert not accounts.is_handed_over(log, item["dropin"], "root", str(state))
+    text = json.dumps({"set": {"folders": {folder: [493, "nobody", "x"]}}})
+    state.join("bundle", "manifest.json").write(text, ensure=True)
+    assert accounts.is_handed_over(log, item["dropin"], "root", str(state))
+    assert not accounts.is_handed_over(log, item["dropin"], "nobody", str(state))
+    os.chown(folder, 0, -1)
+    assert not accounts.is_handed_over(log, item["dropin"], "root", str(state))
