@@ -25,7 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import (
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import read
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import statistics
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import load
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import in_memory
 
 # No application's name may hold it.
@@ -62,6 +62,7 @@ class Second:
 
     def __init__(self, wanted):
         self.wanted = wanted
+        self._named = None
         stem = wanted["unit"][: -len(".service")]
         self.unit = stem + MARK + ".service"
         self.run_dir = wanted["run_dir"] + MARK
@@ -85,7 +86,21 @@ class Second:
     def leads_to(self):
         """The socket that nginx is led to, as far as there is a link."""
         link = self.wanted["link"]
-        return os.readlink(link) if os.path.islink(link) else self.wanted["socket"]
+        return os.readlink(link) if os.path.islink(link) else self.home
+
+    @property
+    def home(self):
+        """The first one's socket by its configuration: after a run was put back that may be a former place."""
+        if self._named is None:
+            self._named = self.wanted["socket"]
+            try:
+                found = [value for name, value in load(self.wanted["config"]) if SOCKET.match(name)]
+            except (ConfigError, IOError, OSError):
+                # What is wrong with it is told by whoever tries to take it up.
+                found = []
+            if found and found[0].startswith("/"):
+                self._named = found[0]
+        return self._named
 
     @property
     def stands_in(self):
@@ -134,7 +149,7 @@ class Second:
     def lead_home(self):
         """Have new connections come to the first; returns whether they did not."""
         make_folders(os.path.dirname(self.wanted["link"]))
-        return switch_link(self.wanted["link"], self.wanted["socket"])
+        return switch_link(self.wanted["link"], self.home)
 
 
 def accepting(stats):
