@@ -104,6 +104,16 @@ def test_nginx_is_led_there_and_back(second):
     assert os.readlink(second.wanted["link"]) == "/run/uwsgi-shop@next/sock" and second.serves
 
 
+def test_the_first_one_is_where_its_configuration_says(second, tmp_path):
+    wanted = dict(second.wanted, socket="/run/wsgi/shop.d/sock", standby="/run/wsgi/shop.d/next")
+    # A run that moved its socket was put back.
+    moved = Second(wanted)
+    assert moved.home == moved.leads_to == "/run/uwsgi-shop/sock" and moved.socket == "/run/wsgi/shop.d/next"
+    moved.lead_home()
+    assert os.readlink(wanted["link"]) == "/run/uwsgi-shop/sock"
+    assert Second(dict(wanted, config=str(tmp_path / "none"))).home == "/run/wsgi/shop.d/sock"
+
+
 def test_connections_are_counted_before_anybody_accepts_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     server = socket.socket(socket.AF_UNIX)
