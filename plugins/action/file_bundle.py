@@ -99,5 +99,7 @@ class ActionModule(Renderer):
             "activated": False,
             "kept": [],
             "stale": [],
+            "taken": [],
+            "others": [],
             "run": None,
         }

@@ -6,9 +6,10 @@ import os
 import tempfile
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import source_tree
 
 
@@ -21,6 +22,9 @@ class Identifier(ActionBase):
     def _identify(self, item: dict[str, Any], checkouts: dict[str, Any], scratch: str) -> tuple[dict[str, Any], Any]:
         """The item with the id of its release, and the folder on the controller that holds its code."""
         item = dict(item)
+        # A password in it is for nobody but git.
+        if item.get("repo"):
+            item["repo"] = without_credentials(item["repo"])[0]
         if item.get("path") or item.get("id"):
             return item, None
         if item.get("repo"):
@@ -34,7 +38,7 @@ class Identifier(ActionBase):
                 root = source_tree.unpack(self._find_needle("files", item["archive"]), folder)
             else:
                 root = self._find_needle("files", item["source"])
-            item["id"] = source_tree.digest(root, item.get("exclude") or [])
+            item["id"] = source_tree.digest(root, item.get("exclude") or [], f"{item['home']}/shared")
         except source_tree.SourceError as error:
             raise AnsibleActionFail(f"{item['name']}: {error}") from error
         return item, root
@@ -67,7 +71,13 @@ class ActionModule(Identifier):
         local = os.path.join(scratch, f"{item['name']}.tar.gz")
         source_tree.pack(root, item.get("exclude") or [], local)
         remote = self._connection._shell.join_path(self._connection._shell.tmpdir, f"{item['name']}.tar.gz")
-        return self._transfer_file(local, remote)
+        try:
+            return self._transfer_file(local, remote)
+        except AnsibleConnectionFailure:
+            raise
+        except AnsibleError as error:
+            says = f"{item['name']}: its code cannot be sent to {remote}: {error}"
+            raise AnsibleActionFail(f"{says}; is there room on that file system (ansible_remote_tmp)?") from error
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
@@ -77,11 +87,18 @@ class ActionModule(Identifier):
             found = [self._identify(item, args.get("checkouts") or {}, scratch) for item in args.get("releases") or []]
             items = [item for item, _root in found]
             args["releases"] = items
-            args["checkouts"] = {item["name"]: f"{item['home']}/repo" for item in items if item.get("repo")}
+            names = {item["name"] for item in items if item.get("repo")}
+            args["checkouts"] = {
+                name: {"after": found.get("after")}
+                for name, found in (args.get("checkouts") or {}).items()
+                if name in names
+            }
             if args.get("state", "present") == "present":
                 survey = self._module(dict(args, survey=True), task_vars)
                 if survey.get("failed"):
                     result.update(survey)
+                    # Addresses in it may hold a password.
+                    result.pop("invocation", None)
                     return result
                 missing = {item["name"] for item in survey["releases"] if item["missing"]}
                 if missing and not self._task.check_mode:

@@ -1,4 +1,4 @@
-"""Renders the configuration of applications that have a template of their own, so that what it makes is preflighted."""
+"""Renders configurations and units that have a template of their own, so that what it makes is preflighted."""
 
 from __future__ import annotations
 
@@ -15,4 +15,7 @@ class ActionModule(Renderer):
 
     def _sent(self, item: dict[str, Any], path: str, task_vars: Variables) -> dict[str, Any]:
         rendered = {"text": self._render(item, path, task_vars)} if item.get("template") else {}
-        return {**without(item, "template", "vars"), **rendered}
+        if item.get("service_template"):
+            unit = {"template": item["service_template"], "vars": item.get("service_vars")}
+            rendered["service_text"] = self._render(unit, path, task_vars)
+        return {**without(item, "template", "vars", "service_template", "service_vars"), **rendered}

@@ -26,6 +26,11 @@ options:
         description: The group that may read the code; root owns it.
         type: str
         default: root
+      user:
+        description:
+          - The account that runs the application. Requirements of code at O(releases[].path) are read with its rights,
+            and links of a release into C(HOME/shared) are its own. Without it those of the code's owner count.
+        type: str
       source:
         description: Folder on the controller.
         type: str
@@ -33,7 +38,7 @@ options:
         description: Archive on the controller; a single top folder is left out.
         type: str
       repo:
-        description: Git repository; O(checkouts) says where it was checked out. Not used by the module itself.
+        description: Git repository; O(checkouts) says which commit was fetched. Not used by the module itself.
         type: str
       version:
         description: Branch, tag or commit. Not used by the module itself.
@@ -103,6 +108,32 @@ options:
         default: ini
       probe:
         description: A C(path) that must be answered with a status below 500.
+        type: dict
+        default: {}
+      unit:
+        description: Its systemd unit, whose settings hold for the throw-away uWSGI too.
+        type: str
+      dropin:
+        description: The drop-in of that unit which O(apps[].service) is written to; it need not be there yet.
+        type: path
+      service:
+        description: What the drop-in says in C([Service]), a list of pairs of setting and value.
+        type: list
+        elements: list
+        default: []
+      service_template:
+        description: A template of the drop-in, in the place of O(apps[].service).
+        type: str
+      service_vars:
+        description: Extra variables for that template.
+        type: dict
+        default: {}
+      service_text:
+        description: What the template gave; the action plugin fills it in.
+        type: str
+      files:
+        description: Files that the unit names (C(EnvironmentFile), C(LoadCredential)) and that are not on the host yet
+          as they will be, a mapping of their paths to their contents; further drop-ins of the unit may be among them.
         type: dict
         default: {}
 """

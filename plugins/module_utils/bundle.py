@@ -19,10 +19,10 @@ import shutil
 import stat
 import tempfile
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import hidden, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import hidden, ownership, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native, no_room
 
-STATE_DIR = "/var/lib/graceful-wsgi/bundles"
+STATE_DIR = ownership.STATE_DIR
 NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
 
 
@@ -353,6 +353,8 @@ class Bundle:
     A journal names every file that a swap has beside the live ones: the next run puts back what a killed one left.
     The manifest, written last, is what makes a swap final. ``report()`` is true to what was or would be done.
     ``digest`` names all that is wanted; ``standing()`` tells it for as long as that stands as it was left.
+    A file that another bundle wrote, or that is there, is not as wanted and was written by no bundle, is refused, or,
+    with ``take_over``, kept aside and replaced.
     """
 
     def __init__(
@@ -370,8 +372,14 @@ class Bundle:
         undo=None,
         remove=(),
         digest=None,
+        take_over=False,
     ):
         self.name = name
+        self.state_dir = state_dir
+        self.take_over = take_over
+        self.taken = {}
+        self.others = {}
+        self.not_ours = set()
         self.digest = digest
         self.undo = undo
         self.remove = set(remove)
@@ -435,14 +443,18 @@ class Bundle:
             elif item["content"] is None:
                 self.removed[path] = content
             else:
+                if not item.get("ours", True):
+                    self.not_ours.add(path)
                 content = base64.b64decode(item["content"].encode("ascii"))
                 self.files.append(File(path, content, mode=item["mode"], owner=item["uid"], group=item["gid"]))
 
     def _keep(self, token):
         """Note what was live before this swap, so that it can be put back."""
         files = []
+        recorded = self._manifest()
         for entry in self._swapped():
-            item = {"path": entry.path, "after": sha256(entry.content), "content": None}
+            ours = entry.path in recorded
+            item = {"path": entry.path, "after": sha256(entry.content), "content": None, "ours": ours}
             if entry.before is not None:
                 item.update(_whole(entry.before, entry.found))
             files.append(item)
@@ -463,14 +475,60 @@ class Bundle:
             self.folder_states[folder.path] = folder.state()
         for entry in self.files:
             self.states[entry.path] = entry.state()
+        self.others = ownership.others(self.name, self.state_dir)
+        if self.undo is None:
+            self._survey_owners()
         self._survey_stale()
         self.found = dict((path, lstat(path)) for path in self.removed)
+
+    def _survey_owners(self):
+        """Refuse what is somebody else's, or note that it is taken over: {path: the bundle that had it, or None}."""
+        own = self._manifest()
+        left = ownership.interrupted(self.name, self.state_dir)
+        says = []
+        for entry in self.files:
+            # What is only made where nothing is there, a log say, replaces nobody's.
+            if not entry.force:
+                continue
+            digest = None if entry.before is None else sha256(entry.before)
+            other = ownership.claimant(entry.path, digest, own, self.others)
+            if other:
+                says.append("%s: is of %s" % (entry.path, ownership.called(other)))
+            elif entry.path in own or entry.path in left or entry.before in (None, entry.content):
+                continue
+            else:
+                says.append("%s: is there, and nothing of this collection wrote it" % entry.path)
+            self.taken[entry.path] = other
+        if says and not self.take_over:
+            mend = "choose another name, move the file away, or say by the role's take_over variable that it may go"
+            raise BundleError("%s; %s" % ("\n".join(says), mend))
+
+    def _take(self):
+        """Keep a copy of what is taken over."""
+        for entry in self.files:
+            if entry.path in self.taken and entry.before is not None:
+                ownership.keep(entry.path, entry.before, entry.found, self.state_dir)
+
+    def _disclaim(self):
+        """Have the bundles that had what was taken over forget it: their next run must not take it for stale."""
+        for path, other in self.taken.items():
+            home = os.path.join(self.state_dir, other or "")
+            manifest = json.loads(read_bytes(os.path.join(home, "manifest.json")).decode("utf-8")) if other else {}
+            if path in manifest.get("files", {}):
+                del manifest["files"][path]
+                manifest["set"] = None
+                text = json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8")
+                replace_bytes(os.path.join(home, "manifest.json"), text)
 
     def _survey_stale(self):
         """Tell what earlier runs wrote and nobody wants any more, and choose what of it goes."""
         recorded = self._manifest()
         for path in sorted(set(recorded) - set(self.states) - set(self.removed)):
             if lstat(path) is None:
+                continue
+            if any(path in files for files in self.others.values()):
+                # Another bundle has taken it over: it is not ours to remove any more.
+                self.not_ours.add(path)
                 continue
             self.stale.append(path)
             if not self.prune and path not in self.remove:
@@ -595,6 +653,7 @@ class Bundle:
         return steps
 
     def _swap(self, token):
+        self._take()
         steps = self._steps(token)
         replace_bytes(self._journal, json.dumps({"run": token, "steps": steps}).encode("utf-8"))
         try:
@@ -693,7 +752,7 @@ class Bundle:
             # What is only made where nothing is there, a log say, is not ours from then on.
             if entry.force:
                 files[entry.path] = sha256(entry.content)
-        for path in list(self.removed) + self.kept:
+        for path in list(self.removed) + self.kept + sorted(self.not_ours):
             files.pop(path, None)
         whole = self.digest and self.undo is None and not self.remove and not (self.stale and not self.prune)
         manifest = {
@@ -737,6 +796,7 @@ class Bundle:
             if self.overdue:
                 self._run_activate()
             self._record()
+        self._disclaim()
         if self.activated:
             unlink(self._note)
 
@@ -774,6 +834,9 @@ class Bundle:
             "activated": self.activated,
             "kept": self.kept,
             "stale": self.stale,
+            "taken": sorted(self.taken),
+            # Who removes what belongs to stale files, units say, must not remove another's.
+            "others": sorted(set(path for files in self.others.values() for path in files)) if self.stale else [],
             "run": self.token,
             "files": files,
             "directories": [{"path": f.path, "state": self.folder_states[f.path]} for f in self.folders],

@@ -25,7 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import (
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import read
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import statistics
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import load, load_as
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import in_memory
 
 # No application's name may hold it.
@@ -34,6 +34,8 @@ LINK_DIR = "/run/wsgi"
 CONFIG_DIR = os.path.join(STATE_DIR, "next")
 UNIT_DIR = "/run/systemd/system"
 SOCKET = re.compile(r"^(uwsgi-|http-|https-|fastcgi-|fastcgi-nph-|scgi-|scgi-nph-|raw-|suwsgi-|puwsgi-)?socket$")
+# The path of a socket in any of uWSGI's languages.
+NAMED = re.compile(r"""(?:^|[\s"'<])(?:http-|uwsgi-)?socket["']?\s*[=:>][\s"'\[]*(/[^\s"'<\],]+)""", re.MULTILINE)
 RUN_FILES = {
     "pidfile": "pid",
     "pidfile2": "pid",
@@ -92,24 +94,22 @@ class Second:
     def home(self):
         """The first one's socket by its configuration: after a run was put back that may be a former place."""
         if self._named is None:
-            self._named = self.wanted["socket"]
-            try:
-                found = [value for name, value in load(self.wanted["config"]) if SOCKET.match(name)]
-            except (ConfigError, IOError, OSError):
-                # What is wrong with it is told by whoever tries to take it up.
-                found = []
-            if found and found[0].startswith("/"):
-                self._named = found[0]
+            # The plan writes it into the file itself, so that nothing is read that others include in it.
+            found = NAMED.search(native(read(self.wanted["config"])))
+            self._named = found.group(1) if found else self.wanted["socket"]
         return self._named
 
-    @property
-    def stands_in(self):
-        """Whether it can do all that the first one does."""
-        return not any(COUNTED_ON.match(name) for name, _value in load(self.wanted["config"]))
+    def _load(self, who):
+        # The account's own files may be included: it must not be shown through them what it cannot read itself.
+        return load_as(who, self.wanted["config"]) if who else load(self.wanted["config"])
 
-    def _options(self):
+    def stands_in(self, who=None):
+        """Whether it can do all that the first one does. ``who``: uid, gid and groups of the account that runs it."""
+        return not any(COUNTED_ON.match(name) for name, _value in self._load(who))
+
+    def _options(self, who):
         bound = False
-        for name, value in load(self.wanted["config"]):
+        for name, value in self._load(who):
             if name in ("cache2", "sharedarea"):
                 value = in_memory(value)
             if SOCKET.match(name):
@@ -121,11 +121,14 @@ class Second:
             elif not ONCE.match(name):
                 yield name, value.replace(self.wanted["run_dir"] + "/", self.run_dir + "/")
 
-    def write(self, dropins):
-        """Write its configuration and its unit's drop-in; ``dropins``: those of the first one's unit."""
+    def write(self, dropins, who=None):
+        """Write its configuration and its unit's drop-in.
+
+        ``dropins``: those of the first one's unit; ``who``: uid, gid and groups of the account that runs it.
+        """
         found = os.stat(self.wanted["config"])
         make_folders(CONFIG_DIR)
-        text = "[uwsgi]\n" + "".join("%s = %s\n" % pair for pair in self._options())
+        text = "[uwsgi]\n" + "".join("%s = %s\n" % pair for pair in self._options(who))
         # It holds the secrets that the first one's holds.
         replace_bytes(self.config, encoded(text), found.st_mode & 0o777, (found.st_uid, found.st_gid))
         text = "\n".join(native(read(path)) for path in dropins)

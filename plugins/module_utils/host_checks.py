@@ -8,7 +8,13 @@ __metaclass__ = type
 
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import account_checks, accounts, log_files, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    account_checks,
+    accounts,
+    log_files,
+    safe_path,
+    takeover_checks,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 # What the modules take: each check is a mapping of kind, variable (as a user would write it) and what its kind needs.
@@ -74,7 +80,8 @@ def _root_only(path):
     why = safe_path.untrusted(path)
     if why is None:
         return None
-    return "root writes there, and another account can change it (%s)" % why, "name a folder that only root can change"
+    says = "root writes there, and another account can change it (%s)" % why
+    return says, "give that back to root, or name a folder that only root can change"
 
 
 def _log(path, user, group, by_root, dropin):
@@ -97,14 +104,16 @@ def _told(check):
     return lambda checks, tools: [Problem(*told) for told in check(checks, tools)]
 
 
-KINDS.update((kind, _told(check)) for kind, check in account_checks.KINDS.items())
+for _kinds in (account_checks.KINDS, takeover_checks.KINDS):
+    KINDS.update((kind, _told(check)) for kind, check in _kinds.items())
 
 
 class Tools:
-    """What a check may use. ``run_command(words)`` returns (status, stdout, stderr)."""
+    """What a check may use. ``run_command(words)`` returns (status, stdout, stderr); ``warn(text)`` tells the user."""
 
-    def __init__(self, run_command):
+    def __init__(self, run_command, warn=lambda text: None):
         self.run_command = run_command
+        self.warn = warn
 
 
 def problems(checks, tools):
@@ -118,7 +127,7 @@ def problems(checks, tools):
 
 def refuse(module):
     """End a module where this host cannot take what ``module.params["checks"]`` asks about."""
-    found = problems(module.params["checks"], Tools(lambda words: module.run_command(list(words))))
+    found = problems(module.params["checks"], Tools(lambda words: module.run_command(list(words)), module.warn))
     if found:
         counted = "%d problem%s on this host" % (len(found), "s" if len(found) > 1 else "")
         lines = "\n".join("- %s" % problem for problem in found)

@@ -16,12 +16,12 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DI
 from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Second, accepting, connections
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size, tail
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
-from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import remove_tree
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import account, remove_tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError
 
 VERBS = ("start", "restart", "reload")
-PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths")
+PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths", "User", "Group")
 # Instances as the modules take them.
 SPEC = {
     "type": "list",
@@ -120,6 +120,14 @@ class Instance:
     def enabled(self):
         return self.shown.get("UnitFileState") == "enabled"
 
+    @property
+    def who(self):
+        """uid, gid and groups of the account that its unit names; None where there is none."""
+        try:
+            return account(self.shown["User"], self.shown.get("Group") or None)
+        except KeyError:
+            return None
+
     def _identity(self):
         return [self.pid, process_start(self.pid)]
 
@@ -164,7 +172,7 @@ class Instance:
 
     def _second_stands_in(self):
         try:
-            return self.second.stands_in
+            return self.second.stands_in(self.who)
         except ConfigError:
             # What is wrong with it is told by whoever tries to take it up.
             return False
@@ -335,6 +343,25 @@ class Instances:
             item.clear()
         return dict((item.name, "stop" if item in there else "nothing") for item in self.instances)
 
+    def each(self, work, errors=()):
+        """Do ``work``, apply or end, and where that fails for one, for each by itself, so that it holds up no other.
+
+        ``work(instances)`` takes an Instances, and may raise ``errors`` too. Returns what was done, as it does, and
+        {name: why it failed}.
+        """
+        try:
+            return work(self), {}
+        except (InstanceError, IOError, OSError) + tuple(errors) as error:
+            if len(self.instances) == 1:
+                return {}, {self.instances[0].name: str(error)}
+        done, failed = {}, {}
+        for item in self.instances:
+            one = Instances([item], self.systemctl, self.reloader, self.clock)
+            told, why = one.each(work, errors)
+            done.update(told)
+            failed.update(why)
+        return done, failed
+
     # -- a restart that nobody waits for ------------------------------------------------------------------------
 
     def _cross(self, chosen, timeout):
@@ -365,7 +392,8 @@ class Instances:
             for item in chosen:
                 folder = item.unit + ".d"
                 paths = item.shown.get("DropInPaths", "").split()
-                item.second.write([path for path in paths if os.path.basename(os.path.dirname(path)) == folder])
+                dropins = [path for path in paths if os.path.basename(os.path.dirname(path)) == folder]
+                item.second.write(dropins, item.who)
             self._systemctl("daemon-reload")
             self._systemctl("start", *units)
             shown = parse_show(self._systemctl("show", "--property=Id", "--property=MainPID", *units))

@@ -6,10 +6,13 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import errno
 import fnmatch
 import grp
 import hashlib
+import io
 import os
+import pwd
 import re
 import shutil
 import stat
@@ -18,16 +21,29 @@ import tarfile
 import tempfile
 import zlib
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import tree
+from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import readable, surroundings
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native, switch_link
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
+    Folder,
+    UnsafePath,
+    account,
+    as_account,
+    read_file,
+    remove_tree,
+)
 
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
 VENV_ID = "[0-9a-f]" * 12
 COMPLETE = ".complete"
+# The folder of virtualenvs: whoever builds one passes through it, and nobody else finds out what is there.
+PASSED = 0o711
 # An application as the modules take it.
 SPEC = {
     "name": {"type": "str", "required": True},
     "home": {"type": "path", "required": True},
     "group": {"type": "str", "default": "root"},
+    "user": {"type": "str"},
     "source": {"type": "str"},
     "archive": {"type": "str"},
     "repo": {"type": "str"},
@@ -49,55 +65,137 @@ def requirements_digest(python, text):
     return hashlib.sha256(b"\n".join(encoded(part) for part in (python, text))).hexdigest()[:12]
 
 
-def read_requirements(path, seen=None):
-    """The text of a requirements file with the files that it includes (-r, -c) behind it."""
+# A line of requirements that names another file of them.
+_INCLUDE = re.compile(r"(\s*(?:-[rc][ =]*|--(?:requirement|constraint)[ =]+))(\S+)")
+# What pip installs from an index, whatever folder it runs in; and options that have nothing to do with folders.
+_PLAIN = re.compile(
+    r"""\s*(?:\#.*)?\Z
+    |\s*[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?\s*(?:@\s*[\w+]+(?<!file)://.*|[<>=!~;(\\\#].*|\ --.*)?\Z
+    |\s*[\w+]+(?<!file)://
+    |\s*(?:-e|--editable)[ =]*[\w+]+(?<!file)://
+    |\s*(?:-f|--find-links)[ =]*\w+(?<!file)://
+    |\s*(?:-[irc]|--(?:requirement|constraint|index-url|extra-index-url|no-index|no-binary|only-binary|prefer-binary|pre
+        |trusted-host|require-hashes|hash|use-feature|use-pep517|global-option|config-settings?))(?![\w-])""",
+    re.X,
+)
+_ARCHIVE = re.compile(r"\.(?:zip|whl|tar(?:\.\w+)?|tgz|tbz|txz|tlz)\s*(?:[;\[\#].*)?\Z", re.I)
+_EDITABLE = re.compile(r"\s*(?:-e(?=[ =.]|\Z)|--editable(?=[ =]|\Z))(?![ =]*[\w+]+://)[ =]*")
+# Who reads for an account that is yet to be made, which is in no group besides its own.
+_NOBODY = {"uid": 65534, "gid": 65534, "groups": []}
+
+
+def requirement_files(path, read=None, seen=None):
+    """[[path, text]] of a requirements file and of those that it includes (-r, -c), each followed by its own."""
     seen = set() if seen is None else seen
     path = os.path.realpath(path)
     if path in seen:
-        return ""
+        return []
     seen.add(path)
-    with open(path, "rb") as source:
-        text = source.read().decode("utf-8", "replace")
+    text = (read or _read)(path).decode("utf-8", "replace")
+    found = [[path, text]]
     for line in text.splitlines():
-        found = re.match(r"\s*(?:-[rc][ =]*|--(?:requirement|constraint)[ =]+)(\S+)", line)
-        if found and "://" not in found.group(1):
-            other = os.path.join(os.path.dirname(path), native(found.group(1)))
+        include = _INCLUDE.match(line)
+        if include and "://" not in include.group(2):
+            other = os.path.join(os.path.dirname(path), native(include.group(2)))
             if os.path.isfile(other):
-                text += "\n" + read_requirements(other, seen)
-    return text
+                found += requirement_files(other, read, seen)
+    return found
 
 
-def _inside(member, root):
-    """Where a tar member goes; refuses one that would land outside, be it through a symlink unpacked before it."""
-    target = os.path.normpath(os.path.join(root, member.name))
+def _read(path):
+    with io.open(path, "rb") as source:
+        return source.read()
+
+
+def read_requirements(path):
+    """The text of a requirements file with the files that it includes behind it."""
+    return _joined(requirement_files(path))
+
+
+def _joined(files):
+    return "\n".join(text for _path, text in files)
+
+
+def is_local(line):
+    """Whether a requirement means something in the folder that pip runs in, such as ``.`` or ``./lib``."""
+    return not _PLAIN.match(line) or bool(_ARCHIVE.search(line) and "://" not in line)
+
+
+def leads_out(name, target, shared):
+    """Whether a link of a release leads out of it, by its name in the release; ``shared`` (None: none) counts as in it.
+
+    Only what can be told by the words of the target is in: a step up after a name, which may itself be a link, is not.
+    """
+    if target.startswith("/"):
+        end = os.path.normpath(target)
+        return shared is None or ".." in target.split("/") or not (end + "/").startswith(shared.rstrip("/") + "/")
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    ups = len(parts) - len([part for part in parts if part != ".."])
+    if ".." in parts[ups:]:
+        return True
+    depth = len([part for part in os.path.dirname(name).split("/") if part not in ("", ".")])
+    if ups <= depth:
+        return False
+    # From HOME/releases/ID two steps lead to HOME.
+    return shared is None or parts[ups - 1 : ups + 1] != ["..", os.path.basename(shared)] or ups - depth != 2
+
+
+def check_link(name, target, shared):
+    """Refuse a link of a release that leads out of it."""
+    if leads_out(name, target, shared):
+        raise ReleaseError(
+            "%r is a link to %r, which leads out of the release; copy what it leads to into the code, leave the link "
+            "out (exclude), or have it lead into %s" % (name, target, shared or "the folder shared beside the releases")
+        )
+
+
+def place(name, root):
+    """Where an archive's member goes; refuses one that would land outside, be it through a symlink put there before.
+
+    Makes its parents.
+    """
+    target = os.path.normpath(os.path.join(root, name))
     if target != root and not target.startswith(root + "/"):
-        raise ReleaseError("the archive's member %r would land outside the release" % member.name)
-    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
-        raise ReleaseError("the archive's member %r is neither file, folder nor link" % member.name)
+        raise ReleaseError("the archive's member %r would land outside the release" % name)
     parent = os.path.dirname(target)
-    if target != root and os.path.realpath(parent) != os.path.realpath(root) + parent[len(root):]:
-        raise ReleaseError("the archive's member %r would land in what another member is a symlink to" % member.name)
+    if target != root and os.path.realpath(parent) != os.path.realpath(root) + parent[len(root) :]:
+        raise ReleaseError("the archive's member %r would land in what another member is a symlink to" % name)
     if target != root:
         make_folders(parent)
     return target
 
 
-def unpack(archive, folder):
-    """Unpack a tar archive into an empty folder, or say what is wrong with it."""
+def _inside(member, root):
+    """Where a tar member goes, if it is one of the kinds that code is made of."""
+    if not (member.isfile() or member.isdir() or member.issym() or member.islnk()):
+        raise ReleaseError("the archive's member %r is neither file, folder nor link" % member.name)
+    return place(member.name, root)
+
+
+def unpack(archive, folder, shared=None, checked=True):
+    """Unpack a tar archive (a path, or an open file) into an empty folder, or say what is wrong with it.
+
+    ``checked``: refuse links that lead out of the folder, but for those into ``shared``.
+    """
     try:
-        _unpack(archive, folder)
+        _unpack(archive, folder, shared, checked)
     except (EOFError, struct.error, tarfile.TarError, zlib.error) as error:
         raise ReleaseError("the archive %s is broken: %s" % (archive, error))
 
 
-def _unpack(archive, folder):
+def _unpack(archive, folder, shared, checked):
     """Symlinks come last, so that nothing is written through one."""
-    packed = tarfile.open(archive, "r:*")
+    if hasattr(archive, "read"):
+        packed = tarfile.open(fileobj=archive, mode="r:*")
+    else:
+        packed = tarfile.open(archive, "r:*")
     try:
         made = []
         for member in sorted(packed.getmembers(), key=lambda member: member.issym()):
             target = _inside(member, folder)
             if member.issym():
+                if checked:
+                    check_link(os.path.normpath(member.name), member.linkname, shared)
                 os.symlink(member.linkname, target)
             elif member.isdir():
                 make_folders(target)
@@ -129,67 +227,67 @@ def _content(packed, member):
     return other
 
 
-def copy_checkout(checkout, folder, exclude):
-    """Copy a checked-out tree without what is excluded, by name or by path, and without what is no code."""
+def give(folder, group, user=None, shared=None):
+    """Root owns the code and the application's group may read it, whatever umask it was made under.
 
-    def left_out(base, names):
-        prefix = "" if base == checkout else os.path.relpath(base, checkout) + "/"
-        return [
-            name
-            for name in names
-            if any(fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(prefix + name, pattern) for pattern in exclude)
-            or stat.S_IFMT(os.lstat(os.path.join(base, name)).st_mode) not in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
-        ]
-
-    shutil.rmtree(folder)
-    shutil.copytree(checkout, folder, symlinks=True, ignore=left_out)
-
-
-def give(folder, group):
-    """Root owns the code and the application's group may read it, whatever umask it was made under."""
+    A link into ``shared`` is the application's own, as what it leads to is: nginx may be told to follow no others.
+    """
     try:
         gid = grp.getgrnam(group).gr_gid
     except KeyError:
         raise ReleaseError("there is no group %s on the host; create it first" % group)
+    try:
+        uid = pwd.getpwnam(user).pw_uid if user else 0
+    except KeyError:
+        uid = 0
     os.lchown(folder, 0, gid)
     os.chmod(folder, 0o755)
     for base, folders, files in os.walk(folder):
         for name in folders + files:
             path = os.path.join(base, name)
+            if os.path.islink(path):
+                inside = os.path.relpath(path, folder)
+                out = shared is not None and leads_out(inside, os.readlink(path), None)
+                os.lchown(path, uid if out else 0, gid)
+                continue
             os.lchown(path, 0, gid)
-            if not os.path.islink(path):
-                mode = stat.S_IMODE(os.lstat(path).st_mode) & 0o755
-                os.chmod(path, mode | (mode & 0o500) >> 3)
+            os.chmod(path, tree.settled_mode(os.lstat(path).st_mode))
+
+
+def _write(path, content):
+    if not os.path.isdir(os.path.dirname(path)):
+        os.makedirs(os.path.dirname(path))
+    with open(path, "wb") as target:
+        target.write(content)
 
 
 def discard(path):
     """Remove a folder; its name goes first and at once, so that no half of it is ever taken for the whole."""
     doomed = os.path.join(os.path.dirname(path), ".old-" + os.path.basename(path))
-    if os.path.isdir(doomed):
-        shutil.rmtree(doomed)
+    remove_tree(doomed)
     os.rename(path, doomed)
-    shutil.rmtree(doomed)
+    remove_tree(doomed)
 
 
 def sweep(folder):
     """Remove what killed runs left."""
     for name in os.listdir(folder) if os.path.isdir(folder) else []:
         if name.startswith((".new-", ".old-")):
-            shutil.rmtree(os.path.join(folder, name))
+            remove_tree(os.path.join(folder, name))
 
 
-def _gate(path, group):
-    """Let nobody but root and this group pass through a folder of root's."""
+def _gate(path, group, mode=0o750):
+    """Let nobody but root and this group into a folder of root's."""
     try:
         gid = grp.getgrnam(group).gr_gid
     except KeyError:
         raise ReleaseError("there is no group %s on the host; create it first" % group)
     os.lchown(path, 0, gid)
-    os.chmod(path, 0o750)
+    os.chmod(path, mode)
 
 
-def _is_open(path, group):
-    """Whether a folder of root's lets others than this group through."""
+def _is_open(path, group, mode=0o750):
+    """Whether a folder of root's lets others than this group in, beyond what the mode says."""
     try:
         found = os.lstat(path)
     except OSError:
@@ -200,15 +298,15 @@ def _is_open(path, group):
         # It is made by this very run.
         gid = None
     # Another account's is its own matter.
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == 0 and (bool(found.st_mode & 0o007) or found.st_gid != gid)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == 0 and (bool(found.st_mode & 0o007 & ~mode) or found.st_gid != gid)
 
 
 class Home:
     """One application's folder. ``wanted`` is an item of graceful.wsgi.releases with its id."""
 
-    def __init__(self, wanted, python, run_command=None):
+    def __init__(self, wanted, python):
         self.wanted = wanted
-        self.run_command = run_command
+        self._files = None
         self.name = wanted["name"]
         self.home = wanted["home"]
         self.python = python
@@ -230,28 +328,35 @@ class Home:
         return self.wanted["path"] or self.release
 
     @property
+    def shared(self):
+        """The folder of what outlives a release; links of a release may lead there."""
+        return os.path.join(self.home, "shared")
+
+    @property
     def link(self):
         """The symlink that is moved last: the one to the release, or to the virtualenv of code that is not ours."""
         return os.path.join(self.home, "venv" if self.wanted["path"] else "current")
 
     @property
     def open_gates(self):
-        """The folders of code through which others than the application's group pass."""
-        folders = [os.path.join(self.home, name) for name in ("releases", "venvs", "repo")]
-        return [path for path in folders if _is_open(path, self.wanted["group"])]
+        """[(path, mode)] of the folders of code that let others than the application's group in, and how they should be."""
+        folders = [(self.releases, 0o750), (os.path.join(self.home, "repo"), 0o750), (self.venvs, PASSED)]
+        names = os.listdir(self.venvs) if os.path.isdir(self.venvs) else []
+        folders += [(os.path.join(self.venvs, name), 0o750) for name in names if fnmatch.fnmatch(name, VENV_ID)]
+        return [(path, mode) for path, mode in folders if _is_open(path, self.wanted["group"], mode)]
 
     def close(self):
         """Let only the application's group through to the code; returns whether others could pass."""
         found = self.open_gates
-        for path in found:
-            _gate(path, self.wanted["group"])
+        for path, mode in found:
+            _gate(path, self.wanted["group"], mode)
         return bool(found)
 
-    def _gated(self, path):
+    def _gated(self, path, mode=0o750):
         """Make a folder of code; one that is there stays as it is, since processes of another account may use it."""
         if not os.path.isdir(path):
             make_folders(path)
-            _gate(path, self.wanted["group"])
+            _gate(path, self.wanted["group"], mode)
 
     @property
     def current(self):
@@ -273,47 +378,99 @@ class Home:
         return self.missing or bool(venv and not venv["complete"])
 
     def make(self, archive=None, checkout=None):
-        """Make the release from an archive or a checkout on this host."""
+        """Make the release from an archive on this host, or from ``checkout(exclude)``, which returns an open one."""
         self._gated(self.releases)
         sweep(self.releases)
         folder = tempfile.mkdtemp(prefix=".new-", dir=self.releases)
+        self._files = None
         try:
-            if archive:
-                unpack(archive, folder)
-            else:
-                copy_checkout(checkout, folder, self.wanted["exclude"])
-            give(folder, self.wanted["group"])
+            try:
+                unpack(archive or checkout(self.wanted["exclude"]), folder, self.shared)
+            except ReleaseError as error:
+                raise ReleaseError("%s: %s" % (self.name, error))
+            give(folder, self.wanted["group"], self.wanted.get("user"), self.shared)
             os.rename(folder, self.release)
         finally:
             if os.path.isdir(folder):
-                shutil.rmtree(folder)
+                remove_tree(folder)
+
+    @property
+    def who(self):
+        """The rights of the application's account, nobody's where it is yet to be made; None where none is told."""
+        user = self.wanted.get("user")
+        if not user:
+            return None
+        try:
+            return account(user)
+        except KeyError:
+            return _NOBODY
+
+    def _own_read(self, path):
+        """The bytes of a file of the release that nobody but root can have put there."""
+        if not path.startswith(self.release + "/"):
+            raise UnsafePath("%s: is outside the release" % path)
+        return read_file(path)
+
+    def requirement_files(self, source):
+        """What requirement_files() returns, read with no more rights than the application's own."""
+        if self._files is None:
+            try:
+                self._files = [[native(path), text] for path, text in self._read_requirements(source)]
+            except (IOError, OSError, UnsafePath) as error:
+                if getattr(error, "errno", None) in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+                    raise ReleaseError(
+                        "%s: there is no %s in %s; mend requirements of this application"
+                        % (self.name, self.wanted["requirements"], self.code)
+                    )
+                raise ReleaseError(
+                    "%s: its requirements cannot be read as %s: %s; let this account read them"
+                    % (self.name, self.wanted.get("user") or "root", error)
+                )
+        return self._files
+
+    def _read_requirements(self, source):
+        if not self.wanted["path"]:
+            # A release is root's: without a link to follow there is nobody to ask.
+            try:
+                with Folder(self.release) as folder:
+                    trusted = folder.trusted
+                if trusted or self.who is None:
+                    return requirement_files(source, self._own_read)
+            except UnsafePath:
+                pass
+        if self.who is not None:
+            return as_account(self.who, lambda: requirement_files(source))
+        owner = os.stat(self.code)
+        return as_account({"uid": owner.st_uid, "gid": owner.st_gid, "groups": []}, lambda: requirement_files(source))
 
     def venv(self):
-        """What virtualenv the code needs: {path, complete, requirements (file) or None, lines}; None for no venv.
+        """What virtualenv the code needs: {path, complete, requirements (file) or None, lines, local}, or None.
 
-        The path is None where the code is not here yet (check mode).
+        The path is None where the code is not here yet (check mode). ``local``: whether it holds something of the code
+        itself, so that each release has its own.
         """
         wanted = self.wanted["requirements"]
         if not wanted:
             return None
         if isinstance(wanted, list):
-            text, source = "\n".join(native(line) for line in wanted), None
+            lines, source = [native(line) for line in wanted], None
+            text = "\n".join(lines)
         else:
             source = os.path.join(self.code, wanted)
             if not os.path.isdir(self.code):
                 return {"name": self.name, "path": None, "complete": False, "requirements": source, "lines": []}
-            if not os.path.isfile(source):
-                raise ReleaseError(
-                    "%s: there is no %s in %s; mend requirements of this application" % (self.name, wanted, self.code)
-                )
-            text = read_requirements(source)
+            text, lines = _joined(self.requirement_files(source)), []
+        local = any(is_local(line) for line in text.splitlines())
+        if local and not self.wanted["path"]:
+            text += "\n# %s" % self.id
         path = os.path.join(self.venvs, requirements_digest(self.python, text))
         return {
             "name": self.name,
             "path": path,
             "complete": os.path.isfile(os.path.join(path, COMPLETE)),
             "requirements": source,
-            "lines": wanted if source is None else [],
+            "lines": lines,
+            "local": local,
         }
 
     @property
@@ -327,31 +484,115 @@ class Home:
             found[self.link] = self.release
         return found
 
-    def fill(self, venv_command, pip, pip_args):
+    def fill(self, builders, venv_command, pip, pip_args, pip_env=None, pip_cert=None):
         """Make the virtualenv that the code needs; one that an interrupted run left is made anew.
 
-        ``venv_command``: words that make a virtualenv when its path is appended; ``pip``: the pip that it gets, as a
-        requirement; ``pip_args``: further words for `pip install`.
+        ``builders``: a build_account.Pool; ``venv_command``: words that make a virtualenv when its path is appended;
+        ``pip``: the pip that it gets, as a requirement; ``pip_args``: further words for `pip install`, ``pip_env``:
+        settings of pip's, which its process list does not show; ``pip_cert``: the CA bundle.
         """
         venv = self.venv()
         if venv is None or venv["complete"]:
             return False
         if venv["path"] is None:
             raise ReleaseError("%s: there is no folder %s on the host; put the code there" % (self.name, self.code))
-        self._gated(self.venvs)
-        if os.path.isdir(venv["path"]):
-            shutil.rmtree(venv["path"])
-        install = [os.path.join(venv["path"], "bin", "python"), "-m", "pip", "install"] + list(pip_args)
-        wanted = ["-r", venv["requirements"]] if venv["requirements"] else venv["lines"]
-        for words in (list(venv_command) + [venv["path"]], install + [pip] if pip else None, install + wanted):
-            if words:
-                status, out, err = self.run_command(words)
-                if status != 0:
-                    said = "\n".join((out + err).strip().splitlines()[-25:])
-                    raise ReleaseError("%s: `%s` failed (status %d):\n%s" % (self.name, " ".join(words), status, said))
+        self._gated(self.venvs, PASSED)
+        with builders.lease() as builder:
+            if os.path.lexists(venv["path"]):
+                discard(venv["path"])
+            environment = surroundings(builder.home, pip_env)
+            if pip_cert:
+                environment["PIP_CERT"] = readable(builder, pip_cert)
+            wanted, names = self._bring(builder, venv)
+            builder.own(venv["path"])
+            install = [os.path.join(venv["path"], "bin", "python"), "-m", "pip", "install"] + list(pip_args)
+            for words in (list(venv_command) + [venv["path"]], install + [pip] if pip else None, install + wanted):
+                if words:
+                    status, said = builder.run(
+                        words, os.path.join(builder.home, "code"), environment, [venv["path"]], venv_command[:1]
+                    )
+                    if status != 0:
+                        text = "`%s` failed (status %d):\n%s" % (
+                            " ".join(words),
+                            status,
+                            "\n".join(said.strip().splitlines()[-25:]),
+                        )
+                        for here, there in names:
+                            text = text.replace(here, there)
+                        raise ReleaseError("%s: %s" % (self.name, text))
+            self._take_over(builder, venv["path"], venv_command[:1])
+            _gate(venv["path"], self.wanted["group"])
         with open(os.path.join(venv["path"], COMPLETE), "w"):
             pass
         return True
+
+    def _bring(self, builder, venv):
+        """Put before a builder what pip reads; returns words for pip, and pairs of paths there and what they stand for.
+
+        The code comes as a copy of the builder's own: a build writes into what it builds.
+        """
+        code, lists = os.path.join(builder.home, "code"), os.path.join(builder.home, "requirements")
+        for folder in (code, lists):
+            builder.own(folder)
+        if venv["local"]:
+            with tree.packed(self.who, self.code, self.wanted["exclude"], self.venvs) as copy:
+                as_account(builder.who, lambda: unpack(copy, code, checked=False), (ReleaseError,))
+        if venv["requirements"] is None:
+            return self._words(venv["lines"]), [(code, self.code)]
+        files = self.requirement_files(venv["requirements"])
+        places = dict((path, os.path.join(lists, "%d.txt" % number)) for number, (path, _text) in enumerate(files))
+        root = os.path.realpath(self.code)
+        for path in places if venv["local"] else ():
+            # What they name by relative paths is found where they lie.
+            if path.startswith(root + "/"):
+                places[path] = code + path[len(root) :]
+        for path, text in files:
+            lines = [self._line(line, os.path.dirname(path), places) for line in native(text).splitlines()]
+            content = encoded("\n".join(lines) + "\n")
+            as_account(builder.who, lambda place=places[path], content=content: _write(place, content))
+        names = sorted(((here, there) for there, here in places.items()), reverse=True)
+        return ["-r", places[files[0][0]]], names + [(code, self.code)]
+
+    def _line(self, line, folder, places):
+        """A line of requirements as the builder reads it: includes lead to its copies."""
+        include = _INCLUDE.match(line)
+        if include:
+            other = os.path.realpath(os.path.join(folder, include.group(2)))
+            if other in places and "://" not in include.group(2):
+                return include.group(1) + places[other] + line[include.end() :]
+        if _EDITABLE.match(line):
+            self._refuse_editable()
+            return _EDITABLE.sub("", line)
+        return line
+
+    def _words(self, lines):
+        """The requirements as words of a command; an item may be an option, or an option with its value."""
+        found = []
+        for number, line in enumerate(lines):
+            after = lines[number + 1] if number + 1 < len(lines) else ""
+            if line in ("-e", "--editable") and "://" not in after:
+                self._refuse_editable()
+            elif _EDITABLE.match(line) and line not in ("-e", "--editable"):
+                self._refuse_editable()
+                found.append(_EDITABLE.sub("", line))
+            else:
+                found.append(line)
+        return found
+
+    def _refuse_editable(self):
+        """A release does not change, so that an editable install of it and one that copies are the same."""
+        if self.wanted["path"]:
+            raise ReleaseError(
+                "%s: its requirements have an editable install (-e) of code at path, which is built from a copy; leave "
+                "-e out, or the line: the code's folder is found without it" % self.name
+            )
+
+    def _take_over(self, builder, path, named):
+        """Have root own the virtualenv: a copy of the builder's, which goes."""
+        try:
+            tree.settle(path, builder, grp.getgrnam(self.wanted["group"]).gr_gid, named)
+        except (tree.TreeError, UnsafePath) as error:
+            raise ReleaseError("%s: its virtualenv was not taken over: %s" % (self.name, error))
 
     @property
     def _venv_link(self):
@@ -394,7 +635,7 @@ class Home:
             if RELEASE_ID.match(name) and os.path.isdir(path) and not os.path.islink(path):
                 found.append((name != live, name != before, -os.stat(path).st_mtime, name))
         here = any(name == live for _live, _before, _age, name in found)
-        return [name for _live, _before, _age, name in sorted(found)[max(keep, 2) - (0 if here else 1):]]
+        return [name for _live, _before, _age, name in sorted(found)[max(keep, 2) - (0 if here else 1) :]]
 
     def prune(self, keep):
         """Remove the releases that are too many, and virtualenvs that none uses any more; returns the former."""

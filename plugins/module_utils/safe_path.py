@@ -365,6 +365,49 @@ def _reown(folder, from_uid, to_uid, to_gid, depth):
     return count
 
 
+def untrusted_target(path, inside=None):
+    """Why another account could change what an absolute path leads to, a file at its end as well; None for root alone.
+
+    Every component and every link is judged before it is followed, so that nobody can change the answer meanwhile.
+    What is missing in a folder of root's counts for nothing. ``inside``: a tree that is known to be root's.
+    """
+
+    def begin(target):
+        if inside and (target + "/").startswith(inside + "/"):
+            return inside, [part for part in target[len(inside):].split("/") if part]
+        return "/", [part for part in target.split("/") if part]
+
+    links = 0
+    done, parts = begin(path)
+    while True:
+        known = inside and (done + "/").startswith(inside + "/")
+        why = None if known else _others_write(os.lstat(done))
+        if why:
+            return "%s: %s" % (done, why)
+        if not parts:
+            return None
+        name = parts.pop(0)
+        here = os.path.dirname(done) if name == ".." else os.path.join(done, name) if name != "." else done
+        try:
+            found = os.lstat(here)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return None
+            raise
+        if not stat.S_ISLNK(found.st_mode):
+            done = here
+            continue
+        links += 1
+        if links > _LINKS or (found.st_uid != 0 and not known):
+            return "%s: is a link of %s" % (here, account_name(found.st_uid))
+        target = os.readlink(here)
+        if target.startswith("/"):
+            done, more = begin(target)
+        else:
+            more = [part for part in target.split("/") if part]
+        parts = more + parts
+
+
 # -- with another account's rights ----------------------------------------------------------------------------------
 
 

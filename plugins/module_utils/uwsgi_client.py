@@ -26,9 +26,14 @@ class ClientError(Exception):
 SO_PEERCRED = getattr(socket, "SO_PEERCRED", 17)
 
 
+def _peer(link):
+    """The kernel's word on whoever listens: pid, uid and gid."""
+    return struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, SO_PEERCRED, struct.calcsize("3i")))
+
+
 def _listens(link, folder):
     """Refuse a peer that another account has led us to: whoever listens must be one who can put a socket there."""
-    pid, uid, gid = struct.unpack("3i", link.getsockopt(socket.SOL_SOCKET, SO_PEERCRED, struct.calcsize("3i")))
+    pid, uid, gid = _peer(link)
     owner = folder.stat().st_uid
     if uid == owner:
         return
@@ -54,8 +59,11 @@ def _connect_path(link, path):
         _listens(link, folder)
 
 
-def connect(address, timeout):
-    """A connected socket. ``address``: a path, ``@name`` for an abstract socket, or host:port."""
+def connect(address, timeout, owner=None):
+    """A connected socket. ``address``: a path, ``@name`` for an abstract socket, or host:port.
+
+    ``owner``: the uid that must have opened a unix socket, where another account could lead us elsewhere.
+    """
     if not re.match(r"[@/]|.*:[0-9]+\Z", address):
         raise ClientError("%s: is no address of a socket" % address)
     if address.startswith("@"):
@@ -81,6 +89,11 @@ def connect(address, timeout):
     except (IOError, OSError) as error:
         link.close()
         raise ClientError("%s: %s" % (address, error))
+    if owner is not None:
+        uid = _peer(link)[1]
+        if uid != owner:
+            link.close()
+            raise ClientError("%s: leads to a socket of another account (uid %d)" % (address, uid))
     return link
 
 
@@ -106,9 +119,9 @@ def _uwsgi_packet(variables):
     return struct.pack("<BHB", 0, len(body), 0) + body
 
 
-def ask(address, path, protocol="uwsgi", host="localhost", timeout=10):
+def ask(address, path, protocol="uwsgi", host="localhost", timeout=10, owner=None):
     """GET a path over an instance's own socket; returns (status, text of the whole answer)."""
-    link = connect(address, timeout)
+    link = connect(address, timeout, owner)
     try:
         if protocol == "http":
             request = "GET %s HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n\r\n" % (path, host)

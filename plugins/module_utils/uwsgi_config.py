@@ -11,10 +11,14 @@ import json
 import os
 import re
 import socket
+import stat
 import xml.etree.ElementTree as ElementTree
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
+# More than any configuration, less than what would fill the memory.
+LARGEST = 1 << 22
 FORMATS = {".ini": "ini", ".json": "json", ".js": "json", ".yaml": "yaml", ".yml": "yaml", ".xml": "xml"}
 # Options that bring in another file.
 INCLUDES = ("ini", "include", "inherit", "config", "json", "js", "yaml", "yml", "xml")
@@ -149,7 +153,50 @@ def _xml(text, section):
 PARSERS = {"ini": _ini, "yaml": _yaml, "json": _json, "xml": _xml}
 
 
-def load(address, kind=None, folder=None, seen=()):
+def _read(path):
+    """The text of a regular file; a fifo would hold us for ever, and its owner need not be ours."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise ConfigError("%s: is not a regular file" % path)
+    with os.fdopen(handle, "rb") as source:
+        text = source.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise ConfigError("%s: is larger than any configuration" % path)
+    return native(text)
+
+
+def _roots_alone(path):
+    """The text of a file that nobody but root could have put there."""
+    why = safe_path.untrusted(path)
+    if why:
+        raise ConfigError("%s: cannot be read by its account, and is not root's alone (%s)" % (path, why))
+    return _read(path)
+
+
+def load_as(who, address, kind=None, folder=None, named=False):
+    """The options of a configuration, read with the rights of the account whose it is; see load().
+
+    ``who``: uid, gid and groups. What that account writes there, or gives its program as words, may name any file of
+    the host: nothing is read that it could not read itself. ``named``: whether root's own play has named the file. One
+    that only root can change, and that its account cannot read, may have been read by a master that was still root's;
+    then root has named what is included in it, too.
+    """
+    try:
+        found = safe_path.as_account(who, lambda: load(address, kind, folder), errors=(ConfigError,))
+    except ConfigError:
+        path = address.partition(":")[0]
+        if not named or os.geteuid() != 0 or who["uid"] == 0 or safe_path.untrusted(path) or _readable(who, path):
+            raise
+        return load(address, kind, folder, read=_roots_alone)
+    return [(native(name), native(value)) for name, value in found]
+
+
+def _readable(who, path):
+    return safe_path.as_account(who, lambda: os.access(path, os.R_OK))
+
+
+def load(address, kind=None, folder=None, seen=(), read=_read):
     """The options of a configuration file, [(name, value), ...] in order, those of files that it includes among them.
 
     ``address``: a path, with ``:section`` behind it if it is another than uwsgi; ``kind``: ini, json, yaml or xml, told
@@ -162,12 +209,8 @@ def load(address, kind=None, folder=None, seen=()):
     real = os.path.realpath(path)
     if (real, section) in seen:
         raise ConfigError("%s: includes itself" % path)
-    if os.path.exists(path) and not os.path.isfile(path):
-        # A fifo would hold us for ever, and its owner need not be ours.
-        raise ConfigError("%s: is not a regular file" % path)
     try:
-        with open(path, "rb") as source:
-            text = native(source.read())
+        text = read(path)
         found = PARSERS[kind](_magic(text, path, seen[0][0] if seen else path), section or "uwsgi")
     except (IOError, OSError) as error:
         raise ConfigError("%s: %s" % (path, error.strerror))
@@ -181,7 +224,7 @@ def load(address, kind=None, folder=None, seen=()):
             other = resolve(options, value)
             # Without a path it is another section of the same file.
             other = path + other if other.startswith(":") else os.path.join(folder or os.path.dirname(path), other)
-            options += load(other, name if name in PARSERS else None, folder, tuple(seen) + ((real, section),))
+            options += load(other, name if name in PARSERS else None, folder, tuple(seen) + ((real, section),), read)
     return options
 
 

@@ -17,7 +17,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import 
     ConfigError,
     command_line,
     from_environment,
-    load,
+    load_as,
 )
 
 # btime is a whole second, and a pidfile is written right after the start.
@@ -148,9 +148,12 @@ class Master:
             files = [(config_path, None)]
         try:
             for address, kind in files:
-                options = options + load(address, kind, self.started_in)
+                options = options + load_as(self.who, address, kind, self.started_in, bool(config_path))
         except ConfigError as error:
-            raise MasterError("%s: process %d's configuration cannot be read: %s" % (self.pidfile, self.pid, error))
+            why = "%s: process %d's configuration cannot be read: %s" % (self.pidfile, self.pid, error)
+            # Its words are its account's, who could name any file there; the play's are root's.
+            more = "" if config_path or os.geteuid() != 0 else " (read as uid %d; config names one of root's)"
+            raise MasterError(why + (more % self.who["uid"] if more else ""))
         return (files[0][0].partition(":")[0] if files else None), Config(options, self.environment)
 
     def _prove_name(self):

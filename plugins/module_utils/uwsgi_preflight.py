@@ -11,13 +11,13 @@ import json
 import os
 import pwd
 import re
-import shutil
-import signal
+import select
 import subprocess
+import sys
 import tempfile
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, safe_path, trial_unit
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask
@@ -68,12 +68,20 @@ SPEC = {
     "text": {"type": "str"},
     "format": {"type": "str", "choices": ["ini", "json", "yaml", "xml"], "default": "ini"},
     "probe": {"type": "dict", "default": {}},
+    "unit": {"type": "str"},
+    "dropin": {"type": "path"},
+    "service": {"type": "list", "elements": "list", "default": []},
+    "service_template": {"type": "str"},
+    "service_vars": {"type": "dict", "default": {}},
+    "service_text": {"type": "str"},
+    # Contents of files that hold secrets: the modules are told to log no argument, and this none of its values.
+    "files": {"type": "dict", "default": {}},
 }
 
 
 def new_environment(wanted):
-    """The variables that the application will have; ``wanted``: as SPEC says. Bytes, whatever the locale is."""
-    return dict((native(name), encoded(value)) for name, value in wanted["environment"].items())
+    """The variables that the application will have, where no unit hands them over; ``wanted``: as SPEC says."""
+    return dict((native(name), native(value)) for name, value in wanted["environment"].items())
 
 
 class Note:
@@ -84,8 +92,11 @@ class Note:
 
     def __init__(self, wanted, replace, binary):
         # What a template made is text by now, and before that nobody knows what it makes.
-        self.unknown = wanted["template"] is not None
-        about = [dict(wanted, template=None, vars={}), replace, binary]
+        self.unknown = wanted["template"] is not None or wanted.get("service_template") is not None
+        # In another sandbox code may load otherwise.
+        drop_ins = unit_texts(wanted)
+        around = trial_unit.texts(wanted["unit"], drop_ins) if wanted.get("unit") else []
+        about = [dict(wanted, template=None, vars={}, service_template=None, service_vars={}), around, replace, binary]
         self.digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8")).hexdigest()
         self.path = os.path.join(STATE_DIR, "loads-%s" % wanted["name"])
 
@@ -97,6 +108,16 @@ class Note:
         make_folders(STATE_DIR)
         # A digest of what holds secrets: whoever reads it could try what they are.
         replace_bytes(self.path, encoded(self.digest))
+
+
+def unit_texts(wanted):
+    """The texts of an application's unit that are not live yet, {path: text}; ``wanted``: as SPEC says."""
+    if not wanted.get("dropin"):
+        return {}
+    text = wanted.get("service_text")
+    if text is None:
+        text = "[Service]\n" + "".join("%s=%s\n" % tuple(pair) for pair in wanted.get("service") or [])
+    return dict(wanted.get("files") or {}, **{wanted["dropin"]: text})
 
 
 class PreflightError(Exception):
@@ -135,144 +156,255 @@ def unknown(options, known):
     return [name for name, _value in options if len(name) > 1 and name not in known]
 
 
-def render(options, socket, token):
-    """The configuration of the throw-away instance."""
-    # One worker, forked as the live ones are, since code may fail only then; the last line is said when it accepts.
+def render(options, socket, mark):
+    """The configuration of the throw-away instance. ``mark``: the file that is there once it accepts."""
+    # One worker, forked as the live ones are, since code may fail only then.
     own = [
         ("master", "true"),
         ("lazy-apps", "true"),
         ("need-app", "true"),
         ("processes", "1"),
         ("socket", socket),
-        ("hook-accepting1", "print:" + token),
+        ("chmod-socket", "600"),
+        ("hook-accepting1", "creat:" + mark),
     ]
     return "[uwsgi]\n" + "".join("%s = %s\n" % pair for pair in options + own)
 
 
-def _become(uid, gid, groups):
-    def change():
+# Runs a command with another account's rights and ends it with all that it has started, whatever has become a daemon
+# meanwhile: what loses its parent becomes a child of this process. It lives as long as its standard input is open.
+KEEPER = """
+import json, os, select, signal, sys, time
+told = json.loads(sys.stdin.readline())
+try:
+    import ctypes
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+except Exception:
+    pass
+def below():
+    parents = {}
+    for name in os.listdir("/proc"):
+        try:
+            with open("/proc/%d/stat" % int(name), "rb") as source:
+                parents[int(name)] = source.read().rpartition(b")")[2].split()
+        except (ValueError, IOError, OSError):
+            pass
+    found, more = set(), set([os.getpid()])
+    while more:
+        found |= more
+        more = set(pid for pid in parents if parents[pid] and int(parents[pid][1]) in found) - found
+    return set(pid for pid in found if pid != os.getpid() and parents[pid][0] != b"Z")
+def send(pids, number):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except OSError:
+            pass
+def reap():
+    try:
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            if pid == child:
+                code = "signal %d" % (status & 127) if status & 127 else "status %d" % (status >> 8)
+                os.write(1, (code + "\\n").encode("ascii"))
+    except OSError:
+        pass
+child = os.fork()
+if child == 0:
+    try:
+        log = os.open(told["log"], os.O_WRONLY | os.O_APPEND)
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
         os.setsid()
         if os.getuid() == 0:
-            os.setgroups(groups)
-            os.setgid(gid)
-            os.setuid(uid)
+            os.setgroups(told["who"]["groups"])
+            os.setgid(told["who"]["gid"])
+            os.setuid(told["who"]["uid"])
         os.umask(0o022)
+        try:
+            os.chdir(told["folder"].encode("utf-8"))
+        except OSError:
+            os.chdir("/")
+        environment = dict((k.encode("utf-8"), v.encode("utf-8")) for k, v in told["environment"].items())
+        os.execve("/bin/sh", ["sh", told["script"]], environment)
+    finally:
+        os._exit(127)
+os.write(1, ("%d\\n" % child).encode("ascii"))
+while not select.select([0], [], [], 0.05)[0] or os.read(0, 1):
+    reap()
+reap()
+send([child] if child in below() else [], signal.SIGINT)
+limit = time.time() + 2
+while child in below() and time.time() < limit:
+    reap()
+    time.sleep(0.02)
+limit = time.time() + 10
+while below() and time.time() < limit:
+    send(below(), signal.SIGKILL)
+    time.sleep(0.01)
+    reap()
+"""
 
-    return change
+
+class Child:
+    """A throw-away instance where there is no systemd to ask, or none that has started the live one.
+
+    It has the live one's account and environment; not its sandbox, its limits and what else its unit would give it.
+    """
+
+    replace = {}
+    given = []
+
+    def __init__(self, who, environment, folder):
+        self.who = who
+        self.uid = who["uid"] if os.getuid() == 0 else os.getuid()
+        clean = dict((key, value) for key, value in environment.items() if not FOREIGN.match(key))
+        clean.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
+        clean.setdefault("HOME", _home(who["uid"]))
+        self.told = {"who": who, "environment": clean, "folder": folder}
+        self.keeper = None
+        self.heard = ""
+        # A folder that its account can look into and nobody else can change, and in that one of the account's own.
+        self.place = tempfile.mkdtemp(prefix="graceful-wsgi-")
+        os.chmod(self.place, 0o711)
+        run_dir = os.path.join(self.place, "run")
+        os.mkdir(run_dir, 0o700)
+        if os.getuid() == 0:
+            os.chown(run_dir, who["uid"], who["gid"])
+        self.socket, self.mark = os.path.join(run_dir, "sock"), os.path.join(run_dir, "accepts")
+        self.options, self.log = os.path.join(run_dir, "options"), os.path.join(self.place, "log")
+
+    def start(self, binary, text):
+        """Start uWSGI with this configuration."""
+        config, script = os.path.join(self.place, "preflight.ini"), os.path.join(self.place, "start")
+        owner = (self.who["uid"], self.who["gid"]) if os.getuid() == 0 else None
+        replace_bytes(config, encoded(text), 0o400, owner)
+        replace_bytes(script, encoded(trial_unit.script(binary, self.options, config)), 0o644)
+        replace_bytes(self.log, b"", 0o600)
+        self.keeper = subprocess.Popen(
+            [sys.executable, "-E", "-s", "-S", "-c", KEEPER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd="/",
+            close_fds=True,
+        )
+        self.keeper.stdin.write(encoded(json.dumps(dict(self.told, log=self.log, script=script)) + "\n"))
+        self.keeper.stdin.flush()
+
+    def _listen(self):
+        while select.select([self.keeper.stdout], [], [], 0)[0]:
+            text = os.read(self.keeper.stdout.fileno(), 4096)
+            if not text:
+                break
+            self.heard += native(text)
+        return self.heard.splitlines()
+
+    @property
+    def pid(self):
+        """The master's, 0 before it is known."""
+        return int((self._listen() or ["0"])[0])
+
+    def known(self):
+        """The options that its uWSGI has, empty where it could not be asked."""
+        return trial_unit.known(self.options)
+
+    def accepts(self):
+        """Whether its worker accepts requests."""
+        return os.path.lexists(self.mark)
+
+    def ended(self):
+        """How it ended, None while it runs."""
+        heard = self._listen()
+        if len(heard) > 1:
+            return heard[1]
+        return "no process" if self.keeper.poll() is not None else None
+
+    def said(self):
+        """What it said so far."""
+        return native(procfs.read(self.log))
+
+    def end(self):
+        """End it and all that it has started."""
+        if self.keeper is not None:
+            self.keeper.stdin.close()
+            self.keeper.wait()
+            self.keeper.stdout.close()
+        safe_path.remove_tree(self.place)
 
 
-def _refuse_unknown(binary, options, environment, become):
-    """Hold all options against the binary's own list: the throw-away instance leaves out many, and strict itself."""
-    asked = subprocess.Popen(
-        [binary, "--dump-options"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        cwd="/",
-        close_fds=True,
-        preexec_fn=become,
-    )
-    wrong = unknown(options, set(native(asked.communicate()[0]).split()))
-    if asked.returncode == 0 and wrong:
-        raise PreflightError("this uWSGI has no option %s, and under strict it would not start" % ", ".join(wrong))
-
-
-def _last(path, lines=40):
+def _last(trial, lines=40):
     """What uWSGI said of the code: from where its worker started, if it came so far."""
-    said = native(procfs.read(path)).splitlines()
+    said = trial.said().splitlines()
     spawned = [number for number, line in enumerate(said) if line.startswith("spawned uWSGI worker 1 ")]
     return "\n".join(said[spawned[0] + 1 if spawned else 0:][-lines:])
 
 
-def _end(process):
-    """End the throw-away instance and everything that it started."""
-    for number in (signal.SIGINT, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except OSError:
-            break
-        limit = time.time() + 2
-        while process.poll() is None and time.time() < limit:
-            time.sleep(0.02)
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except OSError:
-        pass
-    process.wait()
-
-
-def preflight(binary, options, who, environment, folder, timeout, replace=None, path=None):
+def preflight(binary, options, who, environment, folder, timeout, replace=None, path=None, trial=None):
     """Load the code; returns the seconds that it took, or raises PreflightError with what uWSGI said.
 
     ``binary``: uWSGI; ``options``: [(name, value), ...] as load() gives them; ``who``: uid, gid and groups of the
     workers; ``environment`` and ``folder``: the master's; ``timeout``: seconds; ``replace``: {path: path} for code that
-    is not live yet; ``path``: if given it is asked for, and an answer of 500 or more is a failure.
+    is not live yet; ``path``: if given it is asked for, and an answer of 500 or more is a failure; ``trial``: a unit to
+    run it in, as Trials.add() gives it, in the place of ``who``, ``environment`` and ``folder``.
     """
-    token = "graceful-wsgi-accepts-" + os.urandom(8).hex() if hasattr(b"", "hex") else "graceful-wsgi-accepts"
-    name = "@graceful-wsgi-%d-%d" % (os.getpid(), time.time() * 1000000)
-    place = tempfile.mkdtemp(prefix="graceful-wsgi-")
     started = time.time()
-    process = None
-    become = _become(who["uid"], who["gid"], who["groups"])
+    trial = trial or Child(who, environment, folder)
     try:
-        clean = dict((key, value) for key, value in environment.items() if not FOREIGN.match(key))
-        clean.setdefault("PATH", "/usr/local/bin:/usr/bin:/bin")
-        clean.setdefault("HOME", _home(who["uid"]))
-        _refuse_unknown(binary, options, clean, become)
-        os.chmod(place, 0o711)
-        config, log = os.path.join(place, "preflight.ini"), os.path.join(place, "log")
-        with open(config, "w") as target:
-            target.write(render(neutral(options, replace or {}), name, token))
-        os.chmod(config, 0o400)
-        if os.getuid() == 0:
-            os.chown(config, who["uid"], who["gid"])
-        with open(log, "wb") as output, open(os.devnull, "rb") as nothing:
-            process = subprocess.Popen(
-                [binary, "--ini", config],
-                stdin=nothing,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=clean,
-                cwd=folder if os.path.isdir(folder) else "/",
-                close_fds=True,
-                preexec_fn=become,
-            )
-        _await(process, log, token, started + timeout)
+        instead = dict(trial.replace, **(replace or {}))
+        trial.start(binary, render(neutral(trial.given + options, instead), trial.socket, trial.mark))
+        try:
+            _await(trial, started + timeout)
+        finally:
+            # Of a typing error in an option this says more than what came of it.
+            _refuse_unknown(trial, options)
         if path is not None:
-            _ask(name, path, max(1.0, started + timeout - time.time()), log)
+            _ask(trial, path, max(1.0, started + timeout - time.time()))
         return time.time() - started
     finally:
-        if process is not None:
-            _end(process)
-        shutil.rmtree(place, ignore_errors=True)
+        trial.end()
 
 
-def _await(process, log, token, limit):
+def _refuse_unknown(trial, options):
+    """Hold all options against the binary's own list: the throw-away instance leaves out many, and strict itself."""
+    known = trial.known()
+    wrong = unknown(options, known) if known else []
+    if wrong:
+        raise PreflightError("this uWSGI has no option %s, and under strict it would not start" % ", ".join(wrong))
+
+
+def _await(trial, limit):
     """Until the worker accepts; a worker that ended or was put in another's place will never."""
     first = None
     while True:
-        said = native(procfs.read(log))
-        if token in said:
+        if trial.accepts():
             return
-        workers = procfs.children(process.pid)
+        pid = trial.pid
+        # Before it is uWSGI it is a shell, whose children are no workers.
+        loads = pid and procfs.read("/proc/%d/comm" % pid) not in (b"", b"sh\n")
+        workers = procfs.children(pid) if loads else set()
         if first is None and workers:
             first = min(workers)
-        if process.poll() is not None:
-            raise PreflightError("uWSGI ended with status %s:\n%s" % (process.returncode, _last(log)))
-        if first is not None and first not in workers and token not in native(procfs.read(log)):
-            raise PreflightError("the worker ended before it accepted a request:\n%s" % _last(log))
+        ended = trial.ended()
+        if ended is not None and not trial.accepts():
+            raise PreflightError("uWSGI ended with %s:\n%s" % (ended, _last(trial)))
+        if first is not None and first not in workers and not trial.accepts():
+            raise PreflightError("the worker ended before it accepted a request:\n%s" % _last(trial))
         if time.time() > limit:
-            raise PreflightError("the code was not loaded within the time limit:\n%s" % _last(log))
+            raise PreflightError("the code was not loaded within the time limit:\n%s" % _last(trial))
         time.sleep(0.05)
 
 
-def _ask(name, path, timeout, log):
+def _ask(trial, path, timeout):
     try:
-        status, _text = ask(name, path, timeout=timeout)
+        # The code may have put a link to another application's socket in the place of its own.
+        status, _text = ask(trial.socket, path, timeout=timeout, owner=trial.uid)
     except ClientError as error:
-        raise PreflightError("the new code did not answer %s: %s\n%s" % (path, error, _last(log)))
+        raise PreflightError("the new code did not answer %s: %s\n%s" % (path, error, _last(trial)))
     if status >= 500:
-        raise PreflightError("the new code answered %s with %d:\n%s" % (path, status, _last(log)))
+        raise PreflightError("the new code answered %s with %d:\n%s" % (path, status, _last(trial)))
 
 
 def _home(uid):

@@ -10,17 +10,18 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import signal
 import stat
 import threading
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, quiet
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, quiet, trial_unit
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import as_account
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask, connect, statistics
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load_as
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_master import Master, MasterError
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import PreflightError, preflight
 
@@ -109,6 +110,8 @@ class Reload:
         self.limit = 0
         self.log_from = 0
         self.tells = False
+        # The unit that its code is loaded in; None where no unit of the system has started the live one.
+        self.trial = None
         self.result = {
             "pidfile": wanted["pidfile"],
             "changed": False,
@@ -139,6 +142,27 @@ class Reload:
         except Exception as error:
             # A process may end in the middle of any look at it; one instance's trouble is not its neighbours'.
             self._fail("%s: could not be looked at, no signal was sent: %r" % (self.wanted["pidfile"], error))
+
+    def take_unit(self, trials):
+        """Have a unit for the preflight, with the settings of the one that the live master runs in."""
+        if self.result["failed"] or not self.wanted["preflight"] or self.wanted["strategy"] == "stop":
+            return
+        try:
+            unit = trial_unit.unit_of(self.master.pid, trials.run)
+            if unit is None:
+                return
+            name = re.sub(r"[^A-Za-z0-9_.-]", "-", unit[: -len(".service")].rpartition("@")[2])[:60]
+            self.trial = trials.add(
+                # Two units may differ by what stands before their @ only.
+                "%s-%d" % (name, self.master.pid),
+                unit,
+                replace=self.wanted["preflight_replace"],
+                who=self.worker_ids,
+                folder=self.master.folder,
+                timeout=self.wanted["preflight_timeout"],
+            )
+        except (trial_unit.TrialError, IOError, OSError) as error:
+            self._fail("%s: no unit could be made for its preflight: %s" % (self.wanted["pidfile"], error))
 
     def run(self):
         """The reload of a proven master; the result says what happened, failed or not."""
@@ -214,7 +238,9 @@ class Reload:
             return
         options, path = self.master.config.options, self.wanted["preflight_config"]
         if path:
-            options = self.master.given + load(path, folder=self.master.started_in)
+            options = self.master.given + load_as(
+                self.master.who, path, folder=self.master.started_in, named=True
+            )
         binary = self.master.executable
         if not binary or not os.path.exists(binary):
             binary = procfs.words(self.master.pid)[0]
@@ -227,6 +253,7 @@ class Reload:
             self.wanted["preflight_timeout"],
             self.wanted["preflight_replace"],
             self.wanted["probe"].get("path"),
+            self.trial,
         )
         self.result["preflight"] = "loaded in %.2f s" % took
 
@@ -457,5 +484,10 @@ def reload_all(wanted, fetch, parallel, check_mode=False):
     # One after the other, since a process is looked at with the eyes of its own user.
     for item in reloads:
         item.prove()
-    run_all([item.run for item in reloads], parallel)
+    with trial_unit.Trials() as trials:
+        if trial_unit.available():
+            for item in reloads:
+                item.take_unit(trials)
+            trials.ready()
+        run_all([item.run for item in reloads], parallel)
     return [item.result for item in reloads]

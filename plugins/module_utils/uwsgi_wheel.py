@@ -88,4 +88,6 @@ def receive(folder, source, checksum):
         raise ArtifactError("%s %s" % (source, error))
     with open(path, "wb") as target:
         target.write(content)
+    # The account that builds reads it.
+    os.chmod(path, 0o644)
     return path

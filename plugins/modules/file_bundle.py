@@ -16,6 +16,8 @@ description:
   - Renders all files on the controller, sends them in one round trip, tries them on a staged copy and only then
     renames each into place. Where a validation or a write fails, what was live stays or is put back.
   - Symlinks are not followed; a run of the same bundle on the same host at the same time is refused.
+  - A file that another bundle of the host wrote is refused, and so is one that is there, differs from what is wanted
+    and was written by no bundle (see O(take_over)).
 options:
   name:
     description: Names the bundle; its manifest is kept under C(/var/lib/graceful-wsgi/bundles/) on the host.
@@ -124,6 +126,12 @@ options:
     type: list
     elements: path
     default: []
+  take_over:
+    description:
+      - Replace files that are not of this bundle too. What stood there is kept with mode and owner below
+        C(/var/lib/graceful-wsgi/taken-over/), for root only, and another bundle that had it has it no more.
+    type: bool
+    default: false
   undo:
     description:
       - The RV(run) of an earlier run of this bundle, in place of O(files); puts back what was there before it, with
@@ -178,6 +186,16 @@ stale:
   returned: success
   type: list
   elements: str
+taken:
+  description: Files that O(take_over) replaced though they were not of this bundle.
+  returned: success
+  type: list
+  elements: str
+others:
+  description: The files of all other bundles of this host, where there is something RV(stale).
+  returned: success
+  type: list
+  elements: str
 run:
   description: Names this run for O(undo); null where it changed no file.
   returned: success
@@ -197,6 +215,7 @@ import base64
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import ownership
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import Bundle, BundleError, File, Folder, octal
 
 
@@ -248,6 +267,7 @@ def main():
             "activate": {"type": "str"},
             "prune": {"type": "bool", "default": False},
             "remove": {"type": "list", "elements": "path", "default": []},
+            "take_over": {"type": "bool", "default": False},
             "undo": {"type": "str"},
             "standing": {"type": "str"},
             "digest": {"type": "str"},
@@ -297,6 +317,7 @@ def main():
             undo=module.params["undo"],
             remove=module.params["remove"],
             digest=module.params["digest"],
+            take_over=module.params["take_over"],
             activate=module.params["activate"],
             run_command=lambda command: module.run_command(
                 # A command that is not there must not end the module in the middle of a swap.
@@ -311,6 +332,8 @@ def main():
     result = bundle.report()
     for path in bundle.kept:
         module.warn("%s is not as this bundle wrote it: it stays, and is yours now" % path)
+    for path in sorted(bundle.taken):
+        module.warn(ownership.farewell(path, bundle.taken[path], module.check_mode))
     if module._diff:
         result["diff"] = bundle.diff()
     module.exit_json(**result)

@@ -33,6 +33,10 @@ options:
         C(/etc/group) only, and one that the host knows from elsewhere (LDAP, NIS) is refused.
     type: bool
     default: false
+  take_over:
+    description: Whether to look if a package would put its own binary in the place of ours; see RV(held).
+    type: bool
+    default: false
   dest:
     description: Where the binary is installed.
     type: path
@@ -67,6 +71,10 @@ built:
   type: bool
 installed:
   description: Whether its binary is in place and nginx, where it runs, runs it.
+  returned: always
+  type: bool
+held:
+  description: Whether no package puts its own binary there; true without O(take_over).
   returned: always
   type: bool
 accounts:
@@ -107,7 +115,12 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, nginx_artifact, nginx_master
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    host_checks,
+    nginx_artifact,
+    nginx_master,
+    nginx_package,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
@@ -191,6 +204,7 @@ def main():
             "user": {"type": "str", "required": True},
             "group": {"type": "str", "required": True},
             "static": {"type": "bool", "default": False},
+            "take_over": {"type": "bool", "default": False},
             "dest": {"type": "path", "default": "/usr/sbin/nginx"},
             "pid_file": {"type": "path", "default": "/run/nginx.pid"},
             "unit": {"type": "str", "default": "nginx.service"},
@@ -200,6 +214,10 @@ def main():
         supports_check_mode=True,
     )
     host_checks.refuse(module)
+
+    def run(words):
+        return module.run_command(words)
+
     if module.params["static"]:
         name = hidden(module.params["user"], module.params["group"])
         if name:
@@ -213,6 +231,7 @@ def main():
         changed=False,
         built=manifest is not None,
         installed=installed(manifest, module.params["dest"], module.params["pid_file"]),
+        held=not module.params["take_over"] or nginx_package.is_held(module.params["dest"], run),
         accounts=accounts(module.params["user"], module.params["group"]),
         active=known.get("ActiveState") == "active",
         enabled=known.get("UnitFileState") == "enabled",

@@ -22,6 +22,13 @@ options:
     description: The binary to put in place.
     type: path
     required: true
+  take_over:
+    description:
+      - Have the package that the binary in place is of put its own elsewhere from now on (a diversion of dpkg's), or be
+        left alone by yum and dnf. A binary for which there is no diversion is kept below
+        C(/var/lib/graceful-wsgi/taken-over).
+    type: bool
+    default: false
   dest:
     description: Where it is put.
     type: path
@@ -65,6 +72,10 @@ upgraded:
   description: Whether a running nginx was (in check mode, would be) moved over; it has read its configuration anew.
   returned: success
   type: bool
+held:
+  description: How a package was kept from putting its own binary back, null where none had to be.
+  returned: success
+  type: str
 running:
   description: Whether nginx runs.
   returned: success
@@ -89,6 +100,7 @@ import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_package
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import sha256
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_master import MasterError, Place, Upgrade
 
@@ -112,6 +124,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "source": {"type": "path", "required": True},
+            "take_over": {"type": "bool", "default": False},
             "dest": {"type": "path", "default": "/usr/sbin/nginx"},
             "conf": {"type": "path", "default": "/etc/nginx/nginx.conf"},
             "pid_file": {"type": "path", "default": "/run/nginx.pid"},
@@ -126,6 +139,9 @@ def main():
     def relabel(path, like):
         if module.selinux_enabled():
             module.set_context_if_different(path, module.selinux_default_context(like), False)
+
+    def run(words):
+        return module.run_command(words)
 
     upgrade = Upgrade(
         module.params["pid_file"],
@@ -142,8 +158,10 @@ def main():
         install = wanted is None or sha256(dest) != wanted
         running = upgrade.find()
         move = running is not None and (install or upgrade.needed())
+        held = not module.params["take_over"] or nginx_package.is_held(dest, run)
         result = {
-            "changed": install or move,
+            "changed": install or move or not held,
+            "held": None,
             "installed": install,
             "upgraded": move,
             "running": running is not None,
@@ -154,8 +172,13 @@ def main():
             module.exit_json(**result)
         if os.path.exists(conf):
             test_conf(module, source, conf)
+        if module.params["take_over"]:
+            result["held"] = nginx_package.take_over(dest, run)
+            if result["held"]:
+                module.warn(result["held"])
         if install:
             place.put(source)
+            nginx_package.remember(wanted)
         if move:
             try:
                 result["draining"] = not upgrade.run()
@@ -164,7 +187,7 @@ def main():
                 raise
             result.update(old_pid=upgrade.old, new_pid=upgrade.new)
         place.forget()
-    except MasterError as error:
+    except (MasterError, nginx_package.PackageError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

@@ -42,7 +42,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: What the role is to do; its shape is private to the role.
+  description: What the role is to do; its shape is private to the role. One that holds values of applications'
+    environments is registered, and shown to nobody.
   returned: success
   type: dict
 problems:

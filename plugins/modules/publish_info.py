@@ -141,7 +141,13 @@ import pwd
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import accounts as account_utils
-from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, instances, releases, uwsgi_preflight
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    host_checks,
+    instances,
+    releases,
+    safe_path,
+    uwsgi_preflight,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 
 
@@ -200,7 +206,7 @@ def main():
             for home in homes
         ]
         switch = any(home.would_switch() or home.surplus(wanted["keep"]) for home in homes)
-    except (releases.ReleaseError, IOError, OSError) as error:
+    except (releases.ReleaseError, safe_path.UnsafePath, IOError, OSError) as error:
         module.fail_json(msg=str(error))
     replace = dict((item["name"], item["replace"]) for item in found)
     notes = [

@@ -18,10 +18,20 @@ description:
   - O(state=current) points C(HOME/current) at it in one step, after its virtualenv, and removes what is too old.
 options:
   checkouts:
-    description: For each application with O(releases[].repo) what M(ansible.builtin.git) returned when it
-      checked it out to C(HOME/repo).
+    description: For each application with O(releases[].repo) what M(graceful.wsgi.git_checkout) returned.
     type: dict
     default: {}
+  git_user:
+    description: The account that has fetched the repositories, as O(graceful.wsgi.git_checkout#module:user).
+    type: str
+    default: wsgi-git
+  build_user:
+    description:
+      - The accounts that run pip and every build backend are named after this, V(wsgi-build-1) and so on, as many as
+        the host has processors; made where missing. Each owns nothing but an empty home below
+        C(/var/lib/graceful-wsgi/build) and builds for one application at a time.
+    type: str
+    default: wsgi-build
   state:
     description: V(present) puts the code on the host, V(current) makes it live, V(closed) lets nobody but the
       application's group pass through the folders of its code any more, as new ones are from the start, V(absent)
@@ -49,10 +59,17 @@ options:
     type: str
     default: pip
   pip_args:
-    description: Further words for C(pip install), such as C(--cert) and a path.
+    description: Further words for C(pip install), such as C(--prefer-binary).
     type: list
     elements: str
     default: []
+  pip_env:
+    description: Settings of pip's as environment variables, such as C(PIP_INDEX_URL), which no list of processes shows.
+    type: dict
+    default: {}
+  pip_cert:
+    description: The CA bundle that pip trusts; the account that builds gets a copy.
+    type: path
   keep:
     description: How many releases stay when switching, the live one among them. The one that was live before stays
       in any case, since processes run on it until they are reloaded.
@@ -120,9 +137,11 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import git_checkout
+from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import SPEC, Home, ReleaseError
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, remove_tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
 
@@ -142,12 +161,13 @@ def named(home, call):
 def fill(module, homes):
     """Fill all virtualenvs, as many at a time as there are processors; {name: whether there was something to do}."""
     filled, failed = {}, []
+    builders = Pool(module.params["build_user"], multiprocessing.cpu_count(), module.run_command)
 
     def work(home):
         try:
             wanted = module.params
-            arguments = wanted["venv_command"], wanted["pip"], wanted["pip_args"]
-            filled[home.name] = named(home, lambda: home.fill(*arguments))
+            words = [wanted[name] for name in ("venv_command", "pip", "pip_args", "pip_env", "pip_cert")]
+            filled[home.name] = named(home, lambda: home.fill(builders, *words))
         except ReleaseError as error:
             failed.append(str(error))
         except Exception as error:
@@ -160,13 +180,27 @@ def fill(module, homes):
     return filled
 
 
+def checked_out(module, home, checkouts, exclude):
+    """The commit of an application's repository as an archive, which the account of git packs."""
+    commit = (checkouts.get(home.name) or {}).get("after")
+    try:
+        git = git_checkout.Git.of(module.params["git_user"], module.run_command)
+        return git_checkout.Clone(git, home.name).export(commit, exclude, home.releases)
+    except git_checkout.GitError as error:
+        raise ReleaseError("%s: %s" % (home.name, error))
+
+
 def present(module, homes, checkouts):
     survey, filled = module.params["survey"], {}
     missing = dict((home.name, home.missing) for home in homes)
     if not survey and not module.check_mode:
         for home in homes:
             if missing[home.name]:
-                named(home, functools.partial(home.make, home.wanted["sent"], checkouts.get(home.name)))
+                source = functools.partial(checked_out, module, home, checkouts)
+                named(home, functools.partial(home.make, home.wanted["sent"], source))
+            if home.wanted["repo"]:
+                # An earlier version of this collection checked it out there, as root.
+                remove_tree(os.path.join(home.home, "repo"))
         filled = fill(module, homes)
     found = []
     for home in homes:
@@ -233,12 +267,17 @@ def main():
                 "options": SPEC,
             },
             "checkouts": {"type": "dict", "default": {}},
+            "git_user": {"type": "str", "default": "wsgi-git"},
+            "build_user": {"type": "str", "default": "wsgi-build"},
             "state": {"type": "str", "choices": ["present", "current", "closed", "absent"], "default": "present"},
             "folders": {"type": "list", "elements": "path", "default": []},
             "python": {"type": "str", "default": ""},
             "venv_command": {"type": "list", "elements": "str", "default": ["python3", "-m", "venv"]},
             "pip": {"type": "str", "default": "pip"},
             "pip_args": {"type": "list", "elements": "str", "default": []},
+            # An index's address may hold a password.
+            "pip_env": {"type": "dict", "default": {}, "no_log": True},
+            "pip_cert": {"type": "path"},
             "keep": {"type": "int", "default": 5},
             "survey": {"type": "bool", "default": False},
         },
@@ -250,15 +289,6 @@ def main():
     # For all threads at once: the application's user reads what root installs.
     os.umask(0o022)
 
-    def run_command(words):
-        # A program that is not there must not end the module in the middle of a thread.
-        environment = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
-        return module.run_command(words, environ_update=environment, handle_exceptions=False)
-
-    # Whatever Python the connection's user has set is not the application's. Python 2.7 takes an empty one for a path.
-    for name in ("PYTHONPATH", "PYTHONHOME"):
-        os.environ.pop(name, None)
-
     if module.params["state"] == "absent":
         try:
             there = absent(module)
@@ -268,14 +298,14 @@ def main():
         module.exit_json(changed=bool(there), releases=[], removed=there, diff={"before": gone, "after": ""})
 
     try:
-        homes = [Home(wanted, module.params["python"], run_command) for wanted in module.params["releases"]]
+        homes = [Home(wanted, module.params["python"]) for wanted in module.params["releases"]]
         if module.params["state"] == "present":
             found = present(module, homes, module.params["checkouts"])
         elif module.params["state"] == "closed":
             found = closed(module, homes)
         else:
             found = current(module, homes)
-    except (ReleaseError, IOError, OSError) as error:
+    except (ReleaseError, BuildError, UnsafePath, IOError, OSError) as error:
         module.fail_json(msg=str(error))
     lines = dict((key, []) for key in ("before", "after"))
     for item in found:

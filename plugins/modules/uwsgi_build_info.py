@@ -78,6 +78,12 @@ options:
     description: The name of the host that builds, for the text of that failure.
     type: str
     default: ''
+  build_user:
+    description:
+      - The account that builds, as which the binary is run to be asked; with nobody's rights where it is not there.
+        Empty for whoever the module runs as.
+    type: str
+    default: ''
   user:
     description: Account that runs the units.
     type: str
@@ -183,6 +189,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.sys_info import get_distribution, get_distribution_version
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
+from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import run_built
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
 
@@ -234,6 +241,7 @@ def main():
             "builder": {"type": "str", "default": ""},
             "user": {"type": "str"},
             "group": {"type": "str"},
+            "build_user": {"type": "str", "default": ""},
             "bundles": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
@@ -243,6 +251,9 @@ def main():
     def run(command):
         return module.run_command(command, environ_update={"LC_ALL": "C"}, cwd="/")
 
+    def run_binary(command):
+        return run_built(command, wanted["build_user"], module.run_command)
+
     def find(python):
         return uwsgi_home.find_python(python, sys.executable, module.get_bin_path, run)
 
@@ -251,9 +262,10 @@ def main():
             about = uwsgi_home.find_like(wanted["like"], wanted["builder"], find, *system())
         else:
             about = find(wanted["python"])
-        chosen = uwsgi_home.choose(wanted["root"], wanted["version"], about, wanted["build"], wanted["features"], run)
+        words = [wanted[name] for name in ("build", "features")]
+        chosen = uwsgi_home.choose(wanted["root"], wanted["version"], about, *(words + [run_binary]))
         if wanted["home"]:
-            chosen.update(home=wanted["home"], state="examined", found=uwsgi_home.examine(wanted["home"], run))
+            chosen.update(home=wanted["home"], state="examined", found=uwsgi_home.examine(wanted["home"], run_binary))
         wrong, missing = [], []
         if chosen["found"]:
             wrong, missing = uwsgi_home.faults(chosen["found"], wanted["version"], about["version"], wanted["features"])

@@ -40,6 +40,10 @@ options:
     type: list
     elements: str
     default: []
+  best_effort:
+    description: Whether one that fails holds up no other. The module then fails at the end, with RV(failed_instances).
+    type: bool
+    default: false
   timeout:
     description: Seconds within which all instances must be up.
     type: int
@@ -76,6 +80,10 @@ instances:
   description: What was done to each, a mapping of its name to V(start), V(restart), V(reload), V(link) (nginx was
     not led to it), V(stop) or V(nothing).
   returned: success
+  type: dict
+failed_instances:
+  description: Why what was to be done could not be done, by name.
+  returned: with O(best_effort), where some failed
   type: dict
 """
 
@@ -129,6 +137,7 @@ def main():
             "instances": SPEC,
             "absent": {"type": "list", "elements": "str", "default": []},
             "renew": {"type": "bool", "default": False},
+            "best_effort": {"type": "bool", "default": False},
             "changed_files": {"type": "list", "elements": "path", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
@@ -144,6 +153,7 @@ def main():
     chosen = [Instance(wanted, pending, module.params["renew"]) for wanted in module.params["instances"]]
     work = Instances(chosen, systemctl, reloader)
     gone = Instances([Instance(former(name)) for name in module.params["absent"]], systemctl, reloader)
+    failed = {}
     try:
         work.look()
         not_enabled = set(item.name for item in work.instances if not item.enabled)
@@ -154,14 +164,23 @@ def main():
         else:
             limit = time.time() + module.params["timeout"]
             with Lock(os.path.join(STATE_DIR, "instances"), limit, BUSY):
-                done = work.apply(module.params["timeout"])
-                done.update(gone.end())
+                if module.params["best_effort"]:
+                    done, failed = work.each(lambda some: some.apply(module.params["timeout"]), [ReloadError])
+                    ended, not_ended = gone.each(lambda some: some.end(), [ReloadError])
+                    done.update(ended)
+                    failed.update(not_ended)
+                else:
+                    done = work.apply(module.params["timeout"])
+                    done.update(gone.end())
     except (InstanceError, ReloadError) as error:
         module.fail_json(msg=str(error))
     changed = dict((name, what) for name, what in done.items() if what != "nothing" or name in not_enabled)
     after = [
         "%s: %s%s\n" % (name, "enable, " if name in not_enabled else "", changed[name]) for name in sorted(changed)
     ]
+    if failed:
+        lines = ["%s: %s" % (name, failed[name]) for name in sorted(failed)]
+        module.fail_json(msg="\n".join(lines), changed=bool(changed), instances=done, failed_instances=failed)
     module.exit_json(
         changed=bool(changed),
         instances=done,

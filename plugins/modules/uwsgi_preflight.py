@@ -13,8 +13,18 @@ version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:
-  - Starts each application once, as its own user, on an abstract socket and with nothing else that binds or writes,
-    waits until its worker accepts requests, asks it for a path if wanted, and ends it again.
+  - Starts each application once, on a socket of its own that only root reaches and with nothing else that binds or
+    writes, waits until its worker accepts requests, asks it for a path if wanted, and ends it again.
+  - It runs in a systemd unit of its own (C(uwsgi-try-APP-*.service) below C(/run)) with the settings that
+    O(apps[].unit) will have, O(apps[].dropin) among them; account, sandbox, limits, environment, credentials, and the
+    state folders themselves. C(ExecStartPre) is run, the other commands of the unit are not. The unit ends with its
+    cgroup, so that nothing that the code has started is left.
+  - Where there is no systemd to ask, or for an application without a unit, it is a child of the module with the rights
+    of O(apps[].user), without the unit's sandbox, limits, environment, credentials and folders. What it has started
+    ends with it there too.
+  - systemd before 236 cannot write what a unit says into a file, so that what the code said is looked up in the journal
+    there; before 235 folders of C(RuntimeDirectory) besides the instance's own are not made for the throw-away uWSGI;
+    and whatever setting a systemd does not know, it leaves out for the live unit and for this one alike.
   - What has loaded once, the same release with the same options, virtualenv and uWSGI, is not loaded again until the
     host restarts.
 options:
@@ -42,7 +52,8 @@ attributes:
   check_mode:
     description: Can run in check mode.
     support: full
-    details: It changes nothing in either mode; a release that check mode did not send is left out.
+    details: It changes nothing in either mode, except that systemd makes state folders that the unit names and that
+      are missing. A release that check mode did not send is left out, and so is an application without its account.
   diff_mode:
     description: Returns a diff.
     support: none
@@ -67,22 +78,23 @@ apps:
   type: dict
 """
 
-import grp
 import os
-import pwd
 import shutil
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path, trial_unit
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import write_bytes
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load_as
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import (
     SPEC,
     Note,
     PreflightError,
     new_environment,
     preflight,
+    unit_texts,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
@@ -98,16 +110,47 @@ class Application:
         self.check_mode = check_mode
         self.failed = False
         self.found = None
+        self.trial = None
         self.note = Note(wanted, replace, binary)
 
-    def run(self):
-        """Load it; the outcome is in found and failed."""
+    def prepare(self, trials):
+        """See whether there is anything to load, and have a unit for it where its settings can be had."""
         if not all(os.path.exists(path) for path in [self.binary] + list(self.replace.values())):
             # Only check mode comes before them.
             self.found = "not here yet"
-            return
-        if self.note.holds:
+        elif self.note.holds:
             self.found = "loaded before"
+        elif self.check_mode and not self._has_account():
+            self.found = "not here yet"
+        if self.found or trials is None or not self.wanted["unit"]:
+            return
+        unit, wanted = self.wanted["unit"], unit_texts(self.wanted)
+        if not trial_unit.paths(unit, wanted):
+            return
+        try:
+            self.trial = trials.add(
+                self.wanted["name"],
+                unit,
+                wanted,
+                self.wanted["files"],
+                self.replace,
+                timeout=self.timeout,
+            )
+        except (trial_unit.TrialError, IOError, OSError) as error:
+            self._fail("no unit could be made for it: %s" % error)
+
+    def _has_account(self):
+        try:
+            return bool(self._who())
+        except KeyError:
+            return False
+
+    def _fail(self, why):
+        self.failed, self.found = True, "%s: %s" % (self.wanted["name"], why)
+
+    def run(self):
+        """Load it; the outcome is in found and failed."""
+        if self.found:
             return
         try:
             took = preflight(
@@ -119,13 +162,14 @@ class Application:
                 self.timeout,
                 self.replace,
                 self.wanted["probe"].get("path"),
+                self.trial,
             )
         except (KeyError, ConfigError, PreflightError) as error:
-            self.failed, self.found = True, "%s: %s" % (self.wanted["name"], error)
+            self._fail(error)
             return
         except Exception as error:
             # What escapes a thread is lost, and the result would say that it loads.
-            self.failed, self.found = True, "%s: could not be loaded: %r" % (self.wanted["name"], error)
+            self._fail("could not be loaded: %r" % error)
             return
         self.found = "loaded in %.2f s" % took
         if not self.check_mode:
@@ -138,15 +182,18 @@ class Application:
         try:
             # The name is what uWSGI's own variables for it give.
             path = os.path.join(folder, "%s.%s" % (self.wanted["name"], self.wanted["format"]))
-            write_bytes(path, self.wanted["text"].encode("utf-8"))
-            return load(path)
+            who = self._who()
+            os.chmod(folder, 0o711)
+            write_bytes(path, encoded(self.wanted["text"]), 0o400)
+            if os.geteuid() == 0:
+                os.chown(path, who["uid"], who["gid"])
+            # It may include what its account has written.
+            return load_as(who, path)
         finally:
             shutil.rmtree(folder)
 
     def _who(self):
-        user = pwd.getpwnam(self.wanted["user"])
-        groups = [group.gr_gid for group in grp.getgrall() if user.pw_name in group.gr_mem]
-        return {"uid": user.pw_uid, "gid": grp.getgrnam(self.wanted["group"]).gr_gid, "groups": groups}
+        return safe_path.account(self.wanted["user"], self.wanted["group"])
 
 
 def main():
@@ -178,7 +225,11 @@ def main():
         )
         for wanted in module.params["apps"]
     ]
-    run_all([app.run for app in apps], module.params["parallel"])
+    with trial_unit.Trials() as trials:
+        for app in apps:
+            app.prepare(trials if trial_unit.available() else None)
+        trials.ready()
+        run_all([app.run for app in apps], module.params["parallel"])
     found = dict((app.wanted["name"], app.found) for app in apps)
     failed = [app.found for app in apps if app.failed]
     if failed:

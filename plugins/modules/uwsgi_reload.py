@@ -18,6 +18,14 @@ description:
     then probes.
   - C(uwsgi --reload PIDFILE) signals whatever number it finds and returns 0; a graceful reload of code that does not
     import ends the site. This module does neither.
+  - The configuration is read with the rights of the master's own account, so that nothing of the host is shown through
+    it that the account cannot read itself. A configuration that only root can change may be readable for root alone
+    where O(config) names it.
+  - The throw-away process runs in a systemd unit of its own with the settings of the unit that the master runs in
+    (sandbox, limits, environment, credentials, folders) and the account of its workers, and ends with its cgroup. For
+    a master that no unit of the system has started (by hand, by cron, under another supervisor) it is a child of the
+    module, with the master's environment and the account of its workers, without a sandbox or limits; whatever it has
+    started ends with it there too. M(graceful.wsgi.uwsgi_preflight) says what systemd 219 cannot do.
   - uWSGI cuts off a request that a worker has accepted a moment before it gets its SIGHUP. Workers are therefore
     stopped for a moment first (SIGSTOP, some milliseconds) and signalled when none of them holds such a request.
 options:

@@ -48,6 +48,10 @@ options:
   checksum:
     description: The sha256 that the wheel must have.
     type: str
+  build_user:
+    description: The account that built O(binary), as which it is looked at; empty for whoever the module runs as.
+    type: str
+    default: ''
 extends_documentation_fragment:
   - graceful.wsgi.attributes
 """
@@ -74,6 +78,7 @@ import os
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact, uwsgi_wheel
+from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import run_built
 
 
 def main():
@@ -87,6 +92,7 @@ def main():
             "family": {"type": "str"},
             "features": {"type": "list", "elements": "str", "default": []},
             "checksum": {"type": "str"},
+            "build_user": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -95,7 +101,8 @@ def main():
         module.exit_json(changed=True)
 
     def run(command):
-        return module.run_command(command, environ_update={"LC_ALL": "C"}, cwd="/")
+        # ldd may have the loader run what a build made.
+        return run_built(command, wanted["build_user"], module.run_command)
 
     try:
         if wanted["checksum"]:

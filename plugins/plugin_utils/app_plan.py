@@ -12,6 +12,8 @@ from .app_environment import word
 from .nginx_tree import Directive, slug
 from .problem import Problems, close_match
 
+# The role's own template of a unit's drop-in, which prints what the plan says of its service and nothing else.
+INSTANCE_TEMPLATE = "instance.conf.j2"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 HOST_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]*|\*):(?P<port>\d{1,5})\Z")
 SOURCES = ("source", "archive", "repo", "path")
@@ -560,17 +562,26 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def preflight(app: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
+def preflight(app: dict[str, Any], planned: dict[str, Any], instance_template: str) -> dict[str, Any]:
     """The application, as graceful.wsgi.uwsgi_preflight takes it."""
+    # Of several instances the first one's unit says what all of them have.
+    unit = planned["units"][0]
+    own = instance_template != INSTANCE_TEMPLATE
     return {
         "name": app["name"],
         "user": planned["user"],
         "group": planned["group"],
         "options": planned["options"],
+        # Where a unit hands them over, by the file that it names and that is not live yet.
         "environment": app_environment.words(app["env"]),
+        "files": {planned["env_file"]: app_environment.content(app["env"])} if planned["env_file"] else {},
         # What another template makes of the options is not known here.
         **({"format": planned["config_format"], **_config(planned)} if planned["template"] else {}),
         "probe": planned["probe"],
+        "unit": unit["unit"],
+        "dropin": unit["dropin"],
+        "service": unit["service"],
+        **({"service_template": instance_template, "service_vars": {"app": unit}} if own else {}),
     }
 
 
@@ -580,6 +591,7 @@ def release(app: dict[str, Any], planned: dict[str, Any], values: dict[str, Any]
         "name": app["name"],
         "home": planned["home"],
         "group": planned["group"],
+        "user": planned["user"],
         "source": app["source"],
         "archive": app["archive"],
         "repo": app["repo"],

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import nginx_tree, unit_plan
+from . import nginx_tree, takeover_plan, unit_plan
 from .problem import Problem, close_match, unknown_host
 
 HOME = "/var/lib/graceful-wsgi/nginx"
@@ -194,6 +194,18 @@ HARDENING: list[tuple[str, str, int]] = [
     ("ProtectClock", "yes", 245),
     ("ProtectProc", "invisible", 247),
 ]
+# nginx opens logs as root: what a link in the folder of a log must not lead it to, by ProtectSystem and besides.
+SYSTEM = ("/usr", "/boot", "/etc")
+READ_ONLY = (
+    "/root",
+    "/var/spool",
+    "/var/lib/graceful-wsgi",
+    "/var/lib/dpkg",
+    "/var/lib/rpm",
+    "/var/lib/systemd",
+    "/opt/uwsgi",
+)
+HOMES = ("/home",)
 # What directives ask for that not everybody uses.
 ASKS = {
     "worker_priority": {"capabilities": ["CAP_SYS_NICE"]},
@@ -531,6 +543,15 @@ def capabilities(values: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*found, *values["nginx_capabilities"]]))
 
 
+def closed_to(values: Mapping[str, Any], path: str) -> str | None:
+    """The variable by which the unit keeps nginx from writing a file, if one does."""
+    kept = {"nginx_read_only_system": (*SYSTEM, *READ_ONLY), "nginx_read_only_home": HOMES}
+    for variable, folders in kept.items():
+        if values["nginx_hardening"] and values[variable] and any(path.startswith(f"{folder}/") for folder in folders):
+            return variable
+    return None
+
+
 def _hardening(values: dict[str, Any]) -> list[tuple[str, str, int]]:
     """All that confines nginx, with what the variables, and its own configuration, loosen or tighten."""
     main = values["nginx_main_options"]
@@ -539,6 +560,7 @@ def _hardening(values: dict[str, Any]) -> list[tuple[str, str, int]]:
         found.append(("PrivateDevices", "yes", 209))
     if values["nginx_read_only_system"]:
         found.append(("ProtectSystem", "full", 214))
+        found.append(("ReadOnlyPaths", " ".join(f"-{path}" for path in READ_ONLY), 231))
     if values["nginx_read_only_home"]:
         found.append(("ProtectHome", "read-only", 214))
     if not (values["nginx_write_execute"] or main.get("pcre_jit") in (True, "on")):
@@ -625,6 +647,9 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         environment["SSL_CERT_FILE"] = environment["PIP_CERT"] = values["nginx_ca_bundle"]
     wheel = next((source for source in sources if source["name"] == "zig"), None)
     return {
+        # What only the host can judge, as module_utils/host_checks.py takes it.
+        "checks": takeover_plan.nginx(values),
+        "take_over": values["nginx_take_over"],
         "id": name,
         "version": values["nginx_version"],
         "home": HOME,

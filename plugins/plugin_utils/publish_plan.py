@@ -7,13 +7,27 @@ Out: accounts, folders, files, releases and units, in the shape that the role's 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_environment, app_plan, log_plan, refusal_plan, site_plan, upstream_plan
+from . import (
+    account_plan,
+    app_environment,
+    app_plan,
+    log_plan,
+    refusal_plan,
+    site_plan,
+    takeover_plan,
+    upstream_plan,
+    uwsgi_plan,
+)
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME
 from .nginx_tree import Directive
 from .problem import Problem, Problems
+
+# A name that leaves room for the number behind it.
+BUILD_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,26}\Z")
 
 
 def _check_names(
@@ -117,15 +131,19 @@ def _folder(path: str, owner: str, group: str, mode: str = "0755", force: bool =
     return {"path": path, "owner": owner, "group": group, "mode": mode, "force": force}
 
 
-def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], log_dir: str) -> list[dict[str, Any]]:
+def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], uwsgi: dict[str, Any]) -> list[dict[str, Any]]:
     """What only the host can judge, as module_utils/host_checks.py takes it."""
     logs = [
         (f"publish_apps[{index}].log", unit)
         for index, app in enumerate(values["publish_apps"])
         for unit in apps[app["name"]]["units"]
     ]
-    root = {"kind": "root_only", "variable": "publish_root", "path": values["publish_root"]}
-    return [root, *log_plan.app_checks(logs, values, log_dir), *log_plan.site_checks(values["publish_sites"])]
+    # The two of uWSGI's are made root's, which only helps where nobody else can change what they lie in.
+    folders = {"publish_root": values["publish_root"]}
+    folders.update((name, posixpath.dirname(uwsgi[name])) for name in ("uwsgi_conf_dir", "uwsgi_log_dir"))
+    log_dir = uwsgi["uwsgi_log_dir"]
+    roots = [{"kind": "root_only", "variable": name, "path": path} for name, path in folders.items()]
+    return [*roots, *log_plan.app_checks(logs, values, log_dir), *log_plan.site_checks(values["publish_sites"])]
 
 
 def _packets(app: str, sites: list[dict[str, Any]], problems: Problems) -> dict[str, Any]:
@@ -218,6 +236,10 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         problems.say("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
     if values["publish_keep_releases"] < 1:
         problems.say("publish_keep_releases", f"{values['publish_keep_releases']} is too few", "write 1 or more")
+    for variable in ("publish_build_user", "publish_git_user"):
+        if not BUILD_ACCOUNT.match(values[variable]) or values[variable] == "root":
+            says = f"{values[variable]!r} is no account's name that builds can run as"
+            problems.say(variable, says, "write one such as wsgi-build, of lower-case letters, digits, '_' and '-'")
     _check_set(values, host, problems)
     groups = host.get("groups") or {}
     upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}
@@ -278,10 +300,11 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     reopen_sites = [{"path": log, "su": None, "create": None, "postrotate": reopen_nginx} for log in site_logs]
     account_checks, members, moves = _accounts(apps, values, rooms["nginx"])
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
-    checks = _checks(values, apps, log_dir) + account_checks
-    return {
+    checks = _checks(values, apps, rooms["uwsgi"]) + account_checks
+    planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
+        "take_over": values["publish_take_over"],
         "members": members,
         "moves": moves,
         "published": {values["publish_set"]: _named(values)},
@@ -289,9 +312,16 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "apps": units,
         "units": {name: [unit["name"] for unit in app["units"]] for name, app in apps.items()},
         "users": _unique(({"name": app["user"], "group": app["group"]} for app in apps.values()), "name"),
+        # Who runs what other people wrote, and how it reaches an index.
+        "build_user": values["publish_build_user"],
+        "git_user": values["publish_git_user"],
+        "pip": uwsgi_plan.pip_settings(rooms["uwsgi"]),
         "releases": [app_plan.release(app, apps[app["name"]], values) for app in values["publish_apps"]],
         "reloads": [{key: app[key] for key in ("name", "pidfile", "config", "probe")} for app in units],
-        "preflights": [app_plan.preflight(app, apps[app["name"]]) for app in values["publish_apps"]],
+        "preflights": [
+            app_plan.preflight(app, apps[app["name"]], values["publish_instance_template"])
+            for app in values["publish_apps"]
+        ],
         "instances": [app_plan.instance(unit) for unit in units],
         "app_bundle": {
             "name": apps_name,
@@ -310,4 +340,6 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
                 }
             ],
         },
-    }, problems
+    }
+    planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
+    return planned, problems

@@ -115,7 +115,14 @@ def defaults(sites: list[dict[str, Any]]) -> list[set[tuple[str, int | None]]]:
 
 
 def check_rights(sites: list[dict[str, Any]], nginx: Mapping[str, Any], problems: Problems) -> None:
-    """Refuse what the unit keeps nginx from, at which its workers would end."""
+    """Refuse what the unit keeps nginx from: it would find out at its next start only."""
+    for index, site in enumerate(sites):
+        for key in ("access_log", "error_log"):
+            log = posixpath.normpath((site[key].split() or [""])[0])
+            variable = nginx_plan.closed_to(nginx, log)
+            if variable:
+                hint = f"put it elsewhere, or set {variable}: false"
+                problems.say(f"publish_sites[{index}].{key}", f"{log} lies where nginx's unit may not write", hint)
     open_to_all = not nginx["nginx_hardening"] or "CapabilityBoundingSet" in nginx["nginx_unit_options"]
     if open_to_all or "CAP_NET_RAW" in nginx_plan.capabilities(nginx):
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import log_plan, unit_plan
+from . import log_plan, takeover_plan, unit_plan
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -163,6 +163,11 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
             problems.append(Problem(name, f"{values[name]!r} is no account's name", "write one such as uwsgi"))
     if values["uwsgi_user"] == "root":
         problems.append(Problem("uwsgi_user", "root would run every application", "name an account without privileges"))
+    if values["uwsgi_build_user"] in ("root", values["uwsgi_user"]) or not _NAME.fullmatch(values["uwsgi_build_user"]):
+        says = f"{values['uwsgi_build_user']!r} must not build what applications run on"
+        problems.append(
+            Problem("uwsgi_build_user", says, "name an account that does nothing else, such as uwsgi-build")
+        )
     if values["uwsgi_pip_no_index"]:
         if values["uwsgi_pip_index_url"]:
             problems.append(
@@ -229,17 +234,16 @@ def _pip_env(values: dict[str, Any]) -> dict[str, str]:
     return env
 
 
-def _pip_arguments(values: dict[str, Any]) -> list[str]:
-    """The same, less uWSGI's own, as arguments for other roles' `pip install`."""
-    words = []
-    for option, name in (
-        ("--index-url", "uwsgi_pip_index_url"),
-        ("--cert", "uwsgi_pip_ca_bundle"),
-        ("--proxy", "uwsgi_pip_proxy"),
-    ):
+def pip_settings(values: dict[str, Any]) -> dict[str, Any]:
+    """The same for other roles' builds: ``env``, which may hold a password, and ``cert``, a file on the host."""
+    env = {}
+    for variable, name in (("PIP_INDEX_URL", "uwsgi_pip_index_url"), ("PIP_PROXY", "uwsgi_pip_proxy")):
         if values[name]:
-            words += [option, values[name]]
-    return words + (["--no-index"] if values["uwsgi_pip_no_index"] else [])
+            env[variable] = values[name]
+    if values["uwsgi_pip_no_index"]:
+        # No text: what is kept from logs is kept from them wherever it occurs.
+        env["PIP_NO_INDEX"] = True
+    return {"env": env, "cert": values["uwsgi_pip_ca_bundle"]}
 
 
 def _hardening(values: dict[str, Any]) -> list[tuple[str, str, int]]:
@@ -304,6 +308,8 @@ def _builder(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
     return {
         "host": name,
         "local": local,
+        # The controller is whoever runs Ansible there.
+        "user": "" if local else values["uwsgi_build_user"],
         "home": home,
         "cache": known.get("cache") or values["uwsgi_artifact_dir"],
         "virtualenv": _virtualenv(home),
@@ -323,6 +329,9 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     python_packages = _python_packages(family, host.get("version")) if managed else {}
     elsewhere = bool(values["uwsgi_build_host"])
     return {
+        # What only the host can judge, as module_utils/host_checks.py takes it.
+        "checks": takeover_plan.uwsgi(values),
+        "take_over": values["uwsgi_take_over"],
         # What makes one binary differ from another; where it was downloaded from does not.
         "build": {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env},
         "needs": [] if elsewhere else needs,
@@ -339,6 +348,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
             for feature in values["uwsgi_features"]
             for need in _needs({**values, "uwsgi_features": [feature]}, host)[2:]
         },
+        "build_user": values["uwsgi_build_user"],
         "pip": PIP,
         "pip_env": _pip_env(values) | build_env,
         "virtualenv": _virtualenv(values["uwsgi_home"]),
@@ -348,5 +358,4 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
             "Service": _service(values, host),
             "Install": [["WantedBy", "multi-user.target"]],
         },
-        "arguments": _pip_arguments(values),
     }, []

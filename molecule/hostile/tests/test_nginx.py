@@ -304,6 +304,19 @@ def test_nginx_holds_no_more_than_it_needs(published):
     assert not held & (1 << 21 | 1 << 19 | 1 << 12 | 1 << 16)
 
 
+def test_a_log_that_its_folders_owner_swaps_for_a_link_leads_nginx_to_nothing_of_roots(published):
+    sh("cd /home/mallory && mv logs logs.real && mkdir logs", user="mallory")
+    try:
+        for target in ("/root/led", "/etc/cron.d/led", "/var/spool/led", "/var/lib/graceful-wsgi/led"):
+            sh(f"ln -sfn {target} /home/mallory/logs/access.log", user="mallory")
+            sh("kill -USR1 $(cat /run/nginx.pid); systemctl reload nginx.service; sleep 0.3", check=False)
+            assert sh(f"test -e {target}; echo $?") == "1\n", target
+        assert get("mixed.test", "/css/style.css")[0] == 200
+    finally:
+        sh("cd /home/mallory && rm -r logs && mv logs.real logs", user="mallory")
+        sh("systemctl reload nginx.service")
+
+
 class Asking:
     """Requests one after the other while something happens to nginx; counts those that failed."""
 

@@ -53,6 +53,8 @@ def test_any_history(tmp_path_factory, steps, last):
             relabel=lambda path, like: None,
             prune=True,
             activate="/activate",
+            # The files were there first.
+            take_over=True,
             check_mode=check_mode,
             state_dir=str(root / "state"),
         )

@@ -90,6 +90,7 @@ OTHERS = {
     "nginx_events_options": st.just({"multi_accept": True}),
     "nginx_conf_options": st.sampled_from([{}, {"gzip": True}]),
     "nginx_service_enabled": st.booleans(),
+    "nginx_take_over": st.booleans(),
     "nginx_log_keep": st.integers(1, 99),
     "nginx_hardening": st.booleans(),
     "nginx_read_only_system": st.booleans(),

@@ -74,4 +74,3 @@ def test_the_plan_refuses_el7_under_an_ansible_without_yum(host, refused):
     for problem in problems:
         assert "CentOS 7" in problem.says
         assert TAKE_216 in problem.mend
-

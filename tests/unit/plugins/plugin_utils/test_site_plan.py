@@ -933,3 +933,24 @@ def test_a_right_that_the_unit_lacks_is_refused():
     assert_refused(problems, "publish_sites[0].locations[0].options", "CAP_NET_RAW")
     for nginx in ({"nginx_capabilities": ["CAP_NET_RAW"]}, {"nginx_hardening": False}):
         planned([block], nginx=nginx)
+
+
+@pytest.mark.parametrize(
+    ("log", "nginx", "variable"),
+    [
+        ("/etc/x/access.log timed", {}, "nginx_read_only_system"),
+        ("/root/x/../y/access.log", {}, "nginx_read_only_system"),
+        ("/home/u/access.log", {"nginx_read_only_home": True}, "nginx_read_only_home"),
+        ("/home/u/access.log", {}, None),
+        ("/root/access.log", {"nginx_read_only_system": False}, None),
+        ("/root/access.log", {"nginx_hardening": False}, None),
+        ("/var/log/x/access.log", {}, None),
+        ("off", {}, None),
+    ],
+)
+def test_a_log_where_the_unit_may_not_write_is_refused(log, nginx, variable):
+    _plan, problems = attempt([site(to_app(), access_log=log)], nginx=nginx)
+    if variable:
+        assert_refused(problems, "publish_sites[0].access_log", f"{variable}: false")
+    else:
+        assert not problems

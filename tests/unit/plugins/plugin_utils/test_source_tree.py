@@ -215,11 +215,92 @@ def test_nothing_lands_outside(tmp_path, name, kind):
     name = name if name.startswith("..") else str(target)
     if kind == "zip":
         with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+            packed.writestr("manage.py", "x")
             packed.writestr(name, "x")
-        unpack(tmp_path / "a.zip", folder)
     else:
         with tarfile.open(tmp_path / "a.tar", "w") as packed:
             packed.addfile(tarfile.TarInfo(name))
-        with pytest.raises(SourceError, match="outside"):
-            unpack(tmp_path / "a.tar", folder)
+    with pytest.raises(SourceError, match="outside"):
+        unpack(tmp_path / f"a.{kind}", folder)
     assert not target.exists()
+
+
+def zipped(path, *members):
+    """Members are (name, mode with its kind, content)."""
+    with zipfile.ZipFile(path, "w") as packed:
+        for name, mode, content in members:
+            info = zipfile.ZipInfo(name)
+            info.create_system, info.external_attr = 3, mode << 16
+            packed.writestr(info, content)
+    return path
+
+
+def test_a_zip_keeps_modes_and_links_as_a_tar_does(tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    unpack(
+        zipped(
+            tmp_path / "a.zip",
+            ("link", 0o120777, "top/run"),
+            ("top/run", 0o100755, "#!"),
+            ("top/suid", 0o104755, ""),
+            ("top/plain", 0, "x"),
+            ("deep/er/", 0o040700, ""),
+        ),
+        folder,
+    )
+    modes = {name: (folder / name).stat().st_mode & 0o7777 for name in ("top/run", "top/suid", "top/plain", "deep/er")}
+    assert modes == {"top/run": 0o755, "top/suid": 0o755, "top/plain": 0o600, "deep/er": 0o755}
+    assert os.readlink(folder / "link") == "top/run"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("l", 0o120777, ".."), ("l/evil", 0o100644, "x")],
+        [("l/evil", 0o120777, "/etc"), ("l", 0o120777, "..")],
+        [("fifo", 0o010644, "")],
+        [("device", 0o020644, "")],
+        [("a/../../evil", 0o100644, "x")],
+    ],
+)
+def test_a_hostile_zip_changes_nothing_outside(tmp_path, members):
+    folder = tmp_path / "in" / "out"
+    folder.mkdir(parents=True)
+    with pytest.raises(SourceError, match="cannot be unpacked"):
+        unpack(zipped(tmp_path / "a.zip", *members), folder)
+    assert [path.name for path in (tmp_path / "in").iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("target", ["/", "/etc/passwd", "../x", "templates/../../x"])
+def test_links_that_lead_out_are_refused_by_name_before_anything_is_sent(root, target):
+    (root / "templates" / "out").symlink_to(target if target != "../x" else "../../x")
+    with pytest.raises(SourceError, match="templates/out.*leads out"):
+        digest(root, [])
+    assert digest(root, ["out"])
+
+
+def test_links_into_the_folder_that_outlives_releases_are_code(root):
+    before = digest(root, [], "/srv/wsgi/shop/shared")
+    (root / "media").symlink_to("/srv/wsgi/shop/shared/media")
+    (root / "templates" / "up").symlink_to("../../../shared/up")
+    assert digest(root, [], "/srv/wsgi/shop/shared") != before
+    with pytest.raises(SourceError, match="media"):
+        digest(root, [], "/srv/wsgi/other/shared")
+
+
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_an_archive_whose_link_leaves_its_top_folder_is_refused(tmp_path, kind):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    if kind == "zip":
+        path = zipped(tmp_path / "a.zip", ("top/l", 0o120777, "../b"), ("top/f", 0o100644, ""))
+    else:
+        path = tmp_path / "a.tar"
+        with tarfile.open(path, "w") as packed:
+            for name, link in (("top/l", "../b"), ("top/f", "")):
+                info = tarfile.TarInfo(name)
+                info.type, info.linkname = (tarfile.SYMTYPE if link else tarfile.REGTYPE), link
+                packed.addfile(info)
+    with pytest.raises(SourceError, match="'l' is a link"):
+        digest(unpack(path, folder), [])

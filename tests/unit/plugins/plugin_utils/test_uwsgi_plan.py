@@ -119,8 +119,25 @@ def test_pip_is_told_by_its_environment():
     assert "PIP_INDEX_URL" not in env
 
 
-def test_other_roles_get_the_same_as_arguments():
-    assert planned(uwsgi_pip_ca_bundle="/ca.pem", uwsgi_pip_extra_args=["-v"])["arguments"] == ["--cert", "/ca.pem"]
+def test_other_roles_get_the_same_as_settings():
+    values = spec.check(
+        {"uwsgi_pip_ca_bundle": "/ca.pem", "uwsgi_pip_index_url": "i", "uwsgi_pip_proxy": "p"}, OPTIONS, []
+    )
+    assert uwsgi_plan.pip_settings(values) == {"env": {"PIP_INDEX_URL": "i", "PIP_PROXY": "p"}, "cert": "/ca.pem"}
+    values = spec.check({"uwsgi_pip_no_index": True}, OPTIONS, [])
+    assert uwsgi_plan.pip_settings(values) == {"env": {"PIP_NO_INDEX": True}, "cert": ""}
+
+
+@pytest.mark.parametrize("name", ["root", "uwsgi", "no such name", ""])
+def test_who_builds_uwsgi_does_nothing_else(name):
+    _plan, problems = attempt(uwsgi_build_user=name)
+    assert [problem.path for problem in problems] == ["uwsgi_build_user"]
+
+
+def test_on_the_controller_whoever_runs_ansible_builds():
+    host = {**DEBIAN, "uwsgi_builder": {"home": "/h", "cache": "/c", "hosts": ["localhost"]}}
+    assert planned()["builder"]["user"] == "uwsgi-build"
+    assert planned(host, uwsgi_build_host="localhost")["builder"]["user"] == ""
 
 
 def test_where_it_comes_from_makes_no_other_build():

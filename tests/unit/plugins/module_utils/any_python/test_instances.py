@@ -402,6 +402,27 @@ def test_what_systemctl_refuses_is_told(host, verb):
     assert not os.path.exists(one.stamp)
 
 
+def test_with_best_effort_one_that_fails_holds_up_no_other(host):
+    names = ("a", "b", "c")
+    found = [host.instance(name, up=False) for name in names]
+    usual = host.systemctl
+
+    def systemctl(*words):
+        if words[0] in ("start", "stop") and "b.service" in words:
+            return 1, "", "Unit b.service is masked."
+        return usual(*words)
+
+    work = Instances(found, systemctl, host.reload, clock=host)
+    done, failed = work.each(lambda some: some.apply(10))
+    assert done == {"a": "start", "c": "start"}
+    assert list(failed) == ["b"] and "masked" in failed["b"]
+    assert [host.units[name + ".service"]["ActiveState"] for name in names] == ["active", "inactive", "active"]
+    host.boot("b.service")
+    done, failed = work.each(lambda some: some.end())
+    assert done == {"a": "stop", "c": "stop"}
+    assert list(failed) == ["b"]
+
+
 def test_what_changes_after_the_signal_is_not_noted_as_taken_up(host):
     one = host.instance()
     change(host, "config")

@@ -5,11 +5,15 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import contextlib
 import grp
 import io
 import os
+import pwd
+import re
 import stat
 import tarfile
+import tempfile
 
 import pytest
 
@@ -18,13 +22,16 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.releases import (
     COMPLETE,
     Home,
     ReleaseError,
-    copy_checkout,
     discard,
     give,
+    is_local,
+    leads_out,
     read_requirements,
     requirements_digest,
     unpack,
 )
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import remove_tree
+from ansible_collections.graceful.wsgi.plugins.module_utils.tree import packed
 
 GROUP = grp.getgrgid(os.getgid()).gr_name
 
@@ -83,8 +90,7 @@ def home(root, **wanted):
     item = {"name": "a", "home": os.path.join(root, "home"), "group": GROUP, "path": None, "exclude": []}
     item.update({"requirements": None, "id": "r1"})
     item.update(wanted)
-    run_command = item.pop("run_command", None)
-    return Home(item, item.pop("python", "3.11"), run_command)
+    return Home(item, item.pop("python", "3.11"))
 
 
 def made(root, name, **wanted):
@@ -109,7 +115,7 @@ def test_unpack(root):
         member("closed/f", text=b"closed"),
         member("sub/f", text=b"1", mode=0o4777),
         member("sub/hard", tarfile.LNKTYPE, link="sub/f"),
-        member("deep/er/link", tarfile.SYMTYPE, link="/etc/passwd"),
+        member("deep/er/link", tarfile.SYMTYPE, link="../../sub"),
         member("dangling", tarfile.SYMTYPE, link="nowhere"),
         member(name, text=b"2"),
         member("./dot/", tarfile.DIRTYPE, mode=0o700),
@@ -169,13 +175,8 @@ def test_a_hostile_member_changes_nothing_outside(root, case):
         info.name = info.name.replace("/OUTSIDE", inner)
     path = archive(os.path.join(root, "a"), *members)
     before = mode(inner)
-    if case == "mode through a symlink":
-        # By its name it is a folder in the root, whatever the symlink says.
+    with pytest.raises((ReleaseError, IOError, OSError)):
         unpack(path, folder)
-        assert sorted(os.listdir(folder)) == ["evil", "l"]
-    else:
-        with pytest.raises((ReleaseError, IOError, OSError)):
-            unpack(path, folder)
     assert os.listdir(inner) == ["out"] and mode(inner) == before
 
 
@@ -241,75 +242,187 @@ def test_a_virtualenv_is_named_by_the_requirements_in_the_release(root):
 # -- filling a virtualenv --------------------------------------------------------------------------------------------
 
 
-class Commands:
-    """Makes the folder that it is asked for, and fails at the one it is told to."""
+class Builders:
+    """Accounts that build, all of them this one; makes the virtualenv's folder, fails at the command that is told."""
 
-    def __init__(self, fail=None):
+    uid, gid, who = os.getuid(), os.getgid(), {"uid": os.getuid(), "gid": os.getgid(), "groups": []}
+
+    def __init__(self, fail=None, fill=None):
         self.calls = []
         self.fail = fail
+        self.fill = fill
+        self.seen = {}
 
-    def __call__(self, words):
-        self.calls.append(words)
+    @contextlib.contextmanager
+    def lease(self):
+        self.home = tempfile.mkdtemp()
+        try:
+            yield self
+        finally:
+            remove_tree(self.home)
+
+    def own(self, path):
+        os.mkdir(path, 0o700)
+
+    def clear(self, path):
+        pass
+
+    def run(self, words, cwd, environment=None, writable=(), visible=()):
+        self.calls.append([word.replace(self.home, "HOME") for word in words])
+        self.environment = environment
         if words[0] == "mkvenv":
             os.makedirs(os.path.join(words[-1], "bin"))
+            (self.fill or (lambda path: None))(words[-1])
+        for base, _folders, files in os.walk(self.home):
+            self.seen.update((os.path.relpath(os.path.join(base, name), self.home), 1) for name in files)
+            for name in files:
+                self.seen[os.path.relpath(os.path.join(base, name), self.home)] = get(os.path.join(base, name))
         if self.fail is not None and len(self.calls) == self.fail:
-            return 1, "", "no such thing\n"
-        return 0, "", ""
+            return 1, "no such thing in %s/requirements/0.txt\n" % self.home
+        return 0, ""
 
 
 def test_fill(root):
-    run = Commands()
-    one = home(root, requirements=["flask"], run_command=run)
+    run = Builders()
+    one = home(root, requirements=["flask"])
     before = os.umask(0o077)
     try:
-        assert one.fill(["mkvenv", "-x"], "pip<21", ["--cert", "c"]) is True
+        assert one.fill(run, ["mkvenv", "-x"], "pip<21", ["-q"], {"PIP_INDEX_URL": "i", "PIP_NO_INDEX": True}) is True
     finally:
         os.umask(before)
     path = one.venv()["path"]
-    install = [path + "/bin/python", "-m", "pip", "install", "--cert", "c"]
+    install = [path + "/bin/python", "-m", "pip", "install", "-q"]
     assert run.calls == [["mkvenv", "-x", path], install + ["pip<21"], install + ["flask"]]
+    assert (run.environment["PIP_INDEX_URL"], run.environment["PIP_NO_INDEX"]) == ("i", "yes")
     assert one.venv()["complete"] is True and mode(one.venvs) == 0o755 and mode(one.home) == 0o755
-    assert one.fill(["mkvenv", "-x"], "pip<21", []) is False and len(run.calls) == 3
-    assert home(root, requirements=None, run_command=run).fill(["mkvenv"], "", []) is False
+    assert mode(path) == 0o755 and os.listdir(one.venvs) == [os.path.basename(path)]
+    assert one.fill(run, ["mkvenv", "-x"], "pip<21", []) is False and len(run.calls) == 3
+    assert home(root, requirements=None).fill(run, ["mkvenv"], "", []) is False
 
 
 def test_incomplete_is_what_has_yet_to_be_made(root):
     assert home(root).incomplete is True
     assert made(root, "r1").incomplete is False
-    one = home(root, requirements=["flask"], run_command=Commands())
+    one = home(root, requirements=["flask"])
     assert one.incomplete is True
-    one.fill(["mkvenv"], "", [])
+    one.fill(Builders(), ["mkvenv"], "", [])
     assert one.incomplete is False
 
 
 def test_fill_from_a_file_with_the_pip_that_is_there(root):
-    run = Commands()
-    one = made(root, "r1", requirements="r.txt", run_command=run)
-    put(os.path.join(one.release, "r.txt"), u"flask")
-    one.fill(["mkvenv"], "", [])
-    assert [words[-2:] for words in run.calls[1:]] == [["-r", os.path.join(one.release, "r.txt")]]
+    run = Builders()
+    one = made(root, "r1", requirements="r.txt")
+    put(os.path.join(one.release, "r.txt"), u"flask\n-c sub/c.txt # why\n-r https://example.com/x.txt\n")
+    put(os.path.join(one.release, "sub", "c.txt"), u"flask<4\n")
+    one.fill(run, ["mkvenv"], "", [])
+    assert [words[-2:] for words in run.calls[1:]] == [["-r", "HOME/requirements/0.txt"]]
+    assert run.seen["requirements/1.txt"] == "flask<4\n" and "code/manage.py" not in run.seen
+    lines = run.seen["requirements/0.txt"].splitlines()
+    assert lines[0] == "flask" and re.match(r"-c /.*/requirements/1.txt # why\Z", lines[1])
+    assert lines[2] == "-r https://example.com/x.txt"
+
+
+@pytest.mark.parametrize("wanted", [["."], ["-e", "."], ["-e."], "r.txt"])
+def test_requirements_of_the_code_itself_are_built_from_a_copy(root, wanted):
+    run = Builders()
+    one = made(root, "r1", requirements=wanted)
+    put(os.path.join(one.release, "r.txt"), u"-e .\nflask\n")
+    one.fill(run, ["mkvenv"], "", [])
+    assert run.seen["code/manage.py"] == "r1"
+    if wanted == "r.txt":
+        assert run.calls[-1][-2:] == ["-r", "HOME/code/r.txt"] and run.seen["code/r.txt"] == ".\nflask\n"
+        assert get(os.path.join(one.release, "r.txt")) == "-e .\nflask\n"
+    else:
+        assert run.calls[-1][-1] == "."
+    # Another release holds other code.
+    other = made(root, "r2", requirements=wanted)
+    put(os.path.join(other.release, "r.txt"), u"-e .\nflask\n")
+    assert other.venv()["path"] != one.venv()["path"]
+
+
+def test_an_editable_install_of_code_that_is_not_ours_is_refused(root):
+    put(os.path.join(root, "theirs", "r.txt"), u"--editable=./lib\n")
+    one = home(root, id=None, path=os.path.join(root, "theirs"), requirements="r.txt")
+    with pytest.raises(ReleaseError) as caught:
+        one.fill(Builders(), ["mkvenv"], "", [])
+    assert "-e" in str(caught.value)
 
 
 @pytest.mark.parametrize("fail", [1, 2, 3])
 def test_a_virtualenv_that_failed_is_not_complete_and_is_made_anew(root, fail):
-    one = home(root, requirements=["flask"], run_command=Commands(fail))
+    one = made(root, "r1", requirements="r.txt")
+    put(os.path.join(one.release, "r.txt"), u"flask")
     with pytest.raises(ReleaseError) as caught:
-        one.fill(["mkvenv"], "pip", [])
-    assert "no such thing" in str(caught.value)
+        one.fill(Builders(fail), ["mkvenv"], "pip", [])
+    # The user's own file is named, not its copy.
+    assert "no such thing in %s/r.txt" % one.release in str(caught.value)
     assert one.venv()["complete"] is False
     with pytest.raises(ReleaseError) as caught:
-        made(root, "r1", requirements=["flask"]).switch()
+        one.switch()
     assert "not complete" in str(caught.value)
     put(os.path.join(one.venv()["path"], "half"))
-    one.run_command = Commands()
-    assert one.fill(["mkvenv"], "pip", []) is True
+    assert one.fill(Builders(), ["mkvenv"], "pip", []) is True
     assert not os.path.exists(os.path.join(one.venv()["path"], "half"))
 
 
-def test_code_that_is_not_on_the_host_is_named(root):
-    one = home(root, id=None, path=os.path.join(root, "none"), requirements="r.txt", run_command=Commands())
+REFUSED = {
+    "link to a folder of everybody": lambda path: os.symlink("/tmp", os.path.join(path, "x")),
+    "link to a file there": lambda path: os.symlink("/tmp/evil.py", os.path.join(path, "x.py")),
+    "climbing link": lambda path: os.symlink("../" * 20 + "tmp/evil", os.path.join(path, "bin", "x")),
+    "link through a link": lambda path: (
+        os.symlink("/var", os.path.join(path, "v")), os.symlink("v/tmp", os.path.join(path, "w")),
+    ),
+    "fifo": lambda path: os.mkfifo(os.path.join(path, "fifo")),
+    "as deep as Python's stack": lambda path: deep(path, 150),
+}
+
+
+def deep(path, levels):
+    for _level in range(levels):
+        path = os.path.join(path, "d")
+        os.mkdir(path)
+
+
+@pytest.mark.parametrize("case", sorted(REFUSED))
+def test_a_virtualenv_that_leads_elsewhere_is_not_taken_over(root, case):
+    one = home(root, requirements=["flask"])
     with pytest.raises(ReleaseError) as caught:
-        one.fill(["mkvenv"], "pip", [])
+        one.fill(Builders(fill=REFUSED[case]), ["mkvenv"], "", [])
+    assert "not taken over" in str(caught.value)
+    assert one.venv()["complete"] is False and os.listdir(one.venvs) == []
+
+
+def test_what_is_taken_over_is_a_copy_that_root_alone_can_change(root):
+    held = {}
+    odd = b"\xff\n'"
+    odd = odd if str is bytes else odd.decode("utf-8", "surrogateescape")
+
+    def fill(path):
+        put(os.path.join(path, "a.py"), "1")
+        os.utime(os.path.join(path, "a.py"), (1000000000, 1000000000.75))
+        os.link(os.path.join(path, "a.py"), os.path.join(path, "hard.py"))
+        os.chmod(os.path.join(path, "a.py"), 0o6777)
+        os.symlink("a.py", os.path.join(path, odd))
+        os.symlink(os.path.join(path, "bin"), os.path.join(path, "lib64"))
+        os.symlink("/usr/bin/env", os.path.join(path, "bin", "env"))
+        os.symlink("mkvenv", os.path.join(path, "bin", "python"))
+        held["file"] = os.open(os.path.join(path, "a.py"), os.O_RDWR)
+
+    one = home(root, requirements=["flask"])
+    assert one.fill(Builders(fill=fill), ["mkvenv"], "", []) is True
+    path = one.venv()["path"]
+    os.write(held["file"], b"evil")
+    os.close(held["file"])
+    assert sorted(os.listdir(path)) == sorted([COMPLETE, "a.py", "bin", "hard.py", "lib64", odd])
+    found = os.stat(os.path.join(path, "a.py"))
+    assert get(os.path.join(path, "a.py")) == get(os.path.join(path, "hard.py")) == "1"
+    assert stat.S_IMODE(found.st_mode) == 0o755 and found.st_nlink == 1 and found.st_mtime == 1000000000
+
+
+def test_code_that_is_not_on_the_host_is_named(root):
+    one = home(root, id=None, path=os.path.join(root, "none"), requirements="r.txt")
+    with pytest.raises(ReleaseError) as caught:
+        one.fill(Builders(), ["mkvenv"], "pip", [])
     assert os.path.join(root, "none") in str(caught.value)
 
 
@@ -370,17 +483,82 @@ def test_make_from_a_checkout(root):
         put(os.path.join(checkout, name))
     os.symlink("manage.py", os.path.join(checkout, "link"))
     os.mkfifo(os.path.join(checkout, "fifo"))
+    before = names(checkout)
     one = home(root, exclude=[".git", "*.pyc", "static/skip"])
-    one.make(checkout=checkout)
+    one.make(checkout=lambda exclude: packed(None, checkout, exclude, root))
     assert names(one.release) == ["link", "manage.py", "skip", "static", "static/keep"]
-    assert os.path.islink(os.path.join(one.release, "link"))
+    assert os.path.islink(os.path.join(one.release, "link")) and names(checkout) == before
 
 
-def test_copying_a_checkout_leaves_it_alone(root):
-    put(os.path.join(root, "repo", "f"))
-    os.mkdir(os.path.join(root, "out"))
-    copy_checkout(os.path.join(root, "repo"), os.path.join(root, "out"), [])
-    assert names(os.path.join(root, "repo")) == names(os.path.join(root, "out")) == ["f"]
+LINKS = {
+    # (name of the link, target): whether it leads out of a release of /home.
+    ("a", "b"): False,
+    ("a", "./b/c"): False,
+    ("s/a", "../b"): False,
+    ("s/t/a", "../../b"): False,
+    ("a", "/srv/h/shared"): False,
+    ("a", "/srv/h/shared/media"): False,
+    ("a", "../../shared/media"): False,
+    ("s/a", "../../../shared"): False,
+    ("a", "/"): True,
+    ("a", ".."): True,
+    ("a", "../b"): True,
+    ("s/a", "../../b"): True,
+    ("a", "b/../../c"): True,
+    ("a", "b/.."): True,
+    ("a", "/srv/h/sharedx"): True,
+    ("a", "/srv/h/shared/../releases"): True,
+    ("a", "../../shared/../venvs"): True,
+    ("a", "../shared"): True,
+    ("a", "../../../shared"): True,
+    ("a", "../../venvs"): True,
+    ("a", "/srv/h/releases/r1/x"): True,
+}
+
+
+@pytest.mark.parametrize("link", sorted(LINKS))
+def test_links_that_lead_out_of_a_release(link):
+    assert leads_out(link[0], link[1], "/srv/h/shared") is LINKS[link]
+    if "shared" in link[1]:
+        assert leads_out(link[0], link[1], None) is True
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../etc", "/"])
+def test_a_release_with_a_link_that_leads_out_is_refused_by_name(root, target):
+    path = archive(os.path.join(root, "a"), member("static/rootfs", tarfile.SYMTYPE, link=target))
+    with pytest.raises(ReleaseError) as caught:
+        home(root).make(path)
+    assert "static/rootfs" in str(caught.value) and target in str(caught.value) and str(caught.value).startswith("a: ")
+    assert os.listdir(os.path.join(root, "home", "releases")) == []
+
+
+def test_links_into_shared_are_the_applications_own(root, owners, monkeypatch):
+    monkeypatch.setattr(code.pwd, "getpwnam", lambda name: pwd.struct_passwd((name, "", 1234, 1, "", "/", "")))
+    one = home(root, user="shop")
+    members = [
+        member("media", tarfile.SYMTYPE, link=os.path.join(one.home, "shared", "media")),
+        member("up", tarfile.SYMTYPE, link="../../shared"),
+        member("in", tarfile.SYMTYPE, link="manage.py"),
+    ]
+    one.make(archive(os.path.join(root, "a"), *members))
+    found = dict((os.path.basename(path), uid) for path, (uid, _gid) in owners.items())
+    assert (found["media"], found["up"], found["in"]) == (1234, 1234, 0)
+
+
+@pytest.mark.parametrize(
+    "line, local",
+    [
+        ("flask", False), ("flask==3.1", False), ("flask [async] >=1 ; python_version > '3'", False), ("# x", False),
+        ("flask @ https://h/x.whl", False), ("git+https://h/x.git", False), ("-e git+ssh://h/x#egg=x", False),
+        ("-r more.txt", False), ("--index-url https://h", False), ("  --hash=sha256:00", False), ("", False),
+        ("flask==1 \\", False), ("flask==1 --hash=sha256:00", False), ("-f https://h/wheels", False),
+        (".", True), ("./lib", True), ("..", True), ("-e .", True), ("--editable=lib", True), ("lib/sub", True),
+        ("/srv/x", True), ("file:///srv/x", True), ("x @ file:///srv/x", True), ("x.whl", True), ("-f wheels", True),
+        ("x-1.0.tar.gz", True), (".[extra]", True),
+    ],
+)
+def test_requirements_that_mean_something_in_the_code(line, local):
+    assert is_local(line) is local
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", ".hidden", "a\n", "x" * 81])
@@ -413,8 +591,8 @@ def test_a_release_that_is_not_there_is_not_made_live(root):
 
 
 def test_the_virtualenv_comes_with_the_release_before_it_is_live(root, monkeypatch):
-    one = made(root, "r1", requirements=["flask"], run_command=Commands())
-    one.fill(["mkvenv"], "", [])
+    one = made(root, "r1", requirements=["flask"])
+    one.fill(Builders(), ["mkvenv"], "", [])
     order = []
     real = code.switch_link
     monkeypatch.setattr(code, "switch_link", lambda link, to: order.append(os.path.basename(link)) or real(link, to))
@@ -422,17 +600,17 @@ def test_the_virtualenv_comes_with_the_release_before_it_is_live(root, monkeypat
     assert order == [".venv", "current"]
     assert os.readlink(os.path.join(one.release, ".venv")) == one.venv()["path"]
     assert one.would_switch() is False and one.switch() is False
-    other = home(root, requirements=["flask"], python="3.12", run_command=Commands())
-    other.fill(["mkvenv"], "", [])
+    other = home(root, requirements=["flask"], python="3.12")
+    other.fill(Builders(), ["mkvenv"], "", [])
     assert other.would_switch() is True and other.switch() is True
 
 
 def test_code_of_somebody_else_gets_a_virtualenv_only(root):
     path = os.path.join(root, "theirs")
     put(os.path.join(path, "r.txt"), u"flask")
-    one = home(root, id=None, path=path, requirements="r.txt", run_command=Commands())
+    one = home(root, id=None, path=path, requirements="r.txt")
     assert one.missing is False and one.would_switch() is True
-    one.fill(["mkvenv"], "", [])
+    one.fill(Builders(), ["mkvenv"], "", [])
     assert one.switch() is True and one.link == os.path.join(one.home, "venv")
     assert os.readlink(one.link) == one.venv()["path"]
     assert one.would_switch() is False and one.switch() is False
@@ -507,8 +685,8 @@ def test_what_a_person_put_beside_releases_and_virtualenvs_stays(root):
 
 
 def with_venv(root, name, lines, **wanted):
-    one = made(root, name, requirements=lines, run_command=Commands(), **wanted)
-    one.fill(["mkvenv"], "", [])
+    one = made(root, name, requirements=lines, **wanted)
+    one.fill(Builders(), ["mkvenv"], "", [])
     one.switch()
     return one
 
@@ -535,8 +713,8 @@ def test_the_virtualenv_that_processes_still_run_on_stays_for_this_once(root, th
         made(root, "r1")
     found = []
     for python in ("3.9", "3.11", "3.12"):
-        one = home(root, requirements=["a"], run_command=Commands(), python=python, **wanted)
-        one.fill(["mkvenv"], "", [])
+        one = home(root, requirements=["a"], python=python, **wanted)
+        one.fill(Builders(), ["mkvenv"], "", [])
         one.switch()
         one.prune(5)
         found.append(os.path.basename(one.venv()["path"]))
@@ -551,11 +729,12 @@ def test_a_release_that_is_half_removed_is_not_there(root, monkeypatch):
     """As after a kill while its files go one by one."""
     one = deployed(root, 4)
 
-    def rmtree(path):
-        raise KeyboardInterrupt
+    def remove(path):
+        if os.path.lexists(path):
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(code.shutil, "rmtree", rmtree)
+        patch.setattr(code, "remove_tree", remove)
         with pytest.raises(KeyboardInterrupt):
             one.prune(2)
     assert len([name for name in ("r1", "r2") if home(root, id=name).missing]) == 1

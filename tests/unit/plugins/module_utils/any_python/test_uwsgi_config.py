@@ -9,12 +9,14 @@ import socket
 
 import pytest
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_config as code
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import (
     Config,
     ConfigError,
     command_line,
     from_environment,
     load,
+    load_as,
     resolve,
 )
 
@@ -224,3 +226,43 @@ def test_what_matters_for_a_reload(options, name, value):
 
 def test_placeholders_from_the_environment():
     assert Config([("pidfile", "/run/$(NAME)")], {"NAME": "x"}).pidfiles == ["/run/x"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="looks as another account")
+def test_what_an_account_includes_is_read_with_its_rights(tmpdir, monkeypatch):
+    secret, own = tmpdir / "secret.cnf", tmpdir / "own.ini"
+    secret.write("[client]\npassword = canary\n")
+    secret.chmod(0o600)
+    own.write("[uwsgi]\nmaster = true\nini = %s:client\n" % secret)
+    for folder in [tmpdir] + list(tmpdir.parts()):
+        folder.chmod(folder.stat().mode & 0o7777 | 0o055)
+    nobody = {"uid": 65534, "gid": 65534, "groups": []}
+    assert ("password", "canary") in load(str(own))
+    with pytest.raises(ConfigError, match="Permission denied") as error:
+        load_as(nobody, str(own))
+    assert "canary" not in str(error.value)
+    # Nor does a link in its place help, nor that root could read it.
+    own.remove()
+    own.mksymlinkto(secret)
+    with pytest.raises(ConfigError):
+        load_as(nobody, str(own) + ":client")
+    # What only root can change and its account cannot read, a master may have read as root.
+    monkeypatch.setattr(code.safe_path, "untrusted", lambda _path: None)
+    assert load_as(nobody, str(secret) + ":client", named=True) == [("password", "canary")]
+    # Where the play has not named it, the account may have, as a word of its program's.
+    with pytest.raises(ConfigError, match="Permission denied"):
+        load_as(nobody, str(secret) + ":client")
+    # But not by way of what another account can change.
+    top = tmpdir / "top.ini"
+    top.write("[uwsgi]\nini = %s:client\n" % secret)
+    top.chmod(0o600)
+    monkeypatch.setattr(code.safe_path, "untrusted", lambda path: "mallory's" if path == str(secret) else None)
+    with pytest.raises(ConfigError, match="not root's alone"):
+        load_as(nobody, str(top), named=True)
+
+
+def test_a_fifo_holds_nobody(tmpdir):
+    path = str(tmpdir / "app.ini")
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="not a regular file"):
+        load(path)

@@ -8,7 +8,8 @@ import os
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_preflight
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, uwsgi_preflight
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import Note, neutral, render, unknown
 
 ACTS = (
@@ -66,11 +67,13 @@ def test_order_and_repetition_stay():
 
 
 def test_only_the_throw_away_instances_own_socket_is_in_the_file():
-    text = render(neutral([(name, "/run/live") for name in ACTS] + [("module", "m")], {}), "@own", "token")
+    kept = neutral([(name, "/run/live") for name in ACTS] + [("module", "m")], {})
+    text = render(kept, "/run/own/sock", "/run/own/accepts")
     assert "/run/live" not in text
     assert text.splitlines()[:2] == ["[uwsgi]", "module = m"]
-    assert "socket = @own" in text
-    assert "hook-accepting1 = print:token" in text
+    assert "socket = /run/own/sock" in text
+    assert "chmod-socket = 600" in text
+    assert "hook-accepting1 = creat:/run/own/accepts" in text
     assert "need-app = true" in text
 
 
@@ -168,6 +171,55 @@ def test_a_note_is_a_digest_of_secrets_and_roots_own(state):
     assert not Note(dict(WANTED, environment={"TOKEN": "2"}), {}, "/opt/uwsgi").holds
 
 
-def test_the_new_environment_is_bytes_whatever_the_locale():
-    given = {"A": u"z\u017c", "B": "1"}
-    assert uwsgi_preflight.new_environment({"environment": given}) == {"A": u"z\u017c".encode("utf-8"), "B": b"1"}
+def test_the_new_environment_is_text_of_this_python():
+    found = uwsgi_preflight.new_environment({"environment": {u"A": u"z\u017c", "B": "1"}})
+    assert found == {"A": native(u"z\u017c".encode("utf-8")), "B": "1"}
+
+
+# As much of uWSGI as a preflight sees: it knows two options, and what it loads becomes a daemon that heeds no signal.
+UWSGI = """#!/bin/sh
+if [ "$1" = --dump-options ]; then echo strict; echo module; exit; fi
+(trap '' INT TERM HUP; setsid sh -c '(exec -a left sleep {seconds}; :) & :' & exec sleep {seconds} & ) &
+sleep {seconds} &
+echo "said by $1"
+[ {good} = 1 ] || exit 3
+touch "$(sed -n 's/^hook-accepting1 = creat://p' "$2")"
+wait
+"""
+
+
+def sleepers(seconds):
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            words = procfs.words(int(name))
+            if seconds in words:
+                found.append((int(name), words))
+    return found
+
+
+def who():
+    return {"uid": os.getuid(), "gid": os.getgid(), "groups": []}
+
+
+def test_a_child_leaves_nothing_that_it_has_started(tmpdir):
+    for good, seconds in ((1, "61.25"), (0, "61.5")):
+        binary = tmpdir / "uwsgi"
+        binary.write(UWSGI.format(good=good, seconds=seconds))
+        binary.chmod(0o755)
+        options = [("strict", "true"), ("module", "m")]
+        if good:
+            assert uwsgi_preflight.preflight(str(binary), options, who(), {"A": "1"}, str(tmpdir), 10) < 10
+        else:
+            with pytest.raises(uwsgi_preflight.PreflightError, match="status 3|said by --ini"):
+                uwsgi_preflight.preflight(str(binary), options, who(), {}, str(tmpdir), 10)
+        assert sleepers(seconds) == []
+
+
+def test_an_option_that_it_does_not_know_is_told_before_what_came_of_it(tmpdir):
+    binary = tmpdir / "uwsgi"
+    binary.write(UWSGI.format(good=0, seconds="61.75"))
+    binary.chmod(0o755)
+    with pytest.raises(uwsgi_preflight.PreflightError, match="no option modul,"):
+        options = [("strict", "true"), ("modul", "m"), ("log-master", "true")]
+        uwsgi_preflight.preflight(str(binary), options, who(), {}, str(tmpdir), 10)

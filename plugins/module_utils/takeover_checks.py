@@ -1,0 +1,291 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What of a host is somebody else's and would be lost to the play: kinds of module_utils/host_checks.py.
+
+Each function takes the checks of its kind and returns (variable, what is wrong, mend) for each problem.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+import re
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_package, ownership
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import lstat, read_bytes
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+
+# Where systemd looks for a unit, in its order.
+UNIT_DIRS = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
+MARK = re.compile(r"ansible[ _]managed|Written by Ansible \(graceful", re.IGNORECASE)
+SOCKET = re.compile(r"(?<![-\w])(?:http-|uwsgi-)?socket\b[\"']?\s*[=:>]\s*[\"']?([^\s\"'<>,]+)")
+SERVER = re.compile(r"(?ms)^server \{\n(.*?)^\}")
+
+
+def _text(path):
+    found = lstat(path)
+    if found is None:
+        return ""
+    try:
+        return native(read_bytes(path))
+    except (IOError, OSError):
+        return ""
+
+
+# -- files -------------------------------------------------------------------------------------------------------
+
+
+def _foreign(check):
+    """The files of a check that stand there, and that neither this bundle nor another one wrote.
+
+    What is to be written is not known yet. A bundle whose manifest was lost may have written what bears the mark of
+    Ansible, or what cannot bear any (``unmarked``): the bundle itself judges these once it knows.
+    """
+    own = ownership.recorded(check["bundle"])
+    left = ownership.interrupted(check["bundle"])
+    found = []
+    for path in check["files"]:
+        if lstat(path) is None or path in left or path in (own or {}):
+            continue
+        if own is None and (path in check.get("unmarked", ()) or MARK.search(_text(path)[:1000])):
+            continue
+        found.append(path)
+    return found
+
+
+def owned(checks, tools):
+    """Files that another bundle of the host wrote, or a person or a package."""
+    problems = []
+    for check in checks:
+        own, others = ownership.recorded(check["bundle"]), ownership.others(check["bundle"])
+        taken = {}
+        for path in check["files"]:
+            content = None
+            if own and path in own and any(path in files for files in others.values()):
+                content = ownership.digest_of(path)
+            other = ownership.claimant(path, content, own, others)
+            # That another set has an application is told by its name.
+            if other and not (ownership.SET.match(other) and check["variable"].startswith("publish_apps")):
+                taken.setdefault(other, []).append(path)
+        foreign = [path for path in _foreign(check) if not any(path in files for files in others.values())]
+        if check["allowed"]:
+            continue
+        for other in sorted(taken):
+            says = "%s of this host has %s" % (ownership.called(other), ", ".join(taken[other]))
+            mend = "choose another name, publish it in that set, or remove it there first (%s: true takes it from it)"
+            problems.append((check["variable"], says, mend % check["take_over"]))
+        if foreign:
+            says = "%s would be overwritten, and nothing of this collection wrote %s" % (
+                ", ".join(foreign),
+                "them" if len(foreign) > 1 else "it",
+            )
+            mend = "move %s away or choose another name; %s: true overwrites, and keeps a copy in %s"
+            what = "them" if len(foreign) > 1 else "it"
+            problems.append((check["variable"], says, mend % (what, check["take_over"], ownership.kept_at(""))))
+    return problems
+
+
+# -- applications and sites of other sets ------------------------------------------------------------------------
+
+
+def _elsewhere(bundle, kind):
+    """The bundles of other sets, {bundle: files}; ``kind``: apps or sites."""
+    found = ownership.others(bundle)
+    return dict((name, found[name]) for name in found if name.endswith("-" + kind) and ownership.SET.match(name))
+
+
+def application(checks, tools):
+    """Applications and instances that another set has, by whatever files, and TCP ports that it listens on."""
+    problems = []
+    others = _elsewhere(checks[0]["bundle"], "apps")
+    own = ownership.recorded(checks[0]["bundle"]) or {}
+    theirs = {}
+    for bundle in sorted(others):
+        apps, _sites = ownership.published(path for path in others[bundle] if path not in own)
+        for name in apps:
+            theirs.setdefault(name, bundle)
+            for instance in apps[name]:
+                theirs.setdefault(instance, bundle)
+    sockets = _sockets(others, own) if any(check["sockets"] for check in checks) else {}
+    for check in checks:
+        if check["allowed"]:
+            continue
+        taken = [name for name in [check["name"]] + check["instances"] if name in theirs]
+        if taken:
+            says = "%s of this host publishes an application %s" % (ownership.called(theirs[taken[0]]), taken[0])
+            mend = "choose another name, publish it in that set, or remove it there first (%s: true takes it from it)"
+            problems.append((check["variable"] + ".name", says, mend % check["take_over"]))
+            continue
+        for socket in check["sockets"]:
+            if socket in sockets:
+                bundle, path = sockets[socket]
+                says = "%s is the socket of %s (%s)" % (socket, path, ownership.called(bundle))
+                problems.append((check["variable"] + ".socket", says, "give each application its own"))
+    return problems
+
+
+def _sockets(others, own):
+    """What the applications of other sets listen on, {address: (bundle, configuration)}."""
+    found = {}
+    for bundle in sorted(others):
+        for path in sorted(others[bundle]):
+            if path in own or not path.endswith((".ini", ".json", ".xml", ".yaml", ".yml")):
+                continue
+            for socket in SOCKET.findall(_text(path)):
+                found.setdefault(socket, (bundle, path))
+    return found
+
+
+def server(checks, tools):
+    """Names that a server block of another set answers to at the same port: nginx would ignore one of the two."""
+    problems = []
+    others = _elsewhere(checks[0]["bundle"], "sites")
+    own = ownership.recorded(checks[0]["bundle"]) or {}
+    theirs = {}
+    for bundle in sorted(others):
+        for path in sorted(others[bundle]):
+            if path in own or not ownership.BLOCK.match(path):
+                continue
+            for block in SERVER.findall(_text(path)):
+                ports = [words.split()[0] for words in re.findall(r"(?m)^\s+listen\s+([^;]+);", block)]
+                names = re.findall(r"(?m)^\s+server_name\s+([^;]+);", block)
+                for port in ports:
+                    for name in " ".join(names).split():
+                        theirs.setdefault((port.rpartition(":")[2], name.strip("\"'")), (bundle, path))
+    for check in checks:
+        if check["allowed"]:
+            continue
+        for port, name in check["names"]:
+            bundle, path = theirs.get((port, name), (None, check["file"]))
+            # That of the very file is told by its name.
+            if path != check["file"]:
+                says = "%r at port %s is answered by %s of this host (%s)" % (
+                    str(name),
+                    port,
+                    ownership.called(bundle),
+                    path,
+                )
+                mend = "choose another name, publish it in that set, or remove it there first"
+                problems.append((check["variable"], says, mend))
+                break
+    return problems
+
+
+def replaced(checks, tools):
+    """What a set has on the host and names no more: told before it goes; refused where nothing of it is named."""
+    problems = []
+    for check in checks:
+        found = []
+        for kind in ("apps", "sites"):
+            bundle = "publish-%s-%s" % (check["set"], kind)
+            elsewhere = [files for name, files in _elsewhere(bundle, kind).items()]
+            written = [
+                path
+                for path in ownership.recorded(bundle) or {}
+                if lstat(path) is not None and not any(path in files for files in elsewhere)
+            ]
+            found.append(ownership.published(written)[0 if kind == "apps" else 1])
+        apps, sites = sorted(found[0]), [name for name in found[1] if name != "publish-%s" % check["set"]]
+        going = [("application", name) for name in apps if check["apps"] and name not in check["apps"]]
+        going += [("site", name) for name in sites if check["sites"] and name not in check["sites"]]
+        if not going:
+            continue
+        listed = ", ".join("%s %s" % pair for pair in going)
+        named = set(apps).intersection(check["apps"]) or set(sites).intersection(check["sites"])
+        if named or check["allowed"]:
+            tools.warn(
+                "publish_set %s of this host has %s, which this play does not name: taken off now. To keep it, name it,"
+                " give this play a publish_set of its own, or set publish_prune: false." % (check["set"], listed)
+            )
+            continue
+        says = "the set %r of this host has %s, all of which would go, for this play names nothing of it" % (
+            str(check["set"]),
+            listed,
+        )
+        mend = "give this play a publish_set of its own, set publish_prune: false, or say publish_replace: true"
+        problems.append(("publish_set", says, mend))
+    return problems
+
+
+# -- units -------------------------------------------------------------------------------------------------------
+
+
+def unit(checks, tools):
+    """Units that systemd would not start, or not as they are written here."""
+    problems = []
+    for check in checks:
+        name = check["unit"]
+        path = next((path for path in (os.path.join(at, name) for at in UNIT_DIRS) if os.path.lexists(path)), None)
+        if path is None:
+            continue
+        leads = os.path.realpath(path)
+        if leads == "/dev/null" or (os.path.isfile(path) and not os.path.getsize(path)):
+            runtime = "--runtime " if path.startswith("/run/") else ""
+            mend = "run `systemctl unmask %s%s`" % (runtime, name)
+            out = ", or take the application out" if check["instance"] else ""
+            problems.append((check["variable"], "%s is masked (%s)" % (name, path), mend + out))
+        elif path != check["path"] and leads != os.path.realpath(check["path"]) and (
+            check["instance"] or UNIT_DIRS.index(os.path.dirname(path)) < UNIT_DIRS.index("/etc/systemd/system")
+        ):
+            says = "%s stands in the place of %s, which would never be read" % (path, check["path"])
+            mend = "remove it; what it adds can stand in a drop-in (systemctl edit)"
+            problems.append((check["variable"], says, mend))
+    return problems
+
+
+# -- nginx -------------------------------------------------------------------------------------------------------
+
+
+def nginx(checks, tools):
+    """The nginx of the distribution or of a person, in the place of which ours would be put."""
+    problems = []
+    for check in checks:
+        binary, conf = check["binary"], check["conf"]
+        ours = nginx_package.is_ours(binary, tools.run_command)
+        runs = nginx_package.running(binary)
+        elsewhere = runs and os.path.realpath(os.path.dirname(runs[1])) != os.path.realpath(os.path.dirname(binary))
+        if elsewhere:
+            says = "the nginx that runs here (process %d) is %s, and cannot be moved over to %s" % (runs + (binary,))
+            problems.append((check["variable"], says, "stop it, and keep it from starting with the host"))
+            continue
+        foreign = _foreign(check)
+        if ours and not foreign:
+            continue
+        package = None if ours else nginx_package.owner(binary, tools.run_command)
+        whose = "of the package %(name)s %(version)s" % package if package else "of no package, and not built here"
+        says = [] if ours else ["%s is %s%s" % (binary, whose, " and runs (process %d)" % runs[0] if runs else "")]
+        if foreign:
+            says.append("%s would be overwritten" % ", ".join(foreign))
+        lost = nginx_package.sites(conf) if conf in foreign else []
+        if lost:
+            says.append("not served any more would be: %s" % "; ".join(lost))
+        kept = "what goes is kept in %s" % ownership.kept_at("")
+        if check["allowed"]:
+            tools.warn("nginx is taken over: %s; %s." % ("; ".join(says), kept))
+            continue
+        remove = "remove what is there"
+        if package:
+            how = {"dpkg": "apt-get purge %s", "rpm": "yum remove %s"}[package["manager"]] % package["name"]
+            remove = "remove the package with its configuration (%s)" % how
+        problems.append((check["variable"], ", ".join(says), "%s, or say nginx_take_over: true (%s)" % (remove, kept)))
+    return problems
+
+
+KINDS = {
+    "owned": owned,
+    "application": application,
+    "server": server,
+    "replaced": replaced,
+    "unit": unit,
+    "nginx": nginx,
+}
