@@ -298,7 +298,8 @@ def _is_open(path, group, mode=0o750):
         # It is made by this very run.
         gid = None
     # Another account's is its own matter.
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == 0 and (bool(found.st_mode & 0o007 & ~mode) or found.st_gid != gid)
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == 0
+    return ours and (bool(found.st_mode & 0o007 & ~mode) or found.st_gid != gid)
 
 
 class Home:
@@ -339,7 +340,7 @@ class Home:
 
     @property
     def open_gates(self):
-        """[(path, mode)] of the folders of code that let others than the application's group in, and how they should be."""
+        """[(path, mode)] of the folders of code that let others than the application's group in, and the right mode."""
         folders = [(self.releases, 0o750), (os.path.join(self.home, "repo"), 0o750), (self.venvs, PASSED)]
         names = os.listdir(self.venvs) if os.path.isdir(self.venvs) else []
         folders += [(os.path.join(self.venvs, name), 0o750) for name in names if fnmatch.fnmatch(name, VENV_ID)]

@@ -251,8 +251,8 @@ def absent(module):
     if not module.check_mode:
         for path in there:
             try:
-                safe_path.remove_tree(path)
-            except (safe_path.UnsafePath, EnvironmentError) as error:
+                remove_tree(path)
+            except (UnsafePath, EnvironmentError) as error:
                 raise ReleaseError("%s cannot be removed: %s" % (path, error))
     return there
 
