@@ -294,8 +294,8 @@ def test_fill(root):
     install = [path + "/bin/python", "-m", "pip", "install", "-q"]
     assert run.calls == [["mkvenv", "-x", path], install + ["pip<21"], install + ["flask"]]
     assert (run.environment["PIP_INDEX_URL"], run.environment["PIP_NO_INDEX"]) == ("i", "yes")
-    assert one.venv()["complete"] is True and mode(one.venvs) == 0o755 and mode(one.home) == 0o755
-    assert mode(path) == 0o755 and os.listdir(one.venvs) == [os.path.basename(path)]
+    assert one.venv()["complete"] is True and mode(one.venvs) == 0o711 and mode(one.home) == 0o755
+    assert mode(path) == 0o750 and os.listdir(one.venvs) == [os.path.basename(path)]
     assert one.fill(run, ["mkvenv", "-x"], "pip<21", []) is False and len(run.calls) == 3
     assert home(root, requirements=None).fill(run, ["mkvenv"], "", []) is False
 
@@ -437,11 +437,11 @@ def test_make(root, owners, umask):
     finally:
         os.umask(before)
     assert get(os.path.join(one.release, "manage.py")) == "r1"
-    assert [mode(path) for path in (one.home, one.releases, one.release)] == [0o755] * 3
+    assert [mode(path) for path in (one.home, one.releases, one.release)] == [0o755, 0o750, 0o755]
     assert mode(os.path.join(one.release, "manage.py")) == 0o644
     assert one.missing is False and os.listdir(one.releases) == ["r1"]
     # By its last name or the one that it was made under.
-    assert set(owners.values()) == set([(0, os.getgid())]) and len(owners) == 2
+    assert set(owners.values()) == set([(0, os.getgid())]) and len(owners) == 3
 
 
 def test_the_group_may_read_what_the_owner_may_and_nobody_more(root):
@@ -759,3 +759,16 @@ def test_complete_is_what_says_so(root):
     assert one.venv()["complete"] is False
     put(os.path.join(one.venv()["path"], COMPLETE))
     assert one.venv()["complete"] is True
+
+
+def test_folders_of_code_are_closed_last(root, owners):
+    """Processes of a former account may use them until they are told to end."""
+    one = made(root, "r1")
+    assert one.open_gates == []
+    os.chmod(one.releases, 0o755)
+    # What stands open stays so as long as releases are made.
+    again = made(root, "r2")
+    assert mode(again.releases) == 0o755
+    assert [path for path, _mode in again.open_gates] == [one.releases]
+    assert again.close() is True and mode(one.releases) == 0o750
+    assert again.close() is False
