@@ -86,10 +86,19 @@ def test_a_folder_that_no_run_made_stays_its_owners(item, tmpdir):
     assert done == item["files"] and os.stat(folder).st_uid == NOBODY.pw_uid
 
 
-def test_members_that_are_missing():
+def test_members_that_are_missing(tmpdir, monkeypatch):
     group = grp.getgrgid(pwd.getpwnam("root").pw_gid).gr_name
     nobody = {"user": "nobody", "group": group}
-    assert accounts.missing_members([{"user": "root", "group": group}, nobody]) == [nobody]
+    root, none = {"user": "root", "group": group}, str(tmpdir.join("none"))
+    assert accounts.missing_members([root, nobody], none) == [nobody]
+    # nginx was not told yet: no worker of it has that group.
+    pid = put(tmpdir.join("nginx.pid"), "77\n")
+    monkeypatch.setattr(accounts, "children", lambda master: {77: [1, 2]}[master])
+    monkeypatch.setattr(accounts, "_groups", lambda worker: set([4711]))
+    assert accounts.missing_members([root], pid) == [root]
+    monkeypatch.setattr(accounts, "_groups", lambda worker: set([4711] + [0] * (worker - 1)))
+    assert accounts.missing_members([root], pid) == []
+    assert accounts.missing_members([], pid) == []
     assert accounts.is_member("root", "no-such-group") is None
 
 
