@@ -340,7 +340,7 @@ class Home:
 
     @property
     def open_gates(self):
-        """[(path, mode)] of the folders of code that let others than the application's group in, and the right mode."""
+        """[(path, mode)] of the folders of code that let more than their group in, and their right mode."""
         folders = [(self.releases, 0o750), (os.path.join(self.home, "repo"), 0o750), (self.venvs, PASSED)]
         names = os.listdir(self.venvs) if os.path.isdir(self.venvs) else []
         folders += [(os.path.join(self.venvs, name), 0o750) for name in names if fnmatch.fnmatch(name, VENV_ID)]
