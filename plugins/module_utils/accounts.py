@@ -15,7 +15,9 @@ import stat
 from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import STATE_DIR, content_of
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, read
 
+NGINX_PID = "/run/nginx.pid"
 # What an instance leaves to another account, as the modules take it.
 SPEC = {
     "type": "list",
@@ -49,9 +51,29 @@ def is_member(user, group):
     return user in found.gr_mem or known.pw_gid == found.gr_gid
 
 
-def missing_members(wanted):
-    """Those of ``[{user, group}]`` that are not there yet."""
-    return [item for item in wanted if not is_member(item["user"], item["group"])]
+def _groups(pid):
+    """The numbers of a process's groups."""
+    for line in native(read("/proc/%d/status" % pid)).splitlines():
+        if line.startswith("Groups:"):
+            return set(int(word) for word in line.split()[1:])
+    return set()
+
+
+def missing_members(wanted, pid_file=NGINX_PID):
+    """Those of ``[{user, group}]`` that are not there yet, or that no worker of a running nginx has as a group.
+
+    A worker has the groups that there were when it began: a run may have ended before nginx was told.
+    """
+    if not wanted:
+        return []
+    master = native(read(pid_file)).strip()
+    workers = [_groups(pid) for pid in children(int(master))] if master.isdigit() else []
+    found = []
+    for item in wanted:
+        known = is_member(item["user"], item["group"])
+        if not known or (workers and not any(grp.getgrnam(item["group"]).gr_gid in groups for groups in workers)):
+            found.append(item)
+    return found
 
 
 def user_of(dropin):
@@ -79,6 +101,19 @@ def made_folders(state_dir=STATE_DIR):
         whole = json.loads(text.decode("utf-8")).get("set") if text else None
         found.update(native(path) for path in (whole or {}).get("folders", {}))
     return found
+
+
+def is_handed_over(log, dropin, user, state_dir=STATE_DIR):
+    """Whether a log lies in a folder that earlier runs made for its former account, so that hand_over() gives it."""
+    before = user_of(dropin) if dropin else None
+    folder = os.path.dirname(os.path.normpath(log))
+    if not before or before == user or _uid(before) is None or folder not in made_folders(state_dir):
+        return False
+    try:
+        with safe_path.Folder(folder) as found:
+            return found.stat().st_uid == _uid(before)
+    except (OSError, safe_path.UnsafePath):
+        return False
 
 
 def _give(handle, before, uid, gid):

@@ -34,6 +34,8 @@ LINK_DIR = "/run/wsgi"
 CONFIG_DIR = os.path.join(STATE_DIR, "next")
 UNIT_DIR = "/run/systemd/system"
 SOCKET = re.compile(r"^(uwsgi-|http-|https-|fastcgi-|fastcgi-nph-|scgi-|scgi-nph-|raw-|suwsgi-|puwsgi-)?socket$")
+# The path of a socket in any of uWSGI's languages.
+NAMED = re.compile(r"""(?:^|[\s"'<])(?:http-|uwsgi-)?socket["']?\s*[=:>][\s"'\[]*(/[^\s"'<\],]+)""", re.MULTILINE)
 RUN_FILES = {
     "pidfile": "pid",
     "pidfile2": "pid",
@@ -62,6 +64,7 @@ class Second:
 
     def __init__(self, wanted):
         self.wanted = wanted
+        self._named = None
         stem = wanted["unit"][: -len(".service")]
         self.unit = stem + MARK + ".service"
         self.run_dir = wanted["run_dir"] + MARK
@@ -85,7 +88,16 @@ class Second:
     def leads_to(self):
         """The socket that nginx is led to, as far as there is a link."""
         link = self.wanted["link"]
-        return os.readlink(link) if os.path.islink(link) else self.wanted["socket"]
+        return os.readlink(link) if os.path.islink(link) else self.home
+
+    @property
+    def home(self):
+        """The first one's socket by its configuration: after a run was put back that may be a former place."""
+        if self._named is None:
+            # The plan writes it into the file itself, so that nothing is read that others include in it.
+            found = NAMED.search(native(read(self.wanted["config"])))
+            self._named = found.group(1) if found else self.wanted["socket"]
+        return self._named
 
     def _load(self, who):
         # The account's own files may be included: it must not be shown through them what it cannot read itself.
@@ -140,7 +152,7 @@ class Second:
     def lead_home(self):
         """Have new connections come to the first; returns whether they did not."""
         make_folders(os.path.dirname(self.wanted["link"]))
-        return switch_link(self.wanted["link"], self.wanted["socket"])
+        return switch_link(self.wanted["link"], self.home)
 
 
 def accepting(stats):

@@ -10,6 +10,7 @@ import os
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     account_checks,
+    accounts,
     log_files,
     safe_path,
     takeover_checks,
@@ -58,6 +59,8 @@ def static_links(checks, tools):
 
 
 KINDS["static_link"] = static_links
+
+
 def _each(function, *names):
     """A kind whose checks are judged one by one: ``function(value of each name)`` tells what is wrong and the cure."""
 
@@ -81,12 +84,21 @@ def _root_only(path):
     return says, "give that back to root, or name a folder that only root can change"
 
 
+def _log(path, user, group, by_root, dropin):
+    if accounts.is_handed_over(path, dropin, user):
+        # A former account's, which this very run gives to the new one.
+        return None
+    return log_files.problem(path, user, group, by_root)
+
+
 # The log of an application, by the account that writes it.
-KINDS["log"] = _each(log_files.problem, "path", "user", "group", "by_root")
+KINDS["log"] = _each(_log, "path", "user", "group", "by_root", "dropin")
 # A log that nginx opens as root.
 KINDS["site_log"] = _each(log_files.site_problem, "path")
 # A folder in which root works by path.
 KINDS["root_only"] = _each(_root_only, "path")
+
+
 def _told(check):
     """A kind of a file that knows nothing of this one: (variable, what is wrong, how to mend it) for each problem."""
     return lambda checks, tools: [Problem(*told) for told in check(checks, tools)]

@@ -146,12 +146,17 @@ class Instance:
         return any(os.path.lexists(path) and os.lstat(path).st_mtime >= start for path in paths)
 
     @property
+    def socket(self):
+        """Where it is reached, with a link to it: as its configuration stands."""
+        return self.second.home if self.second else self.wanted["socket"]
+
+    @property
     def away(self):
         """Whether nginx is not, or not only, led to this one."""
         link = self.wanted.get("link")
         if not link:
             return False
-        return self.second.left or not os.path.islink(link) or os.readlink(link) != self.wanted["socket"]
+        return self.second.left or not os.path.islink(link) or os.readlink(link) != self.socket
 
     def needs(self):
         """start, restart (the unit changed), reload (configuration or code changed), link, or nothing."""
@@ -199,7 +204,7 @@ class Instance:
         workers = children(self.pid) if self.pid else set()
         if len(workers) < self.wanted["processes"]:
             return None
-        return [self.pid] + sorted(workers) if workers and accepts(self.wanted["socket"]) else None
+        return [self.pid] + sorted(workers) if workers and accepts(self.socket) else None
 
     def forget(self):
         """What it has taken up is not known from here on."""
@@ -363,7 +368,7 @@ class Instances:
         """Restart these while a second generation of each, with the new settings already, serves in its place."""
         self._second([item for item in chosen if not item.second.serves], timeout)
         # The first may have its socket where it is not wanted any more. One that was led away from is drained already.
-        before = [(item, item.wanted["socket"] if item.second.serves else item.second.leads_to) for item in chosen]
+        before = [(item, item.socket if item.second.serves else item.second.leads_to) for item in chosen]
         for item in chosen:
             item.second.lead_here()
         self._drain(before, timeout)

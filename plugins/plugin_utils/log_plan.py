@@ -77,6 +77,7 @@ def app_checks(
             "user": planned["user"],
             "group": planned["group"],
             "by_root": by_root(planned, values, log_dir),
+            "dropin": planned["dropin"],
         }
         for variable, planned in apps
         if planned["log_file"] and not ours(planned, log_dir)

@@ -76,6 +76,24 @@ def owner(path):
     return sh(f"stat -c %U {path}", host=HOST).strip()
 
 
+def status_of(path="/", name="shop.test"):
+    ask = (
+        "import http.client; c = http.client.HTTPConnection('127.0.0.1')\n"
+        f"c.request('GET', '{path}', headers={{'Host': '{name}'}}); print(c.getresponse().status)"
+    )
+    return sh(f'python3 -c "{ask}"', host=HOST).strip()
+
+
+def test_a_takeover_that_fails_leaves_all_as_it_was():
+    broken = [{**item, "service_options": {"ExecStartPre": "/bin/false"}} for item in APPS]
+    status, said = published(publishing.CHECKOUT, broken)
+    assert status != 0 and "do not start with their new settings" in said, said
+    for name in ("shop.test", "many.test", "alices.test"):
+        assert status_of(name=name) == "200"
+    assert owner("/var/log/uwsgi/shop/server.log") == owner("/srv/wsgi/many/logs") == "wsgi"
+    assert owner("/proc/$(systemctl show -p MainPID --value uwsgi@shop)") == "wsgi"
+
+
 def test_a_host_published_before_is_taken_over_and_loses_no_request():
     assert owner("/var/log/uwsgi/shop/server.log") == owner("/srv/wsgi/many/logs") == "wsgi"
     sh("echo former > /var/log/uwsgi/shop/server.log.1; chown wsgi: /var/log/uwsgi/shop/server.log.1", host=HOST)
@@ -113,11 +131,7 @@ def test_a_host_published_before_is_taken_over_and_loses_no_request():
     # Nobody else reads the code that was open until now; nginx does.
     told = sh("su -s /bin/sh alice -c 'cat /srv/wsgi/shop/current/manage.py'", host=HOST, check=False)
     assert "Permission denied" in told
-    ask = (
-        "import http.client; c = http.client.HTTPConnection('127.0.0.1')\n"
-        "c.request('GET', '/static/manage.py', headers={'Host': 'shop.test'}); print(c.getresponse().status)"
-    )
-    assert sh(f'python3 -c "{ask}"', host=HOST).strip() == "200"
+    assert status_of("/static/manage.py") == "200"
 
 
 def test_the_next_run_changes_nothing():

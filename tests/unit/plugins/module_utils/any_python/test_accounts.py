@@ -86,10 +86,19 @@ def test_a_folder_that_no_run_made_stays_its_owners(item, tmpdir):
     assert done == item["files"] and os.stat(folder).st_uid == NOBODY.pw_uid
 
 
-def test_members_that_are_missing():
+def test_members_that_are_missing(tmpdir, monkeypatch):
     group = grp.getgrgid(pwd.getpwnam("root").pw_gid).gr_name
     nobody = {"user": "nobody", "group": group}
-    assert accounts.missing_members([{"user": "root", "group": group}, nobody]) == [nobody]
+    root, none = {"user": "root", "group": group}, str(tmpdir.join("none"))
+    assert accounts.missing_members([root, nobody], none) == [nobody]
+    # nginx was not told yet: no worker of it has that group.
+    pid = put(tmpdir.join("nginx.pid"), "77\n")
+    monkeypatch.setattr(accounts, "children", lambda master: {77: [1, 2]}[master])
+    monkeypatch.setattr(accounts, "_groups", lambda worker: set([4711]))
+    assert accounts.missing_members([root], pid) == [root]
+    monkeypatch.setattr(accounts, "_groups", lambda worker: set([4711] + [0] * (worker - 1)))
+    assert accounts.missing_members([root], pid) == []
+    assert accounts.missing_members([], pid) == []
     assert accounts.is_member("root", "no-such-group") is None
 
 
@@ -130,3 +139,17 @@ def test_hosts_that_keep_nobody_out_are_refused(answers, said):
     found = account_checks.socket_clients([{"variable": "a"}], Tools)
     assert "IPAddressDeny=any" not in asked[0] and "IPAddressDeny=any" in asked[1]
     assert [said in problem[1] for problem in found] == ([True] if said else [])
+
+
+@pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
+def test_a_log_that_is_handed_over_is_known_before(item, tmpdir):
+    log, folder = item["files"][0], os.path.dirname(item["files"][0])
+    os.chown(folder, NOBODY.pw_uid, -1)
+    state = tmpdir.mkdir("state")
+    assert not accounts.is_handed_over(log, item["dropin"], "root", str(state))
+    text = json.dumps({"set": {"folders": {folder: [493, "nobody", "x"]}}})
+    state.join("bundle", "manifest.json").write(text, ensure=True)
+    assert accounts.is_handed_over(log, item["dropin"], "root", str(state))
+    assert not accounts.is_handed_over(log, item["dropin"], "nobody", str(state))
+    os.chown(folder, 0, -1)
+    assert not accounts.is_handed_over(log, item["dropin"], "root", str(state))

@@ -104,6 +104,32 @@ def test_nginx_is_led_there_and_back(second):
     assert os.readlink(second.wanted["link"]) == "/run/uwsgi-shop@next/sock" and second.serves
 
 
+def test_the_first_one_is_where_its_configuration_says(second, tmp_path):
+    wanted = dict(second.wanted, socket="/run/wsgi/shop.d/sock", standby="/run/wsgi/shop.d/next")
+    # A run that moved its socket was put back.
+    moved = Second(wanted)
+    assert moved.home == moved.leads_to == "/run/uwsgi-shop/sock" and moved.socket == "/run/wsgi/shop.d/next"
+    moved.lead_home()
+    assert os.readlink(wanted["link"]) == "/run/uwsgi-shop/sock"
+    assert Second(dict(wanted, config=str(tmp_path / "none"))).home == "/run/wsgi/shop.d/sock"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[uwsgi]\nchmod-socket = 666\nhttp-socket = /run/a/sock\n",
+        "uwsgi:\n  chmod-socket: 666\n  socket: /run/a/sock\n",
+        '{"uwsgi": {"chmod-socket": "666", "socket": "/run/a/sock", "x": "/y"}}',
+        '{"uwsgi": {\n "socket": [\n  "/run/a/sock",\n  "/b"]}}',
+        "<uwsgi><chmod-socket>666</chmod-socket><socket>/run/a/sock</socket></uwsgi>",
+    ],
+)
+def test_its_socket_is_found_in_any_language(second, tmp_path, text):
+    config = tmp_path / "other"
+    config.write_text(text if str is not bytes else text.decode("utf-8"))
+    assert Second(dict(second.wanted, config=str(config))).home == "/run/a/sock"
+
+
 def test_connections_are_counted_before_anybody_accepts_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     server = socket.socket(socket.AF_UNIX)

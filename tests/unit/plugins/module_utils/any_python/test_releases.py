@@ -441,7 +441,7 @@ def test_make(root, owners, umask):
     assert mode(os.path.join(one.release, "manage.py")) == 0o644
     assert one.missing is False and os.listdir(one.releases) == ["r1"]
     # By its last name or the one that it was made under.
-    assert set(owners.values()) == set([(0, os.getgid())]) and len(owners) == 2
+    assert set(owners.values()) == set([(0, os.getgid())]) and len(owners) == 3
 
 
 def test_the_group_may_read_what_the_owner_may_and_nobody_more(root):
@@ -759,3 +759,16 @@ def test_complete_is_what_says_so(root):
     assert one.venv()["complete"] is False
     put(os.path.join(one.venv()["path"], COMPLETE))
     assert one.venv()["complete"] is True
+
+
+def test_folders_of_code_are_closed_last(root, owners):
+    """Processes of a former account may use them until they are told to end."""
+    one = made(root, "r1")
+    assert one.open_gates == []
+    os.chmod(one.releases, 0o755)
+    # What stands open stays so as long as releases are made.
+    again = made(root, "r2")
+    assert mode(again.releases) == 0o755
+    assert [path for path, _mode in again.open_gates] == [one.releases]
+    assert again.close() is True and mode(one.releases) == 0o750
+    assert again.close() is False
