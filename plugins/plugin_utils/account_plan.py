@@ -21,6 +21,8 @@ LONGEST = 31
 NAME = re.compile(r"[a-z_][a-z0-9_-]*\Z")
 # What ends like a digest of ours gets one too, so that no two applications have the same account.
 DIGESTED = re.compile(r".*-[0-9a-f]{6}\Z")
+# What git and builds run as, by default.
+TAKEN = re.compile(r"wsgi-(git|build(-[0-9]+)?)\Z")
 # What a packet may say to have code loaded, or another place, environment, virtualenv, body or cached page used.
 REFUSED_VARIABLES = (
     "UWSGI_FILE",
@@ -46,7 +48,7 @@ LOOPBACK_NAMES = {"localhost", "ip6-localhost", "ip6-loopback"}
 def own_account(app: str) -> str:
     """The name of the account that an application has to itself; another one for each name of an application."""
     name = f"wsgi-{app}"
-    if NAME.match(name) and len(name) <= LONGEST and not DIGESTED.match(name):
+    if NAME.match(name) and len(name) <= LONGEST and not DIGESTED.match(name) and not TAKEN.match(name):
         return name
     stem = re.sub(r"[^a-z0-9]+", "-", app.lower()).strip("-")
     digest = hashlib.sha256(app.encode()).hexdigest()[:6]
