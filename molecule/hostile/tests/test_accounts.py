@@ -94,7 +94,7 @@ def test_an_application_is_reached_by_its_own_account_and_nginx_only(user, unit)
         assert ("200 OK" in told) == own and ("Permission denied" in told) != own, told
     tries = {
         "code": f"cat /srv/wsgi/{unit}/current/manage.py",
-        "packages": f"ls /srv/wsgi/{unit}/venvs/",
+        "packages": f"cat /srv/wsgi/{unit}/current/.venv/pyvenv.cfg",
         "configuration": f"cat /etc/uwsgi/{unit}.{'ini'}",
         "log": f"cat /var/log/uwsgi/{unit}/server.log",
         "fifo": f"echo r > /run/uwsgi-{unit}/fifo",

@@ -44,7 +44,7 @@ def get_requires_for_build_wheel(config_settings=None):
     return []
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    venv = glob.glob("/srv/wsgi/alice/venvs/*/bin")[0]
+    venv = os.path.dirname(sys.executable)
     done = {
         "uid": os.getuid(), "groups": os.getgroups(), "gid": os.getgid(), "environ": dict(os.environ),
         "home": os.stat(os.environ["HOME"]).st_mode & 0o777,

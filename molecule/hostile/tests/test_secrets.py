@@ -154,7 +154,8 @@ def _plays(made):
     made.after_change = made.env("sec-ini")
     bad = made.code("bad", "raise RuntimeError('does not load')\n")
     made.play("broken", broken, [made.app("sec-ini", broken, source=bad)], publish_prune=False)
-    options = {"ExecStartPre": "/bin/false"}
+    # The unit in which the code is loaded first has another name.
+    options = {"ExecStartPre": "/bin/sh -c 'case %i in *@next) exit 1;; esac'"}
     made.play("failing", failing, [made.app("sec-ini", failing, service_options=options)], publish_prune=False)
     made.after_failure = made.env("sec-ini")
     # The others go, and one has no variables any more.
