@@ -12,7 +12,7 @@ import os
 import pwd
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import bundle, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import STATE_DIR, content_of
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, read
@@ -98,8 +98,7 @@ def made_folders(state_dir=STATE_DIR):
     found = set()
     for name in os.listdir(state_dir) if os.path.isdir(state_dir) else []:
         text = content_of(os.path.join(state_dir, name, "manifest.json"))
-        whole = json.loads(text.decode("utf-8")).get("set") if text else None
-        found.update(native(path) for path in (whole or {}).get("folders", {}))
+        found.update(bundle.made_folders(json.loads(text.decode("utf-8"))) if text else ())
     return found
 
 

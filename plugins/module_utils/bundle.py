@@ -761,11 +761,17 @@ class Bundle:
             "set": self._set() if whole else None,
             # So that no diff shows them when they go, or come back.
             "secret": sorted(self.secrets.intersection(files)),
+            "folders": sorted(self._made_folders()),
         }
         text = json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8")
         path = os.path.join(self.home, "manifest.json")
         if lstat(path) is None or read_bytes(path) != text:
             replace_bytes(path, text)
+
+    def _made_folders(self):
+        """The folders that runs of this bundle have made, be they put back since."""
+        made = [path for path, state in self.folder_states.items() if state == "created"]
+        return made_folders(self._load("manifest.json")).union(made)
 
     def _set(self):
         """All that standing() looks at; of a file that is only made where nothing is, no more than that it is there."""
@@ -861,6 +867,14 @@ class Bundle:
             hide = hidden.secrets if path in self.secrets else hidden.environment
             diffs.append(_diff(path, hide(self.removed[path].decode("utf-8", "replace"), "")[0], ""))
         return diffs
+
+
+def made_folders(manifest):
+    """The folders that runs made, as a manifest tells; before they were listed, all of a run counted as such."""
+    listed = manifest.get("folders")
+    if listed is None:
+        listed = (manifest.get("set") or {}).get("folders", {})
+    return set(native(path) for path in listed)
 
 
 def _owned(entry):

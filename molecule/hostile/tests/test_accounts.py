@@ -150,7 +150,7 @@ def test_what_a_location_sends_is_taken_and_nothing_else():
 
 
 def test_what_would_open_an_application_is_refused_before_anything_changes():
-    before = sh("ls -la /etc/uwsgi /etc/nginx/conf.d")
+    before = sh("ls -lA /etc/uwsgi /etc/nginx/conf.d")
     apps = [
         app("a", socket="0.0.0.0:6001"),
         app("b", socket="[::]:6002"),
@@ -178,11 +178,11 @@ def test_what_would_open_an_application_is_refused_before_anything_changes():
         "publish_apps[10].service_options.User",
     ):
         assert wanted in said, f"{wanted}\n{said}"
-    assert sh("ls -la /etc/uwsgi /etc/nginx/conf.d") == before
+    assert sh("ls -lA /etc/uwsgi /etc/nginx/conf.d") == before
 
 
 def test_what_only_the_host_knows_is_refused_before_anything_changes():
-    before = sh("ls -la /etc/uwsgi /etc/nginx/conf.d")
+    before = sh("ls -lA /etc/uwsgi /etc/nginx/conf.d")
     sh("gpasswd -a bob nginx")
     # Files that the application wrote as another account, which root does not give away.
     put("/home/mallory/proj/db.sqlite", "x", owner="wsgi-second")
@@ -206,4 +206,4 @@ def test_what_only_the_host_knows_is_refused_before_anything_changes():
     asked = "systemd-run -q --wait --service-type=oneshot -p IPAddressDeny=any /usr/bin/python3 -c"
     kept = "kept" in sh(f'python3 -c "{listen}" & sleep 1; {asked} "{reach}" || echo kept')
     assert ("publish_apps[2].socket_clients: this host does not keep other hosts out" in said) != kept, said
-    assert sh("ls -la /etc/uwsgi /etc/nginx/conf.d") == before
+    assert sh("ls -lA /etc/uwsgi /etc/nginx/conf.d") == before

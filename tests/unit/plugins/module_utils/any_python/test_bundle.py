@@ -1070,3 +1070,26 @@ def test_what_a_run_leaves_of_secrets_is_in_folders_of_roots(world):
     assert stat.S_IMODE(os.lstat(os.path.join(world.state, "b")).st_mode) == 0o700
     for name in world.state_names():
         assert stat.S_IMODE(os.lstat(os.path.join(world.state, "b", name)).st_mode) & 0o077 == 0 or name == "lock"
+
+
+def test_folders_that_were_made_are_known_after_a_run_was_put_back(world):
+    os.mkdir(world.path("there"))
+
+    def folders():
+        return [Folder(world.path("there"), force=False), Folder(world.path("new"), force=False)]
+
+    def made():
+        with open(os.path.join(world.state, "b", "manifest.json")) as source:
+            return bundle_code.made_folders(json.load(source))
+
+    world.run(("a", "1"), folders=folders())
+    assert made() == set([world.path("new")])
+    again = world.run(("a", "2"), folders=folders())
+    world.run(undo=again.token)
+    assert made() == set([world.path("new")])
+
+
+def test_an_earlier_versions_folders_all_count_as_made():
+    assert bundle_code.made_folders({"set": {"folders": {u"/a": ["x"], u"/b": []}}}) == set(["/a", "/b"])
+    assert bundle_code.made_folders({"set": {"folders": {u"/a": []}}, "folders": []}) == set()
+    assert bundle_code.made_folders({}) == set()
