@@ -164,7 +164,7 @@ def test_a_unit_that_cannot_start_leaves_the_old_one_running(host, load):
     ):
         status, said = deploy(WHOAMI, shop_service_options={"ExecStartPre": command})
         assert status == 2, said
-        assert told in said
+        assert told in said, said
         assert master(host) == before
         assert host.file(unit).content_string == text
         assert at_home(host) == HOME
