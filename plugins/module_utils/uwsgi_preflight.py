@@ -285,7 +285,7 @@ class Child:
         replace_bytes(script, encoded(trial_unit.script(binary, self.options, config)), 0o644)
         replace_bytes(self.log, b"", 0o600)
         self.keeper = subprocess.Popen(
-            [sys.executable, "-E", "-s", "-S", "-c", KEEPER],
+            [sys.executable, "-E", "-s", "-c", KEEPER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd="/",

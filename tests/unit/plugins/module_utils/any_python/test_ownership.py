@@ -323,7 +323,7 @@ def unit(name="uwsgi@shop.service", path="uwsgi@.service", instance=True):
 @pytest.mark.parametrize("case", ["none", "masked", "runtime", "empty", "shadow", "alias", "own", "own masked"])
 def test_units(tmp_path, monkeypatch, case):
     etc, run = str(tmp_path / "etc"), str(tmp_path / "run")
-    monkeypatch.setattr(takeover_checks, "UNIT_DIRS", ("/none", "/none", "/none", "/etc/systemd/system", etc, run))
+    monkeypatch.setattr(takeover_checks, "UNIT_DIRS", ("/none", "/none", "/none", "/none", etc, run))
     template = put(os.path.join(etc, "uwsgi@.service"), "[Service]\n")
     shop, check = os.path.join(etc, "uwsgi@shop.service"), unit(path=template)
     if case == "masked":
