@@ -62,6 +62,10 @@ def accounts(*apps, **more):
         # Else it could be made to have the account of another.
         ("case-test-abcdef", "wsgi-case-test-abcdef-[0-9a-f]{6}"),
         ("9", "wsgi-9"),
+        # Those of git and of builds are no application's.
+        ("git", "wsgi-git-[0-9a-f]{6}"),
+        ("build-1", "wsgi-build-1-[0-9a-f]{6}"),
+        ("builder", "wsgi-builder"),
     ],
 )
 def test_an_application_has_an_account_of_its_own(name, account):
