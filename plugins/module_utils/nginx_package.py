@@ -17,6 +17,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import lstat,
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 
 HOME = "/var/lib/graceful-wsgi/nginx"
+PID_FILE = "/run/nginx.pid"
 # The digests of all binaries that were put in place, in case their artifacts are gone.
 INSTALLED = "installed.json"
 BUNDLE = "nginx"
@@ -101,10 +102,10 @@ def _manifest(folder):
         return None
 
 
-def running(binary, pid_file="/run/nginx.pid"):
+def running():
     """(pid, path of its program) of the nginx that runs, or None."""
     try:
-        pid = nginx_master.read_master(pid_file)
+        pid = nginx_master.read_master(PID_FILE)
         if pid is None:
             return None
         return pid, re.sub(r" \(deleted\)\Z", "", os.readlink("/proc/%d/exe" % pid))

@@ -267,7 +267,7 @@ def nginx(checks, tools):
     for check in checks:
         binary, conf = check["binary"], check["conf"]
         ours = nginx_package.is_ours(binary, tools.run_command)
-        runs = nginx_package.running(binary)
+        runs = nginx_package.running()
         elsewhere = runs and os.path.realpath(os.path.dirname(runs[1])) != os.path.realpath(os.path.dirname(binary))
         if elsewhere:
             says = "the nginx that runs here (process %d) is %s, and cannot be moved over to %s" % (runs + (binary,))

@@ -35,6 +35,7 @@ class Host:
         monkeypatch.setattr(nginx_package, "program", lambda name: name if name in tools else None)
         monkeypatch.setattr(nginx_package, "YUM", (self.root + "/none", self.yum))
         monkeypatch.setattr(nginx_package, "HOME", self.home)
+        monkeypatch.setattr(nginx_package, "PID_FILE", os.path.join(self.root, "nginx.pid"))
         monkeypatch.setattr(ownership, "STATE_DIR", os.path.join(self.root, "lib/bundles"))
 
     def run(self, words):
