@@ -182,16 +182,7 @@ HARDENING: list[tuple[str, str, int]] = [
     ("PrivateTmp", "yes", 183),
     ("SystemCallArchitectures", "native", 209),
     ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK", 211),
-    ("RestrictRealtime", "yes", 231),
-    ("ProtectKernelTunables", "yes", 232),
-    ("ProtectKernelModules", "yes", 232),
-    ("ProtectControlGroups", "yes", 232),
-    ("RestrictNamespaces", "yes", 233),
-    ("LockPersonality", "yes", 235),
-    ("ProtectHostname", "yes", 242),
-    ("RestrictSUIDSGID", "yes", 242),
-    ("ProtectKernelLogs", "yes", 244),
-    ("ProtectClock", "yes", 245),
+    *unit_plan.CONFINED,
     ("ProtectProc", "invisible", 247),
 ]
 # nginx opens logs as root: what a link in the folder of a log must not lead it to, by ProtectSystem and besides.

@@ -14,6 +14,20 @@ OLDEST = 219
 # fall back to an older one; before, with the filter's own error, on which they give up.
 FILTER_SINCE = 247
 
+# What neither nginx nor an application needs: directive, value, and the systemd that first knew it (its NEWS).
+CONFINED: list[tuple[str, str, int]] = [
+    ("RestrictRealtime", "yes", 231),
+    ("ProtectKernelTunables", "yes", 232),
+    ("ProtectKernelModules", "yes", 232),
+    ("ProtectControlGroups", "yes", 232),
+    ("RestrictNamespaces", "yes", 233),
+    ("LockPersonality", "yes", 235),
+    ("ProtectHostname", "yes", 242),
+    ("RestrictSUIDSGID", "yes", 242),
+    ("ProtectKernelLogs", "yes", 244),
+    ("ProtectClock", "yes", 245),
+]
+
 _CAPABILITY = re.compile(r"CAP_[A-Z_]+")
 _SYSTEM_CALL = re.compile(r"@?[a-z0-9_-]+")
 _FAMILY = re.compile(r"AF_[A-Z0-9]+")

@@ -87,16 +87,7 @@ HARDENING: list[tuple[str, str, int]] = [
     ("CapabilityBoundingSet", "", 183),
     ("PrivateTmp", "yes", 183),
     ("SystemCallArchitectures", "native", 209),
-    ("RestrictRealtime", "yes", 231),
-    ("ProtectKernelTunables", "yes", 232),
-    ("ProtectKernelModules", "yes", 232),
-    ("ProtectControlGroups", "yes", 232),
-    ("RestrictNamespaces", "yes", 233),
-    ("LockPersonality", "yes", 235),
-    ("ProtectHostname", "yes", 242),
-    ("RestrictSUIDSGID", "yes", 242),
-    ("ProtectKernelLogs", "yes", 244),
-    ("ProtectClock", "yes", 245),
+    *unit_plan.CONFINED,
 ]
 # With these, by seccomp some of them, the kernel lets a process gain no privileges: without nnp_transition, which came
 # with EL 8, SELinux then leaves an instance in systemd's own domain, where nginx does not reach it.
