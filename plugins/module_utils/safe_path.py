@@ -327,44 +327,6 @@ def nearest(path):
             path = os.path.dirname(path)
 
 
-def reown(path, from_uid, to_uid, to_gid):
-    """Give a folder, and the folders and files below it that belong to one account, to another account.
-
-    No link is followed, and what has another owner stays as it is, with all below it; so does a file with a second
-    name, which may stand where the account could not write, and whatever is neither file nor folder.
-    Returns how many were given.
-    """
-    with Folder(path) as folder:
-        return _reown(folder, from_uid, to_uid, to_gid, 0)
-
-
-def _reown(folder, from_uid, to_uid, to_gid, depth):
-    if folder.stat().st_uid != from_uid:
-        return 0
-    if depth > 64:
-        raise UnsafePath("%s: is deeper than any log folder" % folder.path)
-    # Its old owner cannot put anything else in from here on.
-    os.fchown(folder.handle, to_uid, to_gid)
-    count = 1
-    for name in folder.names():
-        found = folder.lstat(name)
-        if found is None or found.st_uid != from_uid:
-            continue
-        if stat.S_ISDIR(found.st_mode):
-            with folder.open_folder(name) as inner:
-                count += _reown(inner, from_uid, to_uid, to_gid, depth + 1)
-        elif stat.S_ISREG(found.st_mode):
-            handle = folder.open_file(name)
-            try:
-                found = os.fstat(handle)
-                if found.st_uid == from_uid and found.st_nlink == 1:
-                    os.fchown(handle, to_uid, to_gid)
-                    count += 1
-            finally:
-                os.close(handle)
-    return count
-
-
 def untrusted_target(path, inside=None):
     """Why another account could change what an absolute path leads to, a file at its end as well; None for root alone.
 

@@ -186,29 +186,6 @@ def test_folder_swapped_for_a_link_while_it_is_removed_is_not_entered(roots, mon
 
 
 @root_only
-def test_reown_gives_what_belonged_to_the_one_account_and_nothing_else(roots):
-    hers = roots / "hers"
-    put(hers / "log", uid=HERS)
-    (hers / "in").mkdir()
-    os.chown(str(hers / "in"), HERS, HERS)
-    put(hers / "in" / "log", uid=HERS)
-    put(hers / "roots")
-    (hers / "not-hers").mkdir()
-    put(hers / "not-hers" / "log", uid=HERS)
-    put(roots / "elsewhere", uid=HERS)
-    os.link(str(roots / "elsewhere"), str(hers / "second"))
-    os.symlink(str(roots / "elsewhere"), str(hers / "link"))
-    os.lchown(str(hers / "link"), HERS, HERS)
-    assert safe_path.reown(str(hers), HERS, HIS, HIS) == 4
-    assert [owner(hers / name) for name in ("", "log", "in", "in/log")] == [HIS] * 4
-    assert [owner(hers / name) for name in ("roots", "not-hers")] == [0, 0]
-    assert [owner(hers / name) for name in ("not-hers/log", "second", "link")] == [HERS] * 3
-    assert owner(roots / "elsewhere") == HERS
-    # What he has by now is not hers.
-    assert safe_path.reown(str(hers), HERS, 0, 0) == 0
-
-
-@root_only
 def test_with_an_accounts_rights(roots):
     who = {"uid": HERS, "gid": HERS, "groups": []}
     os.chmod(str(roots.parent), 0o755)
