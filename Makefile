@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile python27 centos7 fleet docs images bench bench-converge bench-reload bench-fleet clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live python27 centos7 fleet docs images bench bench-converge bench-reload bench-fleet clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,7 @@ demo-down: ## Remove the demo host
 	@playbooks/demo/down
 
 test: venv-test ## Run lint, unit, consumer and all scenarios
-	@tests/run lint unit consumer molecule reload paths websocket hostile python27 centos7 fleet
+	@tests/run lint unit consumer molecule reload paths websocket hostile live python27 centos7 fleet
 
 lint: venv-test ## ansible-lint, yamllint, ruff, changelog fragments
 	@status=0; for linter in "yamllint --strict ." "ruff check ." "antsibull-changelog lint" "ansible-lint --strict"; do \
@@ -43,12 +43,13 @@ reload: venv-test ## Reloads and deploys under load on Debian 12
 paths: venv-test ## Locations, mounts, limits, TLS and upstreams asked row by row
 websocket: venv-test ## WebSockets past one process: instances, affinity, reloads under 200 clients
 hostile: venv-test ## What accounts of the host, neighbours and other machines can make of the next run
+live: venv-test ## Whether a play that ends well told the truth, and one that fails says why
 python27: venv-core216 venv ## The same with Python 2.7 on the host and in the applications, under ansible-core 2.16
 python27: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 centos7: venv-core216 ## The main job on CentOS 7 (image: MOLECULE_CENTOS7_IMAGE), under ansible-core 2.16
 centos7: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 fleet: venv-test ## One static nginx and one wheel of uWSGI, built once and installed where no compiler is
-molecule reload paths websocket hostile python27 centos7 fleet:
+molecule reload paths websocket hostile live python27 centos7 fleet:
 	@tests/images/docker-up
 	@$(if $(filter centos7,$@),tests/images/centos7)
 	molecule test --scenario-name $(if $(filter molecule,$@),default,$@)

@@ -1,4 +1,4 @@
-"""Each test runs from the checkout, where its plays are; what the tests share is in molecule/shared/hostile.py."""
+"""Each test runs from the checkout, where its plays are; what the tests share is in molecule/shared/one_host.py."""
 
 from pathlib import Path
 

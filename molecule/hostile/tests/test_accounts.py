@@ -4,7 +4,7 @@ import json
 import shlex
 
 import pytest
-from hostile import app, get, play, put, sh, site
+from one_host import app, get, play, put, sh, site
 
 PACKET = """
 import socket, struct, sys

@@ -5,7 +5,7 @@ import re
 import zipfile
 
 import pytest
-from hostile import WHOAMI, app, get, play, put, sh, site
+from one_host import WHOAMI, app, get, play, put, sh, site
 
 # A build backend of alice's, run by pip: it tries what it can and puts what came of it into the package.
 BACKEND = r"""

@@ -7,7 +7,7 @@ import time
 
 import publishing
 import pytest
-from hostile import HOST, app, get, play, put, sh, site
+from one_host import HOST, app, get, play, put, sh, site
 
 # Puts a link in the place of a name, and a file back, as fast as it can.
 WATCHER = """

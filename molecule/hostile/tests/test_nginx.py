@@ -9,7 +9,7 @@ import time
 
 import publishing
 import pytest
-from hostile import HOST, app, get, play, put, sh, site
+from one_host import HOST, app, get, play, put, sh, site
 
 TLS = {"certificate": "/etc/ssl/trial/cert.pem", "key": "/etc/ssl/trial/key.pem"}
 SECRET = "what only nginx and the victim may read"

@@ -5,7 +5,7 @@ import shlex
 import time
 
 import publishing
-from hostile import app, get, play, put, sh, site
+from one_host import app, get, play, put, sh, site
 
 # Two forks and a session of its own: a daemon that no signal to a group or a session reaches, and that ignores most.
 DAEMON = """

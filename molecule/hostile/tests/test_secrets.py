@@ -7,7 +7,7 @@ import subprocess
 import uuid
 
 import pytest
-from hostile import HOST, app, get, play, put, sh, site
+from one_host import HOST, app, get, play, put, sh, site
 
 WORDS = ("-vvv", "--diff")
 # What a configuration language, a shell or systemd might take for something of its own.

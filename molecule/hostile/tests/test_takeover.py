@@ -6,7 +6,7 @@ import subprocess
 
 import publishing
 import pytest
-from hostile import HOST, get, play, put, sh, site
+from one_host import HOST, get, play, put, sh, site
 
 DISTRO = os.environ.get("DISTRO_HOST", "graceful-distro")
 PAGE = "def application(environ, start_response):\n    start_response('200 OK', [])\n    return [b'{text}']\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import publishing
 import pytest
-from hostile import sh
 from load import Load
+from one_host import sh
 
 HOST = os.environ.get("UPGRADE_HOST", "graceful-upgrade")
 PREVIOUS = Path(publishing.CHECKOUT) / "tests/previous/77ade39.tar.gz"

@@ -1,4 +1,4 @@
-"""What the tests of the scenario hostile share: commands on the host, and plays with variables of their own."""
+"""What scenarios with one host share: commands on it, and plays with variables of their own."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import tempfile
 
 import publishing
 
-HOST = os.environ.get("HOSTILE_HOST", "graceful-hostile")
+HOST = os.environ.get("TRIAL_HOST") or "graceful-" + os.environ.get("MOLECULE_SCENARIO_NAME", "hostile")
 WHOAMI = publishing.WHOAMI
 
 
