@@ -24,8 +24,8 @@ demo: venv ## Publish the demo app on a throw-away Docker host and print its URL
 demo-down: ## Remove the demo host
 	@playbooks/demo/down
 
-test: venv-test ## Run lint, unit, consumer and all scenarios
-	@tests/run lint unit consumer molecule reload paths websocket hostile live python27 centos7 fleet
+test: venv-test venv-core216 venv ## Run lint, unit, consumer and all scenarios, two at a time
+	@tests/run reload hostile fleet python27 websocket molecule live unit paths lint consumer centos7
 
 lint: venv-test ## ansible-lint, yamllint, ruff, changelog fragments
 	@status=0; for linter in "yamllint --strict ." "ruff check ." "antsibull-changelog lint" "ansible-lint --strict"; do \
