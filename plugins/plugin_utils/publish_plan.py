@@ -18,6 +18,7 @@ from . import (
     log_plan,
     refusal_plan,
     site_plan,
+    spec,
     takeover_plan,
     upstream_plan,
     uwsgi_plan,
@@ -28,6 +29,9 @@ from .problem import Problem, Problems
 
 # A name that leaves room for the number behind it.
 BUILD_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,26}\Z")
+
+# What the role's tasks read of its variables.
+READ = ("root", "keep_releases", "timeout", "prune", "prune_data", "reload")
 
 
 def _check_names(
@@ -304,6 +308,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
+        "settings": spec.told(values, "publish", READ),
         "take_over": values["publish_take_over"],
         "members": members,
         "moves": moves,
@@ -330,6 +335,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         },
         "site_bundle": {
             "name": sites_name,
+            # An empty list says nothing of what is to go.
+            "prune": values["publish_prune"] and bool(values["publish_sites"]),
             "directories": _unique(site_folders, "path"),
             "files": site_files + _rotation(sites_name, reopen_sites, keep),
             # A pid file of its own: nginx -t makes the real one where nginx does not run.
