@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -114,12 +115,12 @@ class ActionModule(ActionBase):
     _supports_diff = False
 
     def _visible(self, options: dict[str, Any], task_vars: dict[str, Any], strict: bool) -> dict[str, Any] | None:
-        """The room's variables, templated; None where another room's are not complete yet."""
+        """The room's variables, templated, text read as the list it stands for; None where another's are incomplete."""
         found = {}
         for name in options:
             if name in task_vars:
                 try:
-                    found[name] = self._templar.template(task_vars[name])
+                    found[name] = spec.from_text(self._templar.template(task_vars[name]), options[name])
                 except AnsibleUndefinedVariable:
                     if strict:
                         raise

@@ -190,7 +190,10 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
         )
     for name in app["options"]:
         _check_option(name, f"{path}.options.{name}", problems)
+        given = app["options"][name]
+        _check_language("" if given is None else given, f"{path}.options.{name}", app["config_format"], problems)
     for key in LITERAL:
+        _check_language(app[key], f"{path}.{key}", app["config_format"], problems)
         _check_literal(app[key], f"{path}.{key}", app["config_format"], problems)
     app_environment.check(app["env"], f"{path}.env", problems)
     for key, value in app.items():
@@ -240,12 +243,51 @@ def _check_literal(value: Any, path: str, kind: str, problems: Problems) -> None
         if "$(" in value or "@(" in value:
             says = "holds $( or @(, which uWSGI replaces by a variable or a file"
             problems.say(path, says, "write what it stands for")
-        if value != value.strip():
-            problems.say(path, "begins or ends with a blank, which uWSGI drops", "leave the blank out")
-        if kind == "yaml" and "#" in value:
-            problems.say(
-                path, "holds #, which begins a comment in uWSGI's YAML wherever it stands", "use config_format: ini"
-            )
+
+
+def _check_language(value: Any, path: str, kind: str, problems: Problems) -> None:
+    """Refuse what uWSGI would read only a part of, or nothing, in this language of its own (found out on 2.0.31)."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_language(item, f"{path}.{name}", kind, problems)
+        return
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_language(item, f"{path}[{index}]", kind, problems)
+        return
+    text = word(value)
+    if text != text.strip():
+        problems.say(path, "begins or ends with a blank, which uWSGI drops", "leave the blank out")
+    says = _LANGUAGES.get(kind, lambda _text: None)(text)
+    if says and value is not None:
+        problems.say(path, says, "use config_format: ini, or json")
+
+
+def _in_yaml(text: str) -> str | None:
+    if "#" in text:
+        return "holds #, which begins a comment in uWSGI's YAML wherever it stands"
+    if text[:1] in ("'", '"') or text[-1:] in ("'", '"'):
+        return "begins or ends with a quote, which one uWSGI's YAML keeps and another's does not"
+    return None
+
+
+def _in_xml(text: str) -> str | None:
+    if not text:
+        return "is empty, which uWSGI's XML takes for 1"
+    if _NOT_IN_XML.search(text):
+        return "holds a control character, which no XML may"
+    if "]]>" in text or ("]" in text and ("&" in text or "<" in text)):
+        return "holds ] beside & or <, which uWSGI's XML cuts off"
+    return None
+
+
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+_LANGUAGES = {"yaml": _in_yaml, "xml": _in_xml}
+
+
+def _xml(text: str) -> str:
+    """A value as uWSGI's XML reads all of it: with an entity in it, it would take what stands before that."""
+    return f"<![CDATA[{text}]]>" if "&" in text or "<" in text else text
 
 
 def check_known(app: dict[str, Any], path: str, known: Iterable[str], problems: Problems) -> None:
@@ -510,9 +552,10 @@ def _document(planned: dict[str, Any]) -> dict[str, Any]:
 
 def _config(planned: dict[str, Any]) -> dict[str, Any]:
     """The application's configuration, as a template and its variables."""
+    elements = [[name, _xml(value)] for name, value in planned["options"]]
     return {
         "template": planned["template"] or f"app.{planned['config_format']}.j2",
-        "vars": {"app": planned, "document": _document(planned)},
+        "vars": {"app": planned, "document": _document(planned), "elements": elements},
     }
 
 

@@ -18,6 +18,7 @@ from . import (
     log_plan,
     refusal_plan,
     site_plan,
+    spec,
     takeover_plan,
     upstream_plan,
     uwsgi_plan,
@@ -28,6 +29,11 @@ from .problem import Problem, Problems
 
 # A name that leaves room for the number behind it.
 BUILD_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,26}\Z")
+
+# Folders of git's account with one of each application's name: its clone, and what lets git in.
+GIT_ROOTS = ("/var/lib/graceful-wsgi/git/repos", "/var/lib/graceful-wsgi/git/.graceful-wsgi")
+# What the role's tasks read of its variables.
+READ = ("keep_releases", "prune", "prune_data", "reload", "root", "timeout")
 
 
 def _check_names(
@@ -207,6 +213,27 @@ def _accounts(
     return checks, _unique(members, "group"), moves
 
 
+def _fresh(apps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a first run makes of each application, which goes again where that run fails; see module_utils/left_data.py."""
+    found = []
+    for app in apps:
+        home, units = app["home"], app["units"]
+        parts = [home] + [posixpath.join(home, part) for part in ("releases", "venvs", "logs", "current", "venv")]
+        for unit in units:
+            parts += [posixpath.dirname(unit["log_file"])] if unit["log_file"] else []
+            parts += [path for path in (unit["socket_dir"], posixpath.dirname(unit["dropin"])) if path]
+        found.append(
+            {
+                "name": app["app"],
+                "dropins": [unit["dropin"] for unit in units],
+                "folders": list(dict.fromkeys(parts)),
+                "files": [unit["log_file"] for unit in units if unit["log_file"]],
+                "clones": [posixpath.join(root, app["app"]) for root in GIT_ROOTS],
+            }
+        )
+    return found
+
+
 def _links(apps: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """The file by which systemd makes the links of nginx anew at boot."""
     lines = [f"L {app['link']} - - - - {app['socket']}\n" for app in apps if app["link"]]
@@ -304,9 +331,14 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
+        "settings": spec.told(values, "publish", READ),
         "take_over": values["publish_take_over"],
         "members": members,
         "moves": moves,
+        "fresh": _fresh(apps.values()),
+        # Where each application has a folder of its name.
+        "roots": [values["publish_root"], log_dir, *GIT_ROOTS],
+        "set": values["publish_set"],
         "published": {values["publish_set"]: _named(values)},
         # Each instance as an application of its own, and which of them an application has.
         "apps": units,
@@ -330,6 +362,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         },
         "site_bundle": {
             "name": sites_name,
+            # An empty list says nothing of what is to go.
+            "prune": values["publish_prune"] and bool(values["publish_sites"]),
             "directories": _unique(site_folders, "path"),
             "files": site_files + _rotation(sites_name, reopen_sites, keep),
             # A pid file of its own: nginx -t makes the real one where nginx does not run.
