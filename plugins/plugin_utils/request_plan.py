@@ -88,7 +88,7 @@ def room(app: Mapping[str, Any]) -> int:
     value = str(_given(app).get("buffer-size", LARGEST)).strip()
     whole = min(int(value), LARGEST) if value.isdigit() else LARGEST
     # The variables that nginx adds, and what a header is longer as one of them.
-    return max(whole - 1024 - whole // 32, 256)
+    return max((whole - 1024 - whole // 32) // 100 * 100, 200)
 
 
 def _size(text: str) -> int:
@@ -124,11 +124,13 @@ def lets_in(http: Mapping[str, Any], sites: Iterable[Mapping[str, Any]]) -> tupl
 def _at_least(number: int) -> str:
     """A regular expression of the numbers from this one on."""
     text = str(number)
-    found = [f"[0-9]{{{len(text) + 1},}}", text]
-    for index, digit in enumerate(text):
-        if digit < "9":
-            found.append(f"{text[:index]}[{int(digit) + 1}-9][0-9]{{{len(text) - index - 1}}}")
-    return f"(?:{'|'.join(found)})"
+    head = text.rstrip("0")
+    found = []
+    for index, digit in enumerate(head):
+        least = int(digit) + (index < len(head) - 1)
+        if least <= 9:
+            found.append(f"{text[:index]}[{least}-9][0-9]{{{len(text) - index - 1}}}")
+    return f"(?:{'|'.join([*found, f'[0-9]{{{len(text) + 1},}}'])})"
 
 
 def refused(takes: int, let_in: tuple[int, int], name: str) -> tuple[list[Directive], list[Directive]]:
@@ -140,13 +142,13 @@ def refused(takes: int, let_in: tuple[int, int], name: str) -> tuple[list[Direct
     line, whole = let_in
     if line + whole <= takes:
         return [], []
-    step = max(takes // 32, 1)
+    # An address is a part of the header, so that nothing shorter than half of it is too long.
+    step = 2000 if takes > 16000 else 200
     rows: list[Directive] = [["default", "0", None]]
     for length in range(takes // 2 // step * step, takes, step):
-        left = takes - length - step
-        if 0 < left < line:
+        left = max(takes - length - step, 1)
+        if left < line:
             rows.append([f'"~^{_at_least(length)}:.{{{left},}}"', "1", None])
-    rows.append([f'"~^{_at_least(takes)}:"', "1", None])
     twice: list[Directive] = [["default", f"${name}_long", None], [f'"~^.{{{takes},}}"', "1", None]]
     http: list[Directive] = [
         ["map", f'"$request_length:$request_uri" ${name}_long', rows],

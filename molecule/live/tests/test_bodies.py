@@ -25,10 +25,18 @@ VIRTUALENV = "/srv/wsgi/base/current/.venv"
 TRANSPORTS = {
     "unix": {"protocol": "uwsgi"},
     "http": {"protocol": "http"},
-    "tcp": {"protocol": "uwsgi", "socket": "127.0.0.1:5951", "threads": 4, "processes": 1},
-    "http-tcp": {"protocol": "http", "socket": "127.0.0.1:5952", "threads": 4},
-    "several": {"protocol": "uwsgi", "instances": 2},
+    "tcp": {"protocol": "uwsgi", "socket": "127.0.0.1:5951", "threads": 4, "processes": 1, "log_requests": True},
+    "http-tcp": {"protocol": "http", "socket": "127.0.0.1:5952", "threads": 4, "options": {"logformat": "line %(uri)"}},
+    "several": {
+        "protocol": "uwsgi",
+        "instances": 2,
+        "options": {"disable-logging": True, "log-slow": 100000, "log-4xx": True},
+    },
 }
+
+
+# Of them, those that are published once more, with what nginx and uWSGI take changed.
+LARGE = {"unix": {}, "http": {}, "tcp": {"options": {"buffer-size": 8192}}}
 
 
 def application(name, **more):
@@ -97,7 +105,7 @@ def curl(address, name, version, row, bodies, folder):
     for key, value in row.get("headers", {}).items():
         config.append(f"header = {json.dumps(f'{key}: ' + ('x' * value if isinstance(value, int) else value))}")
     number, size = row.get("headers_of", (0, 0))
-    config += [f'header = "X-{index}: {"h" * size}"' for index in range(number)]
+    config += [f'header = "T-{index}: {"h" * size}"' for index in range(number)]
     if "query" in row:
         path += "?" + "q" * row["query"]
     if "path" in row:
@@ -124,8 +132,9 @@ def curl(address, name, version, row, bodies, folder):
         for key, value in row["form"].items():
             words += ["--form-string", f"{key}={value}"]
         words += ["--form", f"upload=@{file};filename=größe.bin"]
-        expected["fields"] = row["form"]
-        expected["files"] = {"upload": {"size": row["file"], "md5": digest, "name": "größe.bin"}}
+        if path == "/form":
+            expected["fields"] = row["form"]
+            expected["files"] = {"upload": {"size": row["file"], "md5": digest, "name": "größe.bin"}}
     if data is not None and row.get("unsized"):
         stdin = open(data, "rb")
         words += ["--upload-file", "-", *(() if "method" in row else ("--request", "POST"))]
@@ -178,14 +187,12 @@ def wrong(address, name, version, row, bodies, folder):
 @pytest.mark.parametrize("row", [row for _name, row in TABLE], ids=[name for name, _row in TABLE])
 def test_row(address, bodies, tmp_path, row):
     found = {}
-    names = list(TRANSPORTS)
-    if max(row.get("body", 0), len(row["ask"]) > 20 and int("size=100000000" in row["ask"]) * 10**8) >= 10**8:
+    asked = [(name, version) for name in TRANSPORTS for version in ("1.1", "2")]
+    if "100000000" in str(row):
         # What is that large costs a second each.
-        names = ["unix", "http-tcp"]
-    for name in names:
-        for version in ("1.1", "2"):
-            if row.get("only", version) != version:
-                continue
+        asked = [("unix", "2"), ("http-tcp", "1.1")]
+    for name, version in asked:
+        if row.get("only", version) == version:
             said = wrong(address, name, version, row, bodies, tmp_path)
             if said:
                 found[f"{name} HTTP/{version}"] = said
@@ -305,7 +312,8 @@ def test_requests_are_not_logged_twice_but_errors_and_slow_ones_are(address):
         connection.getresponse().read()
     time.sleep(0.3)
     lines = [line for line in log("unix").splitlines() if line.startswith("[pid: ")]
-    assert not [line for line in lines if "/headers" in line or "/count" in line][:3]
+    # Of all that the rows have asked, some may have taken a second.
+    assert not [line for line in lines if "/headers" in line or re.search(r" in \d{1,2} msecs \(HTTP/\S+ [1-4]", line)]
     assert any("GET /slow" in line for line in lines)
     assert any("GET /boom" in line for line in lines)
     assert "RuntimeError: the view that fails" in log("unix")
@@ -315,21 +323,33 @@ def test_requests_are_not_logged_twice_but_errors_and_slow_ones_are(address):
 def test_large_bodies_are_kept_on_disk_and_are_gone(address):
     where = sh("tr '\\0' '\\n' < /proc/$(cat /run/uwsgi-unix/pid)/environ | grep TMPDIR").strip()
     assert where == "TMPDIR=/var/tmp"
-    assert "uwsgi" not in sh("ls /tmp/systemd-private-*-uwsgi@unix.service-*/tmp /var/tmp/*uwsgi@unix.service-*/tmp")
+    assert not sh("ls -A /tmp/systemd-private-*-uwsgi@unix.service-*/tmp")
+    assert not sh("ls -A /var/tmp/systemd-private-*-uwsgi@unix.service-*/tmp")
+
+
+def test_what_an_application_says_of_its_log_counts(address):
+    paths = ["/headers?ordinary", "/nowhere", "/boom"]
+    units = {"unix": ["unix"], "tcp": ["tcp"], "http-tcp": ["http-tcp"], "several": ["several-1", "several-2"]}
+    for name in units:
+        for path in paths:
+            connection = http.client.HTTPConnection(address, 80, timeout=20)
+            connection.request("GET", path, headers={"Host": f"{name}.test"})
+            connection.getresponse().read()
+    time.sleep(0.3)
+    lines = {name: "".join(map(log, found)).splitlines() for name, found in units.items()}
+    starts = {name: "line " if name == "http-tcp" else "[pid: " for name in units}
+    found = {
+        name: [path for path in paths if any(line.startswith(starts[name]) and path in line for line in lines[name])]
+        for name in units
+    }
+    assert found == {"unix": paths[2:], "tcp": paths, "http-tcp": paths, "several": paths[1:]}
 
 
 @pytest.fixture(scope="module")
 def large(address):
-    """nginx lets in far more than uWSGI takes: at one site, which all share, and one application has a small buffer."""
-    apps = [
-        application("uw"),
-        application("ht", protocol="http"),
-        application("small", options={"buffer-size": 8192}),
-        application("loud", log_requests=True),
-        application("formed", options={"logformat": "line %(uri)"}),
-        application("own", options={"disable-logging": True, "log-slow": 100000, "log-4xx": True}),
-    ]
-    sites = [published(app["name"], app.get("protocol", "uwsgi")) for app in apps]
+    """nginx lets in far more than uWSGI takes: at one site, which all share; and one application has a small buffer."""
+    apps = [application(name, **{**TRANSPORTS[name], **more}) for name, more in LARGE.items()]
+    sites = [published(name, TRANSPORTS[name]["protocol"]) for name in LARGE]
     sites[0]["options"] = {"large_client_header_buffers": "8 64k", "client_header_buffer_size": "2k"}
     sites[1]["options"] = {"large_client_header_buffers": "4 32k"}
     status, said = play(apps, sites)
@@ -337,48 +357,29 @@ def large(address):
     return address
 
 
-@pytest.mark.parametrize("name", ["uw", "ht", "small"])
+@pytest.mark.parametrize("name", LARGE)
 def test_what_is_too_large_for_uwsgi_is_refused_by_nginx(large, bodies, tmp_path, name):
-    rows, statuses = [], {}
+    rows, statuses, limit = [], {}, {"unix": 65536, "http": 32768, "tcp": 8192}[name]
     for query in (0, 3000, 7000, 15000, 25000, 29000, 32000, 40000, 60000):
         for headers in ([0, 0], [3, 2000], [1, 30000], [2, 20000], [6, 12000]):
             rows.append({"ask": "/headers", "query": query, "headers_of": headers})
     rows += [{"ask": "/headers/", "path": length} for length in (3000, 7000, 29000, 40000)]
     rows += [{"ask": "/headers", "headers": {"Cookie": length}} for length in (3000, 29000, 60000)]
     for row in rows:
-        for version in ("1.1", "2"):
+        # By HTTP/2 nginx ends the connection at a field that is too long for itself, and tells the length of compressed
+        # headers, so that it knows of those alone which are known by name.
+        longest = max(row.get("query", 0), row.get("path", 0), row.get("headers", {}).get("Cookie", 0))
+        alike = longest < limit - 200 and not row.get("headers_of", [0, 0])[0]
+        for version in ("1.1", "2") if alike else ("1.1",):
             code, said, _expected = curl(large, name, version, row, bodies, tmp_path)
             found = re.search(r"^HTTP/\S+ (\d+)", said)
             statuses[f"{version} {row}"] = int(found[1]) if found else f"curl: {code}"
-    # By HTTP/2 nginx tells the length of compressed headers only. What it finds too long for a packet it answers with
-    # 500; uWSGI's http-socket closes.
-    known = {key for key in statuses if key.startswith("2 ") and re.search(r"headers_of': \[[1-9]", key)}
-    bad = {key: value for key, value in statuses.items() if value not in (200, 400, 414) and key not in known}
+    bad = {key: value for key, value in statuses.items() if value not in (200, 400, 414)}
     assert bad == {}
     counted = [sum(value == status for value in statuses.values()) for status in (200, 400)]
-    assert min(counted) >= 10, statuses
+    assert min(counted) >= 5, statuses
 
 
 def test_a_small_request_passes_a_small_buffer(large, bodies, tmp_path):
     row = {"ask": "/headers", "query": 2000, "headers_of": [10, 150], "seen": {"query": 2000, "count": 10}}
-    assert wrong(large, "small", "1.1", row, bodies, tmp_path) is None
-
-
-def test_what_an_application_says_of_its_log_counts(large):
-    for name in ("loud", "formed", "own", "uw"):
-        for path in ("/headers?ordinary", "/nowhere", "/boom"):
-            connection = http.client.HTTPConnection(large, 80, timeout=20)
-            connection.request("GET", path, headers={"Host": f"{name}.test"})
-            connection.getresponse().read()
-    time.sleep(0.3)
-    found = {
-        name: [path for path in ("/headers?ordinary", "/nowhere", "/boom") if re.search(pattern + re.escape(path), log(name))]
-        for name, pattern in (
-            ("loud", r"\[pid: .*GET "),
-            ("formed", "line "),
-            ("own", r"\[pid: .*GET "),
-            ("uw", r"\[pid: .*GET "),
-        )
-    }
-    everything = ["/headers?ordinary", "/nowhere", "/boom"]
-    assert found == {"loud": everything, "formed": everything, "own": everything[1:], "uw": everything[2:]}
+    assert wrong(large, "tcp", "1.1", row, bodies, tmp_path) is None
