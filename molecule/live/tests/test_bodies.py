@@ -5,12 +5,11 @@ import hashlib
 import http.client
 import json
 import re
-import shlex
 import socket
-import ssl
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -136,7 +135,7 @@ def curl(address, name, version, row, bodies, folder):
             expected["fields"] = row["form"]
             expected["files"] = {"upload": {"size": row["file"], "md5": digest, "name": "größe.bin"}}
     if data is not None and row.get("unsized"):
-        stdin = open(data, "rb")
+        stdin = data.open("rb")  # noqa: SIM115
         words += ["--upload-file", "-", *(() if "method" in row else ("--request", "POST"))]
     elif data is not None:
         words += ["--data-binary", f"@{data}"]
@@ -186,17 +185,21 @@ def wrong(address, name, version, row, bodies, folder):
 
 @pytest.mark.parametrize("row", [row for _name, row in TABLE], ids=[name for name, _row in TABLE])
 def test_row(address, bodies, tmp_path, row):
-    found = {}
-    asked = [(name, version) for name in TRANSPORTS for version in ("1.1", "2")]
+    asked = [(name, version) for name in TRANSPORTS for version in ("1.1", "2") if row.get("only", version) == version]
     if "100000000" in str(row):
         # What is that large costs a second each.
         asked = [("unix", "2"), ("http-tcp", "1.1")]
-    for name, version in asked:
-        if row.get("only", version) == version:
-            said = wrong(address, name, version, row, bodies, tmp_path)
-            if said:
-                found[f"{name} HTTP/{version}"] = said
-    assert found == {}
+    for size in {row[key] for key in ("body", "file") if key in row}:
+        bodies(size)
+
+    def ask(number):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        return wrong(address, *asked[number], row, bodies, folder)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = dict(zip(asked, pool.map(ask, range(len(asked))), strict=True))
+    assert {f"{name} HTTP/{version}": said for (name, version), said in found.items() if said} == {}
 
 
 def post(address, name, path, body):
