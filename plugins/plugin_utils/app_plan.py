@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_environment, log_plan
+from . import account_plan, app_environment, log_plan, request_plan
 from .app_environment import word
 from .nginx_tree import Directive, slug
 from .problem import Problems, close_match
@@ -184,6 +184,7 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     elif wanted and (wanted.startswith("/") or ".." in wanted.split("/")):
         problems.say(f"{path}.requirements", f"{wanted!r} is outside the code", "write a path below the code's folder")
     _check_instances(app, path, problems)
+    request_plan.check(app, path, problems)
     if app["log"] not in ("system", "project", "journal") and not app["log"].startswith("/"):
         problems.say(
             f"{path}.log", f"{app['log']!r} is not known", "write system, project, journal or an absolute path"
@@ -386,9 +387,7 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         options.append(("enable-threads", True))
         if app["threads"]:
             options.append(("threads", app["threads"]))
-    # Cookies and long addresses of today do not fit into uWSGI's 4 KiB.
-    if not any(name.replace("_", "-") == "buffer-size" for name in app["options"]):
-        options.append(("buffer-size", 32768))
+    options += request_plan.options(app)
     if planned["log_file"]:
         # Only the master opens a log anew after a rotation, so the workers write through it; a reload that does not
         # open it again goes on writing to the old one.
@@ -475,6 +474,7 @@ def _unit(
         "config_format": app["config_format"],
         "template": app["template"] or values["publish_app_template"],
         "protocol": app["protocol"],
+        "takes": request_plan.room(app),
         "log_file": _log_file(app, unit, values, rooms["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
         "env_file": app_environment.path_of(app, rooms["uwsgi"]["uwsgi_conf_dir"]),

@@ -17,6 +17,7 @@ from . import (
     app_plan,
     log_plan,
     refusal_plan,
+    request_plan,
     site_plan,
     spec,
     takeover_plan,
@@ -273,6 +274,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     upstream_plan.check(values["publish_upstreams"], groups, problems)
     _check_names(values, host, upstreams, rooms, problems)
     site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
+    by_name = {app["name"]: app for app in values["publish_apps"]}
+    request_plan.check_sites(values["publish_sites"], by_name, rooms["nginx"]["nginx_conf_options"], problems)
     packets = {app["name"]: _packets(app["name"], values["publish_sites"], problems) for app in values["publish_apps"]}
     if problems:
         return {}, problems

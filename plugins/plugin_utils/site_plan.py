@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import guard_plan, nginx_plan, upstream_plan
+from . import guard_plan, nginx_plan, request_plan, upstream_plan
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text
 from .nginx_tree import Directive, directives, first_words, quoted, slug
 from .problem import Problems, close_match
@@ -492,6 +492,9 @@ def _http(location: dict[str, Any], address: str, rest: str, prefix: str, keepal
         block.append(["proxy_set_header", 'Connection ""', None])
     if location["websocket"] or keepalive:
         block.insert(0, ["proxy_http_version", "1.1", None])
+    elif location["app"]:
+        # nginx then gives every body a length; uWSGI's http-socket hands no chunked one to WSGI.
+        block.insert(0, ["proxy_http_version", "1.0", None])
     return block
 
 
@@ -589,7 +592,9 @@ class Site:
         default: set[tuple[str, int | None]],
         publish_set: str,
         nginx: Mapping[str, Any],
+        let_in: tuple[int, int],
     ):
+        self.let_in = let_in
         self.site, self.apps, self.upstreams, self.default = site, apps, upstreams, default
         self.publish_set, self.nginx = publish_set, nginx
         self.prefix = prefix_of(publish_set)
@@ -604,6 +609,13 @@ class Site:
         """What stands within the block; what stands outside of the server is kept for there."""
         self.http += [line for line in found[0] if line not in self.http]
         return found[1]
+
+    def _refused(self, location: dict[str, Any]) -> list[Directive]:
+        """What keeps from an application requests that its uWSGI cannot take."""
+        if not (location["app"] and _asks(location)):
+            return []
+        takes = self.apps[location["app"]]["takes"]
+        return self._collect(request_plan.refused(takes, self.let_in, f"{self.own}_{takes}"))
 
     def _denied(self, location: dict[str, Any] | None, name: str) -> list[Directive]:
         own = location and (location["allow"] is not None or location["deny"] is not None)
@@ -696,7 +708,7 @@ class Site:
             block.append(["client_max_body_size", location["client_max_body_size"], None])
         if location["expires"]:
             block.append(["expires", location["expires"], None])
-        block += self._guards(location, name) if name else []
+        block += self._guards(location, name) + self._refused(location) if name else []
         if LINKS in {**self.nginx["nginx_conf_options"], **self.site["options"]}:
             leads = [line for line in leads if line[0] != LINKS]
         block += leads + self._headers(location, any(line[0] == "add_header" for line in leads))
@@ -831,8 +843,9 @@ def plan(
 ) -> list[dict[str, Any]]:
     """All sites. ``apps``: the applications' plans; ``upstreams``: those of publish_upstreams; each by name."""
     sites = values["publish_sites"]
+    let_in = request_plan.lets_in(rooms["nginx"]["nginx_conf_options"], sites)
     return [
-        Site(site, apps, upstreams, default, values["publish_set"], rooms["nginx"]).plan(
+        Site(site, apps, upstreams, default, values["publish_set"], rooms["nginx"], let_in).plan(
             values["publish_site_template"]
         )
         for site, default in zip(sites, defaults(sites), strict=True)

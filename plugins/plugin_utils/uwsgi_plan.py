@@ -105,8 +105,9 @@ OLDEST = unit_plan.OLDEST
 
 # Options for every instance, whatever its configuration and a drop-in's ExecStart say: uWSGI reads them from here.
 # Its own SIGTERM is a brutal reload and its SIGINT and SIGQUIT cut requests off; with the hook, SIGTERM lets every
-# worker finish what it is at.
-ENVIRONMENT = 'UWSGI_MASTER=true "UWSGI_HOOK_MASTER_START=unix_signal:15 gracefully_kill_them_all"'
+# worker finish what it is at. Large bodies are kept in TMPDIR: /tmp is memory on many hosts, and under PrivateTmp both
+# are the unit's own.
+ENVIRONMENT = 'UWSGI_MASTER=true "UWSGI_HOOK_MASTER_START=unix_signal:15 gracefully_kill_them_all" TMPDIR=/var/tmp'
 
 # What the role's tasks read of its variables.
 READ = (
