@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_environment, client_plan, log_plan, nginx_plan
+from . import account_plan, app_environment, client_plan, log_plan
 from .app_environment import word
-from .nginx_tree import Directive, slug
+from .nginx_tree import Directive, idle, slug
 from .problem import Problems, close_match
 
 # The role's own template of a unit's drop-in, which prints what the plan says of its service and nothing else.
@@ -497,7 +497,7 @@ def shared(apps: Iterable[dict[str, Any]], name: str, nginx_version: str = "") -
             servers.insert(0, ["hash", f"${cookie}_key consistent", None])
         elif app["affinity"] == "address":
             servers.insert(0, ["hash", "$binary_remote_addr consistent", None])
-        http.append(["upstream", app["upstream"], servers + nginx_plan.idle(nginx_version)])
+        http.append(["upstream", app["upstream"], servers + idle(nginx_version)])
     return http
 
 

@@ -211,8 +211,6 @@ _RELEASE = re.compile(rf"({'|'.join(UPSTREAM)})-{_VERSION.pattern}|zig-{_VERSION
 _PCRE2_SINCE = (1, 21, 5)
 # Older ones close an idle kept-alive connection at a reload even if its next request is under way.
 _KEEPALIVE_MIN_SINCE = (1, 27, 4)
-# The first that keeps idle connections to an upstream untold.
-_KEEPS_SINCE = (1, 29, 7)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -512,17 +510,6 @@ def _conf(values: dict[str, Any], problems: list[Problem]) -> list[nginx_tree.Di
             [*HTTP_FIRST, ["include", "default.d/*.conf", None], *http, ["include", "conf.d/*.conf", None]],
         ],
     ]
-
-
-def idle(nginx_version: str, kept: int | None = None) -> list[nginx_tree.Directive]:
-    """How many idle connections nginx keeps, in an upstream block: none unless one is told.
-
-    From 1.29.7 on it keeps 32 where nothing is said, and uWSGI closes each, which counts as a failure of its server;
-    before that it does not know the number 0.
-    """
-    if kept or _numbers(nginx_version) >= _KEEPS_SINCE:
-        return [["keepalive", str(kept or 0), None]]
-    return []
 
 
 def transparent(options: Any) -> bool:

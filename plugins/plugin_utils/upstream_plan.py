@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import nginx_plan
 from .app_plan import SAFE_NAME, check_text
 from .guard_plan import TIME
-from .nginx_tree import Directive, slug
+from .nginx_tree import Directive, idle, slug
 from .problem import Problems, close_match
 
 _ADDRESS = re.compile(r"unix:/[^\s;{}:]+|(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:\d{1,5})?")
@@ -128,4 +127,4 @@ def plan(
         block.append(["hash", f"{balance.split()[1]} consistent", None])
     block += [_server(server) for server in servers(upstream, groups)]
     # Behind what balances: it takes the balancer's place.
-    return ["upstream", name, block + nginx_plan.idle(nginx_version, upstream["keepalive"])]
+    return ["upstream", name, block + idle(nginx_version, upstream["keepalive"])]

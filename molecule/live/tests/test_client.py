@@ -32,7 +32,8 @@ print(json.dumps(answers))
 
 
 def client_app(name, **more):
-    return {"name": name, "source": str(publishing.CHECKOUT / "tests/apps/client"), "module": "manage", "env": {"NAME": name}, **more}
+    source = str(publishing.CHECKOUT / "tests/apps/client")
+    return {"name": name, "source": source, "module": "manage", "env": {"NAME": name}, **more}
 
 
 def places():
@@ -86,6 +87,9 @@ def flaws(row, place, answer):
         wanted.update(arrives, https="on" if seen["scheme"] == "https" else None, app=APPS[place.startswith("http")])
         if place.startswith(("upstream", "proxied")):
             wanted["app"] = APPS[True]
+        if place.startswith("upstream") and "X_FORWARDED_PREFIX" in wanted:
+            # What is stripped is told, whatever the client says.
+            wanted["X_FORWARDED_PREFIX"] = "/upstream"
         got.update({name: seen.get(f"HTTP_{name}") for name in arrives}, https=seen.get("HTTPS"), app=seen["app"])
     return [f"{place}: {key} {got[key]!r}, not {wanted[key]!r}" for key in wanted if got[key] != wanted[key]]
 
