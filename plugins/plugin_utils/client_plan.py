@@ -7,7 +7,7 @@ whatever it says, and frameworks look at other headers of the kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from .nginx_tree import Directive
@@ -89,6 +89,8 @@ class Client:
     def __init__(self, site: Mapping[str, Any], prefix: str, own: str, spellings: bool):
         self.real, self.prefix, self.own, self.spellings = site["real_ip"], prefix, own, spellings
         self.scheme = f"${prefix}_scheme" if self.real else "$scheme"
+        # Headers, in small letters, and variables that the user says for the whole site.
+        self.said: set[str] = set()
 
     def outside(self, networks: Iterable[str]) -> list[Directive]:
         """What stands outside of the server block."""
@@ -124,17 +126,23 @@ class Client:
             found.update((name, "") for header in list(found) for name in _spellings(header))
         return found
 
-    def params(self) -> list[Directive]:
-        """The variables of a request by uwsgi; a header whose variable stands here is not sent beside it."""
+    def params(self, said: Collection[str] = ()) -> list[Directive]:
+        """The variables of a request by uwsgi; a header whose variable stands here is not sent beside it.
+
+        ``said``: those that the user says himself.
+        """
         lines: list[Directive] = [["include", "uwsgi_params", None]]
-        if self.real:
-            port, https = f"${self.prefix}_server_port", f"${self.prefix}_https if_not_empty"
-            own = {"REQUEST_SCHEME": self.scheme, "HTTPS": https, "SERVER_PORT": port}
+        if self.real or set(said).intersection(UWSGI_PARAMS):
+            own = {}
+            if self.real:
+                port, https = f"${self.prefix}_server_port", f"${self.prefix}_https if_not_empty"
+                own = {"REQUEST_SCHEME": self.scheme, "HTTPS": https, "SERVER_PORT": port}
             lines = [["uwsgi_param", f"{name} {value}", None] for name, value in {**UWSGI_PARAMS, **own}.items()]
-        said = {"Host": f"$host${self.prefix}_port", **ADDRESS, "X-Forwarded-Proto": self.scheme}
-        lines += [["uwsgi_param", f"{_cgi(name)} {value}", None] for name, value in said.items()]
+        ours = {"Host": f"$host${self.prefix}_port", **ADDRESS, "X-Forwarded-Proto": self.scheme}
+        lines += [["uwsgi_param", f"{_cgi(name)} {value}", None] for name, value in ours.items()]
         told = {name: value or '""' for name, value in self._told().items()}
-        return lines + [["uwsgi_param", f"{_cgi(name)} {value} if_not_empty", None] for name, value in told.items()]
+        lines += [["uwsgi_param", f"{_cgi(name)} {value} if_not_empty", None] for name, value in told.items()]
+        return [line for line in lines if line[1].split()[0] not in said]
 
 
 def maps(prefix: str) -> list[Directive]:

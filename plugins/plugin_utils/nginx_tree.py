@@ -98,8 +98,8 @@ def _plain(word: str) -> str:
 
 def _folded(name: str, value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """Blocks whose arguments stand as the keys of a mapping, as in ``if: {($a = b): {...}}``; else the one block."""
-    if name in WITH_ARGUMENTS and value and all(isinstance(item, Mapping) for item in value.values()):
-        return [(f"{name} {arguments}", item) for arguments, item in value.items()]
+    if name.strip() in WITH_ARGUMENTS and value and all(isinstance(item, Mapping) for item in value.values()):
+        return [(f"{name.strip()} {arguments}", item) for arguments, item in value.items()]
     return [(name, value)]
 
 
@@ -121,12 +121,12 @@ def directives(options: Mapping[str, Any], path: str, problems: list[Problem]) -
             if item is None:
                 continue
             if isinstance(item, Mapping):
-                for shown, inner in _folded(str(name).strip(), item):
+                for shown, inner in _folded(str(name), item):
                     flaw = _flaw(shown)
                     if flaw:
                         problems.append(Problem(at, f"the name {flaw}", _hint(shown, flaw)))
                     else:
-                        tree.append([shown if shown != str(name).strip() else name, "", directives(inner, at, problems)])
+                        tree.append([shown, "", directives(inner, at, problems)])
                 continue
             if isinstance(item, bool) and str(name).strip() in WITHOUT_ARGUMENTS:
                 tree += [[name, "", None]] if item else []

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import client_plan, guard_plan, nginx_plan, upstream_plan
+from . import client_plan, guard_plan, inherited_plan, nginx_plan, upstream_plan
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text
 from .nginx_tree import Directive, directives, first_words, quoted, slug
 from .problem import Problems, close_match
@@ -433,7 +433,8 @@ def mounts(sites: list[dict[str, Any]], app: str) -> dict[str, Any]:
 
 
 def _proxy(address: str, client: client_plan.Client, **more: str) -> list[Directive]:
-    headers = {**client.headers(), **more}
+    headers = {name: value for name, value in client.headers().items() if name.lower() not in client.said}
+    headers.update(more)
     lines = [["proxy_set_header", f"{name} {value or _NOTHING}", None] for name, value in headers.items()]
     return [["proxy_pass", address, None], *lines]
 
@@ -542,7 +543,8 @@ def _leads(
     if kind == "proxy":
         block = _http(location, address, rest, client, bool(behind and behind["keepalive"]))
     else:
-        block = [*client.params(), ["uwsgi_pass", address, None]]
+        said = {*client.said, *(inherited_plan.key(line) for line in inherited_plan.given(location["options"]))}
+        block = [*client.params(said), ["uwsgi_pass", address, None]]
         if location["uwsgi_chdir"]:
             block.append(["uwsgi_param", f"UWSGI_CHDIR {app['chdir']}", None])
         if location["uwsgi_script"]:
@@ -569,6 +571,13 @@ def _without(planned: list[Directive], options: Mapping[str, Any]) -> list[Direc
         if (line[0] in REPEATED or line[0] not in given)
         and not (line[0] == "proxy_set_header" and line[1].split()[0].lower() in own)
     ]
+
+
+def _own(given: list[Directive], planned: list[Directive]) -> list[Directive]:
+    """The user's own lines less those that the plan has already in another form."""
+    if not any(line[0] == "uwsgi_pass" for line in planned):
+        return given
+    return [line for line in given if line[0] != "include" or posixpath.basename(line[1]) != "uwsgi_params"]
 
 
 def _asks(location: dict[str, Any]) -> bool:
@@ -599,6 +608,10 @@ class Site:
         self.prefix = prefix_of(publish_set)
         self.own = f"publish_site_{slug(name_of(site))}"
         self.client = client_plan.Client(site, self.prefix, self.own, spellings)
+        # What all of nginx, and the site, say for their locations too.
+        self.outer = inherited_plan.given(nginx["nginx_conf_options"])
+        self.inner = inherited_plan.around(inherited_plan.given(site["options"]), self.outer)
+        self.client.said = {inherited_plan.key(line) for line in self.inner}
         self.http: list[Directive] = []
         # Each location has the lists of the site, where one has its own.
         self.scattered = any(
@@ -706,7 +719,9 @@ class Site:
             leads = [line for line in leads if line[0] != LINKS]
         block += leads + self._headers(location, any(line[0] == "add_header" for line in leads))
         options = location["options"]
-        return _without(block, options) + directives(options, "", [])
+        block = _without(block, options) + _own(directives(options, "", []), block)
+        taken = {name.lower() for name, value in location["headers"].items() if value is None}
+        return inherited_plan.completed(block, self.inner, taken)
 
     def _locations(self) -> list[Directive]:
         found: list[Directive] = []
@@ -826,6 +841,9 @@ class Site:
             target = quoted(f"{site['redirect'].rstrip('/')}$request_uri")
             more.append(["return", f"{site['redirect_status']} {target}", None])
         block += _without(more, site["options"]) + directives(site["options"], "", [])
+        taken = {header.lower() for header, value in site["headers"].items() if value is None}
+        block = inherited_plan.completed(block, self.outer, taken)
+        self.inner = inherited_plan.around(block, self.outer, taken)
         block += self._locations()
         return {
             "name": name,

@@ -117,6 +117,35 @@ def published(tmp_path_factory):
             "options": {"underscores_in_headers": True},
         },
     ]
+    sites.append(
+        {
+            "server_name": ["options.test"],
+            "headers": {"X-Site": "1"},
+            "options": {
+                "proxy_set_header": ["X-Tenant site", "X-Twice site"],
+                "uwsgi_param": ["HTTP_X_TENANT site", "TWICE site"],
+                "add_header": ["X-Answer site", "X-Twice site"],
+                "if ($request_method = 'TRACK')": {"return": 405},
+            },
+            "locations": [
+                {"path": "/uwsgi/", "app": "cu"},
+                {"path": "/http/", "app": "ch", "options": {"proxy_set_header": "x-twice location"}},
+                {
+                    "path": "/more/",
+                    "app": "cu",
+                    "headers": {"X-More": "1"},
+                    "options": {
+                        "include": "uwsgi_params",
+                        "uwsgi_param": "HTTP_X_TWICE location",
+                        "add_header": "x-twice location",
+                        "if ($request_method = 'OPTIONS')": {"add_header": "X-If 1", "return": 204},
+                        'if ($uri ~ "^/more/[0-9]{3}$")': {"return": "410"},
+                        "limit_except GET OPTIONS": {"deny": "all"},
+                    },
+                },
+            ],
+        }
+    )
     upstreams = [
         {"name": "client-http", "servers": [{"address": "unix:/run/wsgi/ch.sock"}]},
         {"name": "client-uwsgi", "protocol": "uwsgi", "servers": [{"address": "unix:/run/wsgi/cu.sock"}]},
@@ -134,6 +163,37 @@ def test_the_client_is_who_it_is(published, kind):
     found = [(pair[0], flaws(*pair, answer)) for pair, answer in zip(pairs, answers, strict=True)]
     wrong = [f"{row}\n  " + "\n  ".join(lines) for row, lines in found if lines]
     assert not wrong, "\n".join(wrong)
+
+
+def requested(path, method="GET"):
+    """Status, headers (all of each) and the application's own report of a request to options.test."""
+    row = asked({"site": "options.test"}, "")
+    status, headers, text = ask([{**row, "line": f"{method} {path} HTTP/1.1"}])[0]
+    return status, headers, json.loads(text) if status == 200 else None
+
+
+def test_what_a_site_says_in_options_reaches_its_locations(published):
+    headers = {"X-Site": "1", "X-Answer": "site", "X-Twice": "site", "X-Frame-Options": "SAMEORIGIN"}
+    _status, answered, seen = requested("/uwsgi/")
+    assert {**answered, **headers} == answered
+    assert (seen["HTTP_X_TENANT"], seen["TWICE"]) == ("site", "site")
+    _status, _answered, seen = requested("/http/")
+    assert (seen["HTTP_X_TENANT"], seen["HTTP_X_TWICE"]) == ("site", "location")
+    # What the plan says stands beside it, once: uWSGI would join two by a comma.
+    assert (seen["HTTP_HOST"], seen["HTTP_X_FORWARDED_PROTO"]) == ("options.test", "http")
+    _status, answered, seen = requested("/more/")
+    headers.pop("X-Twice")
+    assert {**answered, **headers, "X-More": "1", "x-twice": "location"} == answered
+    assert "X-Twice" not in answered
+    assert (seen["HTTP_X_TENANT"], seen["HTTP_X_TWICE"], seen["TWICE"]) == ("site", "location", "site")
+
+
+def test_blocks_of_nginx_in_options_do_what_they_say(published):
+    status, answered, _seen = requested("/more/", "OPTIONS")
+    assert (status, answered["X-If"], answered["X-Answer"], answered["X-Site"]) == (204, "1", "site", "1")
+    assert [requested(path)[0] for path in ("/more/123", "/more/1234")] == [410, 200]
+    assert requested("/more/", "DELETE")[0] == 403
+    assert requested("/uwsgi/", "TRACK")[0] == 405
 
 
 def test_nginx_has_nothing_to_warn_of(published):

@@ -3,7 +3,7 @@
 import json
 import os
 
-SEEN = ("REMOTE_ADDR", "SERVER_PORT", "HTTPS", "REQUEST_SCHEME")
+SEEN = ("REMOTE_ADDR", "SERVER_PORT", "HTTPS", "REQUEST_SCHEME", "TWICE")
 
 
 def app(environ, start_response):
