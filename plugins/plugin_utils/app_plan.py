@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_environment, log_plan, request_plan
+from . import account_plan, app_environment, client_plan, log_plan, request_plan
 from .app_environment import word
-from .nginx_tree import Directive, slug
+from .nginx_tree import Directive, idle, slug
 from .problem import Problems, close_match
 
 # The role's own template of a unit's drop-in, which prints what the plan says of its service and nothing else.
@@ -492,7 +492,8 @@ def _unit(
     # A uWSGI without routes would end at the first of them.
     own = {"UWSGI_SCRIPT": planned["script"], "UWSGI_CHDIR": planned["chdir"]}
     routes = account_plan.has_routes(host, rooms["uwsgi"])
-    planned["guard"] = account_plan.guard(app, app["packets"], own) if routes else []
+    guard = account_plan.guard(app, app["packets"], own)
+    planned["guard"] = [*guard, *client_plan.routes(app)] if routes else []
     planned["options"] = _uwsgi_options(app, planned)
     # Of several instances it says whose they are: pruning finds the code and the logs by it.
     dropin = "10-publish.conf" if unit == name else f"10-publish-{name}.conf"
@@ -512,7 +513,7 @@ def _unit(
     return planned
 
 
-def shared(apps: Iterable[dict[str, Any]], name: str) -> list[Directive]:
+def shared(apps: Iterable[dict[str, Any]], name: str, nginx_version: str = "") -> list[Directive]:
     """What the applications of a set need outside of all server blocks: upstreams and their maps."""
     apps = list(apps)
     secure = f"${_variable(name)}_secure"
@@ -538,7 +539,7 @@ def shared(apps: Iterable[dict[str, Any]], name: str) -> list[Directive]:
             servers.insert(0, ["hash", f"${cookie}_key consistent", None])
         elif app["affinity"] == "address":
             servers.insert(0, ["hash", "$binary_remote_addr consistent", None])
-        http.append(["upstream", app["upstream"], servers])
+        http.append(["upstream", app["upstream"], servers + idle(nginx_version)])
     return http
 
 

@@ -313,8 +313,9 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     site_files = [{"dest": site["file"], "template": site["template"], "vars": {"site": site}} for site in sites]
     # What several sites share; nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, values["publish_set"])
-    http += [upstream_plan.plan(upstream, values["publish_set"], groups) for upstream in values["publish_upstreams"]]
-    http += app_plan.shared(apps.values(), values["publish_set"])
+    version = rooms["nginx"]["nginx_version"]
+    http += [upstream_plan.plan(item, values["publish_set"], groups, version) for item in values["publish_upstreams"]]
+    http += app_plan.shared(apps.values(), values["publish_set"], version)
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
         site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})
