@@ -17,6 +17,7 @@ from . import (
     app_plan,
     log_plan,
     refusal_plan,
+    served_plan,
     site_plan,
     takeover_plan,
     upstream_plan,
@@ -246,6 +247,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     upstream_plan.check(values["publish_upstreams"], groups, problems)
     _check_names(values, host, upstreams, rooms, problems)
     site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
+    served_plan.check(values["publish_sites"], rooms["nginx"], problems)
     packets = {app["name"]: _packets(app["name"], values["publish_sites"], problems) for app in values["publish_apps"]}
     if problems:
         return {}, problems
@@ -301,11 +303,17 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     account_checks, members, moves = _accounts(apps, values, rooms["nginx"])
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     checks = _checks(values, apps, rooms["uwsgi"]) + account_checks
+    served, served_later = served_plan.checks(
+        values["publish_sites"], apps, rooms["nginx"], [member["group"] for member in members]
+    )
+    checks += served
     planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
         "take_over": values["publish_take_over"],
         "members": members,
+        # What nginx reads out of releases: asked of those that are there, and of the others once they are.
+        "served": served_later,
         "moves": moves,
         "published": {values["publish_set"]: _named(values)},
         # Each instance as an application of its own, and which of them an application has.
