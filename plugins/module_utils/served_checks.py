@@ -1,6 +1,6 @@
 # Copyright: the graceful.wsgi contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether nginx's workers can read what they are to serve: each component on the way, the folder, and what lies in it."""
+"""Whether nginx's workers can read what they are to serve: each step of the way, the folder, what lies in it."""
 
 from __future__ import absolute_import, division, print_function
 

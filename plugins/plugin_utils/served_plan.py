@@ -14,7 +14,7 @@ NAMES = ("root", "alias")
 
 
 def _options(options: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    """The folders that options name themselves, in blocks of theirs too; those with a variable are nobody's to check."""
+    """The folders that options name themselves, in blocks of theirs too, but for those with a variable."""
     for name, value in options.items():
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, Mapping):
@@ -67,11 +67,7 @@ def checks(
         item = {"variable": variable, "path": folder, "file": file, "user": nginx["nginx_user"], "groups": groups}
         # What lies below the link to the live release is judged in the release that it is to lead to.
         owner = next(
-            (
-                other
-                for other in apps.values()
-                if not other["path"] and (folder + "/").startswith(other["code"] + "/")
-            ),
+            (other for other in apps.values() if not other["path"] and (folder + "/").startswith(other["code"] + "/")),
             None,
         )
         if owner:

@@ -64,7 +64,8 @@ def test_the_component_that_lets_nobody_pass_is_named(home, closed):
     put(home + "/static/a/b")
     os.chmod(home + closed, 0o700)
     says, mend = judged(home + "/static/a")
-    assert says.startswith("%s (root:root, mode 0700) lets nginx's workers (no-such-account) not pass" % (home + closed))
+    lets = "(root:root, mode 0700) lets nginx's workers (no-such-account) not pass"
+    assert says.startswith("%s %s" % (home + closed, lets))
     assert "chmod o+x %s`" % (home + closed) in mend and "setfacl" in mend
 
 
