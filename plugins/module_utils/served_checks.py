@@ -89,10 +89,12 @@ def _sample(path):
             here = os.path.join(base, name)
             if name.startswith(".") or os.path.islink(here):
                 continue
-            seen += 1
-            if not os.access(here, os.X_OK if name in folders else os.R_OK):
+            fine = os.access(here, os.X_OK if name in folders else os.R_OK)
+            if not fine:
                 closed += 1
                 first = first or here
+            # A folder that can be entered says nothing of what lies in it.
+            seen += 0 if fine and name in folders else 1
         if seen > ENOUGH:
             break
     return {"lacks": "files", "at": first, "closed": closed, "seen": seen} if closed else {}
