@@ -156,6 +156,8 @@ class ActionModule(ActionBase):
             listed = "\n".join(f"- {problem}" for problem in problems)
             result["msg"] = f"{counted}; nothing on the host was changed.\n{listed}"
             return result
+        for warning in plans[own].get("warnings", ()):
+            self._display.warning(warning)
         # The first role of a play asks the host for all of them, before it changes anything.
         checks = [check for room in plans.values() for check in room.get("checks") or []]
         result.update(changed=False, plan={**plans[own], "checks": checks})

@@ -18,6 +18,7 @@ from . import (
     log_plan,
     refusal_plan,
     request_plan,
+    served_plan,
     site_plan,
     spec,
     takeover_plan,
@@ -276,6 +277,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
     by_name = {app["name"]: app for app in values["publish_apps"]}
     request_plan.check_sites(values["publish_sites"], by_name, rooms["nginx"]["nginx_conf_options"], problems)
+    served_plan.check(values["publish_sites"], rooms["nginx"], problems)
     packets = {app["name"]: _packets(app["name"], values["publish_sites"], problems) for app in values["publish_apps"]}
     if problems:
         return {}, problems
@@ -332,12 +334,18 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     account_checks, members, moves = _accounts(apps, values, rooms["nginx"])
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     checks = _checks(values, apps, rooms["uwsgi"]) + account_checks
+    served, served_later = served_plan.checks(
+        values["publish_sites"], apps, rooms["nginx"], [member["group"] for member in members]
+    )
+    checks += served
     planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
         "settings": spec.told(values, "publish", READ),
         "take_over": values["publish_take_over"],
         "members": members,
+        # What nginx reads out of releases: asked of those that are there, and of the others once they are.
+        "served": served_later,
         "moves": moves,
         "fresh": _fresh(apps.values()),
         # Where each application has a folder of its name.
