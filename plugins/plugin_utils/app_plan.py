@@ -10,7 +10,7 @@ from typing import Any
 from . import account_plan, app_environment, log_plan
 from .app_environment import word
 from .nginx_tree import Directive, slug
-from .problem import Problems, close_match
+from .problem import Problems
 
 # The role's own template of a unit's drop-in, which prints what the plan says of its service and nothing else.
 INSTANCE_TEMPLATE = "instance.conf.j2"
@@ -37,7 +37,6 @@ LITERAL = (
     "user",
     "group",
 )
-PLUGINS = {"plugin", "plugins", "need-plugin", "need-plugins", "dlopen"}
 ANY_HOST = {"", "*", "0.0.0.0", "[::]"}
 
 # What the plan itself writes into an application's configuration, and the setting that states it.
@@ -248,20 +247,6 @@ def _check_literal(value: Any, path: str, kind: str, problems: Problems) -> None
             )
 
 
-def check_known(app: dict[str, Any], path: str, known: Iterable[str], problems: Problems) -> None:
-    """Refuse options that this uWSGI does not have; it would ignore them, or under strict end at once."""
-    # What a plugin brings along is known only once it is loaded.
-    if not known or PLUGINS.intersection(app["options"]):
-        return
-    for name in app["options"]:
-        if name not in known and name.replace("_", "-") not in REFUSED:
-            meant = close_match(name, known)
-            mend = (
-                f"did you mean {meant}?" if meant else "see `uwsgi --help`; a variable of your own is a set-placeholder"
-            )
-            problems.say(f"{path}.options.{name}", "uWSGI has no such option", mend)
-
-
 def _check_option(name: str, path: str, problems: Problems) -> None:
     name = name.replace("_", "-")
     if name in ("daemonize", "daemonize2"):
@@ -319,6 +304,8 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         options.append(("chmod-socket", "660" if app["socket"] else "666"))
     if planned["virtualenv"]:
         options.append(("virtualenv", planned["virtualenv"]))
+        # Of uWSGI's own virtualenv this much: uwsgidecorators. Whatever the code has of that name comes before it.
+        options.append(("pythonpath", posixpath.join(planned["uwsgi_home"], "modules")))
     options += [("pythonpath", folder) for folder in planned["pythonpath"]]
     if app["path"]:
         options.append(("chdir", planned["chdir"]))
@@ -435,6 +422,7 @@ def _unit(
         "protocol": app["protocol"],
         "log_file": _log_file(app, unit, values, rooms["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
+        "uwsgi_home": posixpath.dirname(posixpath.dirname(_binary(host))),
         "env_file": app_environment.path_of(app, rooms["uwsgi"]["uwsgi_conf_dir"]),
         "probe": {key: value for key, value in (app["probe"] or {}).items() if value is not None},
         "script": f"{app['module'] or posixpath.splitext(posixpath.basename(app['wsgi_file']))[0]}:{app['callable']}",
@@ -581,6 +569,13 @@ def preflight(app: dict[str, Any], planned: dict[str, Any], instance_template: s
         "unit": unit["unit"],
         "dropin": unit["dropin"],
         "service": unit["service"],
+        # What to look at, and to name, where a module is missing.
+        "code": {
+            "path": planned["code"],
+            "module": app["module"],
+            "requirements": app["requirements"],
+            "virtualenv": app["virtualenv"],
+        },
         **({"service_template": instance_template, "service_vars": {"app": unit}} if own else {}),
     }
 
