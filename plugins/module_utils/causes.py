@@ -44,13 +44,14 @@ def _split(text):
 
 
 def _alike(name, text):
-    """The same text for all applications that fail for one reason."""
+    """Two texts of which one is the same for all applications that fail for one reason."""
     head, body = _split(text)
     cause = exception(body)
     # By the names of their own modules and folders alone two tracebacks of one reason differ.
     words = "\n".join([head] if cause else [head, body])
-    words = re.sub(r"(?<![A-Za-z0-9])%s(?![A-Za-z0-9])" % re.escape(name), "NAME", words)
-    return _PARTICULAR.sub("N", words)
+    # A name may be a word that all of them have.
+    unnamed = re.sub(r"(?<![A-Za-z0-9])%s(?![A-Za-z0-9])" % re.escape(name), "NAME", words)
+    return [_PARTICULAR.sub("N", unnamed), _PARTICULAR.sub("N", words)]
 
 
 def message(failures):
@@ -58,15 +59,18 @@ def message(failures):
 
     Its first line alone says which applications failed and why.
     """
-    groups, order = {}, []
+    groups, known = [], {}
     for name, text in sorted(failures):
-        key = _alike(name, text)
-        if key not in groups:
-            order.append(key)
-        groups.setdefault(key, []).append((name, text))
+        alike = _alike(name, text)
+        members = next((known[key] for key in alike if key in known), None)
+        if members is None:
+            members = []
+            groups.append(members)
+        members.append((name, text))
+        for key in alike:
+            known.setdefault(key, members)
     heads, bodies = [], []
-    for key in order:
-        members = groups[key]
+    for members in groups:
         first, text = members[0]
         head, body = _split(text)
         heads.append("%s: %s" % (", ".join(name for name, _text in members), head))
