@@ -23,6 +23,7 @@ from . import (
     spec,
     takeover_plan,
     upstream_plan,
+    uwsgi_options,
     uwsgi_plan,
 )
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME
@@ -46,7 +47,7 @@ def _check_names(
     problems: Problems,
 ) -> None:
     facts = {"systemd": host.get("systemd"), "routing": account_plan.has_routes(host, rooms["uwsgi"])}
-    known = set((host.get("uwsgi") or {}).get("options") or ())
+    known = uwsgi_options.known(host, rooms["uwsgi"])
     requirements = host.get("requirements") or {}
     names: dict[str, int] = {}
     units: dict[str, int] = {}
@@ -71,7 +72,8 @@ def _check_names(
         app_plan.check(app, path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
-        app_plan.check_known(app, path, known, problems)
+        uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
+        uwsgi_options.check_plugins(app, path, problems)
         socket, port = app_plan.endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
         account_plan.check(app, path, values, rooms["nginx"], problems)
@@ -387,5 +389,6 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
             ],
         },
     }
+    planned["checks"] += uwsgi_options.checks(values["publish_apps"], rooms["uwsgi"], host)
     planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
     return planned, problems

@@ -229,7 +229,7 @@ def _check_proxy(location: dict[str, Any], path: str, upstreams: Mapping[str, An
         says = f"asks by HTTP, and {behind['name']} speaks uwsgi"
         problems.say(f"{path}.proxy_pass", says, f"write upstream: {behind['name']}")
     if strip is not None and behind["protocol"] == "uwsgi":
-        says = "is nothing that uwsgi_pass can do"
+        says = "strip_prefix is for HTTP, and this upstream is asked by uwsgi_pass"
         problems.say(f"{path}.strip_prefix", says, "leave it out, and mount the application where it runs")
     elif "$" in (proxy or ""):
         # nginx sends such an address as it comes out, whatever the location.
@@ -325,7 +325,7 @@ def _check_location(
         problems.say(f"{path}.timeout", f"{location['timeout']!r} is no time", "write e.g. 90s or 5m")
     for name in ("uwsgi_pass", "proxy_pass"):
         if name in location["options"]:
-            says = "is written by the plan itself, so that it fits the application's socket"
+            says = "the role writes it itself, so that it fits the application's socket"
             problems.say(
                 f"{path}.options.{name}", says, "name the application with app, or use proxy_pass of the location"
             )
@@ -363,7 +363,7 @@ def _check_tls(site: dict[str, Any], path: str, problems: Problems) -> None:
 def _check_redirects(site: dict[str, Any], path: str, problems: Problems) -> None:
     first = site["server_name"][0] if site["server_name"] else "_"
     if site["aliases"] and (first == "_" or "*" in first or first.startswith(("~", "."))):
-        says = f"are redirected to the first server_name, and {first!r} is no name to go to"
+        says = f"aliases are redirected to the first server_name, and {first!r} is no name to go to"
         problems.say(f"{path}.aliases", says, "let server_name begin with a whole name")
     if site["redirect"]:
         if not re.fullmatch(r"https?://[^\s$/?#]+(/[^\s$?#]*)?", site["redirect"]):
@@ -371,9 +371,8 @@ def _check_redirects(site: dict[str, Any], path: str, problems: Problems) -> Non
             problems.say(f"{path}.redirect", says, "write http:// or https:// and a name, e.g. https://www.example.com")
         for key in ("locations", "aliases"):
             if site[key]:
-                problems.say(
-                    f"{path}.{key}", "are never reached: the whole site is redirected", "leave one of them out"
-                )
+                says = f"{key} are never reached, since the whole site is redirected"
+                problems.say(f"{path}.{key}", says, f"leave {key} or redirect out")
 
 
 def check(
@@ -407,7 +406,7 @@ def check(
         key = taken[index]
         if key in seen:
             says = f"{location['path']!r} stands in locations[{seen[key]}] too"
-            problems.say(f"{where}.path", says, "nginx takes a path once a site: join or drop one")
+            problems.say(f"{where}.path", says, "nginx takes a path once in a site: join or drop one")
         seen.setdefault(key, index)
     _check_tls(site, path, problems)
     _check_redirects(site, path, problems)

@@ -546,8 +546,12 @@ def test_a_preflight_loads_what_is_mounted():
 
 
 def test_a_users_own_switch_stands_alone():
-    found = mounted(to_app("/shop/", mount=True), options={"single_interpreter": False})
-    assert found == [("mount", "/shop=manage:app"), ("manage-script-name", "true")]
+    found = mounted(to_app("/shop/", mount=True), options={"single-interpreter": False})
+    assert found == [
+        ("mount", "/shop=manage:app"),
+        ("manage-script-name", "true"),
+        ("single-interpreter", "false"),
+    ]
 
 
 def test_mounts_of_all_sites_are_gathered():
