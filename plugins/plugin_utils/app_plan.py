@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_environment, client_plan, log_plan, request_plan
+from . import account_plan, app_environment, background_plan, client_plan, log_plan, request_plan
 from .app_environment import word
 from .nginx_tree import Directive, idle, slug
 from .problem import Problems
@@ -338,7 +338,8 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         ("strict", True),
         ("master", True),
         ("need-app", True),
-        ("lazy-apps", True),
+        # Of two that contradict each other the last one counts, but not in every language.
+        *([] if background_plan.says_lazy(app) else [("lazy-apps", True)]),
         ("vacuum", True),
         ("safe-pidfile", planned["pidfile"]),
         ("master-fifo", f"{run}/fifo"),
@@ -353,7 +354,8 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # Of uWSGI's own virtualenv this much: uwsgidecorators. Whatever the code has of that name comes before it.
         options.append(("pythonpath", posixpath.join(planned["uwsgi_home"], "modules")))
     options += [("pythonpath", folder) for folder in planned["pythonpath"]]
-    if app["path"]:
+    if app["path"] or planned["whole"]:
+        # Where the master begins anew with each release, it may stand in it with all that it starts.
         options.append(("chdir", planned["chdir"]))
     else:
         # The master keeps its folder over a reload: only the workers may stand in a release.
@@ -394,7 +396,11 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # They would shut nginx out of our folder, or hand the socket to an account that uWSGI is none of.
         if planned["port"] is not None or app["socket"] or name.replace("_", "-") not in SOCKET_MODES
     }
-    return literal + [[name, word(item)] for name, value in given.items() for item in items(value)]
+    return literal + [
+        [name, background_plan.placed(name, word(item), planned["chdir"])]
+        for name, value in given.items()
+        for item in items(value)
+    ]
 
 
 def _socket_options(app: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -455,6 +461,7 @@ def _unit(
         "path": app["path"],
         "processes": app["processes"],
         "mercy": app["websocket_mercy"] if app["websocket"] else None,
+        "whole": background_plan.whole(app),
         "code": code,
         "chdir": posixpath.join(code, app["chdir"] or "").rstrip("/"),
         "pythonpath": [posixpath.join(code, folder) for folder in app["pythonpath"] or [""]],
@@ -485,6 +492,7 @@ def _unit(
     routes = account_plan.has_routes(host, rooms["uwsgi"])
     guard = account_plan.guard(app, app["packets"], own)
     planned["guard"] = [*guard, *client_plan.routes(app)] if routes else []
+    planned["crosses"] = background_plan.crosses(app, planned["link"])
     planned["options"] = _uwsgi_options(app, planned)
     # Of several instances it says whose they are: pruning finds the code and the logs by it.
     dropin = "10-publish.conf" if unit == name else f"10-publish-{name}.conf"
@@ -592,6 +600,7 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
         else planned["processes"],
         "links": planned["links"],
         "mercy": planned["mercy"],
+        "whole": planned["whole"],
         "probe": planned["probe"],
         "log_file": planned["log_file"],
     }

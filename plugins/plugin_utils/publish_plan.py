@@ -15,6 +15,7 @@ from . import (
     account_plan,
     app_environment,
     app_plan,
+    background_plan,
     log_plan,
     refusal_plan,
     request_plan,
@@ -70,6 +71,7 @@ def _check_names(
                 says = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
                 problems.say(f"{path}.name", says, "rename one of them")
         app_plan.check(app, path, problems)
+        background_plan.check(app, posixpath.join(values["publish_root"], name, "current"), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
         uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
@@ -368,6 +370,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
             app_plan.preflight(app, apps[app["name"]], values["publish_instance_template"])
             for app in values["publish_apps"]
         ],
+        # Whose code is taken up by a second generation beside the first.
+        "crossing": [unit["name"] for unit in units if unit["crosses"]],
         "instances": [app_plan.instance(unit) for unit in units],
         "app_bundle": {
             "name": apps_name,
