@@ -242,10 +242,9 @@ def _check_literal(value: Any, path: str, kind: str, problems: Problems) -> None
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _check_literal(item, f"{path}[{index}]", kind, problems)
-    elif isinstance(value, str):
-        if "$(" in value or "@(" in value:
-            says = "holds $( or @(, which uWSGI replaces by a variable or a file"
-            problems.say(path, says, "write what it stands for, as text")
+    elif isinstance(value, str) and ("$(" in value or "@(" in value):
+        says = "holds $( or @(, which uWSGI replaces by a variable or a file"
+        problems.say(path, says, "write what it stands for, as text")
 
 
 def _check_language(value: Any, path: str, kind: str, problems: Problems) -> None:
