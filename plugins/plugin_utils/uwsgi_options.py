@@ -243,8 +243,8 @@ def check_plugins(app: Mapping[str, Any], path: str, problems: Problems) -> None
         leave = f"leave {option if names == built_in else ' and '.join(built_in)} out"
         where = f"{path}.options.{option}"
         if built_in:
-            what = "Python is" if all(_PYTHON.match(name) for name in built_in) else "that is"
-            says = f"{', '.join(map(repr, built_in))}: {what} built into this uWSGI, which would look for a file"
+            what = "Python is " if all(_PYTHON.match(name) for name in built_in) else ""
+            says = f"{', '.join(map(repr, built_in))}: {what}built into this uWSGI, which would look for a file"
             asked = any(_PYTHON.match(name) for name in built_in)
             problems.say(where, says, f"{leave}{'; which Python it is, uwsgi_python says' if asked else ''}")
         for name in names if not folders else ():

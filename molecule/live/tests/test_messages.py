@@ -54,7 +54,7 @@ def test_options_are_judged_with_plugins_named_before_anything_changes(tmp_path)
         (1, "max-reqests", "did you mean max-requests?"),
         (1, "need-plugin", "'python311': Python is built into this uWSGI"),
         (2, "prosesses", "did you mean processes?"),
-        (2, "plugin", "'http', 'logfile': that is built into this uWSGI"),
+        (2, "plugin", "'http', 'logfile': built into this uWSGI"),
         (3, "buffersize", "did you mean buffer-size?"),
         (4, "theads", "did you mean threads?"),
         (5, "plugins", "if python is meant"),
@@ -165,7 +165,9 @@ def fixture_local(tmp_path_factory):
         "setup.py": setup % ("whole", "src", "whole_app"),
         "src/whole_app.py": WSGI.format(said="__file__.encode()"),
     }
-    decorated = "from uwsgidecorators import postfork, timer\nimport importlib.util\n"
+    decorated = "from uwsgidecorators import postfork, timer\nimport importlib.util\nhooked = []\n"
+    # It names what the module only says further down.
+    decorated += "@postfork\ndef connect():\n    hooked.append(WHERE)\n\nWHERE = 'called'\n"
     decorated += "names = [n for n in ('pip', 'setuptools', 'uwsgidecorators') if importlib.util.find_spec(n)]\n"
     parts = {
         "requirements/prod.txt": "-r base.txt\n-c ../constraints.txt\n./vendor/greet\n",
@@ -175,7 +177,7 @@ def fixture_local(tmp_path_factory):
         "vendor/greet/greet.py": "WORD = 'greeted'\n",
         "manage.py": "import found, greet\n"
         + decorated
-        + WSGI.format(said="(found.WORD + greet.WORD + repr(names)).encode()"),
+        + WSGI.format(said="(found.WORD + greet.WORD + repr(names + hooked)).encode()"),
     }
     code(folder / "parts", **parts)
     wheel(folder / "parts/wheels", "found", "WORD = 'found-and-'\n")
@@ -203,7 +205,8 @@ def test_the_release_itself_as_a_requirement_is_installed(local, name):
 def test_paths_in_requirements_lead_into_the_release_and_uwsgidecorators_is_there(local):
     status, text = get("parts.test")
     assert status == 200 and text.startswith("found-and-greeted"), text
-    assert "uwsgidecorators" in text, text
+    # What is marked to run in each worker ran, once.
+    assert "'uwsgidecorators'" in text and text.count("'called'") == 1, text
     # What else lies in uWSGI's own virtualenv does not show.
     seen = sh("cat /proc/$(systemctl show -p MainPID --value uwsgi@parts)/cmdline | tr '\\0' ' '")
     modules = sh("ls $(dirname $(dirname " + seen.split()[0] + "))/modules").split()
