@@ -164,6 +164,7 @@ def test_without_a_journal_nothing_is_said(monkeypatch):
         ("!!! UNABLE to load uWSGI plugin: ./x_plugin.so: cannot open shared object file !!!", "./x_plugin.so: cannot"),
         ("/opt/x_plugin.so: file too short", "/opt/x_plugin.so: file too short"),
         ('unable to load plugin "x"', "unable to load plugin"),
+        ("invalid elf file: /o/x_plugin.so\n!!! UNABLE to load uWSGI plugin: ./x: no !!!", "invalid elf file: /o"),
     ],
 )
 def test_what_uwsgi_says_of_a_plugin_that_it_does_not_load(line, why):
