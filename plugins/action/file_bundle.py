@@ -42,6 +42,9 @@ class Renderer(Telling):
         """The module's result where the host need not be asked for it."""
         return None
 
+    def _complete(self, result: dict[str, Any], args: dict[str, Any]) -> None:
+        """Add to the module's result what only this side has."""
+
     def _render(self, item: dict[str, Any], path: str, task_vars: Variables) -> str:
         if (item.get("template") is None) == (item.get("content") is None):
             raise AnsibleActionFail(f"{path}: give either template or content")
@@ -64,6 +67,7 @@ class Renderer(Telling):
         if answer is None:
             answer = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
         result.update(answer)
+        self._complete(result, args)
         # The module's arguments hold whole files, and the secrets in them; fifty unchanged ones are no news either.
         result.pop("invocation", None)
         return self._told(result, task_vars)
@@ -85,12 +89,21 @@ class ActionModule(Renderer):
         text = self._render(item, path, task_vars)
         return {**without(item, "template", "vars"), "content": base64.b64encode(text.encode()).decode()}
 
+    def _complete(self, result: dict[str, Any], args: dict[str, Any]) -> None:
+        left = result.get("left")
+        if left:
+            # All that the task of another bundle needs to bring these files in this one's place.
+            files = [item for item in args["files"] if item["dest"] in left["files"]]
+            whole = {"mode": "0644", "owner": "root", "group": "root", "force": True, "secret": False}
+            left["files"] = [{**whole, **without(item, "validate")} for item in files]
+            left.update(name=args["name"], take_over=bool(args.get("take_over")))
+
     def _answer(self, args: dict[str, Any]) -> dict[str, Any] | None:
         standing = args.pop("standing", None)
         directories = [dict(item) for item in args.get("directories") or []]
         wanted = [args["files"], directories, bool(args.get("prune"))]
         args["digest"] = hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        if standing != args["digest"] or args.get("undo") or args.get("remove"):
+        if standing != args["digest"] or args.get("undo") or args.get("remove") or args.get("carried"):
             return None
         return {
             "changed": False,
@@ -102,5 +115,7 @@ class ActionModule(Renderer):
             "stale": [],
             "taken": [],
             "others": [],
+            "left": {},
+            "carried": False,
             "run": None,
         }

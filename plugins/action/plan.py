@@ -13,6 +13,7 @@ from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -126,12 +127,12 @@ class ActionModule(Telling):
     _supports_diff = False
 
     def _visible(self, options: dict[str, Any], task_vars: dict[str, Any], strict: bool) -> dict[str, Any] | None:
-        """The room's variables, templated; None where another room's are not complete yet."""
+        """The room's variables, templated, text read as the list it stands for; None where another's are incomplete."""
         found = {}
         for name in options:
             if name in task_vars:
                 try:
-                    found[name] = self._templar.template(task_vars[name])
+                    found[name] = spec.from_text(self._templar.template(task_vars[name]), options[name])
                 except AnsibleUndefinedVariable:
                     if strict:
                         raise
@@ -167,6 +168,8 @@ class ActionModule(Telling):
             earlier = [] if self._task.check_mode else _earlier(task_vars)
             result["msg"] = f"{counted}; {planning.untouched(own, earlier)}.\n{listed}"
             return self._told(result, task_vars)
+        for warning in plans[own].get("warnings", ()):
+            self._display.warning(warning)
         # The first role of a play asks the host for all of them, before it changes anything.
         checks = [check for room in plans.values() for check in room.get("checks") or []]
         result.update(changed=False, plan={**plans[own], "checks": checks})

@@ -13,6 +13,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     accounts,
     log_files,
     safe_path,
+    served_checks,
     takeover_checks,
     uwsgi_checks,
 )
@@ -105,7 +106,7 @@ def _told(check):
     return lambda checks, tools: [Problem(*told) for told in check(checks, tools)]
 
 
-for _kinds in (account_checks.KINDS, takeover_checks.KINDS, uwsgi_checks.KINDS):
+for _kinds in (account_checks.KINDS, served_checks.KINDS, takeover_checks.KINDS, uwsgi_checks.KINDS):
     KINDS.update((kind, _told(check)) for kind, check in _kinds.items())
 
 
@@ -131,7 +132,12 @@ def refuse(module, untouched="nothing on it was changed"):
 
     ``untouched``: what may be said of the host when it is asked.
     """
-    found = problems(module.params["checks"], Tools(lambda words: module.run_command(list(words)), module.warn))
+    tools = Tools(lambda words: module.run_command(list(words)), module.warn)
+    refuse_these(module, problems(module.params["checks"], tools), untouched)
+
+
+def refuse_these(module, found, untouched="nothing on it was changed"):
+    """End a module with these problems, where there are any."""
     if found:
         counted = "%d problem%s on this host" % (len(found), "s" if len(found) > 1 else "")
         lines = "\n".join("- %s" % problem for problem in found)

@@ -117,6 +117,7 @@ def reloader(instances, timeout):
     wanted = [
         dict(
             DEFAULTS,
+            name=item.name,
             pid=item.pid,
             pidfile=item.wanted["pidfile"],
             config=item.wanted["config"],
@@ -183,6 +184,8 @@ def main():
                     done.update(gone.end())
     except (InstanceError, ReloadError) as error:
         module.fail_json(msg=str(error))
+    for text in work.told + gone.told:
+        module.warn(text)
     changed = dict((name, what) for name, what in done.items() if what != "nothing" or name in not_enabled)
     after = [
         "%s: %s%s\n" % (name, "enable, " if name in not_enabled else "", changed[name]) for name in sorted(changed)

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_environment, log_plan
+from . import account_plan, app_environment, background_plan, client_plan, log_plan, request_plan
 from .app_environment import word
-from .nginx_tree import Directive, slug
+from .nginx_tree import Directive, idle, slug
 from .problem import Problems
 
 # The role's own template of a unit's drop-in, which prints what the plan says of its service and nothing else.
@@ -185,13 +185,17 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     elif wanted and (wanted.startswith("/") or ".." in wanted.split("/")):
         problems.say(f"{path}.requirements", f"{wanted!r} is outside the code", "write a path below the code's folder")
     _check_instances(app, path, problems)
+    request_plan.check(app, path, problems)
     if app["log"] not in ("system", "project", "journal") and not app["log"].startswith("/"):
         problems.say(
             f"{path}.log", f"{app['log']!r} is not known", "write system, project, journal or an absolute path"
         )
     for name in app["options"]:
         _check_option(name, f"{path}.options.{name}", problems)
+        given = app["options"][name]
+        _check_language("" if given is None else given, f"{path}.options.{name}", app["config_format"], problems)
     for key in LITERAL:
+        _check_language(app[key], f"{path}.{key}", app["config_format"], problems)
         _check_literal(app[key], f"{path}.{key}", app["config_format"], problems)
     app_environment.check(app["env"], f"{path}.env", problems)
     for key, value in app.items():
@@ -242,12 +246,51 @@ def _check_literal(value: Any, path: str, kind: str, problems: Problems) -> None
         if "$(" in value or "@(" in value:
             says = "holds $( or @(, which uWSGI replaces by a variable or a file"
             problems.say(path, says, "write what it stands for, as text")
-        if value != value.strip():
-            problems.say(path, "begins or ends with a blank, which uWSGI drops", "leave the blank out")
-        if kind == "yaml" and "#" in value:
-            problems.say(
-                path, "holds #, which begins a comment in uWSGI's YAML wherever it stands", "use config_format: ini"
-            )
+
+
+def _check_language(value: Any, path: str, kind: str, problems: Problems) -> None:
+    """Refuse what uWSGI would read only a part of, or nothing, in this language of its own (found out on 2.0.31)."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_language(item, f"{path}.{name}", kind, problems)
+        return
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_language(item, f"{path}[{index}]", kind, problems)
+        return
+    text = word(value)
+    if text != text.strip():
+        problems.say(path, "begins or ends with a blank, which uWSGI drops", "leave the blank out")
+    says = _LANGUAGES.get(kind, lambda _text: None)(text)
+    if says and value is not None:
+        problems.say(path, says, "use config_format: ini, or json")
+
+
+def _in_yaml(text: str) -> str | None:
+    if "#" in text:
+        return "holds #, which begins a comment in uWSGI's YAML wherever it stands"
+    if text[:1] in ("'", '"') or text[-1:] in ("'", '"'):
+        return "begins or ends with a quote, which one uWSGI's YAML keeps and another's does not"
+    return None
+
+
+def _in_xml(text: str) -> str | None:
+    if not text:
+        return "is empty, which uWSGI's XML takes for 1"
+    if _NOT_IN_XML.search(text):
+        return "holds a control character, which no XML may"
+    if "]]>" in text or ("]" in text and ("&" in text or "<" in text)):
+        return "holds ] beside & or <, which uWSGI's XML cuts off"
+    return None
+
+
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+_LANGUAGES = {"yaml": _in_yaml, "xml": _in_xml}
+
+
+def _xml(text: str) -> str:
+    """A value as uWSGI's XML reads all of it: with an entity in it, it would take what stands before that."""
+    return f"<![CDATA[{text}]]>" if "&" in text or "<" in text else text
 
 
 def _check_option(name: str, path: str, problems: Problems) -> None:
@@ -295,7 +338,8 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         ("strict", True),
         ("master", True),
         ("need-app", True),
-        ("lazy-apps", True),
+        # Of two that contradict each other the last one counts, but not in every language.
+        *([] if background_plan.says_lazy(app) else [("lazy-apps", True)]),
         ("vacuum", True),
         ("safe-pidfile", planned["pidfile"]),
         ("master-fifo", f"{run}/fifo"),
@@ -310,7 +354,8 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # Of uWSGI's own virtualenv this much: uwsgidecorators. Whatever the code has of that name comes before it.
         options.append(("pythonpath", posixpath.join(planned["uwsgi_home"], "modules")))
     options += [("pythonpath", folder) for folder in planned["pythonpath"]]
-    if app["path"]:
+    if app["path"] or planned["whole"]:
+        # Where the master begins anew with each release, it may stand in it with all that it starts.
         options.append(("chdir", planned["chdir"]))
     else:
         # The master keeps its folder over a reload: only the workers may stand in a release.
@@ -334,9 +379,7 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         options.append(("enable-threads", True))
         if app["threads"]:
             options.append(("threads", app["threads"]))
-    # Cookies and long addresses of today do not fit into uWSGI's 4 KiB.
-    if not any(name.replace("_", "-") == "buffer-size" for name in app["options"]):
-        options.append(("buffer-size", 32768))
+    options += request_plan.options(app)
     if planned["log_file"]:
         # Only the master opens a log anew after a rotation, so the workers write through it; a reload that does not
         # open it again goes on writing to the old one.
@@ -353,7 +396,11 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # They would shut nginx out of our folder, or hand the socket to an account that uWSGI is none of.
         if planned["port"] is not None or app["socket"] or name.replace("_", "-") not in SOCKET_MODES
     }
-    return literal + [[name, word(item)] for name, value in given.items() for item in items(value)]
+    return literal + [
+        [name, background_plan.placed(name, word(item), planned["chdir"])]
+        for name, value in given.items()
+        for item in items(value)
+    ]
 
 
 def _socket_options(app: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -414,6 +461,7 @@ def _unit(
         "path": app["path"],
         "processes": app["processes"],
         "mercy": app["websocket_mercy"] if app["websocket"] else None,
+        "whole": background_plan.whole(app),
         "code": code,
         "chdir": posixpath.join(code, app["chdir"] or "").rstrip("/"),
         "pythonpath": [posixpath.join(code, folder) for folder in app["pythonpath"] or [""]],
@@ -423,6 +471,7 @@ def _unit(
         "config_format": app["config_format"],
         "template": app["template"] or values["publish_app_template"],
         "protocol": app["protocol"],
+        "takes": request_plan.room(app),
         "log_file": _log_file(app, unit, values, rooms["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
         "uwsgi_home": posixpath.dirname(posixpath.dirname(_binary(host))),
@@ -441,7 +490,9 @@ def _unit(
     # A uWSGI without routes would end at the first of them.
     own = {"UWSGI_SCRIPT": planned["script"], "UWSGI_CHDIR": planned["chdir"]}
     routes = account_plan.has_routes(host, rooms["uwsgi"])
-    planned["guard"] = account_plan.guard(app, app["packets"], own) if routes else []
+    guard = account_plan.guard(app, app["packets"], own)
+    planned["guard"] = [*guard, *client_plan.routes(app)] if routes else []
+    planned["crosses"] = background_plan.crosses(app, planned["link"])
     planned["options"] = _uwsgi_options(app, planned)
     # Of several instances it says whose they are: pruning finds the code and the logs by it.
     dropin = "10-publish.conf" if unit == name else f"10-publish-{name}.conf"
@@ -461,7 +512,7 @@ def _unit(
     return planned
 
 
-def shared(apps: Iterable[dict[str, Any]], name: str) -> list[Directive]:
+def shared(apps: Iterable[dict[str, Any]], name: str, nginx_version: str = "") -> list[Directive]:
     """What the applications of a set need outside of all server blocks: upstreams and their maps."""
     apps = list(apps)
     secure = f"${_variable(name)}_secure"
@@ -487,7 +538,7 @@ def shared(apps: Iterable[dict[str, Any]], name: str) -> list[Directive]:
             servers.insert(0, ["hash", f"${cookie}_key consistent", None])
         elif app["affinity"] == "address":
             servers.insert(0, ["hash", "$binary_remote_addr consistent", None])
-        http.append(["upstream", app["upstream"], servers])
+        http.append(["upstream", app["upstream"], servers + idle(nginx_version)])
     return http
 
 
@@ -501,9 +552,10 @@ def _document(planned: dict[str, Any]) -> dict[str, Any]:
 
 def _config(planned: dict[str, Any]) -> dict[str, Any]:
     """The application's configuration, as a template and its variables."""
+    elements = [[name, _xml(value)] for name, value in planned["options"]]
     return {
         "template": planned["template"] or f"app.{planned['config_format']}.j2",
-        "vars": {"app": planned, "document": _document(planned)},
+        "vars": {"app": planned, "document": _document(planned), "elements": elements},
     }
 
 
@@ -548,6 +600,7 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
         else planned["processes"],
         "links": planned["links"],
         "mercy": planned["mercy"],
+        "whole": planned["whole"],
         "probe": planned["probe"],
         "log_file": planned["log_file"],
     }

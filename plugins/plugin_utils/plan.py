@@ -8,6 +8,8 @@ from typing import Any
 from . import centos7_plan, nginx_plan, old_hosts, publish_plan, spec, uwsgi_plan
 from .problem import Problem, close_match
 
+# Where nginx.conf has the files of the publish role included.
+SITE_FOLDERS = ["/etc/nginx/conf.d", "/etc/nginx/default.d"]
 # In the order of the house; only publish sees the variables of the rooms before it.
 PLANNERS = {
     "centos7": lambda values, host, _rooms: centos7_plan.plan(values, host),
@@ -50,6 +52,9 @@ def plan(
         if not wrong:
             plans[room], wrong = planner(rooms[room], dict(host), rooms)
         problems += wrong
+    if plans.get("nginx"):
+        # Whether what nginx.conf and the sites only take together may wait for the role that brings the sites.
+        plans["nginx"]["leave_to_others"] = SITE_FOLDERS if "publish" in plans else []
     return plans, problems
 
 
