@@ -35,6 +35,12 @@ def exception(text):
     return found.group(0) if found else ""
 
 
+def _cause(text):
+    """The line that says why: of Python's, or of pip's."""
+    errors = re.findall(r"^ERROR: .*$", text, re.MULTILINE)
+    return exception(text) or (errors[-1] if errors else "")
+
+
 def without_noise(text):
     """What a program said, less the lines of uWSGI that tell no more than the traceback before them."""
     if not exception(text):
@@ -45,7 +51,7 @@ def without_noise(text):
 def _split(text):
     """What went wrong in one line, and what was said of it."""
     head, _newline, body = text.partition("\n")
-    cause = exception(body)
+    cause = _cause(body)
     head = head.rstrip().rstrip(":")
     return ("%s (%s)" % (head, cause) if cause and cause not in head else head), without_noise(body).strip("\n")
 
@@ -53,7 +59,7 @@ def _split(text):
 def _alike(name, text):
     """Two texts of which one is the same for all applications that fail for one reason."""
     head, body = _split(text)
-    cause = exception(body)
+    cause = _cause(body)
     # By their own modules and folders alone two tracebacks of one reason differ, and by how soon uWSGI ends; what is
     # to be written may differ though.
     words = "\n".join([cause] + _HINT.findall(body)[-1:] if cause else [head, body])

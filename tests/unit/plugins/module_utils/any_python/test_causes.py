@@ -55,6 +55,13 @@ def test_what_differs_by_names_and_numbers_only_is_one_cause():
     assert said == "menu, shop: menu is away, process 8812"
 
 
+def test_what_pip_says_last_is_its_cause():
+    pip = "`/srv/wsgi/%s/venvs/0123456789ab/bin/python -m pip install x` failed (status 1):\nERROR: no\nERROR: No x"
+    said = causes.message([("one", pip % "one"), ("two", pip % "two")])
+    assert said.splitlines()[0].startswith("one, two: ") and said.splitlines()[0].endswith("(ERROR: No x)")
+    assert said.count("ERROR: no") == 1
+
+
 def test_one_alone_is_told_as_it_is():
     assert causes.message([("shop", "no disk\nfree some")]) == "shop: no disk\nfree some"
     assert causes.message([(u"caf\xe9", u"no\n\xf6")]).startswith(u"caf\xe9: no")
