@@ -8,7 +8,6 @@ __metaclass__ = type
 
 import re
 
-TRACEBACK = "Traceback (most recent call last)"
 # What uWSGI says of every application that did not load; behind a traceback it is no news.
 _NOISE = re.compile(
     r"(\w{3} \w{3} +\d+ [\d:]+ \d{4} - )?(unable to load app \d+ |\*\*\* no app loaded|VACUUM: |goodbye to uWSGI"
@@ -17,8 +16,9 @@ _NOISE = re.compile(
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|NotFound|Interrupt)(?::.*)?$", re.MULTILINE)
 # What is to be written, by the variable.
 _HINT = re.compile(r"^(?:requirements|module|pythonpath|virtualenv): .*$", re.MULTILINE)
-# What differs between applications that fail for one reason: releases and digests, addresses, numbers.
-_PARTICULAR = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{12,}\b|\d+")
+# What differs between applications that fail for one reason: releases and digests, addresses; processes and times.
+_PARTICULAR = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{12,}\b")
+_NUMBER = re.compile(r"\d+")
 
 
 def exception(text):
@@ -58,14 +58,21 @@ def _split(text):
 
 def _alike(name, text):
     """Two texts of which one is the same for all applications that fail for one reason."""
+    # A name may hold digits, and be a word that all of them have.
+    pattern = re.compile(r"(?<![A-Za-z0-9])%s(?![A-Za-z0-9])" % re.escape(name))
+    return [_reason(pattern.sub("NAME", text)), _reason(text)]
+
+
+def _reason(text):
     head, body = _split(text)
     cause = _cause(body)
     # By their own modules and folders alone two tracebacks of one reason differ, and by how soon uWSGI ends; what is
     # to be written may differ though.
-    words = "\n".join([cause] + _HINT.findall(body)[-1:] if cause else [head, body])
-    # A name may be a word that all of them have.
-    unnamed = re.sub(r"(?<![A-Za-z0-9])%s(?![A-Za-z0-9])" % re.escape(name), "NAME", words)
-    return [_PARTICULAR.sub("N", unnamed), _PARTICULAR.sub("N", words)]
+    if cause:
+        words = "\n".join([cause] + _HINT.findall(body)[-1:])
+    else:
+        words = _NUMBER.sub("N", _PARTICULAR.sub("N", "\n".join([head, body])))
+    return _PARTICULAR.sub("N", words)
 
 
 def message(failures):

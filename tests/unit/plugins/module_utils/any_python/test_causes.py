@@ -43,6 +43,7 @@ def test_one_cause_is_told_once_with_all_names():
 
 def test_each_cause_is_told_and_the_first_line_names_all():
     full = "no disk\nfree some"
+    assert causes.message([trace("a", "KeyError: 'A1'"), trace("b", "KeyError: 'A2'")]).count("Traceback") == 2
     said = causes.message([trace("a"), trace("b", "KeyError: 'TOKEN'"), ("c", full), ("d", full)])
     first = said.splitlines()[0]
     for words in ("a: the worker", "'flask'", "b: the worker", "KeyError: 'TOKEN'", "c, d: no disk"):
