@@ -56,7 +56,8 @@ LOADS = ("plugins-dir", "plugin-dir", "plugin", "plugins", "need-plugin", "need-
 DECLARES = ("declare-option", "declare-option2")
 # What uWSGI says of a plugin's file that it cannot load; only need-plugin ends it.
 NOT_LOADED = re.compile(
-    r"UNABLE to load uWSGI plugin: (.*?)(?: !!!)?$|^(\S+_plugin\.so: .*)$|^(unable to load plugin .*)$",
+    r"UNABLE to load uWSGI plugin: (.*?)(?: !!!)?$|^(\S+_plugin\.so: .*)$|^(unable to load plugin .*)$"
+    r"|^(invalid elf file: .*)$",
     re.MULTILINE,
 )
 FOREIGN = re.compile(r"^(UWSGI_|LISTEN_|NOTIFY_SOCKET$|WATCHDOG_|MAINPID$|INVOCATION_ID$|JOURNAL_STREAM$)")
