@@ -25,8 +25,8 @@ def host(tmpdir, monkeypatch):
 def publishes(host, name, *apps):
     """Have a set publish these applications, and no others any more."""
     files = dict(("/etc/systemd/system/uwsgi@%s.service.d/10-publish.conf" % app, "digest") for app in apps)
-    host.ensure("lib", "bundles", "publish-%s-apps" % name, dir=True)
-    host.join("lib", "bundles", "publish-%s-apps" % name, "manifest.json").write(json.dumps({"files": files, "run": "1"}))
+    manifest = host.ensure("lib", "bundles", "publish-%s-apps" % name, "manifest.json")
+    manifest.write(json.dumps({"files": files, "run": "1"}))
 
 
 def data(host, app):
