@@ -26,7 +26,15 @@ def application(environ, start_response):
     return [json.dumps(dict((name, uwsgi.opt[name].decode("utf-8")) for name in %r)).encode()]
 """
 # Options of text that mean nothing to the application.
-NAMES = "procname-append set-ph set-placeholder static-index static-skip-ext snmp-community error-page-404".split()
+NAMES = [
+    "procname-append",
+    "set-ph",
+    "set-placeholder",
+    "static-index",
+    "static-skip-ext",
+    "snmp-community",
+    "error-page-404",
+]
 EMPEROR = """set -e
 cd /srv/lcreign
 id lcvassal >/dev/null 2>&1 || useradd --system lcvassal
