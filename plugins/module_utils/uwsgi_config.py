@@ -307,8 +307,9 @@ class Config:
         return [resolve(self.options, value, self.environment) for name, value in self.options if name in names]
 
     def on(self, *names):
-        """Whether one of these switches is on."""
-        return any(value.lower() not in FALSE for value in self.all(*names))
+        """Whether a switch with these names is on; the last one says."""
+        values = self.all(*names)
+        return bool(values) and values[-1].lower() not in FALSE
 
     @property
     def pidfiles(self):
@@ -320,7 +321,7 @@ class Config:
 
     @property
     def lazy(self):
-        return self.on("lazy-apps", "lazy-app", "lazy")
+        return self.on("lazy-apps", "lazy-app") or self.on("lazy")
 
     @property
     def ends_gracefully(self):

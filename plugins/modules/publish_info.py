@@ -51,6 +51,7 @@ extends_documentation_fragment:
   - graceful.wsgi.attributes
   - graceful.wsgi.bundles
   - graceful.wsgi.checks
+  - graceful.wsgi.served
   - graceful.wsgi.applications.releases
   - graceful.wsgi.applications.apps
   - graceful.wsgi.applications.instances
@@ -136,6 +137,11 @@ bundles:
     the last set is another by now.
   returned: success
   type: dict
+nginx_unread:
+  description: Files that nginx reads and that are not as the running one has read them.
+  returned: success
+  type: list
+  elements: str
 wanted:
   description: As RV(graceful.wsgi.releases#module:wanted).
   returned: success
@@ -157,9 +163,11 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     left_data,
     releases,
     safe_path,
+    served_checks,
     uwsgi_preflight,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_loading import CONF, LoadError, Nginx
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
 
@@ -168,6 +176,14 @@ def is_there(user):
         return bool(pwd.getpwnam(user))
     except KeyError:
         return False
+
+
+def nginx_unread(module):
+    """What nginx has not read as it stands; what is wrong with nginx itself is told by the task that reloads it."""
+    try:
+        return Nginx(module.run_command).unread()
+    except LoadError:
+        return [CONF]
 
 
 def due(module, wanted):
@@ -195,13 +211,15 @@ def main():
             "instances": instances.SPEC,
             "bundles": {"type": "list", "elements": "str", "default": []},
             "checks": host_checks.SPEC,
+            "served": served_checks.SPEC,
             "members": {"type": "list", "elements": "dict", "default": []},
             "moves": account_utils.SPEC,
             "fresh": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
     )
-    host_checks.refuse(module)
+    # Other roles may have done their work before this one.
+    host_checks.refuse(module, "of what it publishes nothing was changed")
     wanted = module.params
     try:
         homes = [releases.Home(item, wanted["python"]) for item in wanted["releases"]]
@@ -220,6 +238,10 @@ def main():
     except (releases.ReleaseError, safe_path.UnsafePath, IOError, OSError) as error:
         module.fail_json(msg=str(error))
     replace = dict((item["name"], item["replace"]) for item in found)
+    leads = dict(pair for paths in replace.values() for pair in paths.items())
+    host_checks.refuse_these(
+        module, [host_checks.Problem(*told) for told in served_checks.in_releases(wanted["served"], leads, module.warn)]
+    )
     notes = [
         (item["name"], uwsgi_preflight.Note(item, replace.get(item["name"], {}), wanted["binary"]))
         for item in wanted["apps"]
@@ -237,6 +259,7 @@ def main():
         open=[home.name for home in homes if home.open_gates],
         due=due(module, wanted["instances"]),
         bundles=dict((name, standing(name)) for name in wanted["bundles"]),
+        nginx_unread=nginx_unread(module),
     )
 
 
