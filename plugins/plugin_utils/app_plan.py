@@ -241,18 +241,10 @@ def _check_literal(value: Any, path: str, problems: Problems) -> None:
             _check_literal(item, f"{path}.{name}", problems)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-<<<<<<< HEAD
             _check_literal(item, f"{path}[{index}]", problems)
     elif isinstance(value, str) and ("$(" in value or "@(" in value):
         says = "holds $( or @(, which uWSGI replaces by a variable or a file"
-        problems.say(path, says, "write what it stands for")
-=======
-            _check_literal(item, f"{path}[{index}]", kind, problems)
-    elif isinstance(value, str):
-        if "$(" in value or "@(" in value:
-            says = "holds $( or @(, which uWSGI replaces by a variable or a file"
-            problems.say(path, says, "write what it stands for, as text")
->>>>>>> main
+        problems.say(path, says, "write what it stands for, as text")
 
 
 def _check_language(value: Any, path: str, kind: str, problems: Problems) -> None:
