@@ -26,6 +26,8 @@ description:
     a master that no unit of the system has started (by hand, by cron, under another supervisor) it is a child of the
     module, with the master's environment and the account of its workers, without a sandbox or limits; whatever it has
     started ends with it there too. M(graceful.wsgi.uwsgi_preflight) says what systemd 219 cannot do.
+  - A vassal of an emperor is reloaded by its own pidfile; its configuration is looked for where the emperor has found
+    it. An emperor itself is left alone, since its reload would end all vassals at once.
   - uWSGI cuts off a request that a worker has accepted a moment before it gets its SIGHUP. Workers are therefore
     stopped for a moment first (SIGSTOP, some milliseconds) and signalled when none of them holds such a request.
 options:

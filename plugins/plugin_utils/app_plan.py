@@ -196,7 +196,7 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
         _check_language("" if given is None else given, f"{path}.options.{name}", app["config_format"], problems)
     for key in LITERAL:
         _check_language(app[key], f"{path}.{key}", app["config_format"], problems)
-        _check_literal(app[key], f"{path}.{key}", app["config_format"], problems)
+        _check_literal(app[key], f"{path}.{key}", problems)
     app_environment.check(app["env"], f"{path}.env", problems)
     for key, value in app.items():
         if key != "env":
@@ -234,14 +234,18 @@ def check_gevent(app: dict[str, Any], path: str, file: Iterable[str] | None, pro
         problems.say(f"{path}.requirements", says, f"add gevent to {where}, or leave {key} out")
 
 
-def _check_literal(value: Any, path: str, kind: str, problems: Problems) -> None:
+def _check_literal(value: Any, path: str, problems: Problems) -> None:
     """Refuse what uWSGI would read as something else than it says; a % can be written so that it stays one."""
     if isinstance(value, dict):
         for name, item in value.items():
-            _check_literal(item, f"{path}.{name}", kind, problems)
+            _check_literal(item, f"{path}.{name}", problems)
     elif isinstance(value, list):
         for index, item in enumerate(value):
+<<<<<<< HEAD
             _check_literal(item, f"{path}[{index}]", kind, problems)
+=======
+            _check_literal(item, f"{path}[{index}]", problems)
+>>>>>>> lifecycle
     elif isinstance(value, str) and ("$(" in value or "@(" in value):
         says = "holds $( or @(, which uWSGI replaces by a variable or a file"
         problems.say(path, says, "write what it stands for, as text")
