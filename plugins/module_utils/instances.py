@@ -187,7 +187,7 @@ class Instance:
             what = "reload"
         # A SIGHUP ends all workers before it loads the code; behind a second generation nobody waits for that. Nor
         # does a worker whose sockets stay open ever become quiet.
-        if what == "reload" and self.whole:
+        if what == "reload" and (self.whole or background.signals(self.stats, self.wanted["log_file"])):
             self.strategy = "hup"
         crosses = self.strategy == "hup" or self.wanted.get("mercy")
         if what == "reload" and crosses and self.second and self._second_stands_in():

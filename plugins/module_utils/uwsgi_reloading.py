@@ -199,6 +199,11 @@ class Reload:
 
     # -- what to do ---------------------------------------------------------------------------------------------
 
+    @property
+    def _stats(self):
+        """The address of its stats server."""
+        return self.master.address(self.master.config.stats) if self.master.config.stats else None
+
     def _can_chain(self):
         """Whether the instance can reload one worker after another: by our hand or, asked to, by its own."""
         return self.master.config.lazy and (self._statistics() is not None or self._fifo() is not None)
@@ -228,6 +233,8 @@ class Reload:
     def _strategy(self):
         wanted = self.wanted["strategy"]
         whole = background.whole(self.master.config.options)
+        if wanted in ("auto", "chain") and not whole and background.signals(self._stats, self.master.config.log):
+            whole = ["timers or crons of the code (uwsgidecorators)"]
         if wanted == "chain" and whole:
             raise ReloadError(
                 "strategy chain replaces workers only, and %s would go on with the old code; take auto or hup"
@@ -292,10 +299,6 @@ class Reload:
             time.sleep(PAUSE)
         self._probe()
         self._stand()
-
-    @property
-    def _stats(self):
-        return self.master.address(self.master.config.stats) if self.master.config.stats else None
 
     def _renew_whole(self, workers):
         """SIGHUP for the master once neither a worker nor what runs beside them loses what it is at."""
