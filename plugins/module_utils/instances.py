@@ -470,7 +470,11 @@ class Instances:
         watched = []
         for item in chosen:
             options = item.options
-            if background.whole(options):
+            if background.whole(options) and not any(name in ("stats", "stats-server") for name, _value in options):
+                self.told.append("%s: without stats nothing tells whether %s stands" % (
+                    item.name, background.whole(options)[0]
+                ))
+            elif background.whole(options):
                 watched.append(background.Watched(item.name, item.pid, item.stats, options))
         failed = background.stand(watched, self.clock)
         lines = []

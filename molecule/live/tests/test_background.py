@@ -122,10 +122,10 @@ OPTIONS = {
 LAST = {}
 
 
-def publish(folder, release, **files):
-    """Publish this release of all three applications; ``files``: what is otherwise in it."""
+def publish(folder, release, options=None, **files):
+    """Publish this release of all applications; ``files``: what is otherwise in it."""
     found = {"web.py": WEB, "shared.py": SHARED, "mule.py": MULE, "tasks.py": TASKS}
-    found.update({"daemon.py": DAEMON, "smart.py": SMART, "tick.py": TICK})
+    found.update({"daemon.py": DAEMON, "smart.py": SMART, "tick.py": TICK, "dying.py": ""})
     folder = folder / release
     folder.mkdir()
     for name, text in found.items():
@@ -134,7 +134,7 @@ def publish(folder, release, **files):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     code = {"source": str(folder), "module": "web", "requirements": ["flask"], "user": "back"}
-    apps = [{"name": name, "options": given, **code} for name, given in OPTIONS.items()]
+    apps = [{"name": name, "options": given, **code} for name, given in (options or OPTIONS).items()]
     apps[-1]["env"] = {"TIMERS": "1"}
     LAST.update(apps=apps, sites=[site(f"{name}.test", name) for name in OPTIONS])
     return play(**LAST)
@@ -208,11 +208,17 @@ def test_what_dies_again_and_again_goes_back(load):
     assert get("eager.test")[1] == get("cross.test")[1] == get("daemons.test")[1] == "two two"
     current = sh("readlink -f /srv/wsgi/daemons/current").strip()
     assert noted("daemon")[-1] == ["two", current] and running("daemon.py") == [current]
-    status, said = publish(load, "four", mule="import sys, uwsgi\nraise SystemError('no broker')\n")
-    assert status != 0
+    # A mule that is new in the configuration; no request of the others is lost on the way there and back.
+    more = dict(OPTIONS, cross=dict(OPTIONS["cross"], mule=["mule.py", "dying.py"]))
+    (status, said), counted = under_load(lambda: publish(load, "four", more, dying="raise SystemError('no broker')\n"))
+    assert status != 0 and counted["wrong"] == []
     assert "cross: a mule dies again and again" in said and "no broker" in said, said
     assert get("eager.test")[1] == get("cross.test")[1] == get("daemons.test")[1] == "two two"
     assert noted("mule")[-1] == ["two", sh("readlink -f /srv/wsgi/cross/current").strip()]
+    count = "grep -c 'no broker' /var/log/uwsgi/cross/server.log"
+    before = sh(count)
+    time.sleep(2)
+    assert sh(count) == before
 
 
 def test_a_reload_by_name_renews_them_too(load):
