@@ -136,6 +136,11 @@ options:
           as they will be, a mapping of their paths to their contents; further drop-ins of the unit may be among them.
         type: dict
         default: {}
+      code:
+        description: Where its code is (C(path)), and its variables C(module), C(requirements) and C(virtualenv), for
+          what is said of a module that is missing.
+        type: dict
+        default: {}
 """
 
     INSTANCES = r"""

@@ -12,7 +12,7 @@ import json
 import os
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import background
+from ansible_collections.graceful.wsgi.plugins.module_utils import background, journal, secret_values
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Second, accepting, connections
@@ -281,6 +281,9 @@ class Instances:
         self.systemctl = systemctl
         self.reloader = reloader
         self.clock = clock
+        # When this began, and how long the logs were then: what is older is no news of it.
+        self.began = clock.time()
+        self.logs = {}
         # What was done otherwise than it should be, for a warning.
         self.told = []
 
@@ -317,20 +320,38 @@ class Instances:
         lines = [said if verb == "wait" else "systemctl %s: %s" % (verb, said)]
         for item in chosen:
             if not item.active or verb == "wait":
-                log = tail(item.wanted["log_file"])
                 lines.append("%s is %s" % (item.unit, item.shown.get("ActiveState", "unknown")))
-                lines.append("the end of %s:\n%s" % (item.wanted["log_file"], log) if log else "it wrote no log")
+                lines += self.said(item, item.unit)
         return "\n".join(lines)
+
+    def said(self, item, unit):
+        """What an instance has said since this began: in its log, or before it had opened one."""
+        path, found = item.wanted["log_file"], []
+        log = said_since(path, self.logs.get(item.name, 0))
+        if log.strip():
+            found.append("%s says:\n%s" % (path, log))
+        # What a unit prints before it opens its log, and how systemd has ended it, only the journal has.
+        told = journal.said(unit, self.began, by_systemd=bool(found), wait=0 if found else 1)
+        if told:
+            found.append("%s says:\n%s" % ("systemd" if found else "the journal of %s" % unit, told))
+        older = "" if found else tail(path)
+        if older.strip():
+            found.append("the end of %s, which is older than this run:\n%s" % (path, older))
+        if not found:
+            found.append("neither its log nor the journal says anything; see `systemctl status %s`" % unit)
+        values = secret_values.of_units(item.wanted["unit_files"] + item.shown.get("DropInPaths", "").split())
+        return [secret_values.mask(text, values) for text in found]
 
     def apply(self, timeout):
         """Enable, start, restart and reload as needed and wait until all are up. Returns {name: what was done}."""
+        self.began = self.clock.time()
+        self.logs = dict((item.name, size(item.wanted["log_file"])) for item in self.instances)
         self.look()
         if any(item.shown.get("NeedDaemonReload") == "yes" for item in self.instances):
             self._systemctl("daemon-reload")
             # Drop-ins are told as systemd has read them.
             self.look()
         done = dict((item.name, item.needs()) for item in self.instances)
-        logs = dict((item.name, size(item.wanted["log_file"])) for item in self.instances if item.wanted["log_file"])
         chosen = dict((verb, [item for item in self.instances if done[item.name] == verb]) for verb in VERBS)
         self._all("enable", [item for item in self.instances if not item.enabled])
         crossing = [item for item in chosen["restart"] if item.second and (item.pid or item.second.serves)]
@@ -351,7 +372,7 @@ class Instances:
         for first in range(0, len(crossing), AT_A_TIME):
             self._cross(crossing[first:first + AT_A_TIME], timeout)
         self._home([item for item in self.instances if item.away], timeout)
-        self._stand([item for item in chosen["start"] + chosen["restart"]], logs)
+        self._stand([item for item in chosen["start"] + chosen["restart"]])
         for item in self.instances:
             item.note()
         return done
@@ -419,7 +440,8 @@ class Instances:
         if not units:
             return
         # The first goes on writing to the same log.
-        logs = [(item.wanted["log_file"], size(item.wanted["log_file"])) for item in chosen if item.wanted["log_file"]]
+        self.began = self.clock.time()
+        self.logs.update((item.name, size(item.wanted["log_file"])) for item in chosen)
         try:
             for item in chosen:
                 folder = item.unit + ".d"
@@ -431,8 +453,10 @@ class Instances:
             self._ready([(item, item.second.run_dir) for item in chosen], timeout, self._masters(chosen))
         except (InstanceError, ConfigError, IOError, OSError) as error:
             self._dismiss(chosen)
-            lines = ["%s\nthey do not start with their new settings; those that run were not touched" % error]
-            lines += ["%s says:\n%s" % (path, said_since(path, before)) for path, before in logs]
+            names = ", ".join(item.name for item in chosen)
+            lines = ["no start with the new settings of %s, and those that run were not touched: %s" % (names, error)]
+            for item in chosen:
+                lines += self.said(item, item.second.unit)
             raise InstanceError("\n".join(lines))
 
     def _masters(self, chosen):
@@ -464,8 +488,8 @@ class Instances:
             for _item, rest in rests:
                 rest.__exit__()
 
-    def _stand(self, chosen, logs):
-        """Until what runs beside the workers of these has stood for a while. ``logs``: {name: where its log began}."""
+    def _stand(self, chosen):
+        """Until what runs beside the workers of these has stood for a while."""
         self.look()
         watched = []
         for item in chosen:
@@ -482,7 +506,7 @@ class Instances:
             if item.name in failed:
                 item.forget()
                 log = item.wanted["log_file"]
-                said = background.own_words(log, logs.get(item.name, 0)) if log else ""
+                said = background.own_words(log, self.logs.get(item.name, 0)) if log else ""
                 lines.append(failed[item.name])
                 lines.append("%s says:\n%s" % (log, said) if log else "journalctl -u %s tells more" % item.unit)
         if lines:

@@ -90,7 +90,8 @@ def _magic(text, path, first):
 
 def _ini(text, section):
     found, inside = [], False
-    for line in text.splitlines():
+    # A line ends for uWSGI where it does in C; a form feed or a separator of Unicode's is part of a value.
+    for line in text.split("\n"):
         line = line.strip()
         if not line or line[0] in "#;":
             continue
@@ -105,7 +106,7 @@ def _ini(text, section):
 def _yaml(text, section):
     """uWSGI's built-in YAML, and of libyaml's the lists that it takes for a repeated option."""
     found, inside, name = [], False, None
-    for line in text.splitlines():
+    for line in text.split("\n"):
         line = line.partition("#")[0].rstrip()
         if not line.strip():
             continue

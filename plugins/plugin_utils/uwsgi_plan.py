@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import log_plan, takeover_plan, unit_plan
+from . import log_plan, spec, takeover_plan, unit_plan
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -109,9 +109,25 @@ LIMIT = [("StartLimitInterval", "30"), ("StartLimitBurst", "30")]
 
 # Options for every instance, whatever its configuration and a drop-in's ExecStart say: uWSGI reads them from here.
 # Its own SIGTERM is a brutal reload and its SIGINT and SIGQUIT cut requests off; with the hook, SIGTERM lets every
-# worker finish what it is at.
-ENVIRONMENT = 'UWSGI_MASTER=true "UWSGI_HOOK_MASTER_START=unix_signal:15 gracefully_kill_them_all"'
+# worker finish what it is at. Large bodies are kept in TMPDIR: /tmp is memory on many hosts, and under PrivateTmp both
+# are the unit's own.
+ENVIRONMENT = 'UWSGI_MASTER=true "UWSGI_HOOK_MASTER_START=unix_signal:15 gracefully_kill_them_all" TMPDIR=/var/tmp'
 
+# What the role's tasks read of its variables.
+READ = (
+    "version",
+    "python",
+    "features",
+    "home",
+    "conf_dir",
+    "log_dir",
+    "user",
+    "group",
+    "wheel_dir",
+    "pip_extra_args",
+    "build_timeout",
+    "unit_template",
+)
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 
 
@@ -338,6 +354,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": takeover_plan.uwsgi(values),
+        "settings": spec.told(values, "uwsgi", READ),
         "take_over": values["uwsgi_take_over"],
         # What makes one binary differ from another; where it was downloaded from does not.
         "build": {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env},
