@@ -315,6 +315,11 @@ class Reload:
             self._hang_up(self.master.pid, workers, grace=grace)
         self.left = left
 
+    def _is_older(self, pid):
+        starts = [procfs.process_start(worker) for worker in self.result.get("workers_after", [])]
+        start = procfs.process_start(pid) if pid else None
+        return bool(start and any(starts) and start < min(filter(None, starts)))
+
     def _stand(self):
         """Until daemons of before are gone, and what runs beside the workers has stood for a while."""
         options = self.master.config.options
@@ -324,6 +329,9 @@ class Reload:
         who = dict(self.master.who, groups=[])
         while True:
             left = [pid for pid, start in self.left if start and procfs.process_start(pid) == start]
+            # One that the former master started in its last moments: the new one starts its own after its workers.
+            daemons = background.Seen(self.master.pid, self._stats).daemons
+            left += [pid for _label, pid in daemons if self._is_older(pid)]
             left = [pid for pid in left if procfs.alive(pid)]
             if not left:
                 break
