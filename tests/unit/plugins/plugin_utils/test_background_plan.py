@@ -42,7 +42,6 @@ def planned(options, **more):
         ({"cron2": "minute=-5 ./clean"}, True),
         ({"shared-import": "settings"}, True),
         ({"lazy-apps": False}, True),
-        ({"lazy_apps": "no"}, True),
         # A daemon's port is not there twice.
         ({"attach-daemon": "./worker"}, False),
         ({"attach-daemon": ["./a", "./b"], "mule": "work.py"}, False),
