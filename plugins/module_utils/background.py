@@ -24,7 +24,7 @@ import struct
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, safe_path
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import holds, said_since
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import statistics
 
@@ -389,7 +389,7 @@ class Rest:
         tasks, stopped = Tasks(), []
         try:
             late = self._settle(tasks, stopped)
-            os.write(tell, b"\0".join(item.encode("utf-8") for item in late) + b"\n")
+            os.write(tell, b"\0".join(encoded(item) for item in late) + b"\n")
             starts = dict((pid, procfs.process_start(pid)) for pid in stopped)
             # The next spooler begins with them at once: what the one before it left is not locked when it comes.
             while not select.select([told], [], [], 0.02)[0]:

@@ -273,7 +273,8 @@ def former(name):
 class Instances:
     """All instances of a task. ``systemctl(*words)`` returns (status, stdout, stderr).
 
-    ``reloader(instances, timeout)`` reloads these gracefully, waits until they are up, and raises InstanceError.
+    ``reloader(instances, timeout)`` reloads these gracefully, waits until they are up, and raises InstanceError. What
+    it returns, texts or nothing, is told as warnings.
     """
 
     def __init__(self, instances, systemctl, reloader, clock=time):
@@ -362,7 +363,7 @@ class Instances:
         for item in chosen["reload"]:
             item.forget()
         if chosen["reload"]:
-            self.reloader(chosen["reload"], timeout)
+            self.told += self.reloader(chosen["reload"], timeout) or []
         self._wait([item for item in chosen["start"] + chosen["restart"] if item not in crossing], timeout)
         # Their clients all have to connect again: those of one instance are back before the next one's have to.
         for item in [item for item in crossing if item.wanted.get("mercy")]:
@@ -476,7 +477,7 @@ class Instances:
         rests = []
         try:
             for item, pid, stats in masters:
-                if pid and background.whole(item.options):
+                if pid and item.who and background.whole(item.options):
                     rest = background.Rest(pid, stats, item.who, timeout)
                     rest.__enter__()
                     rests.append((item, rest))
@@ -507,8 +508,10 @@ class Instances:
                 item.forget()
                 log = item.wanted["log_file"]
                 said = background.own_words(log, self.logs.get(item.name, 0)) if log else ""
-                lines.append(failed[item.name])
-                lines.append("%s says:\n%s" % (log, said) if log else "journalctl -u %s tells more" % item.unit)
+                said = said or journal.said(item.unit, self.began)
+                values = secret_values.of_units(item.wanted["unit_files"] + item.shown.get("DropInPaths", "").split())
+                text = "%s\n%s says:\n%s" % (failed[item.name], log or "its journal", said)
+                lines.append(secret_values.mask(text, values))
         if lines:
             raise InstanceError("\n".join(lines))
 
