@@ -196,7 +196,8 @@ results:
     - For each instance C(pidfile), C(master_pid), C(workers_before), C(workers_after), the C(strategy) that was taken,
       what C(preflight) and C(probe) gave, C(elapsed) seconds, C(changed), C(failed), and on failure C(msg) and the end
       of the instance's C(log).
-    - C(quiet) says whether every signal came while no worker held a request that it would cut off.
+    - C(quiet) says whether every signal came while no worker held a request that it would cut off, and C(cut_off)
+      which spoolers and mules were not done with their work within the time limit.
   returned: always
   type: list
   elements: dict
@@ -259,6 +260,9 @@ def main():
         ]
     wanted = [dict(DEFAULTS, **item) for item in wanted]
     results = reload_all(wanted, fetch, module.params["parallel"], module.check_mode)
+    for result in results:
+        for what in result.get("cut_off", []):
+            module.warn("%s: %s was not done in time and was ended" % (result["pidfile"], what))
     failed = [result for result in results if result["failed"]]
     summary = {
         "changed": any(result["changed"] for result in results),

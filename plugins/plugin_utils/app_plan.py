@@ -361,8 +361,9 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # Where the master begins anew with each release, it may stand in it with all that it starts.
         options.append(("chdir", planned["chdir"]))
     else:
-        # The master keeps its folder over a reload: only the workers may stand in a release.
-        options += [("chdir", "/"), ("hook-post-fork", f"chdir:{planned['chdir']}")]
+        # The master keeps its folder over a reload: only the workers may stand in a release. Where that folder is gone
+        # the hook chdir would end the master with all workers, as if it had been told to; chdir2 ends the one worker.
+        options += [("chdir", "/"), ("hook-post-fork", f"call:chdir {planned['chdir']}"), ("chdir2", planned["chdir"])]
     # uWSGI loads what is mounted by itself; nothing else is loaded where nothing else is asked for.
     if app["module"] and app["unmounted"]:
         options.append(("module", app["module"]))
