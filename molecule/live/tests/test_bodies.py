@@ -304,8 +304,8 @@ def test_what_smuggles_a_second_request_is_refused(address):
         assert status in (b"400", b"501"), (coding, status)
 
 
-def log(unit):
-    return sh(f"cat /var/log/uwsgi/{unit}/server.log")
+def log(name):
+    return sh(f"cat /var/log/uwsgi/{name}")
 
 
 def test_requests_are_not_logged_twice_but_errors_and_slow_ones_are(address):
@@ -314,12 +314,12 @@ def test_requests_are_not_logged_twice_but_errors_and_slow_ones_are(address):
         connection.request("GET", path, headers={"Host": "unix.test"})
         connection.getresponse().read()
     time.sleep(0.3)
-    lines = [line for line in log("unix").splitlines() if line.startswith("[pid: ")]
+    lines = [line for line in log("unix/server.log").splitlines() if line.startswith("[pid: ")]
     # Of all that the rows have asked, some may have taken a second.
     assert not [line for line in lines if "/headers" in line or re.search(r" in \d{1,2} msecs \(HTTP/\S+ [1-4]", line)]
     assert any("GET /slow" in line for line in lines)
     assert any("GET /boom" in line for line in lines)
-    assert "RuntimeError: the view that fails" in log("unix")
+    assert "RuntimeError: the view that fails" in log("unix/server.log")
     assert "/headers?ordinary" in sh("cat /var/log/nginx/unix.test.access.log")
 
 
@@ -332,18 +332,19 @@ def test_large_bodies_are_kept_on_disk_and_are_gone(address):
 
 def test_what_an_application_says_of_its_log_counts(address):
     paths = ["/headers?ordinary", "/nowhere", "/boom"]
-    units = {"unix": ["unix"], "tcp": ["tcp"], "http-tcp": ["http-tcp"], "several": ["several-1", "several-2"]}
-    for name in units:
+    logs = {name: [f"{name}/server.log"] for name in ("unix", "tcp", "http-tcp")}
+    logs["several"] = ["several/server-1.log", "several/server-2.log"]
+    for name in logs:
         for path in paths:
             connection = http.client.HTTPConnection(address, 80, timeout=20)
             connection.request("GET", path, headers={"Host": f"{name}.test"})
             connection.getresponse().read()
     time.sleep(0.3)
-    lines = {name: "".join(map(log, found)).splitlines() for name, found in units.items()}
-    starts = {name: "line " if name == "http-tcp" else "[pid: " for name in units}
+    lines = {name: "".join(map(log, found)).splitlines() for name, found in logs.items()}
+    starts = {name: "line " if name == "http-tcp" else "[pid: " for name in logs}
     found = {
         name: [path for path in paths if any(line.startswith(starts[name]) and path in line for line in lines[name])]
-        for name in units
+        for name in logs
     }
     assert found == {"unix": paths[2:], "tcp": paths, "http-tcp": paths, "several": paths[1:]}
 
