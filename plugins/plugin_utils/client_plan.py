@@ -61,7 +61,7 @@ def _variable(header: str) -> str:
     return header.lower().replace("-", "_")
 
 
-def _cgi(header: str) -> str:
+def cgi(header: str) -> str:
     return "HTTP_" + header.upper().replace("-", "_")
 
 
@@ -139,9 +139,9 @@ class Client:
                 own = {"REQUEST_SCHEME": self.scheme, "HTTPS": https, "SERVER_PORT": port}
             lines = [["uwsgi_param", f"{name} {value}", None] for name, value in {**UWSGI_PARAMS, **own}.items()]
         ours = {"Host": f"$host${self.prefix}_port", **ADDRESS, "X-Forwarded-Proto": self.scheme}
-        lines += [["uwsgi_param", f"{_cgi(name)} {value}", None] for name, value in ours.items()]
+        lines += [["uwsgi_param", f"{cgi(name)} {value}", None] for name, value in ours.items()]
         told = {name: value or '""' for name, value in self._told().items()}
-        lines += [["uwsgi_param", f"{_cgi(name)} {value} if_not_empty", None] for name, value in told.items()]
+        lines += [["uwsgi_param", f"{cgi(name)} {value} if_not_empty", None] for name, value in told.items()]
         return [line for line in lines if line[1].split()[0] not in said]
 
 

@@ -15,6 +15,8 @@ from . import (
     account_plan,
     app_environment,
     app_plan,
+    dns_names,
+    effect_plan,
     log_plan,
     refusal_plan,
     site_plan,
@@ -232,6 +234,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     fact uwsgi_installed, or None while not known.
     """
     problems = Problems()
+    values = dns_names.sent(values, problems)
     if not values["publish_root"].startswith("/"):
         problems.say("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
     if values["publish_keep_releases"] < 1:
@@ -246,6 +249,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     upstream_plan.check(values["publish_upstreams"], groups, problems)
     _check_names(values, host, upstreams, rooms, problems)
     site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
+    effect_plan.check(values, rooms["nginx"], problems)
     packets = {app["name"]: _packets(app["name"], values["publish_sites"], problems) for app in values["publish_apps"]}
     if problems:
         return {}, problems

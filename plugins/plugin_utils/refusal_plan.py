@@ -16,7 +16,7 @@ from .nginx_tree import Directive, quoted
 # Of a socket's words in listen these are said by each server; all others nginx takes from one of them only.
 _PROTOCOLS = ("ssl", "http2", "proxy_protocol", "quic")
 # What nginx takes from the default server of a socket for requests whose name it has not read yet.
-_UNREAD = (
+UNREAD = (
     "client_header_buffer_size",
     "client_header_timeout",
     "connection_pool_size",
@@ -102,7 +102,7 @@ class Socket:
 
     def settings(self, modern: bool) -> list[Directive]:
         """What the server at this socket says beside its names."""
-        said = {**(self._handshake() if self.tls else {}), **self._said(_UNREAD)}
+        said = {**(self._handshake() if self.tls else {}), **self._said(UNREAD)}
         lines = [[name, value, None] for name, values in said.items() for value in values]
         if modern and any(_http2(site, self.tls) for site in self.sites):
             lines.append(["http2", "on", None])

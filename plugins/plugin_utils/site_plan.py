@@ -47,7 +47,11 @@ def prefix_of(publish_set: str) -> str:
 
 def modern(nginx: Mapping[str, Any]) -> bool:
     """Whether this nginx has HTTP/2 as a directive."""
-    return tuple(int(part) for part in re.findall(r"\d+", nginx["nginx_version"])[:3]) >= _HTTP2_SINCE
+    return at_least(nginx["nginx_version"], _HTTP2_SINCE)
+
+
+def at_least(nginx_version: str, since: tuple[int, ...]) -> bool:
+    return tuple(int(part) for part in re.findall(r"\d+", nginx_version)[:3]) >= since
 
 
 def endpoint(listen: str) -> tuple[str, int | None]:
