@@ -12,6 +12,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     account_checks,
     accounts,
     log_files,
+    nginx_config_checks,
     safe_path,
     takeover_checks,
 )
@@ -104,7 +105,7 @@ def _told(check):
     return lambda checks, tools: [Problem(*told) for told in check(checks, tools)]
 
 
-for _kinds in (account_checks.KINDS, takeover_checks.KINDS):
+for _kinds in (account_checks.KINDS, nginx_config_checks.KINDS, takeover_checks.KINDS):
     KINDS.update((kind, _told(check)) for kind, check in _kinds.items())
 
 

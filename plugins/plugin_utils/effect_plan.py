@@ -210,3 +210,22 @@ def check(values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problem
                     problems.say(f"{path}.options.{name}", "has no effect: the site speaks no TLS", "give it tls")
     _check_switches(values["publish_sites"], nginx["nginx_conf_options"], problems)
     _check_protocols(values["publish_sites"], nginx["nginx_version"], problems)
+
+
+def checks(sites: list[dict[str, Any]], publish_set: str, folder: str) -> list[dict[str, Any]]:
+    """What only the host can tell: whether another set's server stands at a port before this set's."""
+    defaults, found = site_plan.defaults(sites), []
+    answered = set().union(*defaults)
+    own = f"{folder}/publish-{publish_set}.conf"
+    for index, site in enumerate(sites):
+        for line, tls in site_plan.sockets(site):
+            socket = site_plan.endpoint(line)
+            if tls or "ssl" in line.split() or socket in answered:
+                continue
+            for name in refusal_plan.UNREAD:
+                value = site["options"].get(name)
+                if value is not None and not isinstance(value, list):
+                    check = {"kind": "first_server", "variable": f"publish_sites[{index}].options.{name}"}
+                    place = {"folder": folder, "own": own, "listen": line.split()[0]}
+                    found.append({**check, **place, "name": name, "value": _said(value)})
+    return found

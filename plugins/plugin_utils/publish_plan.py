@@ -17,6 +17,7 @@ from . import (
     app_plan,
     dns_names,
     effect_plan,
+    inherited_plan,
     log_plan,
     refusal_plan,
     site_plan,
@@ -346,5 +347,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
             ],
         },
     }
+    conf, folder = rooms["nginx"]["nginx_conf_options"], posixpath.join(NGINX_DIR, "default.d")
+    planned["checks"] += inherited_plan.checks(values["publish_sites"], sites, conf, NGINX_DIR)
+    planned["checks"] += effect_plan.checks(values["publish_sites"], values["publish_set"], folder)
     planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
     return planned, problems

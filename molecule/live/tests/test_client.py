@@ -213,10 +213,10 @@ NAMES = [
     ("XN--MLLER-KVA.test.", "/", 200, None),
     # Not strasse.test, which is another name.
     ("xn--strae-oqa.test", "/a%20b/c", 200, None),
-    ("www.xn--wild--lva.test", "/", 200, None),
+    ("www.xn--wild--ova.test", "/", 200, None),
     ("www.xn--mller-kva.test", "/x", 301, "http://xn--mller-kva.test/x"),
     ("xn--mller-kva.test", "/away/", 302, "https://xn--bcher-kva.test/%C3%BC"),
-    ("xn--gone--sya.test", "/x", 301, "https://xn--mller-kva.test/neu/x"),
+    ("xn--gone--ova.test", "/x", 301, "https://xn--mller-kva.test/neu/x"),
 ]
 
 
