@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import client_plan, guard_plan, inherited_plan, nginx_plan, upstream_plan
+from . import client_plan, guard_plan, inherited_plan, nginx_plan, request_plan, upstream_plan
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text
 from .nginx_tree import Directive, directives, first_words, quoted, slug
 from .problem import Problems, close_match
@@ -233,7 +233,7 @@ def _check_proxy(location: dict[str, Any], path: str, upstreams: Mapping[str, An
         says = f"asks by HTTP, and {behind['name']} speaks uwsgi"
         problems.say(f"{path}.proxy_pass", says, f"write upstream: {behind['name']}")
     if strip is not None and behind["protocol"] == "uwsgi":
-        says = "is nothing that uwsgi_pass can do"
+        says = "strip_prefix is for HTTP, and this upstream is asked by uwsgi_pass"
         problems.say(f"{path}.strip_prefix", says, "leave it out, and mount the application where it runs")
     elif "$" in (proxy or ""):
         # nginx sends such an address as it comes out, whatever the location.
@@ -329,7 +329,7 @@ def _check_location(
         problems.say(f"{path}.timeout", f"{location['timeout']!r} is no time", "write e.g. 90s or 5m")
     for name in ("uwsgi_pass", "proxy_pass"):
         if name in location["options"]:
-            says = "is written by the plan itself, so that it fits the application's socket"
+            says = "the role writes it itself, so that it fits the application's socket"
             problems.say(
                 f"{path}.options.{name}", says, "name the application with app, or use proxy_pass of the location"
             )
@@ -367,7 +367,7 @@ def _check_tls(site: dict[str, Any], path: str, problems: Problems) -> None:
 def _check_redirects(site: dict[str, Any], path: str, problems: Problems) -> None:
     first = site["server_name"][0] if site["server_name"] else "_"
     if site["aliases"] and (first == "_" or "*" in first or first.startswith(("~", "."))):
-        says = f"are redirected to the first server_name, and {first!r} is no name to go to"
+        says = f"aliases are redirected to the first server_name, and {first!r} is no name to go to"
         problems.say(f"{path}.aliases", says, "let server_name begin with a whole name")
     if site["redirect"]:
         if not re.fullmatch(r"https?://[^\s$/?#]+(/[^\s$?#]*)?", site["redirect"]):
@@ -375,9 +375,8 @@ def _check_redirects(site: dict[str, Any], path: str, problems: Problems) -> Non
             problems.say(f"{path}.redirect", says, "write http:// or https:// and a name, e.g. https://www.example.com")
         for key in ("locations", "aliases"):
             if site[key]:
-                problems.say(
-                    f"{path}.{key}", "are never reached: the whole site is redirected", "leave one of them out"
-                )
+                says = f"{key} are never reached, since the whole site is redirected"
+                problems.say(f"{path}.{key}", says, f"leave {key} or redirect out")
 
 
 def check(
@@ -411,7 +410,7 @@ def check(
         key = taken[index]
         if key in seen:
             says = f"{location['path']!r} stands in locations[{seen[key]}] too"
-            problems.say(f"{where}.path", says, "nginx takes a path once a site: join or drop one")
+            problems.say(f"{where}.path", says, "nginx takes a path once in a site: join or drop one")
         seen.setdefault(key, index)
     _check_tls(site, path, problems)
     _check_redirects(site, path, problems)
@@ -496,6 +495,9 @@ def _http(
         block.append(["proxy_set_header", 'Connection ""', None])
     if location["websocket"] or keepalive:
         block.insert(0, ["proxy_http_version", "1.1", None])
+    elif location["app"]:
+        # nginx then gives every body a length; uWSGI's http-socket hands no chunked one to WSGI.
+        block.insert(0, ["proxy_http_version", "1.0", None])
     return block
 
 
@@ -605,8 +607,10 @@ class Site:
         default: set[tuple[str, int | None]],
         publish_set: str,
         nginx: Mapping[str, Any],
+        let_in: tuple[int, int],
         spellings: bool = False,
     ):
+        self.let_in = let_in
         self.site, self.apps, self.upstreams, self.default = site, apps, upstreams, default
         self.publish_set, self.nginx = publish_set, nginx
         self.prefix = prefix_of(publish_set)
@@ -626,6 +630,13 @@ class Site:
         """What stands within the block; what stands outside of the server is kept for there."""
         self.http += [line for line in found[0] if line not in self.http]
         return found[1]
+
+    def _refused(self, location: dict[str, Any]) -> list[Directive]:
+        """What keeps from an application requests that its uWSGI cannot take."""
+        if not (location["app"] and _asks(location)):
+            return []
+        takes = self.apps[location["app"]]["takes"]
+        return self._collect(request_plan.refused(takes, self.let_in, f"{self.own}_{takes}"))
 
     def _denied(self, location: dict[str, Any] | None, name: str) -> list[Directive]:
         own = location and (location["allow"] is not None or location["deny"] is not None)
@@ -718,7 +729,7 @@ class Site:
             block.append(["client_max_body_size", location["client_max_body_size"], None])
         if location["expires"]:
             block.append(["expires", location["expires"], None])
-        block += self._guards(location, name) if name else []
+        block += self._guards(location, name) + self._refused(location) if name else []
         if LINKS in {**self.nginx["nginx_conf_options"], **self.site["options"]}:
             leads = [line for line in leads if line[0] != LINKS]
         block += leads + self._headers(location, any(line[0] == "add_header" for line in leads))
@@ -869,10 +880,11 @@ def plan(
 ) -> list[dict[str, Any]]:
     """All sites. ``apps``: the applications' plans; ``upstreams``: those of publish_upstreams; each by name."""
     sites = values["publish_sites"]
+    let_in = request_plan.lets_in(rooms["nginx"]["nginx_conf_options"], sites)
     # nginx takes it from one site for all at the same port.
     spellings = client_plan.underscores(rooms["nginx"]["nginx_conf_options"], *(site["options"] for site in sites))
     return [
-        Site(site, apps, upstreams, default, values["publish_set"], rooms["nginx"], spellings).plan(
+        Site(site, apps, upstreams, default, values["publish_set"], rooms["nginx"], let_in, spellings).plan(
             values["publish_site_template"]
         )
         for site, default in zip(sites, defaults(sites), strict=True)

@@ -103,7 +103,7 @@ def test_another_account_is_named_for_one_or_for_all():
             "publish_apps[0].service_options.SupplementaryGroups",
             "nginx's group",
         ),
-        ({"service_options": {"Group": "x"}}, {}, "publish_apps[0].service_options.Group", "by the plan itself"),
+        ({"service_options": {"Group": "x"}}, {}, "publish_apps[0].service_options.Group", "the role writes it itself"),
         ({"socket": "0.0.0.0:5"}, {}, "publish_apps[0].socket", "socket_clients"),
         ({"socket": "web1:5"}, {}, "publish_apps[0].socket", "socket_clients"),
         ({"socket": "[::]:5"}, {}, "publish_apps[0].socket", "socket_clients"),

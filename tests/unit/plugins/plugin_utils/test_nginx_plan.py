@@ -76,6 +76,7 @@ OTHERS = {
     "nginx_download_retries": st.integers(0, 9),
     "nginx_signing_keys": st.just(["key.asc"]),
     "nginx_verify_signature": st.booleans(),
+    "nginx_accepted_faults": st.sampled_from([[], ["support"]]),
     "nginx_zlib_version": st.just("1.3.1"),
     "nginx_zig_version": st.sampled_from(["0.15.2", "0.14.1"]),
     "nginx_artifact_dir": st.sampled_from(["~/.cache/x", "/srv/artifacts"]),

@@ -546,8 +546,12 @@ def test_a_preflight_loads_what_is_mounted():
 
 
 def test_a_users_own_switch_stands_alone():
-    found = mounted(to_app("/shop/", mount=True), options={"single_interpreter": False})
-    assert found == [("mount", "/shop=manage:app"), ("manage-script-name", "true")]
+    found = mounted(to_app("/shop/", mount=True), options={"single-interpreter": False})
+    assert found == [
+        ("mount", "/shop=manage:app"),
+        ("manage-script-name", "true"),
+        ("single-interpreter", "false"),
+    ]
 
 
 def test_mounts_of_all_sites_are_gathered():
@@ -1037,7 +1041,7 @@ def test_the_usual_variables_are_sent_once(real_ip):
 
 def test_the_plan_knows_the_usual_variables():
     text = (ROLES / "nginx/templates/uwsgi_params").read_text()
-    found = [line.rstrip(";").split(None, 2)[1:] for line in text.splitlines() if line]
+    found = [line.rstrip(";").split(None, 2)[1:] for line in text.splitlines() if line.startswith("uwsgi_param")]
     assert dict(found) == client_plan.UWSGI_PARAMS
 
 
