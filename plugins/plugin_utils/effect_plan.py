@@ -118,7 +118,7 @@ def _check_path(location: Mapping[str, Any], site: Mapping[str, Any], path: str,
 
 def _sockets(site: Mapping[str, Any]) -> Iterable[tuple[Any, bool]]:
     """Where the site itself answers, and whether TLS is spoken there."""
-    moved = site["tls"] and site["tls"]["redirect"] and not site["redirect"] and not site["real_ip"]
+    moved = site["tls"] and site["tls"]["redirect"] and not site["redirect"] and not client_plan.believed(site, {})
     for line, tls in site_plan.sockets(dict(site)):
         if tls or not moved:
             yield site_plan.endpoint(line), tls or "ssl" in line.split()

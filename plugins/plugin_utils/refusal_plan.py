@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import site_plan
+from . import client_plan, site_plan
 from .nginx_tree import Directive, quoted
 
 # Of a socket's words in listen these are said by each server; all others nginx takes from one of them only.
@@ -117,7 +117,7 @@ def _http2(site: dict[str, Any], tls: bool) -> bool:
     """Whether the site's server speaks HTTP/2 at a socket; one that only leads to TLS does not."""
     spoken = site["tls"] and site["http2"] and (
         # Where a proxy is believed, the site's own server answers there too.
-        tls or bool(site["redirect"]) or bool(site["real_ip"]) or not site["tls"]["redirect"]
+        tls or bool(site["redirect"]) or bool(client_plan.believed(site, {})) or not site["tls"]["redirect"]
     )
     return bool(spoken) or _shown(site["options"].get("http2")) == "on"
 

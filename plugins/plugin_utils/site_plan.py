@@ -615,7 +615,7 @@ class Site:
         self.publish_set, self.nginx = publish_set, nginx
         self.prefix = prefix_of(publish_set)
         self.own = f"publish_site_{slug(name_of(site))}"
-        self.client = client_plan.Client(site, self.prefix, self.own, spellings)
+        self.client = client_plan.Client(site, self.prefix, self.own, spellings, nginx["nginx_conf_options"])
         # What all of nginx, and the site, say for their locations too.
         self.outer = inherited_plan.given(nginx["nginx_conf_options"])
         self.inner = inherited_plan.around(inherited_plan.given(site["options"]), self.outer)
@@ -824,13 +824,13 @@ class Site:
     def _real_ip(self) -> list[Directive]:
         real = self.site["real_ip"]
         if not real:
-            return []
+            return self.client.inside()
         lines = [["set_real_ip_from", guard_plan.network(text), None] for text in real["from"]]
         lines += [["real_ip_header", real["header"], None], ["real_ip_recursive", "on", None]]
         return [*lines, *self.client.inside()]
 
     def _to_tls(self, wanted: bool) -> list[Directive]:
-        if not (wanted and self.site["real_ip"] and self.site["listen"]):
+        if not (wanted and self.client.real and self.site["listen"]):
             return []
         target = f"301 https://$host{self._port()}$request_uri"
         return [["if", f"({self.client.scheme} = http)", [["return", target, None]]]]
@@ -845,9 +845,9 @@ class Site:
         logs: list[Directive] = [["access_log", access, None], ["error_log", error, None]]
         redirects = self._redirects(logs)
         to_tls = site["tls"] and site["tls"]["redirect"] and not site["redirect"]
-        self.http += self.client.outside(map(guard_plan.network, (site["real_ip"] or {}).get("from") or []))
+        self.http += self.client.outside()
         # A proxy that is believed may have spoken TLS already, and is not to be sent there once more.
-        block = self._listen(not to_tls or bool(site["real_ip"]), True)
+        block = self._listen(not to_tls or bool(self.client.real), True)
         block.append(["server_name", " ".join(site["server_name"]) or "_", None])
         block += logs
         more = [*self._tls(), *self._usual(), *self._real_ip(), *self._to_tls(bool(to_tls))]

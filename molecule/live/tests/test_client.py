@@ -215,7 +215,7 @@ NAMES = [
     ("xn--strae-oqa.test", "/a%20b/c", 200, None),
     ("www.xn--wild--ova.test", "/", 200, None),
     ("www.xn--mller-kva.test", "/x", 301, "http://xn--mller-kva.test/x"),
-    ("xn--mller-kva.test", "/away/", 302, "https://xn--bcher-kva.test/%C3%BC"),
+    ("xn--mller-kva.test", "/away/", 301, "https://xn--bcher-kva.test/%C3%BC"),
     ("xn--gone--ova.test", "/x", 301, "https://xn--mller-kva.test/neu/x"),
 ]
 

@@ -1062,3 +1062,43 @@ def test_idle_connections_are_said_to_each_nginx_as_it_knows_them(version, kept,
     plan = planned([site(at("/", upstream="u"))], upstreams=[given], nginx={"nginx_version": version})
     (block,) = [children for name, _value, children in shared(plan) if name == "upstream"]
     assert lines(block, "keepalive") == said
+
+
+def believed(given, conf=None):
+    """The networks whose headers a site believes."""
+    plan = planned([given], nginx={"nginx_conf_options": conf or {}})
+    found = [children for name, value, children in files(plan)[0]["http"] if value.endswith("_believed")]
+    block = files(plan)[0]["server"][2]
+    assert bool(found) == any(value.endswith("_believed") for value in lines(block, "set"))
+    assert bool(found) == any("$publish_main_scheme" in value for value in lines(locations(block)["/"], "uwsgi_param"))
+    return [network for network, value, _children in found[0] if value == "1"] if found else []
+
+
+def test_whose_headers_are_believed():
+    assert believed(site(to_app())) == []
+    assert believed(site(to_app(), real_ip={"from": ["10.1.2.3/8", "fd00::1"]})) == ["10.0.0.0/8", "fd00::1"]
+    # What nginx is told by its own directives is the same.
+    raw = {"set_real_ip_from": ["10.0.0.1", "unix:", "proxy.test"], "real_ip_header": "X-Forwarded-For"}
+    assert believed(site(to_app(), options=raw)) == ["10.0.0.1"]
+    assert believed(site(to_app()), raw) == ["10.0.0.1"]
+    # A proxy that passes on bytes passes on whatever a client says.
+    assert believed(site(to_app(), real_ip={"from": ["10.0.0.1"], "header": "proxy_protocol"})) == []
+
+
+def test_other_spellings_of_headers_are_taken_away_where_nginx_lets_them_in():
+    def sent(**options):
+        block = locations(server([site(to_app(), PROXIED, options=options)]))["/p/"]
+        return [line.split()[0] for line in lines(block, "proxy_set_header")]
+
+    assert not [name for name in sent() if "_" in name]
+    for options in ({"underscores_in_headers": True}, {"ignore_invalid_headers": "off"}):
+        assert {"X_Forwarded_Proto", "X_Forwarded-Proto", "X-Forwarded_Proto", "X_Real_IP"} <= set(sent(**options))
+
+
+def test_a_proxy_that_ended_tls_is_not_sent_there_again():
+    plan = planned([site(to_app(), tls=TLS, real_ip={"from": ["10.0.0.1"]}, aliases=["b.test"])])
+    block = files(plan)[0]["server"][2]
+    assert lines(block, "listen") == ["80", "443 ssl"]
+    (moved,) = [children for name, value, children in block if value == "($publish_main_scheme = http)"]
+    assert lines(moved, "return") == ["301 https://$host$request_uri"]
+    assert len(shared(plan)) == len({value.split()[-1] for _name, value, _children in shared(plan)})
