@@ -619,6 +619,7 @@ class Site:
         # What all of nginx, and the site, say for their locations too.
         self.outer = inherited_plan.given(nginx["nginx_conf_options"])
         self.inner = inherited_plan.around(inherited_plan.given(site["options"]), self.outer)
+        self.said = self.inner
         self.client.said = {inherited_plan.key(line) for line in self.inner}
         self.http: list[Directive] = []
         # Each location has the lists of the site, where one has its own.
@@ -663,11 +664,19 @@ class Site:
             chain.append({"Strict-Transport-Security": f"max-age={site['tls']['hsts']}"})
         chain.append(site["headers"])
         if location is None:
-            return guard_plan.headers(chain, site["options"])
+            said = [line[1] for line in inherited_plan.listed(self.said, "add_header")]
+            return guard_plan.headers(chain, {"add_header": said})
         if not (more or location["headers"] or "add_header" in location["options"]):
             return []
         # A location that says one header for itself loses those of the server.
-        return guard_plan.headers([*chain, location["headers"]], location["options"])
+        own = {name.lower() for name in location["headers"]}
+        said = [
+            line[1] for line in inherited_plan.listed(self.said, "add_header") if inherited_plan.key(line) not in own
+        ]
+        options = inherited_plan.listed(inherited_plan.given(location["options"]), "add_header")
+        return guard_plan.headers(
+            [*chain, location["headers"]], {"add_header": [*said, *(line[1] for line in options)]}
+        )
 
     def _sender(self, location: dict[str, Any]) -> list[Directive]:
         """What keeps one application's internal folder from another's X-Accel-Redirect; empty where there is none.

@@ -264,5 +264,29 @@ def test_what_would_have_no_effect_is_refused_with_what_to_write():
     assert not missing, said
 
 
+def test_what_files_of_the_host_would_undo_is_refused():
+    put(
+        "/etc/nginx/snippets/trial.conf", "# a distribution's\nproxy_set_header Host $http_host;\nadd_header X-One 1;\n"
+    )
+    included = {"options": {"include": "snippets/trial.conf"}}
+    sites = [
+        {"server_name": ["twice.test"], "locations": [{"path": "/", "app": "ch", **included}]},
+        {"server_name": ["lost.test"], "locations": [{"path": "/", "app": "ch"}], **included},
+        # The set base has a server at this port, which stands before this set's.
+        {"server_name": ["slash.test"], "listen": ["80"], "locations": [{"path": "/", "app": "cu"}]},
+    ]
+    for given in sites:
+        given.setdefault("options", {})["merge_slashes"] = False
+    status, said = play([client_app("cu"), client_app("ch", protocol="http")], sites)
+    assert status != 0
+    for text in (
+        "publish_sites[0].locations[0].options.include: /etc/nginx/snippets/trial.conf says proxy_set_header of host",
+        "publish_sites[0].locations[0].options.include: /etc/nginx/snippets/trial.conf says add_header, by which",
+        "publish_sites[1].options.include: /etc/nginx/snippets/trial.conf says proxy_set_header of host, and the",
+        "publish_sites[2].options.merge_slashes: is read before nginx knows which site is asked for, and",
+    ):
+        assert text in said, said
+
+
 def test_nginx_has_nothing_to_warn_of(published):
     assert "[warn]" not in sh("/usr/sbin/nginx -t")

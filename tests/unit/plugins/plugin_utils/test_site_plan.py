@@ -1102,3 +1102,17 @@ def test_a_proxy_that_ended_tls_is_not_sent_there_again():
     (moved,) = [children for name, value, children in block if value == "($publish_main_scheme = http)"]
     assert lines(moved, "return") == ["301 https://$host$request_uri"]
     assert len(shared(plan)) == len({value.split()[-1] for _name, value, _children in shared(plan)})
+
+
+def test_a_sites_own_header_stands_for_the_usual_one_everywhere():
+    option = {"add_header": ["X-Frame-Options DENY always"]}
+    conf = {"nginx_conf_options": {"add_header": "Referrer-Policy no-referrer"}}
+    location = to_app("/a/", headers={"X-Two": "2"})
+    plan = planned([site(location, to_app("/b/", headers={"X-Frame-Options": None}), options=option)], nginx=conf)
+    block = files(plan)[0]["server"][2]
+    for found in (block, locations(block)["/a/"]):
+        sent = [line.split()[:2] for line in lines(found, "add_header")]
+        assert ["X-Frame-Options", "DENY"] in sent
+        assert ["Referrer-Policy", "no-referrer"] in sent
+        assert len(sent) == len({name for name, _value in sent})
+    assert not [line for line in lines(locations(block)["/b/"], "add_header") if line.startswith("X-Frame-Options")]
