@@ -16,6 +16,9 @@ from . import (
     app_environment,
     app_plan,
     background_plan,
+    dns_names,
+    effect_plan,
+    inherited_plan,
     log_plan,
     refusal_plan,
     request_plan,
@@ -267,6 +270,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     fact uwsgi_installed, or None while not known.
     """
     problems = Problems()
+    values = dns_names.sent(values, problems)
     if not values["publish_root"].startswith("/"):
         problems.say("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
     if values["publish_keep_releases"] < 1:
@@ -281,6 +285,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     upstream_plan.check(values["publish_upstreams"], groups, problems)
     _check_names(values, host, upstreams, rooms, problems)
     site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
+    effect_plan.check(values, rooms["nginx"], problems)
     by_name = {app["name"]: app for app in values["publish_apps"]}
     request_plan.check_sites(values["publish_sites"], by_name, rooms["nginx"]["nginx_conf_options"], problems)
     served_plan.check(values["publish_sites"], rooms["nginx"], problems)
@@ -395,6 +400,9 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
             ],
         },
     }
+    conf, folder = rooms["nginx"]["nginx_conf_options"], posixpath.join(NGINX_DIR, "default.d")
+    planned["checks"] += inherited_plan.checks(values["publish_sites"], sites, conf, NGINX_DIR)
+    planned["checks"] += effect_plan.checks(values["publish_sites"], values["publish_set"], folder)
     planned["checks"] += uwsgi_options.checks(values["publish_apps"], rooms["uwsgi"], host)
     planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
     return planned, problems

@@ -47,7 +47,11 @@ def prefix_of(publish_set: str) -> str:
 
 def modern(nginx: Mapping[str, Any]) -> bool:
     """Whether this nginx has HTTP/2 as a directive."""
-    return tuple(int(part) for part in re.findall(r"\d+", nginx["nginx_version"])[:3]) >= _HTTP2_SINCE
+    return at_least(nginx["nginx_version"], _HTTP2_SINCE)
+
+
+def at_least(nginx_version: str, since: tuple[int, ...]) -> bool:
+    return tuple(int(part) for part in re.findall(r"\d+", nginx_version)[:3]) >= since
 
 
 def endpoint(listen: str) -> tuple[str, int | None]:
@@ -611,10 +615,11 @@ class Site:
         self.publish_set, self.nginx = publish_set, nginx
         self.prefix = prefix_of(publish_set)
         self.own = f"publish_site_{slug(name_of(site))}"
-        self.client = client_plan.Client(site, self.prefix, self.own, spellings)
+        self.client = client_plan.Client(site, self.prefix, self.own, spellings, nginx["nginx_conf_options"])
         # What all of nginx, and the site, say for their locations too.
         self.outer = inherited_plan.given(nginx["nginx_conf_options"])
         self.inner = inherited_plan.around(inherited_plan.given(site["options"]), self.outer)
+        self.said = self.inner
         self.client.said = {inherited_plan.key(line) for line in self.inner}
         self.http: list[Directive] = []
         # Each location has the lists of the site, where one has its own.
@@ -659,11 +664,19 @@ class Site:
             chain.append({"Strict-Transport-Security": f"max-age={site['tls']['hsts']}"})
         chain.append(site["headers"])
         if location is None:
-            return guard_plan.headers(chain, site["options"])
+            said = [line[1] for line in inherited_plan.listed(self.said, "add_header")]
+            return guard_plan.headers(chain, {"add_header": said})
         if not (more or location["headers"] or "add_header" in location["options"]):
             return []
         # A location that says one header for itself loses those of the server.
-        return guard_plan.headers([*chain, location["headers"]], location["options"])
+        own = {name.lower() for name in location["headers"]}
+        said = [
+            line[1] for line in inherited_plan.listed(self.said, "add_header") if inherited_plan.key(line) not in own
+        ]
+        options = inherited_plan.listed(inherited_plan.given(location["options"]), "add_header")
+        return guard_plan.headers(
+            [*chain, location["headers"]], {"add_header": [*said, *(line[1] for line in options)]}
+        )
 
     def _sender(self, location: dict[str, Any]) -> list[Directive]:
         """What keeps one application's internal folder from another's X-Accel-Redirect; empty where there is none.
@@ -820,13 +833,13 @@ class Site:
     def _real_ip(self) -> list[Directive]:
         real = self.site["real_ip"]
         if not real:
-            return []
+            return self.client.inside()
         lines = [["set_real_ip_from", guard_plan.network(text), None] for text in real["from"]]
         lines += [["real_ip_header", real["header"], None], ["real_ip_recursive", "on", None]]
         return [*lines, *self.client.inside()]
 
     def _to_tls(self, wanted: bool) -> list[Directive]:
-        if not (wanted and self.site["real_ip"] and self.site["listen"]):
+        if not (wanted and self.client.real and self.site["listen"]):
             return []
         target = f"301 https://$host{self._port()}$request_uri"
         return [["if", f"({self.client.scheme} = http)", [["return", target, None]]]]
@@ -841,9 +854,9 @@ class Site:
         logs: list[Directive] = [["access_log", access, None], ["error_log", error, None]]
         redirects = self._redirects(logs)
         to_tls = site["tls"] and site["tls"]["redirect"] and not site["redirect"]
-        self.http += self.client.outside(map(guard_plan.network, (site["real_ip"] or {}).get("from") or []))
+        self.http += self.client.outside()
         # A proxy that is believed may have spoken TLS already, and is not to be sent there once more.
-        block = self._listen(not to_tls or bool(site["real_ip"]), True)
+        block = self._listen(not to_tls or bool(self.client.real), True)
         block.append(["server_name", " ".join(site["server_name"]) or "_", None])
         block += logs
         more = [*self._tls(), *self._usual(), *self._real_ip(), *self._to_tls(bool(to_tls))]

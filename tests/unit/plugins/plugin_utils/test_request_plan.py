@@ -196,7 +196,7 @@ def test_bodies_of_http_sockets_have_a_length():
         ({"websocket": True}, {"proxy_request_buffering": True}, {"proxy_request_buffering": "off"}, True),
         ({}, {"proxy_request_buffering": False}, {}, True),
         ({}, {"proxy_http_version": "1.1"}, {}, True),
-        ({"protocol": "uwsgi"}, {"proxy_request_buffering": False, "proxy_http_version": "1.1"}, {}, True),
+        ({"protocol": "uwsgi"}, {"uwsgi_request_buffering": False}, {}, True),
     ],
 )
 def test_a_chunked_body_that_wsgi_cannot_see_is_refused(more, place, own, fine):
