@@ -16,6 +16,8 @@ from .problem import Problems, close_match
 _HTTP2_SINCE = (1, 25, 1)
 # Which links nginx follows to a file.
 LINKS = "disable_symlinks"
+# Which HTTP the upstreams are spoken to.
+VERSION = "proxy_http_version"
 TARGETS = ("app", "proxy_pass", "upstream", "static", "redirect", "return")
 _PATH = re.compile(r"(=|~\*|~|\^~|)\s*(\S.*)\Z")
 _ADDRESS = re.compile(r"(?P<base>https?://(?:unix:[^:]+:?|[^/?#]+))(?P<path>/.*)?\Z")
@@ -475,7 +477,7 @@ def _replaced(location: dict[str, Any], base: str, path: str, prefix: str, repla
     return [["rewrite", rewrite, None], ["return", "400", None], *_proxy(base, prefix), *answers]
 
 
-def _http(location: dict[str, Any], address: str, rest: str, prefix: str, keepalive: bool) -> list[Directive]:
+def _http(location: dict[str, Any], address: str, rest: str, prefix: str) -> list[Directive]:
     """A location that asks by HTTP; ``rest``: the path in the address."""
     path = Path(location["path"])
     if location["strip_prefix"]:
@@ -488,10 +490,10 @@ def _http(location: dict[str, Any], address: str, rest: str, prefix: str, keepal
     if location["websocket"]:
         block.append(["proxy_set_header", "Upgrade $http_upgrade", None])
         block.append(["proxy_set_header", f"Connection ${prefix}_connection", None])
-    elif keepalive:
+    else:
         block.append(["proxy_set_header", 'Connection ""', None])
-    if location["websocket"] or keepalive:
-        block.insert(0, ["proxy_http_version", "1.1", None])
+    # Both are nginx's own defaults from 1.29.7 on only; see docs/nginx-defaults.md.
+    block.insert(0, [VERSION, "1.1", None])
     return block
 
 
@@ -537,7 +539,7 @@ def _leads(
     else:
         address, rest = _address(location)
     if kind == "proxy":
-        block = _http(location, address, rest, prefix, bool(behind and behind["keepalive"]))
+        block = _http(location, address, rest, prefix)
     else:
         block = [["include", "uwsgi_params", None], ["uwsgi_pass", address, None]]
         if location["uwsgi_chdir"]:
@@ -699,6 +701,8 @@ class Site:
         block += self._guards(location, name) if name else []
         if LINKS in {**self.nginx["nginx_conf_options"], **self.site["options"]}:
             leads = [line for line in leads if line[0] != LINKS]
+        if VERSION in {**self.nginx["nginx_conf_options"], **self.site["options"]} and not location["websocket"]:
+            leads = [line for line in leads if line[0] != VERSION]
         block += leads + self._headers(location, any(line[0] == "add_header" for line in leads))
         options = location["options"]
         return _without(block, options) + directives(options, "", [])
