@@ -11,6 +11,7 @@ import second_nginx
 
 HOST = os.environ.get("TRIAL_HOST") or "graceful-" + os.environ.get("MOLECULE_SCENARIO_NAME", "hostile")
 WHOAMI = publishing.WHOAMI
+CHECKOUT_APPS = publishing.CHECKOUT / "tests/apps"
 
 
 def sh(command, user="root", host=HOST, check=True, timeout=120):

@@ -457,8 +457,14 @@ class Bundle:
             else:
                 if not item.get("ours", True):
                     self.not_ours.add(path)
+                self._restore_folder(os.path.dirname(path))
                 content = base64.b64decode(item["content"].encode("ascii"))
                 self.files.append(File(path, content, mode=item["mode"], owner=item["uid"], group=item["gid"]))
+
+    def _restore_folder(self, path):
+        """Want a folder that went with its last file."""
+        if lstat(path) is None and all(folder.path != path for folder in self.folders):
+            self.folders.append(Folder(path, mode=0o755))
 
     def _keep(self, token):
         """Note what was live before this swap, so that it can be put back."""
@@ -832,6 +838,18 @@ class Bundle:
                 raise BundleError("an earlier run was interrupted and cannot be put back: %s" % "; ".join(failed))
             self._clean(steps)
 
+    def _remove_empty_folders(self):
+        """Remove the folders that runs of this bundle made and whose last file has gone now, such as a unit's drop-ins."""
+        made, wanted = made_folders(self._load("manifest.json")), set(folder.path for folder in self.folders)
+        for path in sorted(set(os.path.dirname(path) for path in self.removed), reverse=True):
+            if path in made - wanted and not untrusted_folder(path):
+                try:
+                    os.rmdir(path)
+                except OSError as error:
+                    # What somebody else has put there keeps it.
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUSY):
+                        raise
+
     def _record(self, token=None):
         recorded = self._manifest()
         files = {} if self.prune and not self.left else dict(recorded)
@@ -886,6 +904,7 @@ class Bundle:
                 self.relabel(entry.path, entry.path)
         if self._swapped() or self.removed:
             self._swap(os.path.basename(stage)[len("stage-"):])
+            self._remove_empty_folders()
         else:
             if self.overdue:
                 self._run_activate()

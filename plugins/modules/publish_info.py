@@ -15,6 +15,12 @@ author:
 description:
   - Names what the publish role has yet to do before it writes configuration; a run with nothing to do asks only once.
 options:
+  fresh:
+    description: What a first run makes of each application, a mapping of C(name), C(dropins), C(folders), C(files) and
+      C(clones).
+    type: list
+    elements: dict
+    default: []
   accounts:
     description: Users that are to be there, a mapping of C(name) and C(group) each.
     type: list
@@ -76,6 +82,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+fresh:
+  description: Of O(fresh) what is not there yet, without the applications that are published already; what
+    M(graceful.wsgi.left_data) takes where the run fails.
+  returned: success
+  type: list
+  elements: dict
 accounts:
   description: The items of O(accounts) whose user is not there.
   returned: success
@@ -148,6 +160,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import accounts as a
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     host_checks,
     instances,
+    left_data,
     releases,
     safe_path,
     served_checks,
@@ -201,10 +214,12 @@ def main():
             "served": served_checks.SPEC,
             "members": {"type": "list", "elements": "dict", "default": []},
             "moves": account_utils.SPEC,
+            "fresh": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
     )
-    host_checks.refuse(module)
+    # Other roles may have done their work before this one.
+    host_checks.refuse(module, "of what it publishes nothing was changed")
     wanted = module.params
     try:
         homes = [releases.Home(item, wanted["python"]) for item in wanted["releases"]]
@@ -240,6 +255,7 @@ def main():
         load=[name for name, note in notes if not note.holds],
         members=account_utils.missing_members(wanted["members"]),
         moved=account_utils.moved(wanted["moves"]),
+        fresh=left_data.fresh(wanted["fresh"]),
         open=[home.name for home in homes if home.open_gates],
         due=due(module, wanted["instances"]),
         bundles=dict((name, standing(name)) for name in wanted["bundles"]),

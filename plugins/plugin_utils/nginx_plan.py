@@ -8,10 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import nginx_tree, nginx_versions, takeover_plan, unit_plan
+from . import nginx_tree, nginx_versions, spec, takeover_plan, unit_plan
 from .problem import Problem, close_match, unknown_host
 
 HOME = "/var/lib/graceful-wsgi/nginx"
+# What the role's tasks read of its variables.
+READ = ("conf_template", "unit_template")
 
 # From Debian's signed source index; zlib's, which Debian repacks, as distributions pin it; zig's from PyPI's index.
 CHECKSUMS = {
@@ -647,6 +649,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": takeover_plan.nginx(values),
+        "settings": spec.told(values, "nginx", READ),
         "take_over": values["nginx_take_over"],
         # Said at each run; what is refused is a problem.
         "warnings": nginx_versions.warnings(values, NEWEST),

@@ -77,6 +77,7 @@ GIVEN = {
         {"path": "/", "app": "shop", "options": {"set": "$mine 1"}},
         {"path": "/files/", "app": "shop", "static": "files", "internal": True},
     ),
+    "large headers": one({"path": "/", "app": "shop"}, options={"large_client_header_buffers": "4 32k"}),
     "moved": one(redirect="https://b.test/under", default_server=True),
 }
 
