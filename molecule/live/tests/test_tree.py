@@ -120,7 +120,8 @@ def test_nginx_conf_and_its_sites_change_as_one():
 
 
 def test_a_reload_that_nginx_does_not_carry_out_is_no_success():
-    sh("systemd-run --unit trial-port python3 -m http.server 8099 && sleep 1")
+    sh("systemd-run --unit trial-port python3 -m http.server 8099")
+    sh("timeout 60 bash -c 'until : >/dev/tcp/127.0.0.1/8099; do sleep 0.2; done' 2>/dev/null")
     try:
         status, said = play(sites=[returning("tree.test", "mine", listen=["80", "8099"], ipv6=False)])
     finally:
