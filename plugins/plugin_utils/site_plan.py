@@ -16,6 +16,8 @@ from .problem import Problems, close_match
 _HTTP2_SINCE = (1, 25, 1)
 # Which links nginx follows to a file.
 LINKS = "disable_symlinks"
+# Which HTTP the upstreams are spoken to.
+VERSION = "proxy_http_version"
 TARGETS = ("app", "proxy_pass", "upstream", "static", "redirect", "return")
 _NOTHING = '""'
 _PATH = re.compile(r"(=|~\*|~|\^~|)\s*(\S.*)\Z")
@@ -481,7 +483,7 @@ def _http(
     location: dict[str, Any], address: str, rest: str, client: client_plan.Client, keepalive: bool
 ) -> list[Directive]:
     """A location that asks by HTTP; ``rest``: the path in the address."""
-    path = Path(location["path"])
+    path, version = Path(location["path"]), "1.1"
     if location["strip_prefix"]:
         block = _replaced(location, address, path.text, client, "/", **{"X-Forwarded-Prefix": quoted(path.bare)})
     elif rest and path.prefix and "$" not in address + rest:
@@ -490,14 +492,15 @@ def _http(
         block = _proxy(address + rest, client)
     if location["websocket"]:
         block.append(["proxy_set_header", "Upgrade $http_upgrade", None])
-        block.append(["proxy_set_header", f"Connection ${client.prefix}_connection", None])
-    elif keepalive:
-        block.append(["proxy_set_header", 'Connection ""', None])
-    if location["websocket"] or keepalive:
-        block.insert(0, ["proxy_http_version", "1.1", None])
-    elif location["app"]:
-        # nginx then gives every body a length; uWSGI's http-socket hands no chunked one to WSGI.
-        block.insert(0, ["proxy_http_version", "1.0", None])
+        connection = f"${client.prefix}_connection"
+    elif location["app"] and not keepalive:
+        # uWSGI's http-socket closes each connection, and hands no chunked body to WSGI: by 1.0 each has a length.
+        version, connection = "1.0", "close"
+    else:
+        connection = '""'
+    block.append(["proxy_set_header", f"Connection {connection}", None])
+    # Said always, since nginx has other defaults for both from 1.29.7 on: see docs/nginx-defaults.md.
+    block.insert(0, [VERSION, version, None])
     return block
 
 
@@ -741,6 +744,9 @@ class Site:
         block += self._guards(location, name) + self._refused(location) if name else []
         if LINKS in {**self.nginx["nginx_conf_options"], **self.site["options"]}:
             leads = [line for line in leads if line[0] != LINKS]
+        upgrades = ["proxy_set_header", "Upgrade $http_upgrade", None] in leads
+        if VERSION in {**self.nginx["nginx_conf_options"], **self.site["options"]} and not upgrades:
+            leads = [line for line in leads if line[0] != VERSION]
         block += leads + self._headers(location, any(line[0] == "add_header" for line in leads))
         options = location["options"]
         block = _without(block, options) + _own(directives(options, "", []), block)

@@ -406,7 +406,7 @@ LEADS = [
         at("/a/", proxy_pass=f"{ZABBIX}/b/", options={"rewrite": "x y"}),
         {"rewrite": ["x y"], "proxy_pass": [f"{ZABBIX}/b/"]},
     ),
-    (at("/u/", upstream="nodes"), {"proxy_pass": ["http://publish-main-nodes"], "proxy_http_version": []}),
+    (at("/u/", upstream="nodes"), {"proxy_pass": ["http://publish-main-nodes"], "proxy_http_version": ["1.1"]}),
     (at("/u/", proxy_pass="https://nodes"), {"proxy_pass": ["https://publish-main-nodes"]}),
     (
         at("/u/", proxy_pass="http://nodes/b/"),
@@ -481,8 +481,15 @@ SLASHES = [
 @pytest.mark.parametrize(("given", "expected"), SLASHES)
 def test_the_path_without_its_slash(given, expected):
     block = locations(server([site(given, name="b")], upstreams=[upstream()]))["= /a"]
-    beside = ("proxy_set", "proxy_redirect", "uwsgi_param")
+    beside = ("proxy_set", "proxy_redirect", "proxy_http_version", "uwsgi_param")
     assert [(name, value) for name, value, _children in block if not name.startswith(beside)] == expected
+
+
+def test_what_is_said_of_http_for_all_locations_is_not_contradicted():
+    for more in ({"options": {"proxy_http_version": "1.0"}}, {}):
+        found = server([site(at("/a/", proxy_pass=ZABBIX), at("/w/", proxy_pass=ZABBIX, websocket=True), **more)])
+        versions = [lines(locations(found)[path], "proxy_http_version") for path in ("/a/", "/w/")]
+        assert versions == [[] if more else ["1.1"], ["1.1"]]
 
 
 @pytest.mark.parametrize(
