@@ -6,6 +6,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import glob
 import hashlib
 import json
 import os
@@ -22,6 +23,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import 
 
 VERBS = ("start", "restart", "reload")
 PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths", "User", "Group")
+# Where a unit that is enabled has a link, in the folder of each unit that wants it.
+ENABLED = "/etc/systemd/system"
 # Instances as the modules take them.
 SPEC = {
     "type": "list",
@@ -61,6 +64,12 @@ def parse_show(text):
         if "Id" in found:
             units[found["Id"]] = found
     return units
+
+
+def linked(unit):
+    """Whether a link starts this unit at boot."""
+    kinds = ("wants", "requires")
+    return any(glob.glob(os.path.join(ENABLED, "*.%s" % kind, unit)) for kind in kinds)
 
 
 def accepts(address):
@@ -266,6 +275,9 @@ class Instances:
         shown = parse_show(self._systemctl(*words))
         for item in self.instances:
             item.shown = shown.get(item.unit, {})
+            # systemd 219's `show` calls every instance enabled as soon as one of its template is.
+            if item.enabled and "@" in item.unit and not linked(item.unit):
+                item.shown["UnitFileState"] = self.systemctl("is-enabled", item.unit)[1].strip()
 
     def due(self):
         """Names of those that apply() has something to do for, be it only to note what their master has taken up."""
