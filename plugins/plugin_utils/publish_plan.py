@@ -64,6 +64,7 @@ def _check_names(
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
         app_plan.check_known(app, path, known, problems)
+        app_plan.check_format(app, path, known, rooms["uwsgi"]["uwsgi_features"], problems)
         socket, port = app_plan.endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
         account_plan.check(app, path, values, rooms["nginx"], problems)
