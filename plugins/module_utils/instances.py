@@ -346,8 +346,7 @@ class Instances:
         if units:
             self._systemctl("stop", *units)
             self._systemctl("disable", *units)
-            # One that never failed cannot be reset.
-            self.systemctl("reset-failed", *units)
+            self._forgive(units)
         second = [item for item in there if item.second and item.second.left]
         if second:
             self._dismiss(second)
@@ -423,7 +422,7 @@ class Instances:
         for item in chosen:
             item.second.remove()
         self.systemctl("daemon-reload")
-        self.systemctl("reset-failed", *[item.second.unit for item in chosen])
+        self._forgive([item.second.unit for item in chosen])
 
     def _home(self, chosen, timeout):
         """Lead nginx to the first generations, which are up, and end the second ones that there are."""
@@ -458,6 +457,12 @@ class Instances:
             waiting = bool(item.wanted.get("mercy"))
             while connections(path, waiting) and self.clock.time() < limit:
                 self.clock.sleep(0.05)
+
+    def _forgive(self, units):
+        """Have systemd forget that these failed."""
+        for unit in units:
+            # One that never failed cannot be reset, and systemd 219 then resets none that stands behind it.
+            self.systemctl("reset-failed", unit)
 
     def _systemctl(self, verb, *words):
         status, out, err = self.systemctl(verb, *words)
