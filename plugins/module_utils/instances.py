@@ -7,6 +7,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -24,6 +25,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import 
 
 VERBS = ("start", "restart", "reload")
 PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths", "User", "Group")
+# Where a unit that is enabled has a link, in the folder of each unit that wants it.
+ENABLED = "/etc/systemd/system"
 # Instances as the modules take them.
 SPEC = {
     "type": "list",
@@ -64,6 +67,12 @@ def parse_show(text):
         if "Id" in found:
             units[found["Id"]] = found
     return units
+
+
+def linked(unit):
+    """Whether a link starts this unit at boot."""
+    kinds = ("wants", "requires")
+    return any(glob.glob(os.path.join(ENABLED, "*.%s" % kind, unit)) for kind in kinds)
 
 
 def accepts(address):
@@ -296,6 +305,9 @@ class Instances:
         shown = parse_show(self._systemctl(*words))
         for item in self.instances:
             item.shown = shown.get(item.unit, {})
+            # systemd 219's `show` calls every instance enabled as soon as one of its template is.
+            if item.enabled and "@" in item.unit and not linked(item.unit):
+                item.shown["UnitFileState"] = self.systemctl("is-enabled", item.unit)[1].strip()
 
     def due(self):
         """Names of those that apply() has something to do for, be it only to note what their master has taken up."""
@@ -386,8 +398,7 @@ class Instances:
         if units:
             self._systemctl("stop", *units)
             self._systemctl("disable", *units)
-            # One that never failed cannot be reset.
-            self.systemctl("reset-failed", *units)
+            self._forgive(units)
         second = [item for item in there if item.second and item.second.left]
         if second:
             self._dismiss(second)
@@ -521,7 +532,7 @@ class Instances:
         for item in chosen:
             item.second.remove()
         self.systemctl("daemon-reload")
-        self.systemctl("reset-failed", *[item.second.unit for item in chosen])
+        self._forgive([item.second.unit for item in chosen])
 
     def _home(self, chosen, timeout):
         """Lead nginx to the first generations, which are up, and end the second ones that there are."""
@@ -564,6 +575,12 @@ class Instances:
             waiting = bool(item.wanted.get("mercy"))
             while connections(path, waiting) and self.clock.time() < limit:
                 self.clock.sleep(0.05)
+
+    def _forgive(self, units):
+        """Have systemd forget that these failed."""
+        for unit in units:
+            # One that never failed cannot be reset, and systemd 219 then resets none that stands behind it.
+            self.systemctl("reset-failed", unit)
 
     def _systemctl(self, verb, *words):
         status, out, err = self.systemctl(verb, *words)

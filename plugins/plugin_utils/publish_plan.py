@@ -79,6 +79,7 @@ def _check_names(
         app_plan.check_gevent(app, path, requirements.get(name), problems)
         uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
         uwsgi_options.check_plugins(app, path, problems)
+        app_plan.check_format(app, path, known, rooms["uwsgi"]["uwsgi_features"], problems)
         socket, port = app_plan.endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
         account_plan.check(app, path, values, rooms["nginx"], problems)

@@ -253,18 +253,23 @@ def adhoc(module, **arguments):
     return publishing.ansible("ansible", "all", "-m", module, "-a", json.dumps(arguments))[1]
 
 
-def test_a_full_disk_is_told_with_application_path_and_cure():
-    """S19."""
-    sh("mkdir -p /srv/wsgi/full && mount -t tmpfs -o size=64k,mode=0755 tmpfs /srv/wsgi/full")
+def test_a_disk_that_takes_no_more_is_told_with_application_path_and_cure():
+    """S19: too little room, too few inodes, and one that may not be written."""
+    mounts = {"full": "size=64k", "few": "size=64m,nr_inodes=12", "fixed": "ro"}
+    for name, options in mounts.items():
+        sh(f"mkdir -p /srv/wsgi/{name} && mount -t tmpfs -o mode=0755,{options} tmpfs /srv/wsgi/{name}")
     try:
-        status, said = play([app("full")], publish_prune=False)
-        if status == 0:
-            pytest.fail("code and virtualenv found room in 64 KiB")
-        where = "no room left on the file system /srv/wsgi/full"
-        for words in ("full: ", "/srv/wsgi/full/", where, "publish_keep_releases"):
+        status, said = play([app(name) for name in mounts], publish_prune=False)
+        assert status != 0, "code and virtualenv found room in 64 KiB, 12 files, or where nothing can be written"
+        for name in ("full", "few"):
+            where = f"no room left on the file system /srv/wsgi/{name}"
+            for words in (f"{name}: ", f"/srv/wsgi/{name}/", where, "publish_keep_releases"):
+                assert words in said, said
+        for words in ("fixed: ", "/srv/wsgi/fixed", "the file system /srv/wsgi/fixed cannot be written"):
             assert words in said, said
     finally:
-        sh("umount /srv/wsgi/full")
+        for name in mounts:
+            sh(f"umount /srv/wsgi/{name}")
 
 
 def test_what_is_pruned_takes_nothing_else_with_it(watchers):
