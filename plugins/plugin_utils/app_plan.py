@@ -436,7 +436,9 @@ def _unit(
         "log_file": _log_file(app, unit, values, rooms["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
         "env_file": app_environment.path_of(app, rooms["uwsgi"]["uwsgi_conf_dir"]),
-        "probe": {key: value for key, value in (app["probe"] or {}).items() if value is not None},
+        "probe": {key: value for key, value in app["probe"].items() if value is not None}
+        if isinstance(app["probe"], dict)
+        else {},
         "script": f"{app['module'] or posixpath.splitext(posixpath.basename(app['wsgi_file']))[0]}:{app['callable']}",
     }
     # A release's virtualenv hangs below it, so that its path says all; that of code not ours has a link of its own.
@@ -557,7 +559,6 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
         else planned["processes"],
         "links": planned["links"],
         "mercy": planned["mercy"],
-        "probe": planned["probe"],
         "log_file": planned["log_file"],
     }
 

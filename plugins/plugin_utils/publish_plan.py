@@ -16,6 +16,7 @@ from . import (
     app_environment,
     app_plan,
     log_plan,
+    probe_plan,
     refusal_plan,
     site_plan,
     takeover_plan,
@@ -62,6 +63,7 @@ def _check_names(
                 problems.say(f"{path}.name", says, "rename one of them")
         app_plan.check(app, path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
+        probe_plan.check(app, path, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
         app_plan.check_known(app, path, known, problems)
         socket, port = app_plan.endpoint(app, path, problems)
@@ -255,6 +257,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         apps[app["name"]] = app_plan.plan({**app, **more}, values, rooms, host)
     sites = site_plan.plan(values, apps, upstreams, rooms)
     units = [unit for app in apps.values() for unit in app["units"]]
+    asked = probe_plan.plan(values, apps, sites)
     app_logs = [unit for unit in units if unit["log_file"]]
     # What lies in nginx's own folder is rotated with its other logs, and a device not at all.
     elsewhere = (NGINX_LOG_DIR, "/dev")
@@ -317,11 +320,19 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "git_user": values["publish_git_user"],
         "pip": uwsgi_plan.pip_settings(rooms["uwsgi"]),
         "releases": [app_plan.release(app, apps[app["name"]], values) for app in values["publish_apps"]],
-        "reloads": [{key: app[key] for key in ("name", "pidfile", "config", "probe")} for app in units],
+        "reloads": [
+            {**{key: unit[key] for key in ("name", "pidfile", "config")}, "probe": asked[unit["app"]]["probe"]}
+            for unit in units
+        ],
         "preflights": [
-            app_plan.preflight(app, apps[app["name"]], values["publish_instance_template"])
+            {
+                **app_plan.preflight(app, apps[app["name"]], values["publish_instance_template"]),
+                **{key: asked[app["name"]][key] for key in ("probe", "question")},
+            }
             for app in values["publish_apps"]
         ],
+        # What is asked of each application and site once it is live.
+        "questions": [question for app in asked.values() for question in app["questions"]],
         "instances": [app_plan.instance(unit) for unit in units],
         "app_bundle": {
             "name": apps_name,
