@@ -36,19 +36,21 @@ def lines_of(text):
 
 
 def _end(lines, start):
-    """Where the traceback that begins at this line ends."""
+    """Where the traceback that begins at this line ends; None where another one or the end of the text cuts it off."""
     number = start + 1
     while number < len(lines) and (lines[number][:1] in (" ", "\t") or not lines[number]):
         number += 1
-    # The exception itself, in one line.
-    number = min(number + 1, len(lines))
+    # The exception itself, in one line. Of two workers that fail at once the lines are mixed.
+    if number == start + 1 or number >= len(lines) or TRACEBACK.match(lines[number]):
+        return None
+    number += 1
     follows = number
     while follows < len(lines) and not lines[follows]:
         follows += 1
     if follows < len(lines) and LINKED.match(lines[follows]):
         for more in range(follows + 1, min(follows + 4, len(lines))):
             if TRACEBACK.match(lines[more]):
-                return _end(lines, more)
+                return _end(lines, more) or number
     return number
 
 
@@ -58,6 +60,9 @@ def traceback(text, path=None):
     while number < len(lines):
         if TRACEBACK.match(lines[number]):
             end = _end(lines, number)
+            if end is None:
+                number += 1
+                continue
             # What a framework says of the request stands in the line before.
             named = path is not None and number > 0 and path in re.split(r"[\s\[\]'\"?]+", lines[number - 1])
             found.append((not named, number, lines[number:end]))
@@ -92,7 +97,7 @@ def callable_fault(text, name):
 
 def _type_error(says, name):
     if re.search(r"object is not callable", says):
-        return "%s cannot be called (%s): let callable name the WSGI application itself, not what holds it" % (name, says)
+        return "%s cannot be called (%s): let callable name the WSGI application itself" % (name, says)
     if re.search(r"'(coroutine|async_generator)' object is not iterable", says):
         cure = ASGI % name.rpartition(":")[2]
         return "%s is asynchronous, and WSGI awaits nothing (%s): %s" % (name, says, cure)
@@ -102,14 +107,14 @@ def _type_error(says, name):
         return text % (name, says, cure)
     if re.search(r"takes (no|exactly|at most|at least|from|\d+) .*argument", says):
         text = (
-            "%s takes other arguments than WSGI's environ and start_response (%s): of a factory let the module keep what"
-            " it makes (app = create_app()), and name that with callable; of an ASGI application, %s"
+            "%s takes other arguments than WSGI's environ and start_response (%s): of a factory let the module keep"
+            " what it makes (app = create_app()), and name that with callable; of an ASGI application, %s"
         )
         return text % (name, says, ASGI % name.rpartition(":")[2])
     if "'NoneType' object is not iterable" in says:
         return "%s returns None: return a list of bytes, as WSGI wants it (a return is missing)" % name
     if "object is not iterable" in says:
-        text = "%s returns no list of bytes (%s), as WSGI wants it; of a factory name what it makes (app = create_app())"
+        text = "%s returns no list of bytes (%s); of a factory name what it makes (app = create_app()) with callable"
         return text % (name, says)
     return None
 

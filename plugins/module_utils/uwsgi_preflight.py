@@ -353,9 +353,9 @@ def preflight(binary, options, who, environment, folder, timeout, replace=None, 
     """Load the code; returns the seconds that it took, or raises PreflightError with what uWSGI said.
 
     ``binary``: uWSGI; ``options``: [(name, value), ...] as load() gives them; ``who``: uid, gid and groups of the
-    workers; ``environment`` and ``folder``: the master's; ``timeout``: seconds; ``replace``: {path: path} for code that
-    is not live yet; ``asked``: what it must answer, see preflight_answer.judge(); ``trial``: a unit to run it in, as Trials.add()
-    gives it, in the place of ``who``, ``environment`` and ``folder``.
+    workers; ``environment`` and ``folder``: the master's; ``timeout``: seconds; ``replace``: {path: path} for code
+    that is not live yet; ``asked``: what it must answer, see preflight_answer.judge(); ``trial``: a unit to run it in,
+    as Trials.add() gives it, in the place of ``who``, ``environment`` and ``folder``.
     """
     started = time.time()
     trial = trial or Child(who, environment, folder)

@@ -430,9 +430,10 @@ class Reload:
                 why = str(error)
             if time.time() > limit:
                 self.result["probe"] = why
-                where = "%s%s" % (probe.get("url") or probe["path"], " (%s)" % probe["host"] if probe.get("host") else "")
+                where = probe.get("url") or probe["path"]
+                where += " for %s" % probe["host"] if probe.get("host") else ""
                 cause = logs.cause(probe.get("path"))
-                says = "the probe %s does not hold: %s; %s" % (where, why, visitor.wanted(status, text))
+                says = "the probe does not hold: %s to %s; %s" % (why, where, visitor.wanted(status, text))
                 raise ProbeError(says + ("\n" + cause if cause else ""))
             time.sleep(0.2)
 

@@ -6,18 +6,17 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import importlib
 import re
 import socket
 import ssl
+import sys
 import time
-
-try:
-    import http.client as http_client
-except ImportError:
-    import httplib as http_client
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import request_log
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask
+
+http_client = importlib.import_module("http.client" if sys.version_info[0] > 2 else "httplib")
 
 # A question as the modules take it: the plan writes it, doc_fragments/questions.py says what its keys mean.
 SPEC = {
@@ -44,7 +43,7 @@ SPEC = {
     },
 }
 # An answer that is wrong for so long is wrong: what only warms up may answer rightly within that.
-PATIENCE = 2.0
+PATIENCE = 1.5
 PAUSE = 0.25
 # How long one answer may take. nginx itself waits for a minute, and visitors do not.
 TIMEOUT = 10

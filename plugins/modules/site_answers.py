@@ -13,10 +13,10 @@ version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:
-  - Puts each question once, through nginx (with the name as Host and in the TLS handshake, on the port and path of the
-    site) or over the application's own socket. An answer that is wrong is asked for again for two seconds.
-  - Wrong are a status of 500 or more, no answer at all, an empty page whose code failed as it was sent, and whatever the
-    question does not take. Other statuses than 200, such as redirects, are told.
+  - Puts each question once, through nginx (with the name as Host and in the TLS handshake, on the port and path of
+    the site) or over the application's own socket. An answer that is wrong is asked for again for a second and a half.
+  - Wrong are a status of 500 or more, no answer at all, an empty page whose code failed as it was sent, and whatever
+    the question does not take. Other statuses than 200, such as redirects, are told.
   - The task does not fail over a wrong answer, since who asked knows what to go back to.
 options:
   asked:
@@ -26,6 +26,11 @@ options:
     default: []
   touched:
     description: Instances and files of sites that this run has changed. A wrong answer about others is RV(standing).
+    type: list
+    elements: str
+    default: []
+  created:
+    description: Those files of sites among them that were not there before, so that no visitor came earlier.
     type: list
     elements: str
     default: []
@@ -82,14 +87,35 @@ asked:
   elements: str
 """
 
+import os
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import visitor
+from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_master, procfs, visitor
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
 # Asked at a time: a site that hangs holds up no other.
 PARALLEL = 8
+NGINX_PIDFILE = "/run/nginx.pid"
+# How long nginx may take to read what it was told to reload.
+RELOAD = 20
+
+
+def await_nginx(files):
+    """Until nginx's workers have read these files: a reload is under way when whoever asked for it goes on."""
+    written = [os.stat(path).st_mtime for path in files if os.path.exists(path)]
+    if not written:
+        return
+
+    def are_new():
+        try:
+            master = nginx_master.read_master(NGINX_PIDFILE)
+        except nginx_master.MasterError:
+            return True
+        workers = nginx_master.workers(master) if master else []
+        return not master or (workers and all(procfs.started_at(pid) >= max(written) for pid in workers))
+
+    nginx_master.wait(are_new, RELOAD)
 
 
 def main():
@@ -98,11 +124,14 @@ def main():
             "questions": visitor.SPEC,
             "asked": {"type": "list", "elements": "str", "default": []},
             "touched": {"type": "list", "elements": "str", "default": []},
+            "created": {"type": "list", "elements": "str", "default": []},
             "since": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
     began, wanted = time.time(), module.params
+    if not module.check_mode:
+        await_nginx([name for name in wanted["touched"] if name.startswith("/")])
     questions = [] if module.check_mode else wanted["questions"]
     visits = [visitor.Visit(item) for item in questions if visitor.name_of(item) not in wanted["asked"]]
     run_all([visit.make for visit in visits], PARALLEL)
@@ -111,7 +140,8 @@ def main():
     for visit in visits:
         if visit.wrong:
             names = visit.question["instances"]
-            since = min([began] + [float(wanted["since"][name]) for name in names if name in wanted["since"]])
+            known = [] if visit.question["file"] in wanted["created"] else names
+            since = min([began] + [float(wanted["since"][name]) for name in known if name in wanted["since"]])
             ours = touched.intersection(names + [visit.question["file"]])
             (refused if ours else standing).append(dict(visit.refusal(), since=since))
     module.exit_json(

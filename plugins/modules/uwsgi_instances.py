@@ -56,8 +56,8 @@ options:
     default: []
 notes:
   - What of O(questions) asks an instance that has become another is put as soon as it has. An answer that is wrong for
-    two seconds ends the work and is returned as RV(refused); the task does not fail, since who asked knows what to go
-    back to.
+    a second and a half ends the work and is returned as RV(refused); the task does not fail, since who asked knows what
+    to go back to.
 extends_documentation_fragment:
   - graceful.wsgi.applications.instances
   - graceful.wsgi.questions

@@ -122,7 +122,7 @@ options:
     default: {}
   probe:
     description: A request that must hold after the reload; a C(path) is asked during the preflight too, and judged
-      alike. What is answered wrongly for two seconds is wrong.
+      alike. What is answered wrongly for a second and a half is wrong.
     type: dict
     default: {}
     suboptions:
