@@ -52,7 +52,7 @@ def test_a_deep_one_is_shortened():
     ("line", "says"),
     [
         ("TypeError: app() missing 1 required positional argument: 'send'", "is an ASGI application"),
-        ("TypeError: FastAPI.__call__() missing 1 required positional argument: 'send'", "a2wsgi's ASGIMiddleware(app)"),
+        ("TypeError: C.__call__() missing 1 required positional argument: 'send'", "a2wsgi's ASGIMiddleware(app)"),
         ("TypeError: 'coroutine' object is not iterable", "is asynchronous"),
         ("TypeError: 'async_generator' object is not iterable", "is asynchronous"),
         ("TypeError: K.__init__() takes 2 positional arguments but 3 were given", "takes other arguments"),
