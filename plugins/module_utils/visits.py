@@ -42,7 +42,7 @@ class Visits:
                 if name not in self.asked:
                     self.asked.append(name)
                 if not fine:
-                    self.refused.append(dict(visit.refusal(), since=since))
+                    self.refused.append(dict(visit.refusal(), since=since, decided=time.time()))
             if not fine:
                 raise Unanswered(self.refused[-1]["msg"])
 

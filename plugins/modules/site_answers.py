@@ -66,7 +66,8 @@ EXAMPLES = r"""
 RETURN = r"""
 refused:
   description: Answers that were wrong about what the run has changed, each with C(app), what was C(asked), a C(msg),
-    its C(cause) as the application's log or nginx's tells it, and C(since) when it may have come.
+    its C(cause) as the application's log or nginx's tells it, since when it may have come (C(since)), and when that was
+    C(decided), in seconds since 1970.
   returned: always
   type: list
   elements: dict
@@ -143,7 +144,7 @@ def main():
             known = [] if visit.question["file"] in wanted["created"] else names
             since = min([began] + [float(wanted["since"][name]) for name in known if name in wanted["since"]])
             ours = touched.intersection(names + [visit.question["file"]])
-            (refused if ours else standing).append(dict(visit.refusal(), since=since))
+            (refused if ours else standing).append(dict(visit.refusal(), since=since, decided=time.time()))
     module.exit_json(
         changed=False,
         refused=refused,

@@ -147,11 +147,16 @@ def _door(site: Mapping[str, Any]) -> tuple[str, bool] | None:
     return next((one for one in lines if one[1]), lines[0] if lines else None)
 
 
+def _generations(unit: str) -> list[str]:
+    return [unit, unit.removesuffix(".service") + "@next.service"]
+
+
 def _log(app: Mapping[str, Any]) -> dict[str, Any]:
     units = app["units"]
     return {
         "logs": [unit["log_file"] for unit in units if unit["log_file"]],
-        "units": [unit["unit"] for unit in units if not unit["log_file"]],
+        # Its second generation, which may serve as it is asked, has a journal of its own.
+        "units": [name for unit in units if not unit["log_file"] for name in _generations(unit["unit"])],
     }
 
 

@@ -118,8 +118,8 @@ def test_a_probe_names_its_host():
 def test_each_instance_is_asked_where_no_site_leads_to_it():
     plan = planned([app(instances=2, log="journal")])
     assert [(item["socket"], item["units"]) for item in plan["questions"]] == [
-        ("/run/wsgi/shop-1.sock", ["uwsgi@shop-1.service"]),
-        ("/run/wsgi/shop-2.sock", ["uwsgi@shop-2.service"]),
+        ("/run/wsgi/shop-1.sock", ["uwsgi@shop-1.service", "uwsgi@shop-1@next.service"]),
+        ("/run/wsgi/shop-2.sock", ["uwsgi@shop-2.service", "uwsgi@shop-2@next.service"]),
     ]
 
 
