@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live python27 centos7 fleet docs images bench bench-converge bench-reload bench-fleet clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live python27 centos7 fleet docs images bench bench-converge bench-reload bench-fleet bench-serve clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,8 +24,8 @@ demo: venv ## Publish the demo app on a throw-away Docker host and print its URL
 demo-down: ## Remove the demo host
 	@playbooks/demo/down
 
-test: venv-test ## Run lint, unit, consumer and all scenarios
-	@tests/run lint unit consumer molecule reload paths websocket hostile live python27 centos7 fleet
+test: venv-test venv-core216 venv ## Run lint, unit, consumer and all scenarios, two at a time
+	@tests/run reload hostile fleet python27 websocket molecule live unit paths lint consumer centos7
 
 lint: venv-test ## ansible-lint, yamllint, ruff, changelog fragments
 	@status=0; for linter in "yamllint --strict ." "ruff check ." "antsibull-changelog lint" "ansible-lint --strict"; do \
@@ -61,12 +61,13 @@ images: ## Make the images of the test hosts
 	tests/images/image bookworm
 	tests/images/image trixie
 
-bench: bench-converge bench-reload bench-fleet ## Run all benchmarks; they write docs/benchmarks.md
+bench: bench-converge bench-reload bench-fleet bench-serve ## Run all benchmarks; they write docs/benchmarks.md
 
 bench-converge: venv ## What a run costs that changes nothing, for 1, 10 and 50 applications
 bench-reload: venv ## What clients notice of a reload, six ways side by side
+bench-serve: venv ## Requests per second, published and by hand, gunicorn and granian beside it
 bench-fleet: venv ## What each further host costs once nginx and uWSGI are built, and how a static nginx serves
-bench-converge bench-reload bench-fleet:
+bench-converge bench-reload bench-fleet bench-serve:
 	@tests/bench/$(@:bench-%=%)
 
 clean-cache: ## Remove the images, the tarballs and .venv

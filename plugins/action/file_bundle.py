@@ -8,9 +8,10 @@ import json
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import lookup_loader
 from ansible.release import __version__
+
+from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
 
 CORE = tuple(int(part) for part in __version__.split(".")[:2])
 
@@ -25,7 +26,7 @@ class Variables(dict[str, Any]):
         return dict(self)
 
 
-class Renderer(ActionBase):
+class Renderer(Telling):
     """Runs a module with a list of items (``LIST``), whose templates it renders as the template module does."""
 
     TRANSFERS_FILES = False
@@ -40,6 +41,9 @@ class Renderer(ActionBase):
     def _answer(self, args: dict[str, Any]) -> dict[str, Any] | None:
         """The module's result where the host need not be asked for it."""
         return None
+
+    def _complete(self, result: dict[str, Any], args: dict[str, Any]) -> None:
+        """Add to the module's result what only this side has."""
 
     def _render(self, item: dict[str, Any], path: str, task_vars: Variables) -> str:
         if (item.get("template") is None) == (item.get("content") is None):
@@ -63,9 +67,10 @@ class Renderer(ActionBase):
         if answer is None:
             answer = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
         result.update(answer)
+        self._complete(result, args)
         # The module's arguments hold whole files, and the secrets in them; fifty unchanged ones are no news either.
         result.pop("invocation", None)
-        return result
+        return self._told(result, task_vars)
 
 
 def without(item: dict[str, Any], *keys: str) -> dict[str, Any]:
@@ -84,12 +89,21 @@ class ActionModule(Renderer):
         text = self._render(item, path, task_vars)
         return {**without(item, "template", "vars"), "content": base64.b64encode(text.encode()).decode()}
 
+    def _complete(self, result: dict[str, Any], args: dict[str, Any]) -> None:
+        left = result.get("left")
+        if left:
+            # All that the task of another bundle needs to bring these files in this one's place.
+            files = [item for item in args["files"] if item["dest"] in left["files"]]
+            whole = {"mode": "0644", "owner": "root", "group": "root", "force": True, "secret": False}
+            left["files"] = [{**whole, **without(item, "validate")} for item in files]
+            left.update(name=args["name"], take_over=bool(args.get("take_over")))
+
     def _answer(self, args: dict[str, Any]) -> dict[str, Any] | None:
         standing = args.pop("standing", None)
         directories = [dict(item) for item in args.get("directories") or []]
         wanted = [args["files"], directories, bool(args.get("prune"))]
         args["digest"] = hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        if standing != args["digest"] or args.get("undo") or args.get("remove"):
+        if standing != args["digest"] or args.get("undo") or args.get("remove") or args.get("carried"):
             return None
         return {
             "changed": False,
@@ -101,5 +115,7 @@ class ActionModule(Renderer):
             "stale": [],
             "taken": [],
             "others": [],
+            "left": {},
+            "carried": False,
             "run": None,
         }

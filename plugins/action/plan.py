@@ -9,10 +9,11 @@ from typing import Any
 
 from ansible.errors import AnsibleUndefinedVariable
 from ansible.module_utils.common.yaml import yaml_load
-from ansible.plugins.action import ActionBase
 from ansible.release import __version__
 
+from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -21,6 +22,13 @@ FACTS = {
     "version": "distribution_major_version",
     "os_family": "os_family",
     "arch": "architecture",
+}
+# What a role has registered once it changes things.
+WORKED = {
+    "centos7": "__centos7_planned",
+    "nginx": "__nginx_files",
+    "uwsgi": "__uwsgi_files",
+    "publish": "__publish_planned",
 }
 # Where the controller builds, a folder for each room; what it built is then copied into the room's artifact_dir.
 CONTROLLER_HOME = "~/.cache/graceful-wsgi"
@@ -105,7 +113,12 @@ def _host(
     }
 
 
-class ActionModule(ActionBase):
+def _earlier(task_vars: Mapping[str, Any]) -> list[str]:
+    """The roles that may have changed the host in this run already."""
+    return [room for room, registered in WORKED.items() if registered in task_vars]
+
+
+class ActionModule(Telling):
     """Plan a room on the controller; nothing is sent to the host."""
 
     TRANSFERS_FILES = False
@@ -114,12 +127,12 @@ class ActionModule(ActionBase):
     _supports_diff = False
 
     def _visible(self, options: dict[str, Any], task_vars: dict[str, Any], strict: bool) -> dict[str, Any] | None:
-        """The room's variables, templated; None where another room's are not complete yet."""
+        """The room's variables, templated, text read as the list it stands for; None where another's are incomplete."""
         found = {}
         for name in options:
             if name in task_vars:
                 try:
-                    found[name] = self._templar.template(task_vars[name])
+                    found[name] = spec.from_text(self._templar.template(task_vars[name]), options[name])
                 except AnsibleUndefinedVariable:
                     if strict:
                         raise
@@ -150,11 +163,13 @@ class ActionModule(ActionBase):
             self._display.warning(warning)
         if problems:
             result["failed"] = True
-            result["problems"] = [problem._asdict() for problem in problems]
             counted = f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in the variables"
             listed = "\n".join(f"- {problem}" for problem in problems)
-            result["msg"] = f"{counted}; nothing on the host was changed.\n{listed}"
-            return result
+            earlier = [] if self._task.check_mode else _earlier(task_vars)
+            result["msg"] = f"{counted}; {planning.untouched(own, earlier)}.\n{listed}"
+            return self._told(result, task_vars)
+        for warning in plans[own].get("warnings", ()):
+            self._display.warning(warning)
         # The first role of a play asks the host for all of them, before it changes anything.
         checks = [check for room in plans.values() for check in room.get("checks") or []]
         result.update(changed=False, plan={**plans[own], "checks": checks})

@@ -7,13 +7,13 @@ import tempfile
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
-from ansible.plugins.action import ActionBase
 
+from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import source_tree
 
 
-class Identifier(ActionBase):
+class Identifier(Telling):
     """Runs a module with applications (``releases``) whose releases are named by the digest of their code here."""
 
     _supports_check_mode = True
@@ -48,6 +48,10 @@ class Identifier(ActionBase):
 
     def _tell(self, result: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
         """Add what later tasks take as their items: the releases wanted, and those that are live in their place."""
+        if result.get("failed"):
+            # Addresses among the arguments may hold a password.
+            result.pop("invocation", None)
+            return result
         # What a later task is to make live is what was sent, whatever happens to the folder meanwhile.
         result["wanted"] = [{key: value for key, value in item.items() if key != "sent"} for item in items]
         live = {item["name"]: item.get("current") for item in result.get("releases") or []}
@@ -97,13 +101,11 @@ class ActionModule(Identifier):
                 survey = self._module(dict(args, survey=True), task_vars)
                 if survey.get("failed"):
                     result.update(survey)
-                    # Addresses in it may hold a password.
-                    result.pop("invocation", None)
-                    return result
+                    return self._told(self._tell(result, items), task_vars)
                 missing = {item["name"] for item in survey["releases"] if item["missing"]}
                 if missing and not self._task.check_mode:
                     for item, root in found:
                         if item["name"] in missing and root is not None:
                             item["sent"] = self._send(item, root, scratch)
             result.update(self._module(args, task_vars))
-        return self._tell(result, items)
+        return self._told(self._tell(result, items), task_vars)

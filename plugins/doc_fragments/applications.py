@@ -145,6 +145,11 @@ options:
           as they will be, a mapping of their paths to their contents; further drop-ins of the unit may be among them.
         type: dict
         default: {}
+      code:
+        description: Where its code is (C(path)), and its variables C(module), C(requirements) and C(virtualenv), for
+          what is said of a module that is missing.
+        type: dict
+        default: {}
 """
 
     INSTANCES = r"""
@@ -209,6 +214,13 @@ options:
             nobody waits for connections to end before the first is told to, and only one such instance at a time is
             brought up to date.
         type: int
+      whole:
+        description:
+          - Whether new code takes a new master, as it does beside mules, spoolers, attached daemons, crons, and without
+            C(lazy-apps). A second generation then serves meanwhile or, where there is none, all of the instance gets
+            SIGHUP. Mules, spoolers, attached daemons and crons that the configuration names count without it, too.
+        type: bool
+        default: false
       probe:
         description: A request that must hold after a reload, as O(graceful.wsgi.uwsgi_reload#module:probe).
         type: dict

@@ -74,6 +74,11 @@ options:
         type: list
         elements: str
         default: []
+      unit_files:
+        description: Units and drop-ins that say its environment, no value of which is repeated.
+        type: list
+        elements: path
+        default: []
       error_log:
         description: The error log of the site.
         type: path

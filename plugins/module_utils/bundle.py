@@ -19,7 +19,7 @@ import shutil
 import stat
 import tempfile
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import hidden, ownership, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import hidden, nginx_loading, ownership, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native, no_room
 
 STATE_DIR = ownership.STATE_DIR
@@ -355,6 +355,9 @@ class Bundle:
     ``digest`` names all that is wanted; ``standing()`` tells it for as long as that stands as it was left.
     A file that another bundle wrote, or that is there, is not as wanted and was written by no bundle, is refused, or,
     with ``take_over``, kept aside and replaced.
+    ``nginx``: the pid file of the nginx that ``activate`` reloads, whose master is then looked at.
+    ``leave_to_others``: folders of a tree. Where the tree is refused only for what other bundles have there, this
+    bundle's files of that tree are ``left`` to a bundle that brings both: it takes them as ``carried``, a Bundle too.
     """
 
     def __init__(
@@ -373,8 +376,17 @@ class Bundle:
         remove=(),
         digest=None,
         take_over=False,
+        nginx=None,
+        leave_to_others=(),
+        carried=None,
     ):
         self.name = name
+        self.nginx = nginx
+        self.leave_to_others = [folder.rstrip("/") + "/" for folder in leave_to_others]
+        self.left = []
+        self.why_left = ""
+        self.carried = carried
+        self.carrying = False
         self.state_dir = state_dir
         self.take_over = take_over
         self.taken = {}
@@ -445,8 +457,14 @@ class Bundle:
             else:
                 if not item.get("ours", True):
                     self.not_ours.add(path)
+                self._restore_folder(os.path.dirname(path))
                 content = base64.b64decode(item["content"].encode("ascii"))
                 self.files.append(File(path, content, mode=item["mode"], owner=item["uid"], group=item["gid"]))
+
+    def _restore_folder(self, path):
+        """Want a folder that went with its last file."""
+        if lstat(path) is None and all(folder.path != path for folder in self.folders):
+            self.folders.append(Folder(path, mode=0o755))
 
     def _keep(self, token):
         """Note what was live before this swap, so that it can be put back."""
@@ -478,8 +496,20 @@ class Bundle:
         self.others = ownership.others(self.name, self.state_dir)
         if self.undo is None:
             self._survey_owners()
+        if self.carried:
+            self.carried._survey_carried()
+            self.states.update(self.carried.states)
+            self.secrets.update(self.carried.secrets)
         self._survey_stale()
         self.found = dict((path, lstat(path)) for path in self.removed)
+
+    def _survey_carried(self):
+        """Look at files that another bundle left to the one that carries them."""
+        self.secrets = self._secrets()
+        for entry in self.files:
+            self.states[entry.path] = entry.state()
+        self.others = ownership.others(self.name, self.state_dir)
+        self._survey_owners()
 
     def _survey_owners(self):
         """Refuse what is somebody else's, or note that it is taken over: {path: the bundle that had it, or None}."""
@@ -541,7 +571,8 @@ class Bundle:
                 self.kept.append(path)
 
     def _todo(self):
-        return [entry for entry in self.files if self.states[entry.path] != "unchanged"]
+        todo = [entry for entry in self.files if self.states[entry.path] != "unchanged"]
+        return todo + (self.carried._todo() if self.carrying else [])
 
     def _swapped(self):
         """What is replaced as a whole; what is only made where nothing is there, a log say, takes no part in that."""
@@ -607,6 +638,43 @@ class Bundle:
         return copy
 
     def _validate(self, stage):
+        """Judge it all; what another bundle left is judged and brought with it, or else left where it is."""
+        self.carrying = self.carried is not None
+        try:
+            self._judge(stage)
+        except BundleError as error:
+            if self.carrying:
+                self.carrying = False
+                try:
+                    self._judge(tempfile.mkdtemp(dir=stage))
+                except BundleError:
+                    text = "%s\nThis was tested together with %s, which waits for these files."
+                    raise BundleError(text % (error, ", ".join(entry.path for entry in self.carried._todo())))
+            else:
+                self._leave(error, stage)
+
+    def _leave(self, error, stage):
+        """Leave files to a bundle that brings what they need, if that is all that is wrong with them; else raise."""
+        theirs = sorted(path for files in self.others.values() for path in files if self._is_left_out(path))
+        if not theirs or not self.trees:
+            raise error
+        try:
+            self._judge(tempfile.mkdtemp(dir=stage), without=theirs)
+        except BundleError:
+            raise error
+        roots = [os.path.normpath(tree["tree"]) + "/" for tree in self.trees]
+        self.left = [entry for entry in self._todo() if entry.path.startswith(tuple(roots))]
+        self.why_left = str(error)
+        self.files = [entry for entry in self.files if entry not in self.left]
+        for entry in self.left:
+            del self.states[entry.path]
+            self.taken.pop(entry.path, None)
+
+    def _is_left_out(self, path):
+        return path.startswith(tuple(self.leave_to_others)) if self.leave_to_others else False
+
+    def _judge(self, stage, without=()):
+        """Test all changes; ``without``: as if these files were not there."""
         for number, entry in enumerate(self._todo()):
             if entry.validate:
                 folder = os.path.join(stage, "file%d" % number)
@@ -628,6 +696,9 @@ class Bundle:
             folder = os.path.join(stage, "tree%d" % number)
             os.mkdir(folder)
             copy = self._stage_tree(root, folder)
+            for path in without:
+                if path.startswith(root + "/"):
+                    unlink(os.path.join(copy, path[len(root) + 1:]))
             self._run(tree["command"].replace("{tree}", copy), root, copy, root)
 
     # -- the swap -----------------------------------------------------------------------------------------------
@@ -636,9 +707,16 @@ class Bundle:
         if lstat(self._note) is None:
             write_bytes(self._note, b"")
         self.activated = True
-        status, out, err = self._call(self.activate)
-        if status != 0:
-            raise BundleError("%s failed (status %d):\n%s" % (self.activate, status, (out + err).strip()))
+        # Before, since it is the former workers that are looked at; files too, as they are when they are read.
+        try:
+            reload = self.nginx and nginx_loading.Reload(self.nginx)
+            status, out, err = self._call(self.activate)
+            if status != 0:
+                raise BundleError("%s failed (status %d):\n%s" % (self.activate, status, (out + err).strip()))
+            if reload:
+                reload.finish()
+        except nginx_loading.LoadError as error:
+            raise BundleError(str(error))
 
     def _steps(self, token):
         """What a swap does: ``new`` is staged beside ``path``, ``old`` keeps what was live, ``after`` our text."""
@@ -655,7 +733,12 @@ class Bundle:
     def _swap(self, token):
         self._take()
         steps = self._steps(token)
-        replace_bytes(self._journal, json.dumps({"run": token, "steps": steps}).encode("utf-8"))
+        journal = {"run": token, "steps": steps}
+        if self.carrying:
+            self.carried._take()
+            # Whoever of the two comes first after this run was killed puts all of it back.
+            journal["with"] = self.carried.name
+        replace_bytes(self._journal, json.dumps(journal).encode("utf-8"))
         try:
             for number, entry in enumerate(self._swapped()):
                 step = steps[number]
@@ -672,6 +755,8 @@ class Bundle:
                 self._run_activate()
             self._keep(token)
             self._record(token)
+            if self.carrying:
+                self.carried._record()
             self.token = token
         except (IOError, OSError, BundleError) as error:
             raise BundleError("%s%s; %s" % (error, no_room(error), self._back(steps)))
@@ -727,6 +812,14 @@ class Bundle:
                     safe_path.remove_tree(step[name])
         unlink(self._journal)
 
+    def _recover_carriers(self):
+        """Put back what a killed run of another bundle left that carried files of this one."""
+        for name in sorted(filter(NAME.match, os.listdir(self.state_dir))):
+            other = Bundle(name, [], [], [], self.run_command, self.relabel, state_dir=self.state_dir)
+            if other.name != self.name and other._load("journal.json").get("with") == self.name:
+                with Lock(other.home, other.name):
+                    other._recover()
+
     def _recover(self):
         """Finish what a killed run left: put its swap back, or clean up behind it if it was final."""
         journal = self._load("journal.json")
@@ -745,9 +838,21 @@ class Bundle:
                 raise BundleError("an earlier run was interrupted and cannot be put back: %s" % "; ".join(failed))
             self._clean(steps)
 
+    def _remove_empty_folders(self):
+        """Remove the folders that runs of this bundle made and whose last file has gone now, such as a unit's drop-ins."""
+        made, wanted = made_folders(self._load("manifest.json")), set(folder.path for folder in self.folders)
+        for path in sorted(set(os.path.dirname(path) for path in self.removed), reverse=True):
+            if path in made - wanted and not untrusted_folder(path):
+                try:
+                    os.rmdir(path)
+                except OSError as error:
+                    # What somebody else has put there keeps it.
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.EBUSY):
+                        raise
+
     def _record(self, token=None):
         recorded = self._manifest()
-        files = {} if self.prune else dict(recorded)
+        files = {} if self.prune and not self.left else dict(recorded)
         for entry in self.files:
             # What is only made where nothing is there, a log say, is not ours from then on.
             if entry.force:
@@ -755,6 +860,7 @@ class Bundle:
         for path in list(self.removed) + self.kept + sorted(self.not_ours):
             files.pop(path, None)
         whole = self.digest and self.undo is None and not self.remove and not (self.stale and not self.prune)
+        whole = whole and not self.left
         manifest = {
             "files": files,
             "run": token or self._load("manifest.json").get("run"),
@@ -798,11 +904,14 @@ class Bundle:
                 self.relabel(entry.path, entry.path)
         if self._swapped() or self.removed:
             self._swap(os.path.basename(stage)[len("stage-"):])
+            self._remove_empty_folders()
         else:
             if self.overdue:
                 self._run_activate()
             self._record()
         self._disclaim()
+        if self.carrying:
+            self.carried._disclaim()
         if self.activated:
             unlink(self._note)
 
@@ -823,8 +932,13 @@ class Bundle:
                 make_folders(os.path.dirname(self.home))
                 os.mkdir(self.home, 0o700)
             with Lock(self.home, self.name):
+                self._recover_carriers()
                 self._recover()
-                self._work_in(tempfile.mkdtemp(prefix="stage-", dir=self.home))
+                if self.carried is None:
+                    self._work_in(tempfile.mkdtemp(prefix="stage-", dir=self.home))
+                    return
+                with Lock(self.carried.home, self.carried.name):
+                    self._work_in(tempfile.mkdtemp(prefix="stage-", dir=self.home))
         except safe_path.UnsafePath as error:
             raise BundleError(str(error))
         except (IOError, OSError) as error:
@@ -832,9 +946,12 @@ class Bundle:
 
     def report(self):
         """Result per file and folder, and a diff for each change: [{before, after, before_header, after_header}]."""
-        files = [{"dest": entry.path, "state": self.states[entry.path]} for entry in self.files]
+        written = self.files + (self.carried.files if self.carrying else [])
+        files = [{"dest": entry.path, "state": self.states[entry.path]} for entry in written]
         files += [{"dest": path, "state": "removed"} for path in sorted(self.removed)]
         return {
+            "left": {"files": sorted(entry.path for entry in self.left), "says": self.why_left} if self.left else {},
+            "carried": self.carrying,
             "changed": self.changed,
             "validated": self.validated,
             "activated": self.activated,

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.background import has_daemons
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes, unlink
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import (
     STATE_DIR,
@@ -50,13 +51,11 @@ ONCE = re.compile(
     r"""^(
         (http|https|http2|sslrouter|rawrouter|fastrouter|forkptyrouter|httprouter|tuntap)([0-9-].*)?
         | shared-socket | undeferred-shared-socket | map-socket | abstract-socket | udp | snmp.* | carbon.*
-        | .*cron.* | mules? | farm | spooler.* | (smart-)?attach-daemon.* | legion.* | emperor.* | zerg.*
+        | .*cron.* | spooler.* | (smart-)?attach-daemon.* | attach-control-daemon | legion.* | emperor.* | zerg.*
         | subscribe.* | touch-.* | fs-.* | py-auto-?reload.* | cache-(store|udp|sync).*
     )$""",
     re.VERBOSE,
 )
-# Without these an application that counts on them cannot serve.
-COUNTED_ON = re.compile(r"^(mules?|farm|spooler.*|(smart-)?attach-daemon.*)$")
 
 
 class Second:
@@ -105,7 +104,8 @@ class Second:
 
     def stands_in(self, who=None):
         """Whether it can do all that the first one does. ``who``: uid, gid and groups of the account that runs it."""
-        return not any(COUNTED_ON.match(name) for name, _value in self._load(who))
+        # Requests may count on them, and a port or a pidfile of theirs is not there twice.
+        return not has_daemons(self._load(who))
 
     def _options(self, who):
         bound = False
@@ -118,7 +118,10 @@ class Second:
                 bound = True
             elif name in RUN_FILES:
                 yield name, os.path.join(self.run_dir, RUN_FILES[name])
-            elif not ONCE.match(name):
+            elif name == "spooler":
+                # It takes tasks into the same folder and leaves them to the first one's spooler.
+                yield "spooler-external", value
+            elif not ONCE.match(name) or name in ("spooler-external", "spooler-processes"):
                 yield name, value.replace(self.wanted["run_dir"] + "/", self.run_dir + "/")
 
     def write(self, dropins, who=None):

@@ -13,7 +13,9 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     accounts,
     log_files,
     safe_path,
+    served_checks,
     takeover_checks,
+    uwsgi_checks,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
@@ -104,7 +106,7 @@ def _told(check):
     return lambda checks, tools: [Problem(*told) for told in check(checks, tools)]
 
 
-for _kinds in (account_checks.KINDS, takeover_checks.KINDS):
+for _kinds in (account_checks.KINDS, served_checks.KINDS, takeover_checks.KINDS, uwsgi_checks.KINDS):
     KINDS.update((kind, _told(check)) for kind, check in _kinds.items())
 
 
@@ -125,10 +127,18 @@ def problems(checks, tools):
     return sorted(found, key=lambda problem: order.get(problem.path, 0))
 
 
-def refuse(module):
-    """End a module where this host cannot take what ``module.params["checks"]`` asks about."""
-    found = problems(module.params["checks"], Tools(lambda words: module.run_command(list(words)), module.warn))
+def refuse(module, untouched="nothing on it was changed"):
+    """End a module where this host cannot take what ``module.params["checks"]`` asks about.
+
+    ``untouched``: what may be said of the host when it is asked.
+    """
+    tools = Tools(lambda words: module.run_command(list(words)), module.warn)
+    refuse_these(module, problems(module.params["checks"], tools), untouched)
+
+
+def refuse_these(module, found, untouched="nothing on it was changed"):
+    """End a module with these problems, where there are any."""
     if found:
         counted = "%d problem%s on this host" % (len(found), "s" if len(found) > 1 else "")
         lines = "\n".join("- %s" % problem for problem in found)
-        module.fail_json(msg="%s; nothing on it was changed.\n%s" % (counted, lines))
+        module.fail_json(msg="%s; %s.\n%s" % (counted, untouched, lines))

@@ -6,11 +6,13 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import contextlib
 import hashlib
 import json
 import os
 import time
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import background, journal, secret_values
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Second, accepting, connections
@@ -18,7 +20,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import sai
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import account, remove_tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load, load_as
 
 VERBS = ("start", "restart", "reload")
 PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths", "User", "Group")
@@ -40,6 +42,7 @@ SPEC = {
         "processes": {"type": "int", "default": 1},
         "links": {"type": "list", "elements": "path", "default": []},
         "mercy": {"type": "int"},
+        "whole": {"type": "bool", "default": False},
         "probe": {"type": "dict", "default": {}},
         "log_file": {"type": "path"},
     },
@@ -158,6 +161,25 @@ class Instance:
             return False
         return self.second.left or not os.path.islink(link) or os.readlink(link) != self.socket
 
+    @property
+    def options(self):
+        """What its configuration says, [(name, value), ...]; nothing where it cannot be read."""
+        try:
+            return load_as(self.who, self.wanted["config"]) if self.who else load(self.wanted["config"])
+        except ConfigError:
+            # What is wrong with it is told by whoever tries to take it up.
+            return []
+
+    @property
+    def whole(self):
+        """Whether its code is taken up by more than its workers; the plan does not know what a file includes."""
+        return bool(self.wanted.get("whole") or background.whole(self.options))
+
+    @property
+    def stats(self):
+        """The address of its stats server."""
+        return os.path.join(os.path.dirname(self.wanted["pidfile"]), "stats")
+
     def needs(self):
         """start, restart (the unit changed), reload (configuration or code changed), link, or nothing."""
         what = self._needs()
@@ -165,6 +187,8 @@ class Instance:
             what = "reload"
         # A SIGHUP ends all workers before it loads the code; behind a second generation nobody waits for that. Nor
         # does a worker whose sockets stay open ever become quiet.
+        if what == "reload" and self.whole:
+            self.strategy = "hup"
         crosses = self.strategy == "hup" or self.wanted.get("mercy")
         if what == "reload" and crosses and self.second and self._second_stands_in():
             return "restart"
@@ -259,6 +283,11 @@ class Instances:
         self.reloader = reloader
         self.clock = clock
         self.visits = visits
+        # When this began, and how long the logs were then: what is older is no news of it.
+        self.began = clock.time()
+        self.logs = {}
+        # What was done otherwise than it should be, for a warning.
+        self.told = []
 
     def _visit(self, chosen, since):
         """Ask what leads to these, which have served since then as they are now."""
@@ -298,13 +327,32 @@ class Instances:
         lines = [said if verb == "wait" else "systemctl %s: %s" % (verb, said)]
         for item in chosen:
             if not item.active or verb == "wait":
-                log = tail(item.wanted["log_file"])
                 lines.append("%s is %s" % (item.unit, item.shown.get("ActiveState", "unknown")))
-                lines.append("the end of %s:\n%s" % (item.wanted["log_file"], log) if log else "it wrote no log")
+                lines += self.said(item, item.unit)
         return "\n".join(lines)
+
+    def said(self, item, unit):
+        """What an instance has said since this began: in its log, or before it had opened one."""
+        path, found = item.wanted["log_file"], []
+        log = said_since(path, self.logs.get(item.name, 0))
+        if log.strip():
+            found.append("%s says:\n%s" % (path, log))
+        # What a unit prints before it opens its log, and how systemd has ended it, only the journal has.
+        told = journal.said(unit, self.began, by_systemd=bool(found), wait=0 if found else 1)
+        if told:
+            found.append("%s says:\n%s" % ("systemd" if found else "the journal of %s" % unit, told))
+        older = "" if found else tail(path)
+        if older.strip():
+            found.append("the end of %s, which is older than this run:\n%s" % (path, older))
+        if not found:
+            found.append("neither its log nor the journal says anything; see `systemctl status %s`" % unit)
+        values = secret_values.of_units(item.wanted["unit_files"] + item.shown.get("DropInPaths", "").split())
+        return [secret_values.mask(text, values) for text in found]
 
     def apply(self, timeout):
         """Enable, start, restart and reload as needed and wait until all are up. Returns {name: what was done}."""
+        self.began = self.clock.time()
+        self.logs = dict((item.name, size(item.wanted["log_file"])) for item in self.instances)
         self.look()
         if any(item.shown.get("NeedDaemonReload") == "yes" for item in self.instances):
             self._systemctl("daemon-reload")
@@ -315,8 +363,10 @@ class Instances:
         self._all("enable", [item for item in self.instances if not item.enabled])
         crossing = [item for item in chosen["restart"] if item.second and (item.pid or item.second.serves)]
         since = self.clock.time()
-        for verb in ("start", "restart"):
-            self._all(verb, [item for item in chosen[verb] if item not in crossing])
+        self._all("start", chosen["start"])
+        plain = [item for item in chosen["restart"] if item not in crossing]
+        with self._at_rest([(item, item.pid, item.stats) for item in plain], timeout):
+            self._all("restart", plain)
         for item in chosen["reload"]:
             item.forget()
         if chosen["reload"]:
@@ -334,6 +384,7 @@ class Instances:
             self._cross(crossing[first:first + AT_A_TIME], timeout)
         led = [item for item in begun if item.away]
         self._home([item for item in self.instances if item.away], timeout)
+        self._stand([item for item in chosen["start"] + chosen["restart"]])
         self._visit(led, since)
         for item in self.instances:
             item.note()
@@ -371,6 +422,7 @@ class Instances:
         for item in self.instances:
             one = Instances([item], self.systemctl, self.reloader, self.clock)
             told, why = one.each(work, errors)
+            self.told += one.told
             done.update(told)
             failed.update(why)
         return done, failed
@@ -388,7 +440,8 @@ class Instances:
         self._visit(chosen, since)
         self._drain(before, timeout)
         try:
-            self._all("restart", chosen)
+            with self._at_rest([(item, item.pid, item.stats) for item in chosen], timeout):
+                self._all("restart", chosen)
             self.look()
             self._wait(chosen, timeout)
             self._ready([(item, item.wanted["run_dir"]) for item in chosen], timeout)
@@ -402,7 +455,8 @@ class Instances:
         if not units:
             return
         # The first goes on writing to the same log.
-        logs = [(item.wanted["log_file"], size(item.wanted["log_file"])) for item in chosen if item.wanted["log_file"]]
+        self.began = self.clock.time()
+        self.logs.update((item.name, size(item.wanted["log_file"])) for item in chosen)
         try:
             for item in chosen:
                 folder = item.unit + ".d"
@@ -411,13 +465,62 @@ class Instances:
                 item.second.write(dropins, item.who)
             self._systemctl("daemon-reload")
             self._systemctl("start", *units)
-            shown = parse_show(self._systemctl("show", "--property=Id", "--property=MainPID", *units))
-            masters = dict((item.name, int(shown.get(item.second.unit, {}).get("MainPID") or 0)) for item in chosen)
-            self._ready([(item, item.second.run_dir) for item in chosen], timeout, masters)
+            self._ready([(item, item.second.run_dir) for item in chosen], timeout, self._masters(chosen))
         except (InstanceError, ConfigError, IOError, OSError) as error:
             self._dismiss(chosen)
-            lines = ["%s\nthey do not start with their new settings; those that run were not touched" % error]
-            lines += ["%s says:\n%s" % (path, said_since(path, before)) for path, before in logs]
+            names = ", ".join(item.name for item in chosen)
+            lines = ["no start with the new settings of %s, and those that run were not touched: %s" % (names, error)]
+            for item in chosen:
+                lines += self.said(item, item.second.unit)
+            raise InstanceError("\n".join(lines))
+
+    def _masters(self, chosen):
+        """{name: pid} of the second generations' masters."""
+        if not chosen:
+            return {}
+        units = [item.second.unit for item in chosen]
+        shown = parse_show(self._systemctl("show", "--property=Id", "--property=MainPID", *units))
+        return dict((item.name, int(shown.get(item.second.unit, {}).get("MainPID") or 0)) for item in chosen)
+
+    @contextlib.contextmanager
+    def _at_rest(self, masters, timeout):
+        """While spoolers, mules and crons of these are at rest, [(instance, pid, address of its stats server), ...].
+
+        Who is not within the time limit is ended all the same, and told of.
+        """
+        rests = []
+        try:
+            for item, pid, stats in masters:
+                if pid and background.whole(item.options):
+                    rest = background.Rest(pid, stats, item.who, timeout)
+                    rest.__enter__()
+                    rests.append((item, rest))
+            for item, rest in rests:
+                for label in rest.wait():
+                    self.told.append("%s: %s was not done within %d s and was ended" % (item.name, label, timeout))
+            yield
+        finally:
+            for _item, rest in rests:
+                rest.__exit__()
+
+    def _stand(self, chosen):
+        """Until what runs beside the workers of these has stood for a while."""
+        self.look()
+        watched = []
+        for item in chosen:
+            options = item.options
+            if background.whole(options):
+                watched.append(background.Watched(item.name, item.pid, item.stats, options))
+        failed = background.stand(watched, self.clock)
+        lines = []
+        for item in chosen:
+            if item.name in failed:
+                item.forget()
+                log = item.wanted["log_file"]
+                said = background.own_words(log, self.logs.get(item.name, 0)) if log else ""
+                lines.append(failed[item.name])
+                lines.append("%s says:\n%s" % (log, said) if log else "journalctl -u %s tells more" % item.unit)
+        if lines:
             raise InstanceError("\n".join(lines))
 
     def _dismiss(self, chosen):
@@ -438,7 +541,15 @@ class Instances:
         left = [item for item in chosen if item.second.left]
         if left:
             self._drain([(item, item.second.socket) for item in left], timeout)
-            self._dismiss(left)
+            seconds = [item for item in left if background.mules(item.options)]
+            masters = self._masters(seconds)
+            stats = [(item, masters[item.name], os.path.join(item.second.run_dir, "stats")) for item in seconds]
+            with self._at_rest(stats, timeout):
+                self._dismiss(left)
+            for item in left:
+                # What the second has spooled nobody has told them of.
+                if background.whole(item.options) and item.who:
+                    background.wake(item.pid, item.stats, item.who)
 
     def _ready(self, pairs, timeout, masters=None):
         """Until all workers of these accept requests, as their stats servers say. ``masters``: {name: pid}."""

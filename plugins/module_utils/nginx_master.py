@@ -142,7 +142,8 @@ class Upgrade:
             if not wait(lambda: read_master(self.old_file) is None, self.drain):
                 raise MasterError(
                     "the master of an earlier upgrade (process %d) still serves its last requests; run again when it"
-                    " has ended, or set worker_shutdown_timeout in nginx_main_options. Nothing was changed" % earlier
+                    " has ended, or set worker_shutdown_timeout in nginx_main_options. The nginx that runs is as it was"
+                    % earlier
                 )
         return self.old
 

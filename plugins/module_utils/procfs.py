@@ -90,6 +90,12 @@ def memory(pid):
     return (int(fields[21]) * os.sysconf("SC_PAGE_SIZE"), int(fields[20])) if fields else None
 
 
+def processor(pid):
+    """The clock ticks of processor time that a process has used, or None."""
+    fields = _stat(pid)
+    return int(fields[11]) + int(fields[12]) if fields else None
+
+
 def children(pid):
     """The pids of a process's children that are alive."""
     found = set()

@@ -159,7 +159,7 @@ class Worker:
         return procfs.process_start(self.pid) != self.start or procfs.pends(self.pid, signal.SIGHUP)
 
 
-def _send(workers, target, patience):
+def _send(workers, target, patience, grace):
     """Freeze the workers, signal the target (a Worker too) and let them go on once each has a SIGHUP before it."""
     frozen, until = [], time.time() + patience
     try:
@@ -169,7 +169,7 @@ def _send(workers, target, patience):
                 frozen.append(worker)
         if not target.send(signal.SIGHUP):
             raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
-        limit = time.time() + 1
+        limit = time.time() + grace
         while not all(worker.pending for worker in frozen) and time.time() < limit:
             time.sleep(PAUSE / 10)
     finally:
@@ -189,11 +189,12 @@ def _look_as(pid, who):
         os.seteuid(0)
 
 
-def hang_up(target, pids, addresses, stats, who, patience=3.0):
+def hang_up(target, pids, addresses, stats, who, patience=3.0, grace=1.0):
     """Send SIGHUP to the process ``target``, a master or a worker, when none of the workers ``pids`` loses a request.
 
     ``who``: uid and gid of the workers. Returns whether it was so: where no such moment comes in ``patience``
     seconds, or a worker may not be looked at, the signal is sent all the same. Raises OSError where it cannot be sent.
+    ``grace``: seconds that a master may take until it has told its workers.
     """
     # A child does it: it may become another user, and it lets the workers go on should this process be killed.
     reader, writer = os.pipe()
@@ -206,7 +207,7 @@ def hang_up(target, pids, addresses, stats, who, patience=3.0):
             if pids:
                 _look_as(pids[0], who)
             workers = [Worker(pid, addresses, stats) for pid in pids]
-            answer = 0 if _send(workers, Worker(target, addresses, stats), patience) else -1
+            answer = 0 if _send(workers, Worker(target, addresses, stats), patience, grace) else -1
         except (IOError, OSError) as error:
             answer = error.errno or errno.EIO
         finally:

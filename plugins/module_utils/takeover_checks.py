@@ -218,9 +218,11 @@ def replaced(checks, tools):
         listed = ", ".join("%s %s" % pair for pair in going)
         named = set(apps).intersection(check["apps"]) or set(sites).intersection(check["sites"])
         if named or check["allowed"]:
+            # The same words from several hosts would be shown once, as if they came from one.
             tools.warn(
-                "publish_set %s of this host has %s, which this play does not name: taken off now. To keep it, name it,"
-                " give this play a publish_set of its own, or set publish_prune: false." % (check["set"], listed)
+                "publish_set %s of this host (%s) has %s, which this play does not name: taken off now%s. To keep it,"
+                " name it, give this play a publish_set of its own, or set publish_prune: false."
+                % (check["set"], os.uname()[1], listed, ", with code and logs" if check.get("prune_data") else "")
             )
             continue
         says = "the set %r of this host has %s, all of which would go, for this play names nothing of it" % (

@@ -62,7 +62,7 @@ DROPPED = re.compile(
 # them is in the configuration. Whether it knows an option it is asked here, where it runs as it will.
 START = """\
 for name in $(PATH=/usr/bin:/bin; env | sed -n 's/^\\(UWSGI_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset "$name"; done
-%(binary)s --dump-options >%(options)s 2>/dev/null || echo >%(options)s
+%(binary)s%(loads)s --dump-options >%(options)s 2>/dev/null || echo >%(options)s
 exec %(binary)s --ini %(config)s
 """
 
@@ -71,10 +71,18 @@ class TrialError(Exception):
     """A throw-away unit cannot be made; the text says why."""
 
 
-def script(binary, options, config):
-    """What a throw-away instance runs first. ``options``: where it writes the options that its uWSGI knows."""
+def _quoted(word):
+    return "'%s'" % word.replace("'", "'\\''")
+
+
+def script(binary, options, config, loads=()):
+    """What a throw-away instance runs first. ``options``: where it writes the options that its uWSGI knows.
+
+    ``loads``: words by which it loads plugins, whose options are among those that it knows.
+    """
     words = {"binary": binary, "options": options, "config": config}
-    return START % dict((name, "'%s'" % word.replace("'", "'\\''")) for name, word in words.items())
+    quoted = dict((name, _quoted(word)) for name, word in words.items())
+    return START % dict(quoted, loads="".join(" " + _quoted(word) for word in loads))
 
 
 def known(path):
@@ -349,9 +357,9 @@ class Trial:
 
     # -- as uwsgi_preflight runs it -------------------------------------------------------------------------------
 
-    def start(self, binary, text):
-        """Start uWSGI with this configuration."""
-        replace_bytes(self.script, encoded(script(binary, self.options, self.config)), 0o644)
+    def start(self, binary, text, loads=()):
+        """Start uWSGI with this configuration. ``loads``: words by which it loads plugins before it lists options."""
+        replace_bytes(self.script, encoded(script(binary, self.options, self.config, loads)), 0o644)
         replace_bytes(self.config, encoded(text), 0o400, (self.uid, 0))
         status, text = self.run("start", self.unit)
         self.refused = text.strip() if status != 0 else ""

@@ -90,7 +90,8 @@ def _magic(text, path, first):
 
 def _ini(text, section):
     found, inside = [], False
-    for line in text.splitlines():
+    # A line ends for uWSGI where it does in C; a form feed or a separator of Unicode's is part of a value.
+    for line in text.split("\n"):
         line = line.strip()
         if not line or line[0] in "#;":
             continue
@@ -105,7 +106,7 @@ def _ini(text, section):
 def _yaml(text, section):
     """uWSGI's built-in YAML, and of libyaml's the lists that it takes for a repeated option."""
     found, inside, name = [], False, None
-    for line in text.splitlines():
+    for line in text.split("\n"):
         line = line.partition("#")[0].rstrip()
         if not line.strip():
             continue
@@ -306,8 +307,9 @@ class Config:
         return [resolve(self.options, value, self.environment) for name, value in self.options if name in names]
 
     def on(self, *names):
-        """Whether one of these switches is on."""
-        return any(value.lower() not in FALSE for value in self.all(*names))
+        """Whether a switch with these names is on; the last one says."""
+        values = self.all(*names)
+        return bool(values) and values[-1].lower() not in FALSE
 
     @property
     def pidfiles(self):
@@ -319,7 +321,7 @@ class Config:
 
     @property
     def lazy(self):
-        return self.on("lazy-apps", "lazy-app", "lazy")
+        return self.on("lazy-apps", "lazy-app") or self.on("lazy")
 
     @property
     def ends_gracefully(self):

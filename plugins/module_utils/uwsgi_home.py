@@ -241,7 +241,7 @@ def find_like(kind, builder, find, *system):
 
     raise HomeError(
         "uwsgi_build_host: %s is %s, and this host is %s; a wheel runs only where everything is as on its builder. "
-        "Nothing was changed. Name a builder of this host's kind (by group, where hosts differ), or set it to '' to "
+        "No uWSGI was built. Name a builder of this host's kind (by group, where hosts differ), or set it to '' to "
         "have each host build its own" % (builder, named(mine), named(kind))
     )
 

@@ -20,6 +20,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import 
     load_as,
 )
 
+# What an emperor hands to its vassals, and they to their workers.
+VASSAL = "UWSGI_EMPEROR_FD"
 # btime is a whole second, and a pidfile is written right after the start.
 CLOCK_SLACK = 2.0
 
@@ -107,10 +109,13 @@ class Master:
         begun = self.environment.get("PWD", "")
         self.started_in = begun if begun.startswith("/") and os.path.isdir(begun) else self.folder
         self._prove_program()
+        self._prove_no_emperor()
         self._prove_rank()
         self._prove_owner(found)
         self._prove_age(found)
         self.config_path, self.config = self._read_config(config_path)
+        if self.config.all("emperor", "early-emperor"):
+            self._refuse_emperor()
         self._prove_name()
         self._prove_workers(at_rest)
         if procfs.process_start(self.pid) != self.start:
@@ -122,6 +127,69 @@ class Master:
     def _prove_program(self):
         if not _is_uwsgi(self.pid):
             self._refuse("which is no uWSGI: the pidfile is stale")
+
+    def _prove_no_emperor(self):
+        """Refuse an emperor that has vassals, be it in a child of its own master; a SIGHUP would end all of them."""
+        if VASSAL in self.environment:
+            return
+        own = procfs.words(self.pid)
+        reigning = [self.pid] + [pid for pid in procfs.children(self.pid) if _same_kind(procfs.words(pid), own)]
+        vassals = [
+            pid
+            for above in reigning
+            for pid in procfs.children(above)
+            if _is_uwsgi(pid) and not _same_kind(procfs.words(pid), own) and VASSAL in procfs.environment(pid)
+        ]
+        if vassals:
+            self._refuse_emperor(vassals)
+
+    def _refuse_emperor(self, vassals=()):
+        named = "; its vassals: %s" % ", ".join(describe(pid) for pid in sorted(vassals)) if vassals else ""
+        self._refuse(
+            "which is an emperor%s: a reload of it would end and start every vassal, and their requests with them. Name"
+            " the pidfile of the vassal that is to be reloaded, or touch its configuration" % named
+        )
+
+    def _vassals_folder(self, names):
+        """Where its emperor has found these configuration files, which it has named relative to that folder."""
+        emperor = procfs.parent(self.pid)
+        if not emperor or emperor <= 1 or not _is_uwsgi(emperor):
+            return None
+        begun = procfs.environment(emperor).get("PWD") or "/"
+        options, files = command_line(procfs.words(emperor)[1:], begun)
+        for address, kind in files:
+            try:
+                options = options + load_as(procfs.ids(emperor), address, kind, begun)
+            except ConfigError:
+                # Its own folder tells as well where it looked last.
+                continue
+        folders = [procfs.folder(emperor)]
+        folders += [os.path.join(begun, path) for path in Config(options).all("emperor") if "://" not in path]
+        found = []
+        for folder in folders:
+            real = os.path.realpath(folder) if folder else ""
+            if real and real not in found and all(os.path.isfile(os.path.join(real, name)) for name in names):
+                found.append(real)
+        if len(found) > 1:
+            self._refuse(
+                "a vassal of %s, which has %s in %s; give config"
+                % (describe(emperor), ", ".join(sorted(names)), " and ".join(sorted(found)))
+            )
+        return found[0] if found else None
+
+    def _settle_vassal(self):
+        """Take a vassal's relative paths as it does: it is started in the folder where its emperor found it."""
+        _options, files = command_line(procfs.words(self.pid)[1:], "")
+        paths = [address.partition(":")[0] for address, _kind in files]
+        handed = [address for address, _kind in files if "://" in address]
+        if handed:
+            self._refuse(
+                "a vassal whose configuration its emperor has handed over (%s) and no file holds; touch or change it"
+                " where the emperor reads it, or give config" % ", ".join(handed)
+            )
+        names = set(path for path in paths if not path.startswith("/"))
+        if names:
+            self.started_in = self._vassals_folder(names) or self.started_in
 
     def _prove_rank(self):
         above = procfs.parent(self.pid)
@@ -142,6 +210,8 @@ class Master:
             )
 
     def _read_config(self, config_path):
+        if VASSAL in self.environment and not config_path:
+            self._settle_vassal()
         options, files = command_line(procfs.words(self.pid)[1:], self.started_in)
         options = self.given = from_environment(self.environment) + options
         if config_path:

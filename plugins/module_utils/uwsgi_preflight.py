@@ -56,7 +56,13 @@ DROPPED = re.compile(
 # Keys of a cache or shared area that lead to a file or to other hosts; without them it is memory, as code may expect.
 OUTSIDE = re.compile(r"^(store|store_sync|bitmap_file|udp.*|nodes?|sync|file|fd|mmap)=", re.IGNORECASE)
 # What brings in options that the binary does not list.
-MORE = ("plugin", "plugins", "need-plugin", "need-plugins", "dlopen", "autoload", "declare-option", "declare-option2")
+LOADS = ("plugins-dir", "plugin-dir", "plugin", "plugins", "need-plugin", "need-plugins")
+DECLARES = ("declare-option", "declare-option2")
+# What uWSGI says of a plugin's file that it cannot load; only need-plugin ends it.
+NOT_LOADED = re.compile(
+    r"UNABLE to load uWSGI plugin: (.*?)(?: !!!)?$|^(\S+_plugin\.so: .*)$|^(unable to load plugin .*)$",
+    re.MULTILINE,
+)
 FOREIGN = re.compile(r"^(UWSGI_|LISTEN_|NOTIFY_SOCKET$|WATCHDOG_|MAINPID$|INVOCATION_ID$|JOURNAL_STREAM$)")
 
 
@@ -81,6 +87,8 @@ SPEC = {
     "service_text": {"type": "str"},
     # Contents of files that hold secrets: the modules are told to log no argument, and this none of its values.
     "files": {"type": "dict", "default": {}},
+    # Where its code is and what its variables say of packages, for the hint where a module is missing.
+    "code": {"type": "dict", "default": {}},
 }
 
 
@@ -101,9 +109,10 @@ class Note:
         # In another sandbox code may load otherwise.
         drop_ins = unit_texts(wanted)
         around = trial_unit.texts(wanted["unit"], drop_ins) if wanted.get("unit") else []
-        about = dict(wanted, template=None, vars={}, service_template=None, service_vars={})
-        # Where a site leads to it is no part of what loads.
-        about = [dict((key, about[key]) for key in about if key != "question"), around, replace, binary]
+        # Of what is text by now, and of what decides nothing but a message or comes from the sites that lead to it.
+        left_out = {"template": None, "vars": {}, "service_template": None, "service_vars": {}}
+        left_out.update({"code": {}, "question": {}})
+        about = [dict(wanted, **left_out), around, replace, binary]
         self.digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8")).hexdigest()
         self.path = os.path.join(STATE_DIR, "loads-%s" % wanted["name"])
 
@@ -157,8 +166,10 @@ def neutral(options, replace):
 
 def unknown(options, known):
     """The options at which a live instance would end under strict; ``known``: what `uwsgi --dump-options` prints."""
-    if not Config(options).on("strict") or set(name for name, _value in options).intersection(MORE):
+    if not Config(options).on("strict") or Config(options).on("autoload"):
         return []
+    known = set(known).union(LOADS, DECLARES, ["dlopen"])
+    known.update(value.partition("=")[0].strip() for name, value in options if name in DECLARES)
     # A single letter is a command line's, and not among what is printed.
     return [name for name, _value in options if len(name) > 1 and name not in known]
 
@@ -284,12 +295,12 @@ class Child:
         self.socket, self.mark = os.path.join(run_dir, "sock"), os.path.join(run_dir, "accepts")
         self.options, self.log = os.path.join(run_dir, "options"), os.path.join(self.place, "log")
 
-    def start(self, binary, text):
-        """Start uWSGI with this configuration."""
+    def start(self, binary, text, loads=()):
+        """Start uWSGI with this configuration. ``loads``: words by which it loads plugins before it lists options."""
         config, script = os.path.join(self.place, "preflight.ini"), os.path.join(self.place, "start")
         owner = (self.who["uid"], self.who["gid"]) if os.getuid() == 0 else None
         replace_bytes(config, encoded(text), 0o400, owner)
-        replace_bytes(script, encoded(trial_unit.script(binary, self.options, config)), 0o644)
+        replace_bytes(script, encoded(trial_unit.script(binary, self.options, config, loads)), 0o644)
         replace_bytes(self.log, b"", 0o600)
         self.keeper = subprocess.Popen(
             [sys.executable, "-E", "-s", "-c", KEEPER],
@@ -361,11 +372,15 @@ def preflight(binary, options, who, environment, folder, timeout, replace=None, 
     trial = trial or Child(who, environment, folder)
     try:
         instead = dict(trial.replace, **(replace or {}))
-        trial.start(binary, render(neutral(trial.given + options, instead), trial.socket, trial.mark))
+        kept = neutral(trial.given + options, instead)
+        loads = [word for name, value in kept if name in LOADS for word in ("--" + name, value)]
+        trial.start(binary, render(kept, trial.socket, trial.mark), loads)
         try:
             _await(trial, started + timeout)
         finally:
             # Of a typing error in an option this says more than what came of it.
+            if loads:
+                _refuse_unloaded(trial)
             _refuse_unknown(trial, options)
         if asked:
             why = preflight_answer.judge(trial, asked)
@@ -382,6 +397,17 @@ def _refuse_unknown(trial, options):
     wrong = unknown(options, known) if known else []
     if wrong:
         raise PreflightError("this uWSGI has no option %s, and under strict it would not start" % ", ".join(wrong))
+
+
+def _refuse_unloaded(trial):
+    """Say so where the file of a plugin is not loaded: uWSGI mentions it and goes on."""
+    found = NOT_LOADED.search(trial.said())
+    if found:
+        why = next(group for group in found.groups() if group)
+        raise PreflightError(
+            "uWSGI does not load a plugin that its options name: %s; say with plugins-dir in which folder its file "
+            "lies, or leave the plugin out" % why
+        )
 
 
 def _await(trial, limit):

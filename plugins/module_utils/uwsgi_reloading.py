@@ -8,6 +8,7 @@ __metaclass__ = type
 
 import errno
 import fcntl
+import functools
 import hashlib
 import os
 import re
@@ -17,6 +18,7 @@ import threading
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    background,
     procfs,
     quiet,
     request_log,
@@ -124,6 +126,8 @@ class Reload:
         self.limit = 0
         self.log_from = 0
         self.tells = False
+        # Attached daemons that there were, and their starts.
+        self.left = []
         # The unit that its code is loaded in; None where no unit of the system has started the live one.
         self.trial = None
         self.result = {
@@ -209,7 +213,7 @@ class Reload:
         self.result["msg"] = str(error)
         log = self.master.config.log if self.master else None
         # What the log says of a probe is in the message already.
-        if log and not isinstance(error, ProbeError):
+        if log and self.log_from is not None and not isinstance(error, ProbeError):
             self.result["log"] = said_since(log, self.log_from)
 
     # -- what to do ---------------------------------------------------------------------------------------------
@@ -242,6 +246,14 @@ class Reload:
 
     def _strategy(self):
         wanted = self.wanted["strategy"]
+        whole = background.whole(self.master.config.options)
+        if wanted == "chain" and whole:
+            raise ReloadError(
+                "strategy chain replaces workers only, and %s would go on with the old code; take auto or hup"
+                % ", ".join(sorted(set(whole)))
+            )
+        if wanted == "auto" and whole:
+            return "hup"
         if wanted == "chain" and not self._can_chain():
             raise ReloadError(
                 "strategy chain needs lazy-apps, and stats or master-fifo, in the instance's configuration;"
@@ -291,6 +303,8 @@ class Reload:
         renewal = Renewal(self, before)
         if self.result["strategy"] == "chain":
             self._chain(before, renewal)
+        elif background.whole(self.master.config.options):
+            self._renew_whole(sorted(before))
         else:
             self._hang_up(self.master.pid, sorted(before))
         while not renewal.is_whole():
@@ -298,8 +312,54 @@ class Reload:
         self._probe()
         if self.wanted["after"]:
             self.wanted["after"](renewal.since)
+        self._stand()
 
-    def _hang_up(self, target, workers):
+    @property
+    def _stats(self):
+        return self.master.address(self.master.config.stats) if self.master.config.stats else None
+
+    def _renew_whole(self, workers):
+        """SIGHUP for the master once neither a worker nor what runs beside them loses what it is at."""
+        daemons = background.Seen(self.master.pid, self._stats).daemons
+        left = [(pid, procfs.process_start(pid)) for _label, pid in daemons if pid and procfs.alive(pid)]
+        # It stops one daemon after the other, each within 3 s or as long as reload-mercy says, before its workers.
+        mercy = (["3"] + self.master.config.all("reload-mercy"))[-1]
+        grace = 1 + len(left) * (1 + int(mercy if mercy.isdigit() else 3))
+        # Commands of crons go on over a SIGHUP.
+        with background.Rest(self.master.pid, self._stats, self.master.who, self.wanted["timeout"], False) as rest:
+            self.result["cut_off"] = rest.wait()
+            # That had a limit of its own.
+            self.limit = time.time() + self.wanted["timeout"]
+            self._hang_up(self.master.pid, workers, grace=grace)
+        self.left = left
+
+    def _stand(self):
+        """Until daemons of before are gone, and what runs beside the workers has stood for a while."""
+        options = self.master.config.options
+        if self.result["strategy"] != "hup" or not background.whole(options) or self._stats is None:
+            return
+        # uWSGI leaves one with a pidfile as it is. Which process that is the account has said: it signals it itself.
+        who = dict(self.master.who, groups=[])
+        while True:
+            left = [pid for pid, start in self.left if start and procfs.process_start(pid) == start]
+            left = [pid for pid in left if procfs.alive(pid)]
+            if not left:
+                break
+            if time.time() > self.limit:
+                raise ReloadError("an attached daemon (pid %d) is still the one from before" % left[0])
+            as_account(who, functools.partial(background.end, left))
+            time.sleep(0.5)
+        name = self.wanted.get("name") or self.wanted["pidfile"]
+        watched = background.Watched(name, self.master.pid, self._stats, options)
+        failed = background.stand([watched])
+        if failed:
+            log = self.master.config.log
+            said = ["%s says:\n%s" % (log, background.own_words(log, self.log_from))] if log else []
+            # What stands there already is not said twice.
+            self.log_from = None
+            raise ReloadError("\n".join(list(failed.values()) + said))
+
+    def _hang_up(self, target, workers, **more):
         """SIGHUP for the master or a worker, at a moment when none of these workers loses a request."""
         config, master = self.master.config, self.master
         if not master.still():
@@ -310,7 +370,7 @@ class Reload:
         stats = master.address(config.stats) if config.stats else None
         try:
             patience = min(3.0, self.wanted["timeout"] / 2.0)
-            good = quiet.hang_up(target, workers, addresses, stats, self.worker_ids, patience)
+            good = quiet.hang_up(target, workers, addresses, stats, self.worker_ids, patience, **more)
             self.result["quiet"] = self.result.get("quiet", True) and good
         except OSError as error:
             if error.errno != errno.ESRCH:

@@ -13,7 +13,7 @@ import ssl
 import sys
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import request_log
+from ansible_collections.graceful.wsgi.plugins.module_utils import request_log, secret_values
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask
 
 http_client = importlib.import_module("http.client" if sys.version_info[0] > 2 else "httplib")
@@ -40,6 +40,7 @@ SPEC = {
         "logs": {"type": "list", "elements": "path", "default": []},
         "units": {"type": "list", "elements": "str", "default": []},
         "error_log": {"type": "path"},
+        "unit_files": {"type": "list", "elements": "path", "default": []},
     },
 }
 # An answer that is wrong for so long is wrong: what only warms up may answer rightly within that.
@@ -211,7 +212,8 @@ class Visit:
             if late or self.clock.time() > limit:
                 break
             self.clock.sleep(PAUSE)
-        self.cause = logs.cause(self.question["path"])
+        values = secret_values.of_units(self.question["unit_files"])
+        self.cause = secret_values.mask(logs.cause(self.question["path"]), values)
         if not self.cause:
             # Nothing of the application's own: nginx may say whom it did not reach.
             said = [line for line in nginx.read().splitlines() if "[error]" in line or "[crit]" in line]

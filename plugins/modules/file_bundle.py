@@ -115,6 +115,26 @@ options:
       - A command that makes running programs take up the files, run after the last file is in place. If it fails, all
         files are put back and it is run again. If the run is killed before all that, the next run makes up for it.
     type: str
+  nginx_pid_file:
+    description:
+      - The pid file of the nginx that O(activate) reloads. O(activate) then counts as failed where its master goes on
+        with the workers that it had, as it does without a word when an address is in use or a zone in shared memory
+        has another key.
+    type: path
+  leave_to_others:
+    description:
+      - Folders of a tree. Where the tree is refused for what other bundles wrote there and for nothing else, this
+        bundle's files of the tree are not written but returned as RV(left), for the task of a bundle that brings
+        both; see O(carried).
+    type: list
+    elements: path
+    default: []
+  carried:
+    description:
+      - RV(left) of a task of another bundle; its files are tested and put in place together with this one's, in one
+        step, and go back together. If the tree is only valid without them, they stay where they are.
+    type: dict
+    default: {}
   prune:
     description: Remove files that an earlier run of this bundle wrote and this one does not have. A file that has been
       edited or replaced since stays, with a warning.
@@ -196,6 +216,14 @@ others:
   returned: success
   type: list
   elements: str
+left:
+  description: What O(leave_to_others) has left, empty where nothing is; C(says) tells why.
+  returned: success
+  type: dict
+carried:
+  description: Whether O(carried) was put in place, or was so before.
+  returned: success
+  type: bool
 run:
   description: Names this run for O(undo); null where it changed no file.
   returned: success
@@ -264,6 +292,9 @@ def main():
                 },
             },
             "activate": {"type": "str"},
+            "nginx_pid_file": {"type": "path"},
+            "leave_to_others": {"type": "list", "elements": "path", "default": []},
+            "carried": {"type": "dict", "default": {}},
             "prune": {"type": "bool", "default": False},
             "remove": {"type": "list", "elements": "path", "default": []},
             "take_over": {"type": "bool", "default": False},
@@ -291,24 +322,35 @@ def main():
             "check_mode": module.check_mode,
         }
 
+    def file(item):
+        return File(
+            item["dest"],
+            # The action plugin sends text as base64, so that no byte of it is taken for something else.
+            base64.b64decode(item["content"]),
+            item.get("validate"),
+            item["force"],
+            item["secret"],
+            **attributes(item)
+        )
+
+    def run(command):
+        # A command that is not there must not end the module in the middle of a swap.
+        return module.run_command(command, environ_update={"LC_ALL": "C"}, handle_exceptions=False)
+
     try:
+        carried = module.params["carried"]
+        if carried:
+            files = [file(item) for item in carried["files"]]
+            take_over = carried["take_over"]
+            carried = Bundle(
+                carried["name"], [], files, [], run, relabel, check_mode=module.check_mode, take_over=take_over
+            )
         bundle = Bundle(
             name=module.params["name"],
             folders=[
                 Folder(item["path"], force=item["force"], **attributes(item)) for item in module.params["directories"]
             ],
-            files=[
-                File(
-                    item["dest"],
-                    # The action plugin sends text as base64, so that no byte of it is taken for something else.
-                    base64.b64decode(item["content"]),
-                    item["validate"],
-                    item["force"],
-                    item["secret"],
-                    **attributes(item)
-                )
-                for item in module.params["files"]
-            ],
+            files=[file(item) for item in module.params["files"]],
             trees=module.params["validate"],
             prune=module.params["prune"],
             undo=module.params["undo"],
@@ -316,10 +358,10 @@ def main():
             digest=module.params["digest"],
             take_over=module.params["take_over"],
             activate=module.params["activate"],
-            run_command=lambda command: module.run_command(
-                # A command that is not there must not end the module in the middle of a swap.
-                command, environ_update={"LC_ALL": "C"}, handle_exceptions=False
-            ),
+            nginx=module.params["nginx_pid_file"],
+            leave_to_others=module.params["leave_to_others"],
+            carried=carried or None,
+            run_command=run,
             relabel=relabel,
             check_mode=module.check_mode,
         )

@@ -102,6 +102,15 @@ bundles:
     the last set is another by now.
   returned: success
   type: dict
+unread:
+  description: Files that nginx reads and that are not as the running one has read them.
+  returned: success
+  type: list
+  elements: str
+noted:
+  description: Whether it is written down what the running nginx has read.
+  returned: success
+  type: bool
 glibc:
   description: The version of the host's glibc, null where it has another C library.
   returned: always
@@ -124,6 +133,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_loading import LoadError, Nginx
 
 # What is asked of systemd.
 PROPERTIES = (
@@ -227,6 +237,12 @@ def main():
             )
     manifest = nginx_artifact.load(os.path.abspath(module.params["artifact"]))
     known = service(module, module.params["unit"])
+    try:
+        nginx = Nginx(run, module.params["pid_file"])
+        unread, noted = nginx.unread(), nginx.noted()
+    except LoadError:
+        # The upgrade looks again, and says what is wrong.
+        unread, noted = [], True
     module.exit_json(
         changed=False,
         built=manifest is not None,
@@ -238,6 +254,8 @@ def main():
         stale=known.get("NeedDaemonReload") == "yes",
         outdated=outdated(known),
         bundles=dict((name, standing(name)) for name in module.params["bundles"]),
+        unread=unread,
+        noted=noted,
         glibc=glibc(),
     )
 

@@ -15,6 +15,12 @@ author:
 description:
   - Names what the publish role has yet to do before it writes configuration; a run with nothing to do asks only once.
 options:
+  fresh:
+    description: What a first run makes of each application, a mapping of C(name), C(dropins), C(folders), C(files) and
+      C(clones).
+    type: list
+    elements: dict
+    default: []
   accounts:
     description: Users that are to be there, a mapping of C(name) and C(group) each.
     type: list
@@ -45,6 +51,7 @@ extends_documentation_fragment:
   - graceful.wsgi.attributes
   - graceful.wsgi.bundles
   - graceful.wsgi.checks
+  - graceful.wsgi.served
   - graceful.wsgi.applications.releases
   - graceful.wsgi.applications.apps
   - graceful.wsgi.applications.instances
@@ -75,6 +82,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+fresh:
+  description: Of O(fresh) what is not there yet, without the applications that are published already; what
+    M(graceful.wsgi.left_data) takes where the run fails.
+  returned: success
+  type: list
+  elements: dict
 accounts:
   description: The items of O(accounts) whose user is not there.
   returned: success
@@ -124,6 +137,11 @@ bundles:
     the last set is another by now.
   returned: success
   type: dict
+nginx_unread:
+  description: Files that nginx reads and that are not as the running one has read them.
+  returned: success
+  type: list
+  elements: str
 wanted:
   description: As RV(graceful.wsgi.releases#module:wanted).
   returned: success
@@ -142,11 +160,14 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import accounts as a
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     host_checks,
     instances,
+    left_data,
     releases,
     safe_path,
+    served_checks,
     uwsgi_preflight,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_loading import CONF, LoadError, Nginx
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
 
@@ -155,6 +176,14 @@ def is_there(user):
         return bool(pwd.getpwnam(user))
     except KeyError:
         return False
+
+
+def nginx_unread(module):
+    """What nginx has not read as it stands; what is wrong with nginx itself is told by the task that reloads it."""
+    try:
+        return Nginx(module.run_command).unread()
+    except LoadError:
+        return [CONF]
 
 
 def due(module, wanted):
@@ -182,12 +211,15 @@ def main():
             "instances": instances.SPEC,
             "bundles": {"type": "list", "elements": "str", "default": []},
             "checks": host_checks.SPEC,
+            "served": served_checks.SPEC,
             "members": {"type": "list", "elements": "dict", "default": []},
             "moves": account_utils.SPEC,
+            "fresh": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
     )
-    host_checks.refuse(module)
+    # Other roles may have done their work before this one.
+    host_checks.refuse(module, "of what it publishes nothing was changed")
     wanted = module.params
     try:
         homes = [releases.Home(item, wanted["python"]) for item in wanted["releases"]]
@@ -206,6 +238,10 @@ def main():
     except (releases.ReleaseError, safe_path.UnsafePath, IOError, OSError) as error:
         module.fail_json(msg=str(error))
     replace = dict((item["name"], item["replace"]) for item in found)
+    leads = dict(pair for paths in replace.values() for pair in paths.items())
+    host_checks.refuse_these(
+        module, [host_checks.Problem(*told) for told in served_checks.in_releases(wanted["served"], leads, module.warn)]
+    )
     notes = [
         (item["name"], uwsgi_preflight.Note(item, replace.get(item["name"], {}), wanted["binary"]))
         for item in wanted["apps"]
@@ -219,9 +255,11 @@ def main():
         load=[name for name, note in notes if not note.holds],
         members=account_utils.missing_members(wanted["members"]),
         moved=account_utils.moved(wanted["moves"]),
+        fresh=left_data.fresh(wanted["fresh"]),
         open=[home.name for home in homes if home.open_gates],
         due=due(module, wanted["instances"]),
         bundles=dict((name, standing(name)) for name in wanted["bundles"]),
+        nginx_unread=nginx_unread(module),
     )
 
 

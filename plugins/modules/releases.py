@@ -135,7 +135,7 @@ import functools
 import multiprocessing
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import git_checkout
+from ansible_collections.graceful.wsgi.plugins.module_utils import causes, git_checkout
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import SPEC, Home, ReleaseError
@@ -168,14 +168,16 @@ def fill(module, homes):
             words = [wanted[name] for name in ("venv_command", "pip", "pip_args", "pip_env", "pip_cert")]
             filled[home.name] = named(home, lambda: home.fill(builders, *words))
         except ReleaseError as error:
-            failed.append(str(error))
+            # It names the application already.
+            said = str(error)
+            failed.append((home.name, said[len(home.name) + 2:] if said.startswith(home.name + ": ") else said))
         except Exception as error:
             # What escapes a thread is lost.
-            failed.append("%s: %s" % (home.name, error))
+            failed.append((home.name, str(error)))
 
     run_all([functools.partial(work, home) for home in homes], multiprocessing.cpu_count())
     if failed:
-        raise ReleaseError("\n".join(sorted(failed)))
+        raise ReleaseError(causes.message(failed))
     return filled
 
 

@@ -137,6 +137,10 @@ options:
   returned: success
   type: list
   elements: str
+modules:
+  description: Whether the folder of the Python modules that come with it is made.
+  returned: success
+  type: bool
 current:
   description: Where the link C(current) points to, or an empty string.
   returned: success
@@ -309,6 +313,7 @@ def main():
             "said": found,
         },
         options=[] if wrong else found.get("options", []),
+        modules=os.path.lexists(os.path.join(chosen["home"], "modules", "uwsgidecorators.py")),
         current=os.readlink(link) if os.path.islink(link) else "",
         packages=packages,
         kind=kind,

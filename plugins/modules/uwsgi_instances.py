@@ -116,15 +116,21 @@ now:
   returned: always
   type: float
 failed_instances:
-  description: Why what was to be done could not be done, by name.
+  description: The names of those for which something could not be done; the message says why.
   returned: with O(best_effort), where some failed
-  type: dict
+  type: list
+  elements: str
 """
 
 import os
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import visitor
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    causes,
+    journal,
+    secret_values,
+    visitor,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR
 from ansible_collections.graceful.wsgi.plugins.module_utils.http_client import fetch
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
@@ -161,6 +167,7 @@ def reloader(instances, timeout, visits=None):
     wanted = [
         dict(
             DEFAULTS,
+            name=item.name,
             pid=item.pid,
             pidfile=item.wanted["pidfile"],
             config=item.wanted["config"],
@@ -173,11 +180,22 @@ def reloader(instances, timeout, visits=None):
         )
         for item in instances
     ]
-    failed = [result for result in reload_all(wanted, fetch, 4) if result["failed"]]
+    began = time.time()
+    failed = []
+    results = reload_all(wanted, fetch, 4)
     if visits and visits.refused:
         raise Unanswered(visits.refused[0]["msg"])
+    for number, result in enumerate(results):
+        item = instances[number]
+        if result["failed"]:
+            # An instance without a log of its own writes to the journal.
+            log = result.get("log") or ("" if item.wanted["log_file"] else journal.said(item.unit, began))
+            values = secret_values.of_units(item.wanted["unit_files"])
+            said = secret_values.mask("%s\n%s" % (result["msg"], log), values)
+            # It names the instance already.
+            failed.append((item.name, said[len(item.name) + 2:] if said.startswith(item.name + ": ") else said))
     if failed:
-        raise InstanceError("\n".join("%s\n%s" % (result["msg"], result.get("log", "")) for result in failed))
+        raise InstanceError(causes.message(failed))
 
 
 def main():
@@ -226,14 +244,19 @@ def main():
         module.exit_json(changed=True, instances={}, **visits.result())
     except (InstanceError, ReloadError) as error:
         module.fail_json(msg=str(error), now=time.time())
+    for text in work.told + gone.told:
+        module.warn(text)
     changed = dict((name, what) for name, what in done.items() if what != "nothing" or name in not_enabled)
     after = [
         "%s: %s%s\n" % (name, "enable, " if name in not_enabled else "", changed[name]) for name in sorted(changed)
     ]
     if failed:
-        lines = ["%s: %s" % (name, failed[name]) for name in sorted(failed)]
         module.fail_json(
-            msg="\n".join(lines), changed=bool(changed), instances=done, failed_instances=failed, now=time.time()
+            msg=causes.message(sorted(failed.items())),
+            changed=bool(changed),
+            instances=done,
+            failed_instances=sorted(failed),
+            now=time.time(),
         )
     module.exit_json(
         changed=bool(changed),

@@ -73,8 +73,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 apps:
-  description: What was found for each application, by name; what is wrong on failure.
-  returned: always
+  description: What was found for each application, by name.
+  returned: success
   type: dict
 """
 
@@ -82,9 +82,15 @@ import os
 import shutil
 import tempfile
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path, trial_unit
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    causes,
+    missing_modules,
+    safe_path,
+    secret_values,
+    trial_unit,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import write_bytes
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load_as
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import (
@@ -145,7 +151,8 @@ class Application:
             return False
 
     def _fail(self, why):
-        self.failed, self.found = True, "%s: %s" % (self.wanted["name"], why)
+        values = secret_values.of(self.wanted["environment"])
+        self.failed, self.found = True, secret_values.mask(str(why), values)
 
     def run(self):
         """Load it; the outcome is in found and failed."""
@@ -165,6 +172,7 @@ class Application:
             )
         except (KeyError, ConfigError, PreflightError) as error:
             self._fail(error)
+            self._hint()
             return
         except Exception as error:
             # What escapes a thread is lost, and the result would say that it loads.
@@ -180,6 +188,24 @@ class Application:
         if self.wanted["probe"].get("path"):
             return dict(self.wanted["probe"], callable=question.get("callable"))
         return dict(question, default=True) if question else None
+
+    def _hint(self):
+        """Say what to write where the reason is a missing module."""
+        name, about = missing_modules.module(self.found), self.wanted["code"]
+        if not name or not about:
+            return
+        live = native(about["path"])
+        code = self.replace.get(live, live)
+        try:
+            # The code's own account may have put links there.
+            found = safe_path.as_account(self._who(), lambda: missing_modules.look(code, name.partition(".")[0]))
+        except Exception:
+            # A hint is worth no failure of its own.
+            return
+        hint = missing_modules.hint(name, about, found)
+        if hint:
+            head, newline, rest = self.found.partition("\n")
+            self.found = "%s%s%s\n%s" % (head, newline, causes.without_noise(rest), hint)
 
     def _options(self):
         if self.wanted["text"] is None:
@@ -234,11 +260,11 @@ def main():
             app.prepare(trials if trial_unit.available() else None)
         trials.ready()
         run_all([app.run for app in apps], module.params["parallel"])
-    found = dict((app.wanted["name"], app.found) for app in apps)
-    failed = [app.found for app in apps if app.failed]
+    failed = [(app.wanted["name"], app.found) for app in apps if app.failed]
     if failed:
-        module.fail_json(msg="\n".join(failed), apps=found)
-    module.exit_json(changed=False, apps=found)
+        # No second copy of it by name.
+        module.fail_json(msg=causes.message(failed))
+    module.exit_json(changed=False, apps=dict((app.wanted["name"], app.found) for app in apps))
 
 
 if __name__ == "__main__":

@@ -97,6 +97,10 @@ options:
         C(stats) it is uWSGI's own chain reload, which can cut off a request. V(hup) has the master
         re-execute itself and read its configuration anew, over the same sockets. V(auto) takes V(chain) where the
         instance can and its configuration did not change since it read it, else V(hup).
+      - A chain reload leaves mules, spoolers, attached daemons and crons as they are, so that an instance with any of
+        them is reloaded by V(hup), and V(chain) is refused. A spooler ends its task first, and no other one begins;
+        mules are waited for until they have done what they were sent, as long as O(timeout) says. Attached daemons are
+        ended before new ones begin, those with a pidfile too. What does not stay up afterwards fails the task.
       - V(stop) ends the instance and waits until it is gone. With C(master-fifo), or SIGTERM bound to
         C(gracefully_kill_them_all), it ends the requests that it is busy with first; else SIGINT cuts them.
     type: str

@@ -99,7 +99,7 @@ def check(
             )
     for name in ("User", "Group"):
         if name in options:
-            says = "is written by the plan itself, and files are made for another one"
+            says = "the role writes it itself, and makes its files for another account"
             problems.say(f"{path}.service_options.{name}", says, f"state it with {name.lower()}")
 
 

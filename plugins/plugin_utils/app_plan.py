@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_environment, log_plan
+from . import account_plan, app_environment, background_plan, client_plan, log_plan, request_plan
 from .app_environment import word
-from .nginx_tree import Directive, slug
-from .problem import Problems, close_match
+from .nginx_tree import Directive, idle, slug
+from .problem import Problems
 
 # The role's own template of a unit's drop-in, which prints what the plan says of its service and nothing else.
 INSTANCE_TEMPLATE = "instance.conf.j2"
@@ -37,7 +37,6 @@ LITERAL = (
     "user",
     "group",
 )
-PLUGINS = {"plugin", "plugins", "need-plugin", "need-plugins", "dlopen"}
 ANY_HOST = {"", "*", "0.0.0.0", "[::]"}
 
 # What the plan itself writes into an application's configuration, and the setting that states it.
@@ -81,6 +80,7 @@ OWNED = {
 # What an ini from elsewhere says of its socket, and means nothing for one in the folder that only nginx reaches.
 SOCKET_MODES = {"chmod", "chmod-socket", "chown-socket"}
 REFUSED = {*OWNED, "daemonize", "daemonize2"}
+HOW = "write the name of a file in the code, such as requirements.txt, or a list such as [Flask, gevent]"
 # Greenlets of an application with WebSockets that states none: as many sockets are open at most.
 GREENLETS = 1000
 # Options that contradict sockets which stay open, and what to do about it.
@@ -136,7 +136,7 @@ def endpoint(app: dict[str, Any], path: str, problems: Problems) -> tuple[str, i
         return posixpath.join(socket_dir(app["name"]), "sock"), None
     if socket.startswith("/"):
         if posixpath.normpath(socket).startswith(("/tmp/", "/var/tmp/")):
-            says = "lies in a folder that each unit has to itself, so that nginx would not see it"
+            says = f"{socket!r} lies in a folder that each unit has to itself (PrivateTmp), where nginx does not see it"
             problems.say(f"{path}.socket", says, "leave it out, or put it below /run or the project")
         return socket, None
     found = HOST_PORT.match(socket)
@@ -154,18 +154,19 @@ def endpoint(app: dict[str, Any], path: str, problems: Problems) -> tuple[str, i
 def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     given = [key for key in SOURCES if app[key]]
     if len(given) != 1:
-        says = "has no code" if not given else f"takes its code from {' and '.join(given)}"
+        says = "nothing says where its code is" if not given else f"its code is to come from {' and '.join(given)}"
         problems.say(path, says, f"give exactly one of {', '.join(SOURCES)}")
     if app["version"] and not app["repo"]:
-        problems.say(f"{path}.version", "goes with repo only", "give repo, or leave version out")
+        says = "a version is one of a git repository, and repo names none"
+        problems.say(f"{path}.version", says, "give repo, or leave version out")
     if app["path"] and not app["path"].startswith("/"):
         problems.say(f"{path}.path", f"{app['path']!r} is not absolute", "write the folder's whole path on the host")
     if not app["module"] and not app["wsgi_file"]:
-        problems.say(path, "says nothing of what to run", "give module (manage for manage.py) or wsgi_file")
+        problems.say(path, "nothing says what is to be run", "give module (manage for manage.py) or wsgi_file")
     if (app["gevent"] or app["websocket"]) and app["threads"]:
         problems.say(
             f"{path}.threads",
-            "means nothing under gevent, which serves requests in greenlets",
+            "threads mean nothing under gevent, which serves requests in greenlets",
             f"leave threads out, or leave {'gevent' if app['gevent'] else 'websocket'} out",
         )
     for key in ("processes", "threads", "gevent", "instances", "websocket_mercy"):
@@ -174,23 +175,27 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     if app["virtualenv"] and app["requirements"]:
         problems.say(
             f"{path}.requirements",
-            "go into the application's own virtualenv, but virtualenv names another",
-            "leave virtualenv or requirements out",
+            "the requirements are installed in a virtualenv of the application's own, and virtualenv names another one",
+            "leave virtualenv out, or leave requirements out",
         )
     wanted = app["requirements"]
     if wanted is not None and not isinstance(wanted, str):
         if not isinstance(wanted, list) or not all(isinstance(line, str) for line in wanted):
-            problems.say(f"{path}.requirements", f"{wanted!r} is neither a file name nor a list", "write one of them")
+            problems.say(f"{path}.requirements", f"{wanted!r} is neither a file name nor a list", HOW)
     elif wanted and (wanted.startswith("/") or ".." in wanted.split("/")):
         problems.say(f"{path}.requirements", f"{wanted!r} is outside the code", "write a path below the code's folder")
     _check_instances(app, path, problems)
+    request_plan.check(app, path, problems)
     if app["log"] not in ("system", "project", "journal") and not app["log"].startswith("/"):
         problems.say(
             f"{path}.log", f"{app['log']!r} is not known", "write system, project, journal or an absolute path"
         )
     for name in app["options"]:
         _check_option(name, f"{path}.options.{name}", problems)
+        given = app["options"][name]
+        _check_language("" if given is None else given, f"{path}.options.{name}", app["config_format"], problems)
     for key in LITERAL:
+        _check_language(app[key], f"{path}.{key}", app["config_format"], problems)
         _check_literal(app[key], f"{path}.{key}", app["config_format"], problems)
     app_environment.check(app["env"], f"{path}.env", problems)
     for key, value in app.items():
@@ -201,15 +206,15 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
 def _check_instances(app: dict[str, Any], path: str, problems: Problems) -> None:
     several, processes = app["instances"] > 1, app["processes"] or 1
     if processes > 1 and (app["websocket"] or app["affinity"]):
-        says = "share one socket, and a session's next request would reach one that does not know it"
+        says = f"{processes} processes share one socket, so that one may get requests of a session it does not know"
         mend = f"write instances: {max(processes, app['instances'])} and leave processes out"
         problems.say(f"{path}.processes", says, mend)
     if several and app["socket"]:
-        says = f"is one, and {app['instances']} instances need one each"
+        says = f"{app['socket']!r} is one socket, and {app['instances']} instances need one each"
         problems.say(f"{path}.socket", says, "leave it out, each has its own below /run then; or leave instances out")
     if app["affinity"] and not several:
-        says = "has one instance to choose from"
-        problems.say(f"{path}.affinity", says, "say how many instances there are with instances, or leave it out")
+        says = "nothing is to be chosen for a client, since there is one instance only"
+        problems.say(f"{path}.affinity", says, "set instances to 2 or more, or leave affinity out")
     for name in app["options"] if app["websocket"] else ():
         if name.replace("_", "-") in AGAINST_SOCKETS:
             problems.say(f"{path}.options.{name}", *AGAINST_SOCKETS[name.replace("_", "-")])
@@ -224,8 +229,9 @@ def check_gevent(app: dict[str, Any], path: str, file: Iterable[str] | None, pro
         return
     if not any(line.lower().startswith("gevent") for line in lines):
         key = "gevent" if app["gevent"] else "websocket"
-        says = f"do not name gevent, which {key} needs"
-        problems.say(f"{path}.requirements", says, f"add gevent to them, or leave {key} out")
+        where = wanted if isinstance(wanted, str) else "the list"
+        says = f"the requirements name no gevent, and {key} needs it"
+        problems.say(f"{path}.requirements", says, f"add gevent to {where}, or leave {key} out")
 
 
 def _check_literal(value: Any, path: str, kind: str, problems: Problems) -> None:
@@ -239,27 +245,52 @@ def _check_literal(value: Any, path: str, kind: str, problems: Problems) -> None
     elif isinstance(value, str):
         if "$(" in value or "@(" in value:
             says = "holds $( or @(, which uWSGI replaces by a variable or a file"
-            problems.say(path, says, "write what it stands for")
-        if value != value.strip():
-            problems.say(path, "begins or ends with a blank, which uWSGI drops", "leave the blank out")
-        if kind == "yaml" and "#" in value:
-            problems.say(
-                path, "holds #, which begins a comment in uWSGI's YAML wherever it stands", "use config_format: ini"
-            )
+            problems.say(path, says, "write what it stands for, as text")
 
 
-def check_known(app: dict[str, Any], path: str, known: Iterable[str], problems: Problems) -> None:
-    """Refuse options that this uWSGI does not have; it would ignore them, or under strict end at once."""
-    # What a plugin brings along is known only once it is loaded.
-    if not known or PLUGINS.intersection(app["options"]):
+def _check_language(value: Any, path: str, kind: str, problems: Problems) -> None:
+    """Refuse what uWSGI would read only a part of, or nothing, in this language of its own (found out on 2.0.31)."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _check_language(item, f"{path}.{name}", kind, problems)
         return
-    for name in app["options"]:
-        if name not in known and name.replace("_", "-") not in REFUSED:
-            meant = close_match(name, known)
-            mend = (
-                f"did you mean {meant}?" if meant else "see `uwsgi --help`; a variable of your own is a set-placeholder"
-            )
-            problems.say(f"{path}.options.{name}", "uWSGI has no such option", mend)
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_language(item, f"{path}[{index}]", kind, problems)
+        return
+    text = word(value)
+    if text != text.strip():
+        problems.say(path, "begins or ends with a blank, which uWSGI drops", "leave the blank out")
+    says = _LANGUAGES.get(kind, lambda _text: None)(text)
+    if says and value is not None:
+        problems.say(path, says, "use config_format: ini, or json")
+
+
+def _in_yaml(text: str) -> str | None:
+    if "#" in text:
+        return "holds #, which begins a comment in uWSGI's YAML wherever it stands"
+    if text[:1] in ("'", '"') or text[-1:] in ("'", '"'):
+        return "begins or ends with a quote, which one uWSGI's YAML keeps and another's does not"
+    return None
+
+
+def _in_xml(text: str) -> str | None:
+    if not text:
+        return "is empty, which uWSGI's XML takes for 1"
+    if _NOT_IN_XML.search(text):
+        return "holds a control character, which no XML may"
+    if "]]>" in text or ("]" in text and ("&" in text or "<" in text)):
+        return "holds ] beside & or <, which uWSGI's XML cuts off"
+    return None
+
+
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+_LANGUAGES = {"yaml": _in_yaml, "xml": _in_xml}
+
+
+def _xml(text: str) -> str:
+    """A value as uWSGI's XML reads all of it: with an entity in it, it would take what stands before that."""
+    return f"<![CDATA[{text}]]>" if "&" in text or "<" in text else text
 
 
 def _check_option(name: str, path: str, problems: Problems) -> None:
@@ -272,7 +303,7 @@ def _check_option(name: str, path: str, problems: Problems) -> None:
         )
     elif name in OWNED:
         mend = f"state it with {OWNED[name]}" if OWNED[name] else "leave it out"
-        problems.say(path, "is written by the plan itself, and a second one would contradict it", mend)
+        problems.say(path, "the role writes it itself, and a second one would contradict it", mend)
 
 
 def _code(app: dict[str, Any], root: str) -> str:
@@ -307,7 +338,8 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         ("strict", True),
         ("master", True),
         ("need-app", True),
-        ("lazy-apps", True),
+        # Of two that contradict each other the last one counts, but not in every language.
+        *([] if background_plan.says_lazy(app) else [("lazy-apps", True)]),
         ("vacuum", True),
         ("safe-pidfile", planned["pidfile"]),
         ("master-fifo", f"{run}/fifo"),
@@ -319,8 +351,11 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         options.append(("chmod-socket", "660" if app["socket"] else "666"))
     if planned["virtualenv"]:
         options.append(("virtualenv", planned["virtualenv"]))
+        # Of uWSGI's own virtualenv this much: uwsgidecorators. Whatever the code has of that name comes before it.
+        options.append(("pythonpath", posixpath.join(planned["uwsgi_home"], "modules")))
     options += [("pythonpath", folder) for folder in planned["pythonpath"]]
-    if app["path"]:
+    if app["path"] or planned["whole"]:
+        # Where the master begins anew with each release, it may stand in it with all that it starts.
         options.append(("chdir", planned["chdir"]))
     else:
         # The master keeps its folder over a reload: only the workers may stand in a release.
@@ -344,9 +379,7 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         options.append(("enable-threads", True))
         if app["threads"]:
             options.append(("threads", app["threads"]))
-    # Cookies and long addresses of today do not fit into uWSGI's 4 KiB.
-    if not any(name.replace("_", "-") == "buffer-size" for name in app["options"]):
-        options.append(("buffer-size", 32768))
+    options += request_plan.options(app)
     if planned["log_file"]:
         # Only the master opens a log anew after a rotation, so the workers write through it; a reload that does not
         # open it again goes on writing to the old one.
@@ -363,7 +396,11 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # They would shut nginx out of our folder, or hand the socket to an account that uWSGI is none of.
         if planned["port"] is not None or app["socket"] or name.replace("_", "-") not in SOCKET_MODES
     }
-    return literal + [[name, word(item)] for name, value in given.items() for item in items(value)]
+    return literal + [
+        [name, background_plan.placed(name, word(item), planned["chdir"])]
+        for name, value in given.items()
+        for item in items(value)
+    ]
 
 
 def _socket_options(app: dict[str, Any]) -> list[tuple[str, Any]]:
@@ -424,6 +461,7 @@ def _unit(
         "path": app["path"],
         "processes": app["processes"],
         "mercy": app["websocket_mercy"] if app["websocket"] else None,
+        "whole": background_plan.whole(app),
         "code": code,
         "chdir": posixpath.join(code, app["chdir"] or "").rstrip("/"),
         "pythonpath": [posixpath.join(code, folder) for folder in app["pythonpath"] or [""]],
@@ -433,8 +471,10 @@ def _unit(
         "config_format": app["config_format"],
         "template": app["template"] or values["publish_app_template"],
         "protocol": app["protocol"],
+        "takes": request_plan.room(app),
         "log_file": _log_file(app, unit, values, rooms["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
+        "uwsgi_home": posixpath.dirname(posixpath.dirname(_binary(host))),
         "env_file": app_environment.path_of(app, rooms["uwsgi"]["uwsgi_conf_dir"]),
         "probe": {key: value for key, value in app["probe"].items() if value is not None}
         if isinstance(app["probe"], dict)
@@ -452,7 +492,9 @@ def _unit(
     # A uWSGI without routes would end at the first of them.
     own = {"UWSGI_SCRIPT": planned["script"], "UWSGI_CHDIR": planned["chdir"]}
     routes = account_plan.has_routes(host, rooms["uwsgi"])
-    planned["guard"] = account_plan.guard(app, app["packets"], own) if routes else []
+    guard = account_plan.guard(app, app["packets"], own)
+    planned["guard"] = [*guard, *client_plan.routes(app)] if routes else []
+    planned["crosses"] = background_plan.crosses(app, planned["link"])
     planned["options"] = _uwsgi_options(app, planned)
     # Of several instances it says whose they are: pruning finds the code and the logs by it.
     dropin = "10-publish.conf" if unit == name else f"10-publish-{name}.conf"
@@ -472,7 +514,7 @@ def _unit(
     return planned
 
 
-def shared(apps: Iterable[dict[str, Any]], name: str) -> list[Directive]:
+def shared(apps: Iterable[dict[str, Any]], name: str, nginx_version: str = "") -> list[Directive]:
     """What the applications of a set need outside of all server blocks: upstreams and their maps."""
     apps = list(apps)
     secure = f"${_variable(name)}_secure"
@@ -498,7 +540,7 @@ def shared(apps: Iterable[dict[str, Any]], name: str) -> list[Directive]:
             servers.insert(0, ["hash", f"${cookie}_key consistent", None])
         elif app["affinity"] == "address":
             servers.insert(0, ["hash", "$binary_remote_addr consistent", None])
-        http.append(["upstream", app["upstream"], servers])
+        http.append(["upstream", app["upstream"], servers + idle(nginx_version)])
     return http
 
 
@@ -512,9 +554,10 @@ def _document(planned: dict[str, Any]) -> dict[str, Any]:
 
 def _config(planned: dict[str, Any]) -> dict[str, Any]:
     """The application's configuration, as a template and its variables."""
+    elements = [[name, _xml(value)] for name, value in planned["options"]]
     return {
         "template": planned["template"] or f"app.{planned['config_format']}.j2",
-        "vars": {"app": planned, "document": _document(planned)},
+        "vars": {"app": planned, "document": _document(planned), "elements": elements},
     }
 
 
@@ -559,6 +602,7 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
         else planned["processes"],
         "links": planned["links"],
         "mercy": planned["mercy"],
+        "whole": planned["whole"],
         "log_file": planned["log_file"],
     }
 
@@ -582,6 +626,13 @@ def preflight(app: dict[str, Any], planned: dict[str, Any], instance_template: s
         "unit": unit["unit"],
         "dropin": unit["dropin"],
         "service": unit["service"],
+        # What to look at, and to name, where a module is missing.
+        "code": {
+            "path": planned["code"],
+            "module": app["module"],
+            "requirements": app["requirements"],
+            "virtualenv": app["virtualenv"],
+        },
         **({"service_template": instance_template, "service_vars": {"app": unit}} if own else {}),
     }
 

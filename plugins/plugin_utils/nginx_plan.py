@@ -8,10 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import nginx_tree, takeover_plan, unit_plan
+from . import nginx_tree, nginx_versions, spec, takeover_plan, unit_plan
 from .problem import Problem, close_match, unknown_host
 
 HOME = "/var/lib/graceful-wsgi/nginx"
+# What the role's tasks read of its variables.
+READ = ("conf_template", "unit_template")
 
 # From Debian's signed source index; zlib's, which Debian repacks, as distributions pin it; zig's from PyPI's index.
 CHECKSUMS = {
@@ -26,6 +28,9 @@ CHECKSUMS = {
     "zig-0.15.2-x86_64": "806316453d1ede7174ed3fefb8e5348154629089c3bb5fe812dfd0e172fac130",
     "zig-0.15.2-aarch64": "edc0aa60ec964a4cf462d40f68d7de242ddf37fd9a80f2afaee6397059463230",
 }
+
+# The newest release whose checksum is known here.
+NEWEST = max((key[len("nginx-") :] for key in CHECKSUMS if key.startswith("nginx-")), key=nginx_versions.numbers)
 
 UPSTREAM = {
     "nginx": "https://nginx.org/download/{file}",
@@ -599,6 +604,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     unit_plan.check_system_calls("nginx_system_calls", values["nginx_system_calls"], problems)
     unit_plan.check_options("nginx_unit_options", values["nginx_unit_options"], problems)
     _check_version(values, problems)
+    nginx_versions.check(values, problems)
     _check_names(values, problems)
     _check_numbers(values, problems)
     _check_flags(values, problems)
@@ -640,7 +646,10 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": takeover_plan.nginx(values),
+        "settings": spec.told(values, "nginx", READ),
         "take_over": values["nginx_take_over"],
+        # Said at each run; what is refused is a problem.
+        "warnings": nginx_versions.warnings(values, NEWEST),
         "id": name,
         "version": values["nginx_version"],
         "home": HOME,

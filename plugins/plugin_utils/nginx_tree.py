@@ -14,6 +14,11 @@ from typing import Any
 from .problem import Problem
 
 Directive = list[Any]
+# The first nginx that keeps idle connections to an upstream untold.
+_KEEPS_SINCE = (1, 29, 7)
+# Blocks that are nothing without arguments, and directives that take none: true is the directive alone.
+WITH_ARGUMENTS = {"if", "location", "limit_except", "map", "geo", "split_clients"}
+WITHOUT_ARGUMENTS = {"break", "internal", "ip_hash", "least_conn", "random", "empty_gif", "flv", "mp4"}
 # In quotes; nginx keeps a backslash that stands before anything else.
 _SPECIAL = re.compile(r"""\\(?=[\\"'trn]|\Z)|["]""")
 
@@ -34,6 +39,11 @@ def _flaw(text: str) -> str | None:
             if char == quote:
                 quote = ""
                 after = text[index + 1 : index + 2]
+                if after == ")":
+                    # As in if ($request_method = 'OPTIONS'): nginx begins another word with it.
+                    index += 2
+                    fresh = False
+                    continue
                 if after and not after.isspace():
                     return f"has {after!r} right after a closing quote"
         elif char in "\"'" and fresh:
@@ -63,6 +73,36 @@ def _value(value: Any) -> str | None:
     return None
 
 
+def _hint(text: str, flaw: str) -> str:
+    """What to write in the place of a value, or of a block's name and arguments, that has a flaw."""
+    if text.rstrip().endswith(";"):
+        return "leave off the final ;"
+    if text.rstrip().endswith("{"):
+        return "leave off the {, and write the block's directives as a mapping below it"
+    words = text.split()
+    if "comment" in flaw:
+        return "put quotes around the word, or write the comment as one of YAML's"
+    if not any(quote in text for quote in "\"'") and words:
+        # In if ($uri ~ ^/a{2}$) the word is what stands before the last parenthesis.
+        end = ")" if words[0] == "if" and words[-1].endswith(")") else ""
+        words[-1] = words[-1][: len(words[-1]) - len(end)]
+        shown = [quoted(word, always=bool(re.search(r"[;{}#]", _plain(word)))) for word in words]
+        if _flaw(" ".join(shown) + end) is None:
+            return f"put quotes around the word: {' '.join(shown)}{end}"
+    return "put quotes around the whole word, and a backslash before quotes in it"
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"\$\{\w+\}", "", word)
+
+
+def _folded(name: str, value: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Blocks whose arguments stand as the keys of a mapping, as in ``if: {($a = b): {...}}``; else the one block."""
+    if name.strip() in WITH_ARGUMENTS and value and all(isinstance(item, Mapping) for item in value.values()):
+        return [(f"{name.strip()} {arguments}", item) for arguments, item in value.items()]
+    return [(name, value)]
+
+
 def directives(options: Mapping[str, Any], path: str, problems: list[Problem]) -> list[Directive]:
     """The tree of a mapping: text or number, true/false (on/off), a list (repeated), a mapping (a block), null (none).
 
@@ -73,14 +113,23 @@ def directives(options: Mapping[str, Any], path: str, problems: list[Problem]) -
         here = f"{path}.{name}"
         flaw = "is empty" if not str(name).strip() else _flaw(str(name))
         if flaw:
-            problems.append(Problem(here, f"the name {flaw}", "write the directive's name; quote what is special"))
+            hint = _hint(str(name), flaw) if str(name).strip() else "write the directive's name"
+            problems.append(Problem(here, f"the name {flaw}", hint))
             continue
         for index, item in enumerate(value if isinstance(value, list) else [value]):
             at = f"{here}[{index}]" if isinstance(value, list) else here
             if item is None:
                 continue
             if isinstance(item, Mapping):
-                tree.append([name, "", directives(item, at, problems)])
+                for shown, inner in _folded(str(name), item):
+                    flaw = _flaw(shown)
+                    if flaw:
+                        problems.append(Problem(at, f"the name {flaw}", _hint(shown, flaw)))
+                    else:
+                        tree.append([shown, "", directives(inner, at, problems)])
+                continue
+            if isinstance(item, bool) and str(name).strip() in WITHOUT_ARGUMENTS:
+                tree += [[name, "", None]] if item else []
                 continue
             text = _value(item)
             if text is None:
@@ -89,8 +138,7 @@ def directives(options: Mapping[str, Any], path: str, problems: list[Problem]) -
                 continue
             flaw = _flaw(text)
             if flaw:
-                mend = "leave off the final ;" if text.endswith(";") else "put quotes around the word"
-                problems.append(Problem(at, f"{text!r} {flaw}", mend))
+                problems.append(Problem(at, f"{text!r} {flaw}", _hint(text, flaw)))
                 continue
             tree.append([name, text, None])
     return tree
@@ -122,3 +170,14 @@ def first_words(options: Mapping[str, Any], name: str) -> set[str]:
 def merged(base: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with the user's directives in their place: same name replaces, null takes away, new ones follow."""
     return {**base, **options}
+
+
+def idle(nginx_version: str, kept: int | None = None) -> list[Directive]:
+    """How many idle connections nginx keeps, in an upstream block: none unless one is told.
+
+    From 1.29.7 on it keeps 32 where nothing is said, and uWSGI closes each, which counts as a failure of its server;
+    before that it does not know the number 0.
+    """
+    if kept or tuple(map(int, re.findall(r"\d+", nginx_version)[:3])) >= _KEEPS_SINCE:
+        return [["keepalive", str(kept or 0), None]]
+    return []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import centos7_plan, nginx_plan, old_hosts, publish_plan, spec, uwsgi_plan
 from .problem import Problem, close_match
 
+# Where nginx.conf has the files of the publish role included.
+SITE_FOLDERS = ["/etc/nginx/conf.d", "/etc/nginx/default.d"]
 # In the order of the house; only publish sees the variables of the rooms before it.
 PLANNERS = {
     "centos7": lambda values, host, _rooms: centos7_plan.plan(values, host),
@@ -50,7 +52,19 @@ def plan(
         if not wrong:
             plans[room], wrong = planner(rooms[room], dict(host), rooms)
         problems += wrong
+    if plans.get("nginx"):
+        # Whether what nginx.conf and the sites only take together may wait for the role that brings the sites.
+        plans["nginx"]["leave_to_others"] = SITE_FOLDERS if "publish" in plans else []
     return plans, problems
+
+
+def untouched(room: str, earlier: Sequence[str]) -> str:
+    """What may be said of the host where a role is refused. ``earlier``: roles of this run that were not."""
+    if not earlier:
+        return "nothing on the host was changed"
+    others = [name for name in earlier if name != room]
+    done = f"what {' and '.join(others)} did before stays" if others else "what it did earlier in this run stays"
+    return f"the role {room} has changed nothing for them, and {done}"
 
 
 def misspelt(room: str, options: Mapping[str, Any], names: set[str]) -> list[str]:

@@ -155,6 +155,7 @@ def _log(app: Mapping[str, Any]) -> dict[str, Any]:
     units = app["units"]
     return {
         "logs": [unit["log_file"] for unit in units if unit["log_file"]],
+        "unit_files": [unit["dropin"] for unit in units],
         # Its second generation, which may serve as it is asked, has a journal of its own.
         "units": [name for unit in units if not unit["log_file"] for name in _generations(unit["unit"])],
     }

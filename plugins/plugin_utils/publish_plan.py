@@ -15,12 +15,17 @@ from . import (
     account_plan,
     app_environment,
     app_plan,
+    background_plan,
     log_plan,
     probe_plan,
     refusal_plan,
+    request_plan,
+    served_plan,
     site_plan,
+    spec,
     takeover_plan,
     upstream_plan,
+    uwsgi_options,
     uwsgi_plan,
 )
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME
@@ -29,6 +34,11 @@ from .problem import Problem, Problems
 
 # A name that leaves room for the number behind it.
 BUILD_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,26}\Z")
+
+# Folders of git's account with one of each application's name: its clone, and what lets git in.
+GIT_ROOTS = ("/var/lib/graceful-wsgi/git/repos", "/var/lib/graceful-wsgi/git/.graceful-wsgi")
+# What the role's tasks read of its variables.
+READ = ("keep_releases", "prune", "prune_data", "reload", "root", "timeout")
 
 
 def _check_names(
@@ -39,7 +49,7 @@ def _check_names(
     problems: Problems,
 ) -> None:
     facts = {"systemd": host.get("systemd"), "routing": account_plan.has_routes(host, rooms["uwsgi"])}
-    known = set((host.get("uwsgi") or {}).get("options") or ())
+    known = uwsgi_options.known(host, rooms["uwsgi"])
     requirements = host.get("requirements") or {}
     names: dict[str, int] = {}
     units: dict[str, int] = {}
@@ -62,10 +72,12 @@ def _check_names(
                 says = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
                 problems.say(f"{path}.name", says, "rename one of them")
         app_plan.check(app, path, problems)
+        background_plan.check(app, posixpath.join(values["publish_root"], name, "current"), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
-        app_plan.check_known(app, path, known, problems)
+        uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
+        uwsgi_options.check_plugins(app, path, problems)
         socket, port = app_plan.endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
         account_plan.check(app, path, values, rooms["nginx"], problems)
@@ -209,6 +221,27 @@ def _accounts(
     return checks, _unique(members, "group"), moves
 
 
+def _fresh(apps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a first run makes of each application, which goes again where that run fails; see module_utils/left_data.py."""
+    found = []
+    for app in apps:
+        home, units = app["home"], app["units"]
+        parts = [home] + [posixpath.join(home, part) for part in ("releases", "venvs", "logs", "current", "venv")]
+        for unit in units:
+            parts += [posixpath.dirname(unit["log_file"])] if unit["log_file"] else []
+            parts += [path for path in (unit["socket_dir"], posixpath.dirname(unit["dropin"])) if path]
+        found.append(
+            {
+                "name": app["app"],
+                "dropins": [unit["dropin"] for unit in units],
+                "folders": list(dict.fromkeys(parts)),
+                "files": [unit["log_file"] for unit in units if unit["log_file"]],
+                "clones": [posixpath.join(root, app["app"]) for root in GIT_ROOTS],
+            }
+        )
+    return found
+
+
 def _links(apps: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     """The file by which systemd makes the links of nginx anew at boot."""
     lines = [f"L {app['link']} - - - - {app['socket']}\n" for app in apps if app["link"]]
@@ -248,6 +281,9 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     upstream_plan.check(values["publish_upstreams"], groups, problems)
     _check_names(values, host, upstreams, rooms, problems)
     site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
+    by_name = {app["name"]: app for app in values["publish_apps"]}
+    request_plan.check_sites(values["publish_sites"], by_name, rooms["nginx"]["nginx_conf_options"], problems)
+    served_plan.check(values["publish_sites"], rooms["nginx"], problems)
     packets = {app["name"]: _packets(app["name"], values["publish_sites"], problems) for app in values["publish_apps"]}
     if problems:
         return {}, problems
@@ -286,8 +322,9 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     site_files = [{"dest": site["file"], "template": site["template"], "vars": {"site": site}} for site in sites]
     # What several sites share; nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, values["publish_set"])
-    http += [upstream_plan.plan(upstream, values["publish_set"], groups) for upstream in values["publish_upstreams"]]
-    http += app_plan.shared(apps.values(), values["publish_set"])
+    version = rooms["nginx"]["nginx_version"]
+    http += [upstream_plan.plan(item, values["publish_set"], groups, version) for item in values["publish_upstreams"]]
+    http += app_plan.shared(apps.values(), values["publish_set"], version)
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
         site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})
@@ -304,12 +341,23 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     account_checks, members, moves = _accounts(apps, values, rooms["nginx"])
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     checks = _checks(values, apps, rooms["uwsgi"]) + account_checks
+    served, served_later = served_plan.checks(
+        values["publish_sites"], apps, rooms["nginx"], [member["group"] for member in members]
+    )
+    checks += served
     planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
+        "settings": spec.told(values, "publish", READ),
         "take_over": values["publish_take_over"],
         "members": members,
+        # What nginx reads out of releases: asked of those that are there, and of the others once they are.
+        "served": served_later,
         "moves": moves,
+        "fresh": _fresh(apps.values()),
+        # Where each application has a folder of its name.
+        "roots": [values["publish_root"], log_dir, *GIT_ROOTS],
+        "set": values["publish_set"],
         "published": {values["publish_set"]: _named(values)},
         # Each instance as an application of its own, and which of them an application has.
         "apps": units,
@@ -333,6 +381,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         ],
         # What is asked of each application and site once it is live.
         "questions": [question for app in asked.values() for question in app["questions"]],
+        # Whose code is taken up by a second generation beside the first.
+        "crossing": [unit["name"] for unit in units if unit["crosses"]],
         "instances": [app_plan.instance(unit) for unit in units],
         "app_bundle": {
             "name": apps_name,
@@ -341,6 +391,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         },
         "site_bundle": {
             "name": sites_name,
+            # An empty list says nothing of what is to go.
+            "prune": values["publish_prune"] and bool(values["publish_sites"]),
             "directories": _unique(site_folders, "path"),
             "files": site_files + _rotation(sites_name, reopen_sites, keep),
             # A pid file of its own: nginx -t makes the real one where nginx does not run.
@@ -352,5 +404,6 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
             ],
         },
     }
+    planned["checks"] += uwsgi_options.checks(values["publish_apps"], rooms["uwsgi"], host)
     planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
     return planned, problems

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import guard_plan, nginx_plan, upstream_plan
+from . import client_plan, guard_plan, inherited_plan, nginx_plan, request_plan, upstream_plan
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text
 from .nginx_tree import Directive, directives, first_words, quoted, slug
 from .problem import Problems, close_match
@@ -17,6 +17,7 @@ _HTTP2_SINCE = (1, 25, 1)
 # Which links nginx follows to a file.
 LINKS = "disable_symlinks"
 TARGETS = ("app", "proxy_pass", "upstream", "static", "redirect", "return")
+_NOTHING = '""'
 _PATH = re.compile(r"(=|~\*|~|\^~|)\s*(\S.*)\Z")
 _ADDRESS = re.compile(r"(?P<base>https?://(?:unix:[^:]+:?|[^/?#]+))(?P<path>/.*)?\Z")
 GZIP_TYPES = (
@@ -228,7 +229,7 @@ def _check_proxy(location: dict[str, Any], path: str, upstreams: Mapping[str, An
         says = f"asks by HTTP, and {behind['name']} speaks uwsgi"
         problems.say(f"{path}.proxy_pass", says, f"write upstream: {behind['name']}")
     if strip is not None and behind["protocol"] == "uwsgi":
-        says = "is nothing that uwsgi_pass can do"
+        says = "strip_prefix is for HTTP, and this upstream is asked by uwsgi_pass"
         problems.say(f"{path}.strip_prefix", says, "leave it out, and mount the application where it runs")
     elif "$" in (proxy or ""):
         # nginx sends such an address as it comes out, whatever the location.
@@ -324,7 +325,7 @@ def _check_location(
         problems.say(f"{path}.timeout", f"{location['timeout']!r} is no time", "write e.g. 90s or 5m")
     for name in ("uwsgi_pass", "proxy_pass"):
         if name in location["options"]:
-            says = "is written by the plan itself, so that it fits the application's socket"
+            says = "the role writes it itself, so that it fits the application's socket"
             problems.say(
                 f"{path}.options.{name}", says, "name the application with app, or use proxy_pass of the location"
             )
@@ -362,7 +363,7 @@ def _check_tls(site: dict[str, Any], path: str, problems: Problems) -> None:
 def _check_redirects(site: dict[str, Any], path: str, problems: Problems) -> None:
     first = site["server_name"][0] if site["server_name"] else "_"
     if site["aliases"] and (first == "_" or "*" in first or first.startswith(("~", "."))):
-        says = f"are redirected to the first server_name, and {first!r} is no name to go to"
+        says = f"aliases are redirected to the first server_name, and {first!r} is no name to go to"
         problems.say(f"{path}.aliases", says, "let server_name begin with a whole name")
     if site["redirect"]:
         if not re.fullmatch(r"https?://[^\s$/?#]+(/[^\s$?#]*)?", site["redirect"]):
@@ -370,9 +371,8 @@ def _check_redirects(site: dict[str, Any], path: str, problems: Problems) -> Non
             problems.say(f"{path}.redirect", says, "write http:// or https:// and a name, e.g. https://www.example.com")
         for key in ("locations", "aliases"):
             if site[key]:
-                problems.say(
-                    f"{path}.{key}", "are never reached: the whole site is redirected", "leave one of them out"
-                )
+                says = f"{key} are never reached, since the whole site is redirected"
+                problems.say(f"{path}.{key}", says, f"leave {key} or redirect out")
 
 
 def check(
@@ -406,7 +406,7 @@ def check(
         key = taken[index]
         if key in seen:
             says = f"{location['path']!r} stands in locations[{seen[key]}] too"
-            problems.say(f"{where}.path", says, "nginx takes a path once a site: join or drop one")
+            problems.say(f"{where}.path", says, "nginx takes a path once in a site: join or drop one")
         seen.setdefault(key, index)
     _check_tls(site, path, problems)
     _check_redirects(site, path, problems)
@@ -431,15 +431,11 @@ def mounts(sites: list[dict[str, Any]], app: str) -> dict[str, Any]:
     return {"mounts": list(dict.fromkeys(mounted)), "unmounted": len(mounted) < len(found) or not found}
 
 
-def _proxy(address: str, prefix: str) -> list[Directive]:
-    headers = {
-        # The name that the request is for, not whatever else a client sends as Host beside it.
-        "Host": f"$host${prefix}_port",
-        "X-Real-IP": "$remote_addr",
-        "X-Forwarded-For": "$proxy_add_x_forwarded_for",
-        "X-Forwarded-Proto": "$scheme",
-    }
-    return [["proxy_pass", address, None], *(["proxy_set_header", f"{key} {headers[key]}", None] for key in headers)]
+def _proxy(address: str, client: client_plan.Client, **more: str) -> list[Directive]:
+    headers = {name: value for name, value in client.headers().items() if name.lower() not in client.said}
+    headers.update(more)
+    lines = [["proxy_set_header", f"{name} {value or _NOTHING}", None] for name, value in headers.items()]
+    return [["proxy_pass", address, None], *lines]
 
 
 def _upstream(app: dict[str, Any]) -> str:
@@ -456,7 +452,9 @@ def _rewriting(options: Mapping[str, Any]) -> bool:
     return any(str(name).split()[0] in ("rewrite", "return", "set", "if", "break") for name in options)
 
 
-def _replaced(location: dict[str, Any], base: str, path: str, prefix: str, replacement: str) -> list[Directive]:
+def _replaced(
+    location: dict[str, Any], base: str, path: str, client: client_plan.Client, replacement: str, **more: str
+) -> list[Directive]:
     """A request for ``path`` and more is sent to ``base`` as ``replacement`` and more."""
     if replacement == path:
         pairs = []
@@ -464,34 +462,38 @@ def _replaced(location: dict[str, Any], base: str, path: str, prefix: str, repla
         # What the application sends away without knowing of the prefix comes back below it.
         pairs = [(f"{base}/", path), (f"~^/(?!/|{re.escape(path[1:])})(.*)$", f"{path}$1")]
     else:
-        pairs = [(f"{start}{replacement}", path) for start in (base, "$scheme://$http_host", "")]
+        pairs = [(f"{start}{replacement}", path) for start in (base, f"{client.scheme}://$http_host", "")]
     answers = [["proxy_redirect", f"{quoted(sent)} {quoted(told)}", None] for sent, told in pairs]
     if replacement not in (path, "/"):
         answers.append(["proxy_cookie_path", f"{quoted(replacement)} {quoted(path)}", None])
     if _rewriting(location["options"]):
-        return [*_proxy(f"{base}{replacement}", prefix), *answers]
+        return [*_proxy(f"{base}{replacement}", client, **more), *answers]
     # As nginx itself replaces it, but that a path with a line break in it is refused; the address stays without a path.
     rewrite = f"{quoted(f'^{re.escape(path)}(.*)$')} {quoted(f'{replacement}$1')} break"
-    return [["rewrite", rewrite, None], ["return", "400", None], *_proxy(base, prefix), *answers]
+    return [["rewrite", rewrite, None], ["return", "400", None], *_proxy(base, client, **more), *answers]
 
 
-def _http(location: dict[str, Any], address: str, rest: str, prefix: str, keepalive: bool) -> list[Directive]:
+def _http(
+    location: dict[str, Any], address: str, rest: str, client: client_plan.Client, keepalive: bool
+) -> list[Directive]:
     """A location that asks by HTTP; ``rest``: the path in the address."""
     path = Path(location["path"])
     if location["strip_prefix"]:
-        block = _replaced(location, address, path.text, prefix, "/")
-        block.append(["proxy_set_header", f"X-Forwarded-Prefix {quoted(path.bare)}", None])
+        block = _replaced(location, address, path.text, client, "/", **{"X-Forwarded-Prefix": quoted(path.bare)})
     elif rest and path.prefix and "$" not in address + rest:
-        block = _replaced(location, address, path.text, prefix, rest)
+        block = _replaced(location, address, path.text, client, rest)
     else:
-        block = _proxy(address + rest, prefix)
+        block = _proxy(address + rest, client)
     if location["websocket"]:
         block.append(["proxy_set_header", "Upgrade $http_upgrade", None])
-        block.append(["proxy_set_header", f"Connection ${prefix}_connection", None])
+        block.append(["proxy_set_header", f"Connection ${client.prefix}_connection", None])
     elif keepalive:
         block.append(["proxy_set_header", 'Connection ""', None])
     if location["websocket"] or keepalive:
         block.insert(0, ["proxy_http_version", "1.1", None])
+    elif location["app"]:
+        # nginx then gives every body a length; uWSGI's http-socket hands no chunked one to WSGI.
+        block.insert(0, ["proxy_http_version", "1.0", None])
     return block
 
 
@@ -510,7 +512,11 @@ def _static(location: dict[str, Any], apps: Mapping[str, Any]) -> list[Directive
 
 
 def _leads(
-    location: dict[str, Any], apps: Mapping[str, Any], upstreams: Mapping[str, Any], prefix: str, publish_set: str
+    location: dict[str, Any],
+    apps: Mapping[str, Any],
+    upstreams: Mapping[str, Any],
+    client: client_plan.Client,
+    publish_set: str,
 ) -> list[Directive]:
     """The directives that say where a location leads."""
     if location["static"]:
@@ -537,9 +543,10 @@ def _leads(
     else:
         address, rest = _address(location)
     if kind == "proxy":
-        block = _http(location, address, rest, prefix, bool(behind and behind["keepalive"]))
+        block = _http(location, address, rest, client, bool(behind and behind["keepalive"]))
     else:
-        block = [["include", "uwsgi_params", None], ["uwsgi_pass", address, None]]
+        said = {*client.said, *(inherited_plan.key(line) for line in inherited_plan.given(location["options"]))}
+        block = [*client.params(said), ["uwsgi_pass", address, None]]
         if location["uwsgi_chdir"]:
             block.append(["uwsgi_param", f"UWSGI_CHDIR {app['chdir']}", None])
         if location["uwsgi_script"]:
@@ -568,6 +575,13 @@ def _without(planned: list[Directive], options: Mapping[str, Any]) -> list[Direc
     ]
 
 
+def _own(given: list[Directive], planned: list[Directive]) -> list[Directive]:
+    """The user's own lines less those that the plan has already in another form."""
+    if not any(line[0] == "uwsgi_pass" for line in planned):
+        return given
+    return [line for line in given if line[0] != "include" or posixpath.basename(line[1]) != "uwsgi_params"]
+
+
 def _asks(location: dict[str, Any]) -> bool:
     """Whether the location leads to a program, whose answer may send nginx elsewhere."""
     return bool(not location["static"] and (location["app"] or location["proxy_pass"] or location["upstream"]))
@@ -589,11 +603,19 @@ class Site:
         default: set[tuple[str, int | None]],
         publish_set: str,
         nginx: Mapping[str, Any],
+        let_in: tuple[int, int],
+        spellings: bool = False,
     ):
+        self.let_in = let_in
         self.site, self.apps, self.upstreams, self.default = site, apps, upstreams, default
         self.publish_set, self.nginx = publish_set, nginx
         self.prefix = prefix_of(publish_set)
         self.own = f"publish_site_{slug(name_of(site))}"
+        self.client = client_plan.Client(site, self.prefix, self.own, spellings)
+        # What all of nginx, and the site, say for their locations too.
+        self.outer = inherited_plan.given(nginx["nginx_conf_options"])
+        self.inner = inherited_plan.around(inherited_plan.given(site["options"]), self.outer)
+        self.client.said = {inherited_plan.key(line) for line in self.inner}
         self.http: list[Directive] = []
         # Each location has the lists of the site, where one has its own.
         self.scattered = any(
@@ -604,6 +626,13 @@ class Site:
         """What stands within the block; what stands outside of the server is kept for there."""
         self.http += [line for line in found[0] if line not in self.http]
         return found[1]
+
+    def _refused(self, location: dict[str, Any]) -> list[Directive]:
+        """What keeps from an application requests that its uWSGI cannot take."""
+        if not (location["app"] and _asks(location)):
+            return []
+        takes = self.apps[location["app"]]["takes"]
+        return self._collect(request_plan.refused(takes, self.let_in, f"{self.own}_{takes}"))
 
     def _denied(self, location: dict[str, Any] | None, name: str) -> list[Directive]:
         own = location and (location["allow"] is not None or location["deny"] is not None)
@@ -689,19 +718,21 @@ class Site:
         return [["location", shown, [*guards, *limits, *rest]]]
 
     def _block(self, location: dict[str, Any], name: str) -> list[Directive]:
-        leads = _leads(location, self.apps, self.upstreams, self.prefix, self.publish_set)
+        leads = _leads(location, self.apps, self.upstreams, self.client, self.publish_set)
         block: list[Directive] = [["internal", "", None]] if location["internal"] else []
         block += self._sender(location)
         if location["client_max_body_size"]:
             block.append(["client_max_body_size", location["client_max_body_size"], None])
         if location["expires"]:
             block.append(["expires", location["expires"], None])
-        block += self._guards(location, name) if name else []
+        block += self._guards(location, name) + self._refused(location) if name else []
         if LINKS in {**self.nginx["nginx_conf_options"], **self.site["options"]}:
             leads = [line for line in leads if line[0] != LINKS]
         block += leads + self._headers(location, any(line[0] == "add_header" for line in leads))
         options = location["options"]
-        return _without(block, options) + directives(options, "", [])
+        block = _without(block, options) + _own(directives(options, "", []), block)
+        taken = {name.lower() for name, value in location["headers"].items() if value is None}
+        return inherited_plan.completed(block, self.inner, taken)
 
     def _locations(self) -> list[Directive]:
         found: list[Directive] = []
@@ -749,13 +780,14 @@ class Site:
         """The server blocks beside the site's own, which lead to it."""
         site, found = self.site, []
         secure = site["tls"] and site["tls"]["redirect"] and not site["redirect"]
+        believing = self.client.inside()
         start = [["server_name", " ".join(site["server_name"]) or "_", None], *logs]
-        if secure and site["listen"]:
+        if secure and site["listen"] and not believing:
             target = f"301 https://$host{self._port()}$request_uri"
             found.append(["server", "", [*self._listen(True, False), *start, ["return", target, None]]])
         if site["aliases"]:
-            start = [["server_name", " ".join(site["aliases"]), None], *logs]
-            target = f"$scheme://{site['server_name'][0]}${self.prefix}_port$request_uri"
+            start = [["server_name", " ".join(site["aliases"]), None], *logs, *believing]
+            target = f"{self.client.scheme}://{site['server_name'][0]}${self.prefix}_port$request_uri"
             if secure:
                 target = f"https://{site['server_name'][0]}{self._port()}$request_uri"
             default, self.default = self.default, set()
@@ -790,7 +822,14 @@ class Site:
         if not real:
             return []
         lines = [["set_real_ip_from", guard_plan.network(text), None] for text in real["from"]]
-        return [*lines, ["real_ip_header", real["header"], None], ["real_ip_recursive", "on", None]]
+        lines += [["real_ip_header", real["header"], None], ["real_ip_recursive", "on", None]]
+        return [*lines, *self.client.inside()]
+
+    def _to_tls(self, wanted: bool) -> list[Directive]:
+        if not (wanted and self.site["real_ip"] and self.site["listen"]):
+            return []
+        target = f"301 https://$host{self._port()}$request_uri"
+        return [["if", f"({self.client.scheme} = http)", [["return", target, None]]]]
 
     def plan(self, template: str) -> dict[str, Any]:
         site, name = self.site, name_of(self.site)
@@ -801,15 +840,21 @@ class Site:
             error = posixpath.join(NGINX_LOG_DIR, f"{name}.error.log")
         logs: list[Directive] = [["access_log", access, None], ["error_log", error, None]]
         redirects = self._redirects(logs)
-        plain = not (site["tls"] and site["tls"]["redirect"]) or bool(site["redirect"])
-        block = self._listen(plain, True)
+        to_tls = site["tls"] and site["tls"]["redirect"] and not site["redirect"]
+        self.http += self.client.outside(map(guard_plan.network, (site["real_ip"] or {}).get("from") or []))
+        # A proxy that is believed may have spoken TLS already, and is not to be sent there once more.
+        block = self._listen(not to_tls or bool(site["real_ip"]), True)
         block.append(["server_name", " ".join(site["server_name"]) or "_", None])
         block += logs
-        more = [*self._tls(), *self._usual(), *self._real_ip(), *self._guards(None, self.own), *self._headers()]
+        more = [*self._tls(), *self._usual(), *self._real_ip(), *self._to_tls(bool(to_tls))]
+        more += [*self._guards(None, self.own), *self._headers()]
         if site["redirect"]:
             target = quoted(f"{site['redirect'].rstrip('/')}$request_uri")
             more.append(["return", f"{site['redirect_status']} {target}", None])
         block += _without(more, site["options"]) + directives(site["options"], "", [])
+        taken = {header.lower() for header, value in site["headers"].items() if value is None}
+        block = inherited_plan.completed(block, self.outer, taken)
+        self.inner = inherited_plan.around(block, self.outer, taken)
         block += self._locations()
         return {
             "name": name,
@@ -831,8 +876,11 @@ def plan(
 ) -> list[dict[str, Any]]:
     """All sites. ``apps``: the applications' plans; ``upstreams``: those of publish_upstreams; each by name."""
     sites = values["publish_sites"]
+    let_in = request_plan.lets_in(rooms["nginx"]["nginx_conf_options"], sites)
+    # nginx takes it from one site for all at the same port.
+    spellings = client_plan.underscores(rooms["nginx"]["nginx_conf_options"], *(site["options"] for site in sites))
     return [
-        Site(site, apps, upstreams, default, values["publish_set"], rooms["nginx"]).plan(
+        Site(site, apps, upstreams, default, values["publish_set"], rooms["nginx"], let_in, spellings).plan(
             values["publish_site_template"]
         )
         for site, default in zip(sites, defaults(sites), strict=True)
@@ -853,5 +901,17 @@ def shared(sites: Iterable[dict[str, Any]], publish_set: str) -> list[Directive]
     for name, value in guard_plan.SECURITY_HEADERS.items():
         lines = [["default", '""', None], ['""', value, None]]
         maps.append(["map", f"$upstream_http_{_slug_of(name)} ${prefix}_{_slug_of(name)}", lines])
+    maps += client_plan.maps(prefix)
     text = str([[site["http"], site["server"]] for site in sites])
-    return [line for line in maps if re.search(re.escape(line[1].split()[1]) + r"\b", text)]
+    found: list[Directive] = []
+    # One may be made of another.
+    while len(found) < len(found := [line for line in maps if _named_in(line, text)]):
+        text += str(found)
+    return found
+
+
+def _named_in(line: Directive, text: str) -> bool:
+    """Whether the variable that a map makes stands in a text, beside where the map itself says its name."""
+    source, variable = line[1].rsplit(" ", 1)
+    made = str([line[0], line[1], line[2]])
+    return bool(re.search(re.escape(variable) + r"\b", text.replace(made, "")))

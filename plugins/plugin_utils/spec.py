@@ -6,6 +6,8 @@ publish_apps"); a list of fifty applications needs `publish_apps[37].name`.
 
 from __future__ import annotations
 
+import ast
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -69,9 +71,50 @@ def _to_dict(value: Any) -> dict[str, Any]:
 def _to_list(value: Any) -> list[Any]:
     if isinstance(value, (list, tuple)):
         return list(value)
+    if isinstance(value, _Text):
+        raise _Wrong('a list that can be told from text; in YAML: [a, b], behind -e: \'{"NAME": ["a", "b"]}\'')
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return [value]
     raise _Wrong("a list")
+
+
+def _parsed(text: str) -> Any:
+    """What a text that is written as JSON, or as an INI inventory writes lists and mappings, says."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+    return None
+
+
+def from_text(value: Any, spec: Mapping[str, Any]) -> Any:
+    """A role's variable as ``-e NAME=TEXT`` and INI inventories give it: text where a list or a mapping is meant.
+
+    A list is read as JSON, or split at its commas as Ansible does; what may be meant either way stays as it is, and
+    no type takes it. Settings within a variable are written in YAML or JSON, which knows lists.
+    """
+    kind = spec.get("type", "str")
+    if not isinstance(value, str) or kind not in ("list", "dict"):
+        return value
+    text = value.strip()
+    if not text:
+        return [] if kind == "list" else {}
+    # nginx's and systemd's own words may begin with a bracket, too.
+    found = _parsed(text) if text[0] in "[{" else None
+    if isinstance(found, list if kind == "list" else dict):
+        return found
+    if kind == "dict" or text[0] in "[{" or spec.get("elements", "str") != "str":
+        return _Text(value)
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    # The words of a compiler or a linker have commas of their own.
+    return _Text(value) if len(words) > 1 and any(word.startswith("-") for word in words) else words
+
+
+class _Text(str):
+    """A text that says nothing certain where a list or a mapping is meant."""
+
+    __slots__ = ()
 
 
 _TYPES: dict[str, Callable[[Any], Any]] = {
@@ -141,8 +184,14 @@ def check(
                     problems.append(Problem(f"{prefix}{name}", says, f"set it: {_summary(spec)}"))
                 result[name] = None
                 continue
-        result[name] = _check(value, spec, f"{prefix}{name}", problems)
+        # What lies within a variable was never text that a command line or an INI file had to stand for.
+        result[name] = _check(value if path else from_text(value, spec), spec, f"{prefix}{name}", problems)
     return result
+
+
+def told(values: Mapping[str, Any], room: str, names: tuple[str, ...]) -> dict[str, Any]:
+    """These variables as the role's tasks read them: checked, of their type, without the role's name."""
+    return {name: values[f"{room}_{name}"] for name in names}
 
 
 def _summary(spec: Mapping[str, Any]) -> str:

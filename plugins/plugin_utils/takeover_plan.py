@@ -126,6 +126,7 @@ def publish(
                 "allowed": values["publish_replace"],
                 "apps": list(apps),
                 "sites": [site_plan.name_of(site) for site in values["publish_sites"]],
+                "prune_data": values["publish_prune_data"],
             }
         )
     return checks

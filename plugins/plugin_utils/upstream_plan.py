@@ -8,7 +8,7 @@ from typing import Any
 
 from .app_plan import SAFE_NAME, check_text
 from .guard_plan import TIME
-from .nginx_tree import Directive, slug
+from .nginx_tree import Directive, idle, slug
 from .problem import Problems, close_match
 
 _ADDRESS = re.compile(r"unix:/[^\s;{}:]+|(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:\d{1,5})?")
@@ -113,7 +113,9 @@ def name_of(upstream: dict[str, Any], publish_set: str) -> str:
     return f"publish-{slug(publish_set)}-{upstream['name']}".lower()
 
 
-def plan(upstream: dict[str, Any], publish_set: str, groups: Mapping[str, Any]) -> Directive:
+def plan(
+    upstream: dict[str, Any], publish_set: str, groups: Mapping[str, Any], nginx_version: str = ""
+) -> Directive:
     name, balance = name_of(upstream, publish_set), upstream["balance"]
     # nginx's workers share what they know of the servers.
     block: list[Directive] = [["zone", f"{name} 64k", None]]
@@ -124,6 +126,5 @@ def plan(upstream: dict[str, Any], publish_set: str, groups: Mapping[str, Any]) 
     elif balance != "round_robin":
         block.append(["hash", f"{balance.split()[1]} consistent", None])
     block += [_server(server) for server in servers(upstream, groups)]
-    if upstream["keepalive"]:
-        block.append(["keepalive", str(upstream["keepalive"]), None])
-    return ["upstream", name, block]
+    # Behind what balances: it takes the balancer's place.
+    return ["upstream", name, block + idle(nginx_version, upstream["keepalive"])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import log_plan, takeover_plan, unit_plan
+from . import log_plan, spec, takeover_plan, unit_plan
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -102,12 +102,32 @@ NO_NEW_PRIVILEGES = {
     "MemoryDenyWriteExecute",
 }
 OLDEST = unit_plan.OLDEST
+# Since this release of systemd a command learns how its unit ended.
+RESULT_SINCE = 232
+# How often in so many seconds: by the names that each systemd knows, which newer ones look for in [Unit] as well.
+LIMIT = [("StartLimitInterval", "30"), ("StartLimitBurst", "30")]
 
 # Options for every instance, whatever its configuration and a drop-in's ExecStart say: uWSGI reads them from here.
 # Its own SIGTERM is a brutal reload and its SIGINT and SIGQUIT cut requests off; with the hook, SIGTERM lets every
-# worker finish what it is at.
-ENVIRONMENT = 'UWSGI_MASTER=true "UWSGI_HOOK_MASTER_START=unix_signal:15 gracefully_kill_them_all"'
+# worker finish what it is at. Large bodies are kept in TMPDIR: /tmp is memory on many hosts, and under PrivateTmp both
+# are the unit's own.
+ENVIRONMENT = 'UWSGI_MASTER=true "UWSGI_HOOK_MASTER_START=unix_signal:15 gracefully_kill_them_all" TMPDIR=/var/tmp'
 
+# What the role's tasks read of its variables.
+READ = (
+    "version",
+    "python",
+    "features",
+    "home",
+    "conf_dir",
+    "log_dir",
+    "user",
+    "group",
+    "wheel_dir",
+    "pip_extra_args",
+    "build_timeout",
+    "unit_template",
+)
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 
 
@@ -253,6 +273,18 @@ def _hardening(values: dict[str, Any]) -> list[tuple[str, str, int]]:
     return found + unit_plan.system_calls(values["uwsgi_system_calls"])
 
 
+def _again(systemd: int) -> list[tuple[str, str]]:
+    """When systemd starts a master again that has ended by itself.
+
+    One that was killed is back at once; one whose code does not load takes its time, or it would keep a processor busy.
+    What is killed on and on is left alone at last.
+    """
+    if systemd < RESULT_SINCE:
+        return [("RestartSec", "1"), *LIMIT]
+    pause = '/bin/sh -c "case $SERVICE_RESULT in exit-code|protocol|timeout|start-limit-hit) sleep 1;; esac"'
+    return [("RestartSec", "100ms"), ("ExecStopPost", f"-{pause}"), *LIMIT]
+
+
 def _service(values: dict[str, Any], host: dict[str, Any]) -> list[list[str]]:
     """The [Service] section, as far as the host's systemd knows it."""
     systemd = host.get("systemd") or OLDEST
@@ -270,7 +302,7 @@ def _service(values: dict[str, Any], host: dict[str, Any]) -> list[list[str]]:
         ("KillSignal", "SIGTERM"),
         ("TimeoutStopSec", str(values["uwsgi_stop_timeout"])),
         ("Restart", "on-failure"),
-        ("RestartSec", "2"),
+        *_again(systemd),
         ("SyslogIdentifier", "uwsgi-%i"),
         ("LimitNOFILE", str(values["uwsgi_limit_nofile"])),
     ]
@@ -322,6 +354,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": takeover_plan.uwsgi(values),
+        "settings": spec.told(values, "uwsgi", READ),
         "take_over": values["uwsgi_take_over"],
         # What makes one binary differ from another; where it was downloaded from does not.
         "build": {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env},

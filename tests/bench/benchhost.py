@@ -47,8 +47,11 @@ def ansible(program, *arguments, limit, inventories=INVENTORIES, **env):
     return run([program, *inventories, *arguments], limit, env=os.environ | settings | env)
 
 
-def boot(*names, static=False):
-    """Boot the host, or fresh ones of these names; returns the role's variables that lead to nginx's sources."""
+def boot(*names, static=False, suite="bookworm"):
+    """Boot the host, or fresh ones of these names, from this image (as tests/images/host takes it).
+
+    Returns the role's variables that lead to nginx's sources.
+    """
     # Engine, sources and image come from the network the first time.
     run([IMAGES / "docker-up"], 600)
     version = os.environ.get("MOLECULE_NGINX_VERSION") or "1.26.3"
@@ -57,7 +60,7 @@ def boot(*names, static=False):
     for name in names or [NAME]:
         say(f"booting {name}")
         booted.append(name)
-        run([IMAGES / "host", name, "bookworm"], 900)
+        run([IMAGES / "host", name, suite], 900)
     return json.loads(sources)
 
 

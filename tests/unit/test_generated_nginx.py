@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import crossplane
 import jinja2
 import pytest
+import second_nginx
 import yaml
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
@@ -21,6 +23,7 @@ SPECS = {
 }
 GROUPS = {"backends": [{"address": "127.0.0.2", "weight": 3}, {"address": "127.0.0.3"}, {"address": "fd00::2"}]}
 TLS = {"certificate": "/etc/ssl/c.pem", "key": "/etc/ssl/k.pem"}
+NAMES = {None: "c.pem", "_key": "k.pem"}
 APP = {"name": "shop", "source": "x", "module": "manage"}
 
 
@@ -74,6 +77,7 @@ GIVEN = {
         {"path": "/", "app": "shop", "options": {"set": "$mine 1"}},
         {"path": "/files/", "app": "shop", "static": "files", "internal": True},
     ),
+    "large headers": one({"path": "/", "app": "shop"}, options={"large_client_header_buffers": "4 32k"}),
     "moved": one(redirect="https://b.test/under", default_server=True),
 }
 
@@ -181,6 +185,41 @@ def test_no_block_says_a_thing_twice(tmp_path, values):
 def test_gixy_finds_nothing(tmp_path, values):
     rendered(tmp_path, values)
     assert gixy(tmp_path / "nginx.conf") == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate and its key, for every path that a configuration names one by."""
+    folder = tmp_path_factory.mktemp("tls")
+    words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=a.test"]
+    files = ["-keyout", str(folder / "k.pem"), "-out", str(folder / "c.pem")]
+    subprocess.run(["openssl", *words, *files], check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize("values", GIVEN.values(), ids=GIVEN)
+def test_a_newer_nginx_takes_it_and_warns_of_nothing(tmp_path, certificate, values):
+    rendered(tmp_path, values)
+    (tmp_path / "logs").mkdir()
+    ipv6 = Path("/proc/net/if_inet6").exists()
+    for file in tmp_path.rglob("*"):
+        if not file.is_file():
+            continue
+        text = re.sub(
+            r"(ssl_certificate(_key)?) \S+;",
+            lambda found: f"{found[1]} {certificate}/{NAMES[found[2]]};",
+            file.read_text(),
+        )
+        # What only a host has: accounts, its folder of logs; and here any ports will do.
+        text = re.sub(r"^user .*$", "", text, flags=re.MULTILINE).replace("/var/log/nginx/", f"{tmp_path}/logs/")
+        text = re.sub(r"/var/log/(\S+/)*", f"{tmp_path}/logs/", text)
+        if not ipv6:
+            text = re.sub(r"^ *listen \[.*$", "", text, flags=re.MULTILINE)
+        text = re.sub(r"(listen (?:\S+:)?)(\d+)\b", lambda found: f"{found[1]}{20000 + int(found[2]) % 20000}", text)
+        file.write_text(text)
+    words = ["-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-g", f"pid {tmp_path}/pid;"]
+    tested = subprocess.run([second_nginx.binary(), *words], capture_output=True, text=True, check=False)
+    assert tested.returncode == 0 and "[warn]" not in tested.stderr, tested.stderr
 
 
 def test_gixy_would_find_something(tmp_path):

@@ -16,6 +16,7 @@ VARIABLES = {
     "http": [["upstream", "shop", [["server", "unix:/run/shop", None]]]],
     "app": {"options": [["master", "true"], ["env", "A=<1>"]], "service": [["User", "wsgi"]]},
     "document": {"uwsgi": {"master": "true", "env": "A=<1>"}},
+    "elements": [["master", "true"], ["env", "<![CDATA[A=<1>]]>"]],
     "nginx_tree": [["user", "nginx", None], ["http", "", TREE]],
 }
 SITE = "map $a $b {\n    default 1;\n}\nserver {\n    listen 80;\n    location / {\n        return 204;\n    }\n%s}\n"
@@ -59,7 +60,7 @@ def render(tmp_path):
         ("publish", "http.conf.j2", "upstream shop {\n    server unix:/run/shop;\n}\n"),
         ("publish", "app.ini.j2", "[uwsgi]\nmaster = true\nenv = A=<1>\n"),
         ("publish", "app.yaml.j2", "uwsgi:\n  master: true\n  env: A=<1>\n"),
-        ("publish", "app.xml.j2", "<uwsgi>\n  <master>true</master>\n  <env>A=&lt;1&gt;</env>\n</uwsgi>\n"),
+        ("publish", "app.xml.j2", "<uwsgi>\n  <master>true</master>\n  <env><![CDATA[A=<1>]]></env>\n</uwsgi>\n"),
         ("publish", "instance.conf.j2", "[Service]\nUser=wsgi\n"),
         (
             "nginx",

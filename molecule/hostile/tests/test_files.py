@@ -137,7 +137,10 @@ def test_logs_in_shared_and_kept_folders_while_links_are_swapped(watchers):
 def test_a_log_in_var_log_is_served_and_rotated():
     before = of_root()
     status, said = play(
-        [app("shop", log="/var/log/shop.log"), app("kept", log="/opt/kept/server.log", user="alice")],
+        [
+            app("shop", log="/var/log/shop.log", log_requests=True),
+            app("kept", log="/opt/kept/server.log", log_requests=True, user="alice"),
+        ],
         [site("shop.test", "shop"), site("kept.test", "kept")],
     )
     assert status == 0, said

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 
 import crossplane
 import pytest
+import second_nginx
 import yaml
+from one_host import HOST
 
 testinfra_hosts = ["ansible://graceful-paths"]
 
@@ -96,9 +98,14 @@ class Web:
         return self.ask(f"{site}/count?path={path}").json()
 
 
-@pytest.fixture(scope="module")
-def web(host):
-    return Web(host)
+@pytest.fixture(scope="module", params=["built", "1.31.3"])
+def web(host, request):
+    """The host's nginx, and then a newer one with the same configuration, in front of the same applications."""
+    if request.param == "built":
+        yield Web(host)
+        return
+    with second_nginx.InPlace(HOST):
+        yield Web(host)
 
 
 @pytest.mark.parametrize("row", [row for _name, row in TABLE], ids=[name for name, _row in TABLE])
@@ -258,7 +265,7 @@ def curl(host, *words):
     )
 
 
-def test_http2_is_spoken_where_it_is_not_switched_off(host):
+def test_http2_is_spoken_where_it_is_not_switched_off(host, web):
     assert curl(host, "--resolve", "tls.test:443:127.0.0.1", "https://tls.test/a") == "2 200"
     assert curl(host, "--resolve", "odd.test:8443:127.0.0.1", "https://odd.test:8443/a") == "2 200"
 
@@ -297,7 +304,7 @@ def test_tls_tells_no_cipher_block_chaining(web):
         web.ask("https://tls.test/a", context=context)
 
 
-def test_ipv6(host):
+def test_ipv6(host, web):
     assert curl(host, "--resolve", "'tls.test:443:[::1]'", "https://tls.test/a") == "2 200"
     assert curl(host, "'http://[::1]/'") == "1.1 404"
 

@@ -76,6 +76,7 @@ OTHERS = {
     "nginx_download_retries": st.integers(0, 9),
     "nginx_signing_keys": st.just(["key.asc"]),
     "nginx_verify_signature": st.booleans(),
+    "nginx_accepted_faults": st.sampled_from([[], ["support"]]),
     "nginx_zlib_version": st.just("1.3.1"),
     "nginx_zig_version": st.sampled_from(["0.15.2", "0.14.1"]),
     "nginx_artifact_dir": st.sampled_from(["~/.cache/x", "/srv/artifacts"]),
@@ -437,7 +438,14 @@ def lex(text):
                 index += 2
                 continue
             word += char
-            quote = "" if char == quote else quote
+            if char == quote:
+                quote = ""
+                if text[index + 1 : index + 2] == ")":
+                    # It begins another word.
+                    words.append(word)
+                    word = ")"
+                    index += 2
+                    continue
         elif word is None and char == "#":
             index = text.index("\n", index)
         elif char in " \t\r\n;{" and not (char == "{" and word and word.endswith("$")):
@@ -537,12 +545,69 @@ def test_keepalive_survives_a_reload_where_nginx_knows_how():
         ("${;}", "no variable"),
         ("${a b}", "no variable"),
         ("}", "a bare }"),
+        ("'a')#;", "a bare ;"),
+        ("('a') 'b", "opens a '"),
     ],
 )
 def test_a_value_that_nginx_would_read_otherwise_is_refused(text, says):
     problems = []
     assert nginx_tree.directives({"x": text}, "o", problems) == []
     assert says in problems[0].says
+
+
+LEGAL = {
+    "if ($request_method = 'OPTIONS')": {"return": 204},
+    'if ($request_method != "GET")': {"return": 405},
+    "if ($request_method ~ ^(PUT|DELETE)$)": {"return": 405},
+    "if ($http_user_agent !~* 'curl|wget')": {"set": ["$plain 1", "$other ''"]},
+    'if ($uri ~ "^/x/[0-9]{4}$")': {"break": True},
+    "if (!-f $request_filename)": {"rewrite": r"^(.*)$ /index.html last"},
+    "limit_except GET POST": {"deny": "all"},
+    "location ~ \\.php$": {"location = /a": {"internal": True}, "return": "404 'no'"},
+    "map $uri $new": {"default": "''", "~^/a": "b"},
+}
+PRINTED = [
+    "if ($request_method = 'OPTIONS') {",
+    'if ($uri ~ "^/x/[0-9]{4}$") {',
+    "break;",
+    "internal;",
+    "if (!-f $request_filename) {",
+    "limit_except GET POST {",
+]
+
+
+def test_what_nginx_takes_as_a_block_is_taken():
+    problems = []
+    tree = nginx_tree.directives(LEGAL, "o", problems)
+    assert problems == []
+    text = printed(tree)
+    assert lex(text) == shape(tree)
+    for line in PRINTED:
+        assert line in [found.strip() for found in text.splitlines()]
+
+
+def test_arguments_of_blocks_may_be_keys_below_their_name():
+    problems = []
+    given = {"if": {"($a = 'b')": {"return": 204}, "(-d $c)": {"return": 404}}, "limit_except": {"GET": {"deny": "all"}}}
+    found = [line[0] for line in nginx_tree.directives(given, "o", problems)]
+    assert (found, problems) == (["if ($a = 'b')", "if (-d $c)", "limit_except GET"], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("if ($uri ~ ^/a{2}$)", 'put quotes around the word: if ($uri ~ "^/a{2}$")'),
+        ("location ~ ^/[0-9]{4}/", 'put quotes around the word: location ~ "^/[0-9]{4}/"'),
+        ("if ($a = b) {", "leave off the {"),
+        ("if ($a = 'b);", "leave off the final ;"),
+        ("if ($a = 'b'c)", "put quotes around the whole word"),
+        ("if ($a = # b)", "put quotes around the word, or write the comment"),
+    ],
+)
+def test_a_block_that_is_refused_says_what_to_write(name, hint):
+    problems = []
+    assert nginx_tree.directives({name: {"return": 204}}, "o", problems) == []
+    assert hint in problems[0].mend
 
 
 @pytest.mark.parametrize("text", ["a\\;b", "'a;{}#'", '"~^/a{2,3}$"', "a#b", "${x}y", "it's", "", "0", "\\."])

@@ -43,6 +43,7 @@ def calls(monkeypatch):
 def test_each_room_sees_the_rooms_before_it(calls):
     host = dict(NOWHERE)
     plans, problems = planning.plan(TINY, {"nginx": {"nginx_n": "5"}, "uwsgi": {}, "publish": {}}, host)
+    assert plans["nginx"].pop("leave_to_others") == planning.SITE_FOLDERS
     assert problems == [] and plans == {"nginx": {"n": 5}, "uwsgi": {"n": 2}, "publish": {"n": 3}}
     assert [room for room, _values, _rooms in calls] == ["nginx", "uwsgi", "publish"]
     assert calls[0][2] == {"nginx": {"nginx_n": 5}}

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_preflight
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_tree, publish_plan, site_plan, spec
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
+    client_plan,
+    nginx_tree,
+    publish_plan,
+    site_plan,
+    spec,
+)
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 SPECS = {
@@ -154,7 +160,7 @@ REFUSED_LOCATIONS = [
     ("no status", at("/", redirect="/x", redirect_status=200), ".redirect_status", "301"),
     ("directive in return", at("/", **{"return": "200; deny all"}), ".return", "quotes"),
     ("directive in expires", to_app(expires="1d; deny all"), ".expires", "quotes"),
-    ("directive in a path", to_app("/a {"), "", "quote"),
+    ("directive in a path", to_app("/a {"), "", "leave off the {"),
     ("line break", at("/", redirect="/x\n"), ".redirect", "one line"),
     ("own proxy_pass", to_app(options={"proxy_pass": "http://a"}), ".options.proxy_pass", "app"),
     ("no address in allow", to_app(allow=["10.0.0"]), ".allow[0]", "10.0.0.0/8"),
@@ -454,7 +460,7 @@ def test_a_stripped_prefix_is_told():
     block = locations(server([site(at("/cut/", proxy_pass=ZABBIX, strip_prefix=True))]))["/cut/"]
     assert "X-Forwarded-Prefix /cut" in lines(block, "proxy_set_header")
     block = locations(server([site(at("/kept/", proxy_pass=ZABBIX))]))["/kept/"]
-    assert not [line for line in lines(block, "proxy_set_header") if "Prefix" in line]
+    assert [line for line in lines(block, "proxy_set_header") if "Prefix" in line] == ['X-Forwarded-Prefix ""']
 
 
 SLASHES = [
@@ -475,8 +481,8 @@ SLASHES = [
 @pytest.mark.parametrize(("given", "expected"), SLASHES)
 def test_the_path_without_its_slash(given, expected):
     block = locations(server([site(given, name="b")], upstreams=[upstream()]))["= /a"]
-    found = [(name, value) for name, value, _children in block if not name.startswith(("proxy_set", "proxy_redirect"))]
-    assert found == expected
+    beside = ("proxy_set", "proxy_redirect", "uwsgi_param")
+    assert [(name, value) for name, value, _children in block if not name.startswith(beside)] == expected
 
 
 @pytest.mark.parametrize(
@@ -540,8 +546,12 @@ def test_a_preflight_loads_what_is_mounted():
 
 
 def test_a_users_own_switch_stands_alone():
-    found = mounted(to_app("/shop/", mount=True), options={"single_interpreter": False})
-    assert found == [("mount", "/shop=manage:app"), ("manage-script-name", "true")]
+    found = mounted(to_app("/shop/", mount=True), options={"single-interpreter": False})
+    assert found == [
+        ("mount", "/shop=manage:app"),
+        ("manage-script-name", "true"),
+        ("single-interpreter", "false"),
+    ]
 
 
 def test_mounts_of_all_sites_are_gathered():
@@ -587,6 +597,8 @@ def test_a_users_own_add_header_stays_and_ours_beside_it():
         "X-Content-Type-Options",
         "Referrer-Policy",
         "X-Frame-Options",
+        # What the user says for the site holds in a location that says more.
+        "X-One",
     ]
 
 
@@ -954,3 +966,97 @@ def test_a_log_where_the_unit_may_not_write_is_refused(log, nginx, variable):
         assert_refused(problems, "publish_sites[0].access_log", f"{variable}: false")
     else:
         assert not problems
+
+
+def inherited(option, given, block, **nginx):
+    """What a location sends where the site's options say this."""
+    sites = [site(*given, options=option)]
+    return locations(server(sites, **({"nginx": nginx} if nginx else {})))[block]
+
+
+PROXIED = at("/p/", proxy_pass=ZABBIX)
+
+
+def test_headers_that_a_site_says_reach_its_locations():
+    option = {"proxy_set_header": ["X-Tenant shop", "host $proxy_host"], "uwsgi_param": "TENANT shop"}
+    block = inherited(option, [PROXIED, to_app("/u/")], "/p/")
+    sent = {line.split()[0].lower(): line for line in lines(block, "proxy_set_header")}
+    assert (sent["x-tenant"], sent["host"]) == ("X-Tenant shop", "host $proxy_host")
+    assert len(sent) == len(lines(block, "proxy_set_header"))
+    assert lines(block, "uwsgi_param") == []
+    assert "TENANT shop" in lines(inherited(option, [to_app("/u/")], "/u/"), "uwsgi_param")
+
+
+def test_a_location_stands_for_the_site_and_the_site_for_all_of_nginx():
+    conf = {"nginx_conf_options": {"proxy_set_header": ["X-A nginx", "X-B nginx", "X-C nginx"]}}
+    location = at("/p/", proxy_pass=ZABBIX, options={"proxy_set_header": ["x-c location"]})
+    block = inherited({"proxy_set_header": ["X-B site"]}, [location], "/p/", **conf)
+    sent = [line for line in lines(block, "proxy_set_header") if line[:2] in ("X-", "x-") and line[3] == " "]
+    assert sorted(sent) == ["X-A nginx", "X-B site", "x-c location"]
+
+
+def test_a_sites_headers_leave_websockets_alone():
+    location = at("/ws/", proxy_pass=ZABBIX, websocket=True)
+    block = inherited({"proxy_set_header": 'Connection ""'}, [location], "/ws/")
+    assert [line for line in lines(block, "proxy_set_header") if line.startswith("Connection")] == [
+        "Connection $publish_main_connection"
+    ]
+
+
+def test_headers_of_answers_reach_blocks_within_locations():
+    preflight = {"if ($request_method = 'OPTIONS')": {"add_header": "Access-Control-Max-Age 9", "return": 204}}
+    location = to_app("/a/", options=preflight)
+    block = inherited({"add_header": ["X-One 1", "Set-Cookie a=b"]}, [location], "/a/")
+    (inner,) = [children for name, _value, children in block if name.startswith("if (")]
+    names = [line.split()[0] for line in lines(inner, "add_header")]
+    assert {"X-One", "Set-Cookie", "X-Frame-Options", "Access-Control-Max-Age"} <= set(names)
+    assert len(names) == len(set(names))
+    # The location itself says none, and nginx hands down the site's.
+    assert lines(block, "add_header") == []
+
+
+def test_a_header_that_a_location_takes_away_stays_away():
+    location = to_app("/a/", headers={"X-One": None, "X-Two": "2"})
+    block = inherited({"add_header": ["X-One 1", "X-Three 3"]}, [location], "/a/")
+    names = [line.split()[0] for line in lines(block, "add_header")]
+    assert "X-One" not in names
+    assert {"X-Two", "X-Three"} <= set(names)
+
+
+@pytest.mark.parametrize("real_ip", [None, {"from": ["10.0.0.1"]}])
+def test_the_usual_variables_are_sent_once(real_ip):
+    option = {"include": "uwsgi_params", "uwsgi_param": ["SERVER_PORT 443", "HTTP_HOST a.test", "X y"]}
+    block = locations(server([site(to_app("/a/", options=option), real_ip=real_ip)]))["/a/"]
+    names = [line.split()[0] for line in lines(block, "uwsgi_param")]
+    assert len(names) == len(set(names))
+    assert {"SERVER_PORT 443", "HTTP_HOST a.test", "X y"} <= set(lines(block, "uwsgi_param"))
+    # All of the file's, and the file beside them not once more.
+    assert {"REQUEST_METHOD", "REMOTE_ADDR", "SERVER_NAME"} <= set(names)
+    assert lines(block, "include") == []
+    plain = locations(server([site(to_app("/a/", options={"include": "uwsgi_params"}))]))["/a/"]
+    assert lines(plain, "include") == ["uwsgi_params"]
+
+
+def test_the_plan_knows_the_usual_variables():
+    text = (ROLES / "nginx/templates/uwsgi_params").read_text()
+    found = [line.rstrip(";").split(None, 2)[1:] for line in text.splitlines() if line]
+    assert dict(found) == client_plan.UWSGI_PARAMS
+
+
+@pytest.mark.parametrize(
+    ("version", "kept", "said"),
+    [
+        ("1.26.3", None, []),
+        ("1.29.6", None, []),
+        ("1.29.7", None, ["0"]),
+        ("1.31.3", None, ["0"]),
+        ("1.31.3", 4, ["4"]),
+        ("1.26.3", 4, ["4"]),
+    ],
+)
+def test_idle_connections_are_said_to_each_nginx_as_it_knows_them(version, kept, said):
+    # Before 1.29.7 nginx kept none and refused 0; from then on it keeps 32 untold.
+    given = upstream(keepalive=kept)
+    plan = planned([site(at("/", upstream="u"))], upstreams=[given], nginx={"nginx_version": version})
+    (block,) = [children for name, _value, children in shared(plan) if name == "upstream"]
+    assert lines(block, "keepalive") == said

@@ -380,6 +380,40 @@ def test_prune_removes_what_an_earlier_run_wrote_and_nothing_else(world):
     assert again.report()["kept"] == [] and again.report()["changed"] is False
 
 
+def folder(world, name):
+    return Folder(world.path(name), mode=0o755)
+
+
+def test_a_folder_that_a_run_made_goes_with_its_last_file_and_comes_back_with_it(world):
+    world.run(("a.d/x", "1"), ("b.d/x", "1"), ("b.d/y", "1"), folders=[folder(world, "a.d"), folder(world, "b.d")])
+    before = tree(world.live)
+    made = world.run(remove=[world.path("a.d/x"), world.path("b.d/x")])
+    assert sorted(os.listdir(world.live)) == ["b.d"] and os.listdir(world.path("b.d")) == ["y"]
+    world.run(undo=made.report()["run"])
+    assert tree(world.live) == before
+
+
+def test_a_folder_that_was_there_before_or_holds_something_else_stays(world):
+    os.mkdir(world.path("theirs.d"))
+    world.run(("theirs.d/x", "1"), ("ours.d/x", "1"), folders=[folder(world, "theirs.d"), folder(world, "ours.d")])
+    put(world.path("ours.d/override.conf"), "theirs")
+    world.run(prune=True)
+    assert sorted(os.listdir(world.live)) == ["ours.d", "theirs.d"]
+    assert os.listdir(world.path("ours.d")) == ["override.conf"]
+
+
+def test_a_first_run_that_is_put_back_leaves_no_folder_of_its_own(world):
+    made = world.run(("a.d/x", "1"), folders=[folder(world, "a.d")])
+    world.run(undo=made.report()["run"])
+    assert os.listdir(world.live) == []
+
+
+def test_a_folder_that_is_still_wanted_stays_without_files(world):
+    world.run(("a.d/x", "1"), folders=[folder(world, "a.d")])
+    world.run(folders=[folder(world, "a.d")], prune=True)
+    assert os.listdir(world.live) == ["a.d"]
+
+
 def test_without_prune_nothing_goes_and_the_next_prune_still_knows(world):
     world.run(("a", "1"), ("b", "1"))
     world.run(("a", "1"))

@@ -77,6 +77,9 @@ def test_it_is_the_same_but_for_what_it_binds(second, tmp_path):
             "chmod-socket = 660",
             "processes = 4",
             "harakiri = 30",
+            "mule = work.py",
+            # Tasks are taken and left to the first one's spooler.
+            "spooler-external = /srv/spool",
             "env = SOCKET=/run/uwsgi-shop@next/other",
             "logto = /var/log/uwsgi/shop/server.log",
         ]

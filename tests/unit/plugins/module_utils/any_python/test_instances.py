@@ -669,7 +669,7 @@ def test_a_changed_configuration_is_crossed_over_too(host, monkeypatch):
 
 def test_what_a_second_cannot_stand_in_for_gets_a_sighup(host, monkeypatch):
     made = Crossing(host, monkeypatch)
-    text = "[uwsgi]\nsocket = %s\nmule = true\n" % host.path("run-a/sock")
+    text = "[uwsgi]\nsocket = %s\nattach-daemon = ./redis\n" % host.path("run-a/sock")
     put(host.path("a.config.ini"), text, mtime=10)
     made.apply()
     made.apply()

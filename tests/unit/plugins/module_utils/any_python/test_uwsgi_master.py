@@ -426,6 +426,80 @@ def test_a_vassal_is_no_worker_of_its_emperor(host, pidfile):
     assert Master(str(pidfile)).pid == 7000
 
 
+def as_vassal(host, tmpdir, name="app.ini"):
+    """The master is a vassal of 6999, in whose folder its configuration has this name."""
+    vassals = tmpdir.ensure("vassals", dir=True)
+    vassals.join("app.ini").write("[uwsgi]\nmaster = true\nchdir = /\npidfile = %s\n" % host.pidfile)
+    host.words = dict((pid, ["/opt/uwsgi/bin/uwsgi", "--ini", name]) for pid in host.words)
+    host.words[6999], host.parents[7000] = ["/opt/uwsgi/bin/uwsgi", "--emperor", str(vassals)], 6999
+    host.environment = {"PWD": str(tmpdir), code.VASSAL: "6"}
+    return vassals
+
+
+def test_a_vassals_configuration_is_in_the_vassals_folder(host, pidfile, tmpdir):
+    vassals = as_vassal(host, tmpdir)
+    master = Master(str(pidfile))
+    assert (master.config_path, master.started_in) == (str(vassals.join("app.ini")), str(vassals))
+
+
+def test_a_vassals_configuration_with_a_section(host, pidfile, tmpdir):
+    vassals = as_vassal(host, tmpdir, "app.ini:uwsgi")
+    assert Master(str(pidfile)).config_path == str(vassals.join("app.ini"))
+
+
+def test_an_emperor_that_says_its_folder_in_a_file(host, pidfile, tmpdir):
+    vassals = as_vassal(host, tmpdir)
+    tmpdir.join("emperor.ini").write("[uwsgi]\nemperor = vassals\n")
+    host.words[6999] = ["uwsgi", "--ini", "emperor.ini"]
+    assert Master(str(pidfile)).started_in == str(vassals)
+
+
+def test_two_folders_with_a_configuration_of_that_name(host, pidfile, tmpdir, signals):
+    vassals = as_vassal(host, tmpdir)
+    tmpdir.ensure("more", dir=True).join("app.ini").write("[uwsgi]\n")
+    host.words[6999] += ["--emperor", str(tmpdir.join("more"))]
+    assert "give config" in refused(pidfile)
+    assert Master(str(pidfile), str(vassals.join("app.ini"))).pid == 7000
+    assert signals == []
+
+
+def test_a_vassal_that_no_file_holds(host, pidfile, tmpdir, signals):
+    as_vassal(host, tmpdir, "emperor://app.ini")
+    assert "handed over (emperor://app.ini)" in refused(pidfile).replace(str(tmpdir), "")
+    assert signals == []
+
+
+@pytest.mark.parametrize("own_master", [False, True])
+def test_an_emperor_is_called_one_and_not_signalled(host, pidfile, monkeypatch, signals, own_master):
+    """7000 is the emperor or, with a master of its own, that master; 7001 reigns then."""
+    above = 7001 if own_master else 7000
+    host.words = {7000: ["uwsgi", "--emperor", "/v", "-M", "--pidfile", str(pidfile)]}
+    host.words[7001] = host.words[7000] if own_master else ["uwsgi", "--ini", "a.ini"]
+    host.words[7002] = ["uwsgi", "--ini", "b.ini"]
+    host.parents = {7000: 1, 7001: 7000, 7002: above}
+    seen = {7001: {} if own_master else {code.VASSAL: "5"}, 7002: {code.VASSAL: "6"}}
+    monkeypatch.setattr(code.procfs, "environment", lambda pid: seen.get(pid, {}))
+    said = refused(pidfile)
+    assert "which is an emperor" in said and "b.ini" in said and "no signal was sent" in said
+    pidfile.write("7001\n")
+    if own_master:
+        assert "which is an emperor" in refused(pidfile)
+    assert signals == []
+
+
+def test_an_emperor_without_vassals(host, pidfile, signals):
+    host.ini.write("[uwsgi]\nmaster = true\nemperor = /etc/vassals\npidfile = %s\n" % pidfile)
+    assert "which is an emperor" in refused(pidfile)
+    assert signals == []
+
+
+def test_what_a_vassal_forks_does_not_make_it_an_emperor(host, pidfile, tmpdir):
+    as_vassal(host, tmpdir)
+    host.words[7003], host.parents[7003] = ["uWSGI mule 1"], 7000
+    host.programs[7003] = "/opt/uwsgi/bin/uwsgi"
+    assert Master(str(pidfile)).workers() == set([7001, 7002])
+
+
 def test_a_pid_that_became_anothers_while_it_was_looked_at(host, pidfile, monkeypatch, signals):
     asked = []
     monkeypatch.setattr(code.procfs, "process_start", lambda pid: asked.append(pid) or len(asked))

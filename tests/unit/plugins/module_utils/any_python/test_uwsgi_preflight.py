@@ -155,7 +155,9 @@ KNOWN = set("strict module log-master plugin set-placeholder".split())
         ([("modul", "m"), ("strict", "true")], ["modul"]),
         ([("strict", "false"), ("modul", "m")], []),
         ([("modul", "m")], []),
-        ([("strict", "true"), ("plugin", "python3"), ("modul", "m")], []),
+        # What plugins bring is among what the binary lists once it has loaded them.
+        ([("strict", "true"), ("plugin", "python3"), ("modul", "m")], ["modul"]),
+        ([("strict", "true"), ("autoload", "true"), ("modul", "m")], []),
         ([("strict", "true"), ("declare-option", "modul=module=$1"), ("modul", "m")], []),
         ([("strict", "true"), ("X", "true")], []),
     ],

@@ -78,6 +78,7 @@ def question(address, **more):
         "logs": [],
         "units": [],
         "error_log": None,
+        "unit_files": [],
     }
     item.update(more)
     return item

@@ -1,0 +1,222 @@
+"""What is said when something is wrong: once for each cause, in words that tell what to write, and true."""
+
+import re
+import textwrap
+import zipfile
+
+import pytest
+from one_host import app, get, play, put, sh, site
+
+WSGI = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [{said}]
+"""
+
+
+def code(folder, **files):
+    """A folder of code on the controller; a key is a path with __ for a slash and DOT for a dot."""
+    for name, text in files.items():
+        path = folder / name.replace("__", "/").replace("DOT", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).lstrip())
+    return str(folder)
+
+
+def plain(**more):
+    """An application that says hello, and what its environment has."""
+    return {"manageDOTpy": WSGI.format(said="b'hello'"), **more}
+
+
+# -- options and plugins --------------------------------------------------------------------------------------------
+
+WRONG_OPTIONS = {
+    "named": {"plugins": "python3", "harakri": 20},
+    "needed": {"need-plugin": "0:python311", "max-reqests": 5},
+    "several": {"plugin": ["http,logfile"], "prosesses": 2},
+    "folder": {"plugins-dir": "/srv", "import": "os", "buffersize": 4096},
+    "declared": {"declare-option": "shop=set-placeholder=x=$1", "shop": 1, "theads": 2},
+    "misspelt": {"plugins": "pyton3"},
+}
+
+
+def test_options_are_judged_with_plugins_named_before_anything_changes(tmp_path):
+    apps = [app(name, options=options) for name, options in WRONG_OPTIONS.items()]
+    apps.append(app("sockets", websocket=True))
+    before = sh("sha256sum /etc/nginx/nginx.conf; ls -R /etc/uwsgi /srv/wsgi")
+    # What the first role would change.
+    status, said = play(apps, nginx_worker_connections=777)
+    assert status and sh("sha256sum /etc/nginx/nginx.conf; ls -R /etc/uwsgi /srv/wsgi") == before, said
+    assert re.search(r"\d+ problems in the variables; nothing on the host was changed", said), said
+    for index, option, says in (
+        (0, "harakri", "did you mean harakiri?"),
+        (0, "plugins", "'python3': Python is built into this uWSGI"),
+        (1, "max-reqests", "did you mean max-requests?"),
+        (1, "need-plugin", "'python311': Python is built into this uWSGI"),
+        (2, "prosesses", "did you mean processes?"),
+        (2, "plugin", "'logfile' is built into this uWSGI"),
+        (3, "buffersize", "did you mean buffer-size?"),
+        (4, "theads", "did you mean threads?"),
+        (5, "plugins", "if python is meant"),
+    ):
+        line = next(
+            (line for line in said.splitlines() if line.startswith(f"- publish_apps[{index}].options.{option}:")), ""
+        )
+        assert says in line, (option, said)
+    assert "publish_apps[4].options.shop" not in said
+    assert "the requirements name no gevent" in said, said
+    # No second copy of the list.
+    assert said.count("did you mean harakiri?") == 1, said
+
+
+def test_a_plugin_that_is_a_file_is_asked_for_its_options(tmp_path):
+    """One that cannot be loaded is refused; with one that can, whatever neither it nor uWSGI knows is."""
+    put("/opt/plugins/empty_plugin.so", "no library\n")
+    apps = [
+        app("nofile", source=code(tmp_path / "a", **plain()), requirements=None, options={"plugins": "nowhere"}),
+        app(
+            "broken",
+            source=code(tmp_path / "b", **plain()),
+            requirements=None,
+            options={"plugins-dir": "/opt/plugins", "plugin": "empty", "harakri": 20},
+        ),
+    ]
+    for one in apps:
+        del one["requirements"]
+    status, said = play(apps)
+    assert status and "nofile" in said and "broken" in said, said
+    assert "nowhere_plugin.so" in said and "empty_plugin.so" in said and "plugins-dir" in said, said
+
+
+# -- one cause, one message -----------------------------------------------------------------------------------------
+
+
+def test_what_fails_for_one_reason_is_told_once_with_the_names(tmp_path):
+    flask = code(
+        tmp_path / "flask", manageDOTpy="from flask import Flask\napp = Flask('x')\n", requirementsDOTtxt="Flask\n"
+    )
+    apps = [{"name": f"shop-{number}", "source": flask, "module": "manage"} for number in range(5)]
+    reads = "import yaml\n"
+    more = {
+        # A package of another name, in a file of another name.
+        "menu": code(tmp_path / "menu", manageDOTpy=reads, requirements__prodDOTtxt="pyyaml>=5  # menus\n"),
+        "bare": code(tmp_path / "bare", manageDOTpy="import markupsafe\n"),
+        "built": code(tmp_path / "built", manageDOTpy="import jinja2\n", pyprojectDOTtoml="[project]\nname='x'\n"),
+    }
+    apps += [{"name": name, "source": source, "module": "manage"} for name, source in more.items()]
+    apps.append({"name": "moved", "source": code(tmp_path / "moved", **plain()), "module": "shop.wsgi"})
+    status, said = play(apps)
+    assert status, said
+    assert "shop-0, shop-1, shop-2, shop-3, shop-4: " in said, said
+    # Neither five times, nor once more as JSON.
+    assert said.count("from flask import Flask") == 1 and said.count("Traceback") == 5, said
+    fatal = next(line for line in said.splitlines() if line.startswith("fatal: "))
+    assert "Traceback" not in fatal and "No module named 'flask'" in fatal and '"apps"' not in fatal, fatal
+    for words in (
+        "requirements.txt of the code names Flask, and nothing installs it; write `requirements: requirements.txt`",
+        "requirements/prod.txt of the code names pyyaml",
+        "`requirements: [markupsafe]`",
+        '`requirements: ["."]`',
+        "the code has no shop.py and no package shop",
+    ):
+        assert words in said, (words, said)
+    assert "GAME OVER" not in said, said
+
+
+def test_a_start_that_fails_before_its_log_is_open_is_told_from_the_journal(tmp_path):
+    source = code(tmp_path / "code", **plain())
+    fails = ["", "/bin/sh -c 'echo no licence for $${TOKEN} at $${PLACE}; exit 3'"]
+    given = {"source": source, "module": "manage", "env": {"TOKEN": "s3cr3t-value", "PLACE": "/srv/licences"}}
+    put("/etc/theirs.env", "OTHER=another-s3cr3t\n", mode="0600")
+    apps = [
+        {"name": "logs", **given, "service_options": {"ExecStart": fails}},
+        {"name": "prints", **given, "log": "journal", "service_options": {"ExecStart": fails}},
+        {
+            "name": "theirs",
+            "source": source,
+            "module": "manage",
+            "service_options": {
+                "EnvironmentFile": "/etc/theirs.env",
+                "ExecStart": ["", "/bin/sh -c 'echo other is $${OTHER}; exit 4'"],
+            },
+        },
+    ]
+    status, said = play(apps)
+    assert status and "no licence for (hidden) at /srv/licences" in said and "other is (hidden)" in said, said
+    assert "s3cr3t" not in said and "wrote no log" not in said, said
+    # systemd says how it ended.
+    assert re.search(r"status=3", said), said
+    # By the task that failed, and not again at the end.
+    assert said.count("other is (hidden)") == 1, said
+
+
+# -- requirements that lie in the code ------------------------------------------------------------------------------
+
+
+def wheel(folder, name, text):
+    """A wheel of one module."""
+    folder.mkdir(parents=True, exist_ok=True)
+    info = f"{name}-1.dist-info"
+    files = {
+        f"{name}.py": text,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(folder / f"{name}-1-py3-none-any.whl", "w") as packed:
+        for path, content in {**files, f"{info}/RECORD": record}.items():
+            packed.writestr(path, content)
+
+
+@pytest.fixture(name="local", scope="module")
+def fixture_local(tmp_path_factory):
+    """Applications whose requirements lie in their own code, published in one play."""
+    folder = tmp_path_factory.mktemp("local")
+    setup = "from setuptools import setup\nsetup(name='%s', version='1', package_dir={'': '%s'}, py_modules=['%s'])\n"
+    whole = {
+        "setup.py": setup % ("whole", "src", "whole_app"),
+        "src/whole_app.py": WSGI.format(said="__file__.encode()"),
+    }
+    decorated = "from uwsgidecorators import postfork, timer\nimport importlib.util\n"
+    decorated += "names = [n for n in ('pip', 'setuptools', 'uwsgidecorators') if importlib.util.find_spec(n)]\n"
+    parts = {
+        "requirements/prod.txt": "-r base.txt\n-c ../constraints.txt\n./vendor/greet\n",
+        "requirements/base.txt": "--find-links ./wheels\nfound\n",
+        "constraints.txt": "found==1\n",
+        "vendor/greet/setup.py": setup % ("greet", ".", "greet"),
+        "vendor/greet/greet.py": "WORD = 'greeted'\n",
+        "manage.py": "import found, greet\n"
+        + decorated
+        + WSGI.format(said="(found.WORD + greet.WORD + repr(names)).encode()"),
+    }
+    code(folder / "parts", **parts)
+    wheel(folder / "parts/wheels", "found", "WORD = 'found-and-'\n")
+    code(folder / "whole", **whole)
+    code(folder / "edits", **{**whole, "requirements.txt": "-e .\n"})
+    apps = [
+        {"name": "dot", "source": str(folder / "whole"), "module": "whole_app", "requirements": ["."]},
+        {"name": "edits", "source": str(folder / "edits"), "module": "whole_app", "requirements": "requirements.txt"},
+        {"name": "parts", "source": str(folder / "parts"), "module": "manage", "requirements": "requirements/prod.txt"},
+    ]
+    status, said = play(apps, [site(f"{one['name']}.test", one["name"]) for one in apps])
+    assert status == 0, said
+    return folder
+
+
+@pytest.mark.parametrize("name", ["dot", "edits"])
+def test_the_release_itself_as_a_requirement_is_installed(local, name):
+    status, text = get(f"{name}.test")
+    assert status == 200 and "/site-packages/whole_app.py" in text, text
+    # Nothing of it leads to where it was built, nor can its account change it.
+    assert not sh(f"grep -rlI /var/lib/graceful-wsgi/build /srv/wsgi/{name}/current/.venv/ || true").strip()
+    sh(f"! su -s /bin/sh wsgi-{name} -c 'touch {text.strip()}'")
+
+
+def test_paths_in_requirements_lead_into_the_release_and_uwsgidecorators_is_there(local):
+    status, text = get("parts.test")
+    assert status == 200 and text.startswith("found-and-greeted"), text
+    assert "uwsgidecorators" in text, text
+    # What else lies in uWSGI's own virtualenv does not show.
+    seen = sh("cat /proc/$(systemctl show -p MainPID --value uwsgi@parts)/cmdline | tr '\\0' ' '")
+    modules = sh("ls $(dirname $(dirname " + seen.split()[0] + "))/modules").split()
+    assert [name for name in modules if not name.startswith("__pycache__")] == ["uwsgidecorators.py"]

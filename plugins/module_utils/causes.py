@@ -1,0 +1,84 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One message for each cause: fifty applications that fail for one reason are named, and the reason is told once."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import re
+
+TRACEBACK = "Traceback (most recent call last)"
+# What uWSGI says of every application that did not load; behind a traceback it is no news.
+_NOISE = re.compile(
+    r"unable to load app \d+ |\*\*\* no app loaded|VACUUM: |goodbye to uWSGI|OOOPS the app|worker \d+ buried"
+    r"|DAMN ! worker|UNABLE to load .* app|\*\*\* no python application found"
+)
+# What differs between applications that fail for one reason: releases and digests, addresses, numbers.
+_PARTICULAR = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{12,}\b|\d+")
+
+
+def exception(text):
+    """The last line of a text's last traceback, such as ``KeyError: 'TOKEN'``; empty where it holds none."""
+    lines = text.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.startswith("Traceback ")]
+    for line in lines[starts[-1] + 1:] if starts else []:
+        if line and not line[0].isspace():
+            return line.strip()
+    return ""
+
+
+def without_noise(text):
+    """What a program said, less the lines of uWSGI that tell no more than the traceback before them."""
+    if "Traceback " not in text:
+        return text
+    return "\n".join(line for line in text.splitlines() if not _NOISE.match(line))
+
+
+def _split(text):
+    """What went wrong in one line, and what was said of it."""
+    head, _newline, body = text.partition("\n")
+    cause = exception(body)
+    head = head.rstrip().rstrip(":")
+    return ("%s (%s)" % (head, cause) if cause and cause not in head else head), without_noise(body).strip("\n")
+
+
+def _alike(name, text):
+    """Two texts of which one is the same for all applications that fail for one reason."""
+    head, body = _split(text)
+    cause = exception(body)
+    # By the names of their own modules and folders alone two tracebacks of one reason differ.
+    words = "\n".join([head] if cause else [head, body])
+    # A name may be a word that all of them have.
+    unnamed = re.sub(r"(?<![A-Za-z0-9])%s(?![A-Za-z0-9])" % re.escape(name), "NAME", words)
+    return [_PARTICULAR.sub("N", unnamed), _PARTICULAR.sub("N", words)]
+
+
+def message(failures):
+    """What failed, told once for each cause. ``failures``: [(name of an application, why)], both text.
+
+    Its first line alone says which applications failed and why.
+    """
+    groups, known = [], {}
+    for name, text in sorted(failures):
+        alike = _alike(name, text)
+        members = next((known[key] for key in alike if key in known), None)
+        if members is None:
+            members = []
+            groups.append(members)
+        members.append((name, text))
+        for key in alike:
+            known.setdefault(key, members)
+    heads, bodies = [], []
+    for members in groups:
+        first, text = members[0]
+        head, body = _split(text)
+        heads.append("%s: %s" % (", ".join(name for name, _text in members), head))
+        if body and len(members) > 1:
+            body = "%s says:\n%s" % (first, body)
+        bodies.append(body)
+    if len(heads) == 1:
+        return "\n".join(part for part in (heads[0], bodies[0]) if part)
+    parts = ["; ".join(heads)]
+    parts += ["\n%s\n%s" % (head, bodies[number]) for number, head in enumerate(heads) if bodies[number]]
+    return "\n".join(parts)

@@ -1,0 +1,54 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the journal has of a unit: what it printed before it opened its log, and what systemd says of its end."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+import re
+import subprocess
+import time
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+
+# What systemd says when all goes well.
+_WELL = re.compile(
+    r"(Starting|Started|Stopping|Stopped|Reloading|Reloaded|Created slice|Removed slice|Scheduled restart job)\b"
+    r"|.*(Scheduled restart job, restart counter|Service RestartSec=|holdoff time over|Consumed .* CPU time"
+    r"|Deactivated successfully|Succeeded\.$)"
+)
+
+
+def _ask(words):
+    try:
+        asked = subprocess.Popen(
+            ["journalctl", "--no-pager", "--quiet", "--output=cat"] + words,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(os.environ, LC_ALL="C"),
+            close_fds=True,
+        )
+    except (IOError, OSError):
+        return []
+    out = native(asked.communicate()[0])
+    return out.splitlines() if asked.returncode == 0 else []
+
+
+def said(unit, since, lines=20, by_systemd=False, wait=1.0):
+    """The last lines that the journal has of a unit since this time (seconds); empty where there is no journal.
+
+    ``by_systemd``: only what systemd says of how it went wrong; ``wait``: how long the journal may take to have any.
+    """
+    # Every journalctl takes a time of its own zone in this form; 219 knows no invocations.
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+    of_unit = ["_PID=1", "UNIT=" + unit] if by_systemd else ["--unit=" + unit]
+    limit = time.time() + wait
+    while True:
+        found = _ask(["--lines=400", "--since=" + when] + of_unit)
+        if by_systemd:
+            found = [line for line in found if not _WELL.match(line)]
+        if found or time.time() > limit:
+            return "\n".join(found[-lines:])
+        time.sleep(0.2)

@@ -1,0 +1,183 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Code and logs of applications that are published no more, and what a first run made that came to nothing.
+
+What a set drops is noted with its folders, so that a later run finds them; nothing of an application that any set of
+the host publishes is ever among them.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import errno
+import json
+import os
+import stat
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import ownership, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import content_of, replace_bytes
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native
+
+# {application: [folders]} of each set that has dropped some.
+NOTES = os.path.join(os.path.dirname(ownership.STATE_DIR), "dropped")
+
+
+def _note_of(name):
+    return os.path.join(NOTES, name + ".json")
+
+
+def noted(name):
+    """What a set has dropped and left, {application: [folders]}."""
+    content = content_of(_note_of(name))
+    found = json.loads(content.decode("utf-8")) if content else {}
+    return dict((native(app), [native(path) for path in paths]) for app, paths in found.items())
+
+
+def _write(name, found):
+    path = _note_of(name)
+    if found == noted(name):
+        return
+    if not found:
+        os.unlink(path)
+        return
+    make_folders(NOTES)
+    replace_bytes(path, encoded(json.dumps(found, indent=1, sort_keys=True)))
+
+
+def published():
+    """The applications that any set of this host publishes."""
+    names = set()
+    for bundle, files in ownership.others("").items():
+        if ownership.SET.match(bundle):
+            names.update(ownership.published(files)[0])
+    return names
+
+
+def _there(paths):
+    return [path for path in paths if os.path.lexists(path)]
+
+
+def there(gone):
+    """The folders of {application: [folders]} that are there, sorted."""
+    return sorted(path for paths in gone.values() for path in _there(paths))
+
+
+def note(name, gone, check_mode=False):
+    """Note what a set drops, {application: [folders]}; whoever had dropped them before has nothing left of them."""
+    if check_mode or not gone:
+        return
+    for other in sorted(os.listdir(NOTES)) if os.path.isdir(NOTES) else []:
+        other = native(other)[: -len(".json")]
+        if other != name:
+            mine = set(path for paths in gone.values() for path in paths)
+            _write(other, dict((app, paths) for app, paths in noted(other).items() if not mine.intersection(paths)))
+    _write(name, dict(noted(name), **gone))
+
+
+def left(name, gone, check_mode=False):
+    """The folders that this set's dropped applications have left, sorted; ``gone``: what this very run drops.
+
+    Forgets what is there no more, or is an application's again.
+    """
+    found, live = dict(noted(name), **gone), published()
+    if check_mode:
+        # They are still published.
+        live -= set(gone)
+    kept = dict((app, _there(paths)) for app, paths in found.items() if app not in live)
+    kept = dict((app, paths) for app, paths in kept.items() if paths)
+    if not check_mode:
+        _write(name, kept)
+    return sorted(path for paths in kept.values() for path in paths)
+
+
+def nobodys(root, gone=()):
+    """Folders of code below a root that no set publishes and none has noted: of a run before there were notes."""
+    known = published().union(gone)
+    notes = [native(other)[: -len(".json")] for other in (os.listdir(NOTES) if os.path.isdir(NOTES) else [])]
+    known.update(app for other in notes for app in noted(other))
+    found = []
+    for name in sorted(os.listdir(root)) if os.path.isdir(root) else []:
+        path = os.path.join(root, native(name))
+        if native(name) in known or os.path.islink(path):
+            continue
+        if any(_roots_folder(os.path.join(path, part)) for part in ("releases", "venvs")):
+            found.append(path)
+    return found
+
+
+def _roots_folder(path):
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+# -- a first run that failed ----------------------------------------------------------------------------------------
+
+
+def fresh(apps):
+    """What a run would make of these applications that is not there yet; none of those that are published already.
+
+    ``apps``: {name, dropins, folders, files, clones} each; ``clones`` are made before anybody can ask, and go with the
+    first of the folders. Returns the same with what is missing.
+    """
+    found = []
+    for app in apps:
+        if _there(app["dropins"]):
+            continue
+        missing = dict((key, [path for path in app[key] if not os.path.lexists(path)]) for key in ("folders", "files"))
+        if app["folders"][0] in missing["folders"]:
+            missing["folders"] += app["clones"]
+        if missing["folders"] or missing["files"]:
+            found.append(dict(app, **missing))
+    return found
+
+
+def undo(apps, check_mode=False):
+    """Remove what a run has made of applications that it has not published after all; {name: [paths]}.
+
+    ``apps``: of fresh(). What is in a folder that was there before stays but for the files that are named. Accounts
+    stay: their numbers would become another's, and with them whatever they have written.
+    """
+    removed = {}
+    for app in apps:
+        if _there(app["dropins"]):
+            # It is published.
+            continue
+        paths = _there(app["files"]) + _there(app["folders"])
+        for path in paths if not check_mode else []:
+            _remove(path)
+        if paths:
+            removed[app["name"]] = paths
+    return removed
+
+
+def _remove(path):
+    """Remove a file or a folder; in another account's folder with the rights of that account."""
+    try:
+        folder, name = safe_path.split(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return
+        raise
+    with folder:
+        if folder.trusted:
+            folder.remove(name)
+            return
+        owner = folder.stat()
+    who = {"uid": owner.st_uid, "gid": owner.st_gid, "groups": []}
+    safe_path.as_account(who, lambda: _unlink(path))
+
+
+def _unlink(path):
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.rmdir(path)
+        else:
+            os.unlink(path)
+    except OSError as error:
+        # A folder that holds something else is not ours alone.
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.EACCES, errno.EPERM):
+            raise

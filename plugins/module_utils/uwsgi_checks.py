@@ -1,0 +1,42 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a uWSGI that is on the host already says of the applications' options, before anything is changed for them."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import difflib
+import glob
+import os
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_home import read_stamp
+
+
+def _known(check):
+    """All options of the uWSGIs of this version that were built as this one is to be; none where none was."""
+    found = set()
+    for home in glob.glob(os.path.join(check["home"], check["version"] + "-python*")):
+        stamp = read_stamp(home) or {}
+        built = stamp.get("build") or {}
+        if all(built.get(name) == check["build"][name] for name in ("env", "extra_args")):
+            found.update(native(name) for name in (stamp.get("said") or {}).get("options") or [])
+    return found
+
+
+def uwsgi_options(checks, _tools):
+    """Refuse options that no uWSGI has which is here and as wanted; where there is none yet, it is asked later."""
+    found = []
+    for check in checks:
+        known = _known(check)
+        for name in check["options"] if known else []:
+            if name in known:
+                continue
+            meant = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.75)
+            mend = "did you mean %s?" % meant[0] if meant else check["hint"]
+            found.append(("%s.%s" % (check["variable"], name), "uWSGI has no such option", mend))
+    return found
+
+
+KINDS = {"uwsgi_options": uwsgi_options}

@@ -1,0 +1,92 @@
+"""What of an application is no worker: mules, spoolers, attached daemons, crons, as far as its options say."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import background
+
+from .problem import Problems
+
+# Commands that the master runs in its own folder, which has to be the code's, whenever it begins.
+COMMANDS = re.compile(r"exec-.*")
+FALSE = ("false", "no", "off", "0")
+# uWSGI's own reloads, beside ours: they cut requests off.
+OWN_RELOADS = re.compile(
+    r"touch-(workers-|mules-|spoolers-|chain-)?reload|fs-(brutal-)?reload|py(thon)?-auto-?reload(-on-edit)?"
+)
+PIDFILE = re.compile(r"(?:^|,)pidfile=([^,]*)")
+
+
+def _pairs(app: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(name as it was written, name as uWSGI lists it, value) of each option."""
+    for name, value in app["options"].items():
+        for item in value if isinstance(value, list) else [value]:
+            yield name, background.normal(name), str(item)
+
+
+def _off(app: dict[str, Any], *names: str) -> bool:
+    said = [value for _name, name, value in _pairs(app) if name in names]
+    return bool(said) and said[-1].lower() in FALSE
+
+
+def _lazy(app: dict[str, Any]) -> bool:
+    own = any(name == "lazy" and value.lower() not in FALSE for _name, name, value in _pairs(app))
+    return own or not _off(app, "lazy-apps", "lazy-app")
+
+
+def says_lazy(app: dict[str, Any]) -> bool:
+    """Whether the application says itself when its code is loaded."""
+    return any(name in ("lazy-apps", "lazy-app") for _name, name, _value in _pairs(app))
+
+
+def whole(app: dict[str, Any]) -> bool:
+    """Whether new code takes a new master: replacing the workers one by one would leave something as it was."""
+    pairs = [(name, value) for _name, name, value in _pairs(app)]
+    return bool(background.whole(pairs)) or any(COMMANDS.fullmatch(name) for name, _v in pairs) or not _lazy(app)
+
+
+def crosses(app: dict[str, Any], link: str | None) -> bool:
+    """Whether new code is taken up by a second generation beside the first."""
+    pairs = [(name, value) for _name, name, value in _pairs(app)]
+    return bool(link) and (app["websocket"] or (whole(app) and not background.has_daemons(pairs)))
+
+
+def check(app: dict[str, Any], code: str, path: str, problems: Problems) -> None:
+    """Refuse what a release would take along with it when the next one comes. ``code``: the link to it."""
+    if app["path"]:
+        return
+    for written, name, value in _pairs(app):
+        where = f"{path}.options.{written}"
+        if OWN_RELOADS.fullmatch(name) and (name.startswith("py") or _inside(value, code)):
+            says = "has uWSGI reload by itself when a release comes, beside the role's reload, which cuts requests off"
+            problems.say(where, says, "leave it out, each run of the role takes up new code")
+        elif name in ("spooler", "spooler-external") and _inside(value, code):
+            says = f"{value!r} lies in a release, which the next one leaves behind with the tasks that wait in it"
+            problems.say(where, says, f"write a path outside of it, such as /var/lib/{app['name']}/spool")
+        for pidfile in _pidfiles(name, value):
+            if _inside(pidfile, code):
+                says = f"the pidfile {pidfile!r} lies in a release, where the next one does not find it"
+                problems.say(where, says, f"write a path outside of it, such as /run/uwsgi-{app['name']}/daemon.pid")
+
+
+def _inside(value: str, code: str) -> bool:
+    full = posixpath.normpath(posixpath.join(code, value))
+    # Variables of uWSGI's are not known here.
+    return "%" not in value and "$" not in value and (full == code or full.startswith(code + "/"))
+
+
+def _pidfiles(name: str, value: str) -> list[str]:
+    if name in ("smart-attach-daemon", "smart-attach-daemon2"):
+        return [value.partition(" ")[0].partition(",")[0]]
+    return PIDFILE.findall(value) if name == "attach-daemon2" else []
+
+
+def placed(name: str, value: str, folder: str) -> str:
+    """An option's value; uWSGI looks for a spooler's folder before it goes into the code's."""
+    if background.normal(name) in ("spooler", "spooler-external") and "%" not in value and "$" not in value:
+        return posixpath.join(folder, value)
+    return value

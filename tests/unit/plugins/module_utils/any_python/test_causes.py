@@ -1,0 +1,201 @@
+# -*- coding: utf-8 -*-
+"""One message for each cause, with what to write, and without what is secret (runs under Python 2.7 too)."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import json
+import os
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    causes,
+    host_checks,
+    journal,
+    missing_modules,
+    secret_values,
+    uwsgi_preflight,
+)
+
+TRACE = """the worker ended before it accepted a request:
+Traceback (most recent call last):
+  File "/srv/wsgi/%(name)s/releases/%(id)s/manage.py", line %(line)d, in <module>
+    import flask
+%(error)s
+unable to load app 0 (mountpoint='') (callable not found or import error)
+*** no app loaded. GAME OVER ***"""
+
+
+def trace(name, error="ModuleNotFoundError: No module named 'flask'", line=1):
+    return name, TRACE % {"name": name, "id": "0123456789ab", "line": line, "error": error}
+
+
+def test_one_cause_is_told_once_with_all_names():
+    said = causes.message([trace("b", line=7), trace("a"), trace("c")])
+    first = said.splitlines()[0]
+    assert first == (
+        "a, b, c: the worker ended before it accepted a request (ModuleNotFoundError: No module named 'flask')"
+    )
+    assert said.count("Traceback") == 1 and "a says:" in said and "GAME OVER" not in said
+
+
+def test_each_cause_is_told_and_the_first_line_names_all():
+    full = "no disk\nfree some"
+    said = causes.message([trace("a"), trace("b", "KeyError: 'TOKEN'"), ("c", full), ("d", full)])
+    first = said.splitlines()[0]
+    for words in ("a: the worker", "'flask'", "b: the worker", "KeyError: 'TOKEN'", "c, d: no disk"):
+        assert words in first, said
+    assert said.count("Traceback") == 2 and said.count("free some") == 1
+
+
+def test_what_differs_by_names_and_numbers_only_is_one_cause():
+    said = causes.message([("shop", "shop is away, process 12"), ("menu", "menu is away, process 8812")])
+    assert said == "menu, shop: menu is away, process 8812"
+
+
+def test_one_alone_is_told_as_it_is():
+    assert causes.message([("shop", "no disk\nfree some")]) == "shop: no disk\nfree some"
+    assert causes.message([(u"caf\xe9", u"no\n\xf6")]).startswith(u"caf\xe9: no")
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ("ModuleNotFoundError: No module named 'flask_login.utils'", "flask_login.utils"),
+        ("ImportError: No module named yaml", "yaml"),
+        ("ModuleNotFoundError: No module named 'a'\nModuleNotFoundError: No module named 'b'", "b"),
+        ("KeyError: 'No module named x'", None),
+    ],
+)
+def test_the_missing_module(text, found):
+    assert missing_modules.module(text) == found
+
+
+@pytest.mark.parametrize(
+    "lines, top, found",
+    [
+        (["PyYAML>=5"], "yaml", "PyYAML"),
+        (["# x", "Flask-Login==1 ; python_version > '3'"], "flask_login", "Flask-Login"),
+        (["flask_login"], "flask_login", "flask_login"),
+        (["python-dateutil"], "dateutil", "python-dateutil"),
+        (["psycopg2"], "psycopg2", "psycopg2"),
+        (["Flask"], "flask_login", None),
+        (["-r base.txt"], "r", None),
+    ],
+)
+def test_a_package_by_its_module(lines, top, found):
+    assert missing_modules.named(lines, top) == found
+
+
+def hinted(tmpdir, name, files, **about):
+    for path, text in files.items():
+        tmpdir.join(path).write(text, ensure=True)
+    return missing_modules.hint(name, about, missing_modules.look(str(tmpdir), name.partition(".")[0]))
+
+
+@pytest.mark.parametrize(
+    "files, about, says",
+    [
+        ({"requirements.txt": "PyYAML"}, {}, "write `requirements: requirements.txt`"),
+        ({"requirements/prod.txt": "x\npyyaml"}, {}, "write `requirements: requirements/prod.txt`"),
+        ({"requirements-prod.txt": "z", "requirements.txt": "PyYAML"}, {}, "requirements.txt of the code names PyYAML"),
+        ({"requirements.txt": "Flask"}, {}, "the code has a requirements.txt, which nothing installs"),
+        ({"pyproject.toml": ""}, {}, '`requirements: ["."]`'),
+        ({}, {}, "`requirements: [PyYAML]`"),
+        ({"requirements.txt": "x"}, {"requirements": "requirements.txt"}, "add it to requirements.txt"),
+        ({}, {"requirements": ["x"]}, "add it to the list"),
+        ({}, {"virtualenv": "/srv/v"}, "/srv/v has no module yaml"),
+        ({}, {"module": "yaml.wsgi:app"}, "the code has no yaml.py"),
+        ({"yaml.py": ""}, {}, "pythonpath: yaml lies in the code"),
+    ],
+)
+def test_what_to_write_where_a_module_is_missing(tmpdir, files, about, says):
+    assert says in hinted(tmpdir, "yaml", files, **about)
+
+
+@pytest.mark.parametrize("name, files", [("shop.models", {"shop/__init__.py": ""}), ("uwsgidecorators", {})])
+def test_nothing_is_to_be_installed_for_what_is_there(tmpdir, name, files):
+    assert hinted(tmpdir, name, files) == ""
+
+
+def test_secret_values_are_masked_and_others_are_not():
+    values = secret_values.of(
+        {"TOKEN": "abcd", "MODE": "prod", "URL": "postgres://u:pw12@db/x", "HOME": "/srv/shop", "LONG": "x" * 8}
+    )
+    said = secret_values.mask("abcd prod pw12 /srv/shop " + "x" * 8, values)
+    assert said == "(hidden) prod (hidden) /srv/shop (hidden)"
+    said = secret_values.mask("Ignoring invalid environment assignment 'TOKEN=q\x01': /etc/x.env", [])
+    assert "TOKEN" not in said and said.startswith("Ignoring invalid environment assignment")
+
+
+def test_secret_values_of_a_unit_and_of_the_files_that_it_names(tmpdir):
+    tmpdir.join("theirs.env").write("OTHER='sec ret value'\n# no=comment-value\n")
+    tmpdir.join("a.env").write('TOKEN="q\\"uoted"\n')
+    unit = tmpdir.join("a.service")
+    unit.write('[Service]\nEnvironment="KEY=in unit" MODE=prod\nEnvironmentFile=-%s\n' % tmpdir.join("theirs.env"))
+    found = secret_values.of_units([str(unit), str(tmpdir.join("a.env")), str(tmpdir.join("none.conf"))])
+    assert set(["sec ret value", 'q"uoted', "in unit"]) <= set(found) and "prod" not in found
+
+
+def test_the_journal_is_asked_for_this_unit_since_then(monkeypatch):
+    asked = []
+
+    def ask(words):
+        asked.append(words)
+        return ["Started a.", "a.service: Main process exited, code=exited, status=3/NOTIMPLEMENTED"]
+
+    monkeypatch.setattr(journal, "_ask", ask)
+    assert journal.said("a.service", 1000.5).startswith("Started a.\n")
+    assert "--unit=a.service" in asked[0] and any(word.startswith("--since=1970-01-0") for word in asked[0])
+    assert journal.said("a.service", 1000, by_systemd=True).startswith("a.service: Main process exited")
+    assert asked[1][-2:] == ["_PID=1", "UNIT=a.service"]
+
+
+def test_without_a_journal_nothing_is_said(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert journal.said("a.service", 0, wait=0) == ""
+
+
+@pytest.mark.parametrize(
+    "line, why",
+    [
+        ("!!! UNABLE to load uWSGI plugin: ./x_plugin.so: cannot open shared object file !!!", "./x_plugin.so: cannot"),
+        ("/opt/x_plugin.so: file too short", "/opt/x_plugin.so: file too short"),
+        ('unable to load plugin "x"', "unable to load plugin"),
+    ],
+)
+def test_what_uwsgi_says_of_a_plugin_that_it_does_not_load(line, why):
+    found = uwsgi_preflight.NOT_LOADED.search("*** Starting\n%s\nmore" % line)
+    assert [group for group in found.groups() if group][0].startswith(why)
+
+
+def stamped(root, name, options, **build):
+    home = root.join(name)
+    about = {"build": dict({"env": {}, "extra_args": []}, **build), "said": {"options": options}}
+    home.join("graceful-wsgi.json").write(json.dumps(about), ensure=True)
+
+
+def test_a_uwsgi_that_is_here_is_asked_for_its_options(tmpdir):
+    check = {
+        "kind": "uwsgi_options",
+        "variable": "publish_apps[1].options",
+        "home": str(tmpdir),
+        "version": "2.0.20",
+        "build": {"env": {}, "extra_args": []},
+        "options": ["harakiri", "harakri", "own"],
+        "hint": "see there",
+    }
+    tools = host_checks.Tools(None)
+    assert host_checks.problems([check], tools) == []
+    stamped(tmpdir, "2.0.20-python3.9-abc", ["harakri", "own"], env={"UWSGI_PROFILE": "mine"})
+    stamped(tmpdir, "2.0.31-python3.9", ["harakri", "own"])
+    assert host_checks.problems([check], tools) == []
+    stamped(tmpdir, "2.0.20-python3.9", ["harakiri", "module"])
+    found = [str(problem) for problem in host_checks.problems([check], tools)]
+    assert found == [
+        "publish_apps[1].options.harakri: uWSGI has no such option; did you mean harakiri?",
+        "publish_apps[1].options.own: uWSGI has no such option; see there",
+    ]
+    assert os.path.isdir(str(tmpdir.join("2.0.20-python3.9")))
