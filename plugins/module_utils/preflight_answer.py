@@ -68,6 +68,9 @@ def _probe(trial, asked, name):
         why = answer.failed()
         if not why:
             why = visitor.fault(visitor.Answer(answer.status, text=answer.text), status, text)
+            # By its words two statuses are told apart where applications that fail alike are named together.
+            reason = visitor.http_client.responses.get(answer.status)
+            why = "%s (%s)" % (why, reason) if why and reason else why
         if not why:
             return None
         fault = request_log.callable_fault(answer.log, name)

@@ -182,9 +182,9 @@ def test_what_cannot_answer_is_refused_before_it_goes_live(code, published):
     for name, (_text, says) in KINDS.items():
         assert re.search(rf"\b{name}\b[^\n]*: [^\n]*(\n[^\n]*)*{re.escape(says)}", said), (name, said)
     for line in (
-        "the new code answered 500 to the probe / (host.test); 200 was asked for",
-        "the new code answered 204 to the probe / (first.test); 200 was asked for",
-        "the new code answered 500 to /deep/ (www.wild.test), where the live one answers 200",
+        "the new code answered 500 (Internal Server Error) to the probe / (host.test); 200 was asked for",
+        "the new code answered 204 (No Content) to the probe / (first.test); 200 was asked for",
+        "the new code answered 500 to / (basic.test), where the live one answers 200",
     ):
         assert line in said, said
 

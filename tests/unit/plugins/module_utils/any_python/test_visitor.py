@@ -221,10 +221,10 @@ def http(monkeypatch):
     ("probe", "answer", "found"),
     [
         ({}, OK, None),
-        ({}, OOPS, "the new code answered 500 to the probe /a (shop.test); 200 was asked for"),
-        ({}, OK.replace(b"200", b"400"), "the new code answered 400 to the probe /a (shop.test); 200 was asked for"),
+        ({}, OOPS, "the new code answered 500 (Internal Server Error) to the probe /a (shop.test); 200 was asked for"),
+        ({}, OK.replace(b"200", b"400"), "the new code answered 400 (Bad Request) to the probe /a (shop.test); 200 was asked for"),
         ({"status": [400, 401]}, OK.replace(b"200", b"400"), None),
-        ({"text": "up"}, OK, "the new code answered 200 without 'up' to the probe /a (shop.test)"),
+        ({"text": "up"}, OK, "the new code answered 200 without 'up' (OK) to the probe /a (shop.test)"),
         ({}, b"", "the new code gave no answer to the probe"),
     ],
 )
