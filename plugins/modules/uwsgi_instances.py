@@ -181,12 +181,13 @@ def reloader(instances, timeout, visits=None):
         for item in instances
     ]
     began = time.time()
-    failed = []
+    failed, told = [], []
     results = reload_all(wanted, fetch, 4)
     if visits and visits.refused:
         raise Unanswered(visits.refused[0]["msg"])
     for number, result in enumerate(results):
         item = instances[number]
+        told += ["%s: %s was not done in time and was ended" % (item.name, what) for what in result.get("cut_off", [])]
         if result["failed"]:
             # An instance without a log of its own writes to the journal.
             log = result.get("log") or ("" if item.wanted["log_file"] else journal.said(item.unit, began))
@@ -196,6 +197,7 @@ def reloader(instances, timeout, visits=None):
             failed.append((item.name, said[len(item.name) + 2:] if said.startswith(item.name + ": ") else said))
     if failed:
         raise InstanceError(causes.message(failed))
+    return told
 
 
 def main():

@@ -202,12 +202,12 @@ REFUSED_SITES = [
     ("aliases of many", site(server_name=["*.a.test"], aliases=["b.test"]), ".aliases", "whole name"),
     ("redirect to a path", site(redirect="/x"), ".redirect", "https://www.example.com"),
     ("redirect with a variable", site(redirect="https://$host"), ".redirect", "https://www.example.com"),
-    ("redirect beside locations", site(to_app(), redirect="https://b.test"), ".locations", "leave one of them out"),
+    ("redirect beside locations", site(to_app(), redirect="https://b.test"), ".locations", "leave locations or redirect out"),
     (
         "redirect beside aliases",
         site(aliases=["b.test"], redirect="https://b.test"),
         ".aliases",
-        "leave one of them out",
+        "leave aliases or redirect out",
     ),
     ("no proxy that is believed", site(real_ip={}), ".real_ip.from", "set it"),
     ("all proxies", site(real_ip={"from": ["all"]}), ".real_ip.from[0]", "10.0.0.0/8"),
@@ -1039,7 +1039,7 @@ def test_the_usual_variables_are_sent_once(real_ip):
 
 def test_the_plan_knows_the_usual_variables():
     text = (ROLES / "nginx/templates/uwsgi_params").read_text()
-    found = [line.rstrip(";").split(None, 2)[1:] for line in text.splitlines() if line]
+    found = [line.rstrip(";").split(None, 2)[1:] for line in text.splitlines() if line.startswith("uwsgi_param")]
     assert dict(found) == client_plan.UWSGI_PARAMS
 
 
