@@ -241,11 +241,7 @@ def _check_literal(value: Any, path: str, problems: Problems) -> None:
             _check_literal(item, f"{path}.{name}", problems)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-<<<<<<< HEAD
-            _check_literal(item, f"{path}[{index}]", kind, problems)
-=======
             _check_literal(item, f"{path}[{index}]", problems)
->>>>>>> lifecycle
     elif isinstance(value, str) and ("$(" in value or "@(" in value):
         says = "holds $( or @(, which uWSGI replaces by a variable or a file"
         problems.say(path, says, "write what it stands for, as text")
