@@ -284,18 +284,25 @@ class Instances:
 
     ``reloader(instances, timeout)`` reloads these gracefully, waits until they are up, and raises InstanceError. What
     it returns, texts or nothing, is told as warnings.
+    ``visits``: asks what leads to those that have become others, see visits.py.
     """
 
-    def __init__(self, instances, systemctl, reloader, clock=time):
+    def __init__(self, instances, systemctl, reloader, clock=time, visits=None):
         self.instances = instances
         self.systemctl = systemctl
         self.reloader = reloader
         self.clock = clock
+        self.visits = visits
         # When this began, and how long the logs were then: what is older is no news of it.
         self.began = clock.time()
         self.logs = {}
         # What was done otherwise than it should be, for a warning.
         self.told = []
+
+    def _visit(self, chosen, since):
+        """Ask what leads to these, which have served since then as they are now."""
+        for item in chosen if self.visits else ():
+            self.visits.see(item.name, since)
 
     def look(self):
         """Read the state of all units in one call."""
@@ -368,6 +375,7 @@ class Instances:
         chosen = dict((verb, [item for item in self.instances if done[item.name] == verb]) for verb in VERBS)
         self._all("enable", [item for item in self.instances if not item.enabled])
         crossing = [item for item in chosen["restart"] if item.second and (item.pid or item.second.serves)]
+        since = self.clock.time()
         self._all("start", chosen["start"])
         plain = [item for item in chosen["restart"] if item not in crossing]
         with self._at_rest([(item, item.pid, item.stats) for item in plain], timeout):
@@ -376,7 +384,10 @@ class Instances:
             item.forget()
         if chosen["reload"]:
             self.told += self.reloader(chosen["reload"], timeout) or []
-        self._wait([item for item in chosen["start"] + chosen["restart"] if item not in crossing], timeout)
+        begun = [item for item in chosen["start"] + chosen["restart"] if item not in crossing]
+        self._wait(begun, timeout)
+        # Only with its link is one that was not there before reached.
+        self._visit([item for item in begun if not item.away], since)
         # Their clients all have to connect again: those of one instance are back before the next one's have to.
         for item in [item for item in crossing if item.wanted.get("mercy")]:
             self._cross([item], timeout)
@@ -384,8 +395,10 @@ class Instances:
         crossing = [item for item in crossing if not item.wanted.get("mercy")]
         for first in range(0, len(crossing), AT_A_TIME):
             self._cross(crossing[first:first + AT_A_TIME], timeout)
+        led = [item for item in begun if item.away]
         self._home([item for item in self.instances if item.away], timeout)
         self._stand([item for item in chosen["start"] + chosen["restart"]])
+        self._visit(led, since)
         for item in self.instances:
             item.note()
         return done
@@ -433,8 +446,10 @@ class Instances:
         self._second([item for item in chosen if not item.second.serves], timeout)
         # The first may have its socket where it is not wanted any more. One that was led away from is drained already.
         before = [(item, item.socket if item.second.serves else item.second.leads_to) for item in chosen]
+        since = self.clock.time()
         for item in chosen:
             item.second.lead_here()
+        self._visit(chosen, since)
         self._drain(before, timeout)
         try:
             with self._at_rest([(item, item.pid, item.stats) for item in chosen], timeout):

@@ -147,17 +147,23 @@ def size(path):
     return safe_path.size(path) if path else 0
 
 
+def said_after(path, offset):
+    """What a log says from this byte on; all of it where it was rotated meanwhile."""
+
+    def call(source, length):
+        source.seek(offset if offset <= length else 0)
+        return source.read(1 << 20)
+
+    return native(_read(path, call))
+
+
 def said_since(path, offset, lines=20):
     """What a log says from this byte on: its first traceback, and its last lines.
 
     What dies at its start is started again and again, which pushes the cause far up.
     """
 
-    def call(source, length):
-        source.seek(offset if offset <= length else 0)
-        return source.read(1 << 20)
-
-    found = native(_read(path, call)).splitlines()
+    found = said_after(path, offset).splitlines()
     first = next((number for number, line in enumerate(found) if line.startswith("Traceback ")), len(found))
     if first + lines < len(found) - lines:
         return "\n".join(found[first:first + lines] + ["[...]"] + found[-lines:])

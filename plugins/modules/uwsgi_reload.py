@@ -78,6 +78,10 @@ options:
           host:
             description: As O(probe.host).
             type: str
+          tls:
+            description: As O(probe.tls).
+            type: bool
+            default: false
           status:
             description: As O(probe.status).
             type: list
@@ -123,7 +127,8 @@ options:
     type: dict
     default: {}
   probe:
-    description: A request that must hold after the reload; a C(path) is asked during the preflight too.
+    description: A request that must hold after the reload; a C(path) is asked during the preflight too, and judged
+      alike. What is answered wrongly for a second and a half is wrong.
     type: dict
     default: {}
     suboptions:
@@ -136,6 +141,10 @@ options:
       host:
         description: The host name to ask for.
         type: str
+      tls:
+        description: Whether the application is told that the visitor came by HTTPS, where a O(probe.path) is asked for.
+        type: bool
+        default: false
       status:
         description: The statuses that are fine.
         type: list
@@ -216,6 +225,7 @@ PROBE = {
     "url": {"type": "str"},
     "path": {"type": "str"},
     "host": {"type": "str"},
+    "tls": {"type": "bool", "default": False},
     "status": {"type": "list", "elements": "int", "default": [200]},
     "text": {"type": "str"},
 }

@@ -487,7 +487,9 @@ def _unit(
         "virtualenv": _virtualenv(app, values),
         "uwsgi_home": posixpath.dirname(posixpath.dirname(_binary(host))),
         "env_file": app_environment.path_of(app, rooms["uwsgi"]["uwsgi_conf_dir"]),
-        "probe": {key: value for key, value in (app["probe"] or {}).items() if value is not None},
+        "probe": {key: value for key, value in app["probe"].items() if value is not None}
+        if isinstance(app["probe"], dict)
+        else {},
         "script": f"{app['module'] or posixpath.splitext(posixpath.basename(app['wsgi_file']))[0]}:{app['callable']}",
     }
     # A release's virtualenv hangs below it, so that its path says all; that of code not ours has a link of its own.
@@ -612,7 +614,6 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
         "links": planned["links"],
         "mercy": planned["mercy"],
         "whole": planned["whole"],
-        "probe": planned["probe"],
         "log_file": planned["log_file"],
     }
 

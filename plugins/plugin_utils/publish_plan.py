@@ -20,6 +20,7 @@ from . import (
     effect_plan,
     inherited_plan,
     log_plan,
+    probe_plan,
     refusal_plan,
     request_plan,
     served_plan,
@@ -76,6 +77,7 @@ def _check_names(
         app_plan.check(app, path, problems)
         background_plan.check(app, posixpath.join(values["publish_root"], name, "current"), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
+        probe_plan.check(app, path, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
         uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
         uwsgi_options.check_plugins(app, path, problems)
@@ -299,6 +301,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         apps[app["name"]] = app_plan.plan({**app, **more}, values, rooms, host)
     sites = site_plan.plan(values, apps, upstreams, rooms)
     units = [unit for app in apps.values() for unit in app["units"]]
+    asked = probe_plan.plan(values, apps, sites)
     app_logs = [unit for unit in units if unit["log_file"]]
     # What lies in nginx's own folder is rotated with its other logs, and a device not at all.
     elsewhere = (NGINX_LOG_DIR, "/dev")
@@ -373,11 +376,19 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "git_user": values["publish_git_user"],
         "pip": uwsgi_plan.pip_settings(rooms["uwsgi"]),
         "releases": [app_plan.release(app, apps[app["name"]], values) for app in values["publish_apps"]],
-        "reloads": [{key: app[key] for key in ("name", "pidfile", "config", "probe")} for app in units],
+        "reloads": [
+            {**{key: unit[key] for key in ("name", "pidfile", "config")}, "probe": asked[unit["app"]]["probe"]}
+            for unit in units
+        ],
         "preflights": [
-            app_plan.preflight(app, apps[app["name"]], values["publish_instance_template"])
+            {
+                **app_plan.preflight(app, apps[app["name"]], values["publish_instance_template"]),
+                **{key: asked[app["name"]][key] for key in ("probe", "question")},
+            }
             for app in values["publish_apps"]
         ],
+        # What is asked of each application and site once it is live.
+        "questions": [question for app in asked.values() for question in app["questions"]],
         # Whose code is taken up by a second generation beside the first.
         "crossing": [unit["name"] for unit in units if unit["crosses"]],
         "instances": [app_plan.instance(unit) for unit in units],

@@ -501,7 +501,10 @@ def test_what_is_preflighted_is_what_is_written():
     plan = planned([app(probe={"path": "/healthz"}, options={"harakiri": 30})])
     (preflight,) = plan["preflights"]
     assert preflight["options"] == plan["app_bundle"]["files"][0]["vars"]["app"]["options"]
-    assert preflight["probe"] == plan["instances"][0]["probe"] == {"path": "/healthz", "status": [200]}
+    probe = {"path": "/healthz", "status": [200], "host": "localhost", "tls": False}
+    assert preflight["probe"] == plan["reloads"][0]["probe"] == probe
+    (question,) = plan["questions"]
+    assert {key: question[key] for key in probe} == probe
 
 
 def test_a_probe_needs_its_path():
