@@ -202,7 +202,12 @@ REFUSED_SITES = [
     ("aliases of many", site(server_name=["*.a.test"], aliases=["b.test"]), ".aliases", "whole name"),
     ("redirect to a path", site(redirect="/x"), ".redirect", "https://www.example.com"),
     ("redirect with a variable", site(redirect="https://$host"), ".redirect", "https://www.example.com"),
-    ("redirect beside locations", site(to_app(), redirect="https://b.test"), ".locations", "leave locations or redirect out"),
+    (
+        "redirect beside locations",
+        site(to_app(), redirect="https://b.test"),
+        ".locations",
+        "leave locations or redirect out",
+    ),
     (
         "redirect beside aliases",
         site(aliases=["b.test"], redirect="https://b.test"),
