@@ -187,7 +187,7 @@ class Instance:
             what = "reload"
         # A SIGHUP ends all workers before it loads the code; behind a second generation nobody waits for that. Nor
         # does a worker whose sockets stay open ever become quiet.
-        if what == "reload" and self.whole:
+        if what == "reload" and (self.whole or background.signals(self.stats, self.wanted["log_file"])):
             self.strategy = "hup"
         crosses = self.strategy == "hup" or self.wanted.get("mercy")
         if what == "reload" and crosses and self.second and self._second_stands_in():
@@ -273,7 +273,8 @@ def former(name):
 class Instances:
     """All instances of a task. ``systemctl(*words)`` returns (status, stdout, stderr).
 
-    ``reloader(instances, timeout)`` reloads these gracefully, waits until they are up, and raises InstanceError.
+    ``reloader(instances, timeout)`` reloads these gracefully, waits until they are up, and raises InstanceError. What
+    it returns, texts or nothing, is told as warnings.
     """
 
     def __init__(self, instances, systemctl, reloader, clock=time):
@@ -362,7 +363,7 @@ class Instances:
         for item in chosen["reload"]:
             item.forget()
         if chosen["reload"]:
-            self.reloader(chosen["reload"], timeout)
+            self.told += self.reloader(chosen["reload"], timeout) or []
         self._wait([item for item in chosen["start"] + chosen["restart"] if item not in crossing], timeout)
         # Their clients all have to connect again: those of one instance are back before the next one's have to.
         for item in [item for item in crossing if item.wanted.get("mercy")]:
@@ -476,7 +477,7 @@ class Instances:
         rests = []
         try:
             for item, pid, stats in masters:
-                if pid and background.whole(item.options):
+                if pid and item.who and background.whole(item.options):
                     rest = background.Rest(pid, stats, item.who, timeout)
                     rest.__enter__()
                     rests.append((item, rest))
@@ -494,7 +495,11 @@ class Instances:
         watched = []
         for item in chosen:
             options = item.options
-            if background.whole(options):
+            if background.whole(options) and not any(name in ("stats", "stats-server") for name, _value in options):
+                self.told.append("%s: without stats nothing tells whether %s stands" % (
+                    item.name, background.whole(options)[0]
+                ))
+            elif background.whole(options):
                 watched.append(background.Watched(item.name, item.pid, item.stats, options))
         failed = background.stand(watched, self.clock)
         lines = []
@@ -503,8 +508,10 @@ class Instances:
                 item.forget()
                 log = item.wanted["log_file"]
                 said = background.own_words(log, self.logs.get(item.name, 0)) if log else ""
-                lines.append(failed[item.name])
-                lines.append("%s says:\n%s" % (log, said) if log else "journalctl -u %s tells more" % item.unit)
+                said = said or journal.said(item.unit, self.began)
+                values = secret_values.of_units(item.wanted["unit_files"] + item.shown.get("DropInPaths", "").split())
+                text = "%s\n%s says:\n%s" % (failed[item.name], log or "its journal", said)
+                lines.append(secret_values.mask(text, values))
         if lines:
             raise InstanceError("\n".join(lines))
 

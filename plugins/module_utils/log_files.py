@@ -125,6 +125,23 @@ def tail(path, lines=20):
     return native(_read(path, call))
 
 
+def holds(path, text):
+    """Whether a log has this text, bytes, in its last 64 MB."""
+
+    def call(source, length):
+        source.seek(max(0, length - (1 << 26)))
+        before = b""
+        while True:
+            read = source.read(1 << 20)
+            if text in before + read:
+                return b"x"
+            if not read:
+                return b""
+            before = read[-len(text):]
+
+    return _read(path, call) == b"x"
+
+
 def size(path):
     """How long a log is, 0 where there is none."""
     return safe_path.size(path) if path else 0

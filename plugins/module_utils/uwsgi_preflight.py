@@ -49,6 +49,8 @@ DROPPED = re.compile(
     )$""",
     re.VERBOSE,
 )
+# A hook by which a worker goes into its folder.
+FOLDER = re.compile(r"(?:chdir:|cd:|call:chdir )(.*)")
 # Keys of a cache or shared area that lead to a file or to other hosts; without them it is memory, as code may expect.
 OUTSIDE = re.compile(r"^(store|store_sync|bitmap_file|udp.*|nodes?|sync|file|fd|mmap)=", re.IGNORECASE)
 # What brings in options that the binary does not list.
@@ -56,7 +58,8 @@ LOADS = ("plugins-dir", "plugin-dir", "plugin", "plugins", "need-plugin", "need-
 DECLARES = ("declare-option", "declare-option2")
 # What uWSGI says of a plugin's file that it cannot load; only need-plugin ends it.
 NOT_LOADED = re.compile(
-    r"UNABLE to load uWSGI plugin: (.*?)(?: !!!)?$|^(\S+_plugin\.so: .*)$|^(unable to load plugin .*)$",
+    r"UNABLE to load uWSGI plugin: (.*?)(?: !!!)?$|^(\S+_plugin\.so: .*)$|^(unable to load plugin .*)$"
+    r"|^(invalid elf file: .*)$",
     re.MULTILINE,
 )
 FOREIGN = re.compile(r"^(UWSGI_|LISTEN_|NOTIFY_SOCKET$|WATCHDOG_|MAINPID$|INVOCATION_ID$|JOURNAL_STREAM$)")
@@ -148,8 +151,9 @@ def neutral(options, replace):
     for name, value in options:
         if replace:
             value = whole.sub(lambda found: replace[found.group(1)], value)
-        if name.startswith("hook-post-fork") and value.startswith("chdir:"):
-            folders.append(("chdir", value[len("chdir:"):]))
+        folder = FOLDER.match(value) if name.startswith("hook-post-fork") else None
+        if folder:
+            folders.append(("chdir", folder.group(1)))
         if name in ("cache2", "sharedarea"):
             value = in_memory(value)
         if not DROPPED.match(name):

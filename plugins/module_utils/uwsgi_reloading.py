@@ -199,6 +199,11 @@ class Reload:
 
     # -- what to do ---------------------------------------------------------------------------------------------
 
+    @property
+    def _stats(self):
+        """The address of its stats server."""
+        return self.master.address(self.master.config.stats) if self.master.config.stats else None
+
     def _can_chain(self):
         """Whether the instance can reload one worker after another: by our hand or, asked to, by its own."""
         return self.master.config.lazy and (self._statistics() is not None or self._fifo() is not None)
@@ -228,6 +233,8 @@ class Reload:
     def _strategy(self):
         wanted = self.wanted["strategy"]
         whole = background.whole(self.master.config.options)
+        if wanted in ("auto", "chain") and not whole and background.signals(self._stats, self.master.config.log):
+            whole = ["timers or crons of the code (uwsgidecorators)"]
         if wanted == "chain" and whole:
             raise ReloadError(
                 "strategy chain replaces workers only, and %s would go on with the old code; take auto or hup"
@@ -293,10 +300,6 @@ class Reload:
         self._probe()
         self._stand()
 
-    @property
-    def _stats(self):
-        return self.master.address(self.master.config.stats) if self.master.config.stats else None
-
     def _renew_whole(self, workers):
         """SIGHUP for the master once neither a worker nor what runs beside them loses what it is at."""
         daemons = background.Seen(self.master.pid, self._stats).daemons
@@ -312,6 +315,11 @@ class Reload:
             self._hang_up(self.master.pid, workers, grace=grace)
         self.left = left
 
+    def _is_older(self, pid):
+        starts = [procfs.process_start(worker) for worker in self.result.get("workers_after", [])]
+        start = procfs.process_start(pid) if pid else None
+        return bool(start and any(starts) and start < min(filter(None, starts)))
+
     def _stand(self):
         """Until daemons of before are gone, and what runs beside the workers has stood for a while."""
         options = self.master.config.options
@@ -321,6 +329,9 @@ class Reload:
         who = dict(self.master.who, groups=[])
         while True:
             left = [pid for pid, start in self.left if start and procfs.process_start(pid) == start]
+            # One that the former master started in its last moments: the new one starts its own after its workers.
+            daemons = background.Seen(self.master.pid, self._stats).daemons
+            left += [pid for _label, pid in daemons if self._is_older(pid)]
             left = [pid for pid in left if procfs.alive(pid)]
             if not left:
                 break

@@ -39,7 +39,7 @@ EXAMPLES = r"""
     releases: "{{ put.releases }}"
 """
 
-RETURN = r""" # """
+RETURN = "{}"
 
 from ansible.module_utils.basic import AnsibleModule
 

@@ -129,9 +129,10 @@ def reloader(instances, timeout):
         for item in instances
     ]
     began = time.time()
-    failed = []
+    failed, told = [], []
     for number, result in enumerate(reload_all(wanted, fetch, 4)):
         item = instances[number]
+        told += ["%s: %s was not done in time and was ended" % (item.name, what) for what in result.get("cut_off", [])]
         if result["failed"]:
             # An instance without a log of its own writes to the journal.
             log = result.get("log") or ("" if item.wanted["log_file"] else journal.said(item.unit, began))
@@ -141,6 +142,7 @@ def reloader(instances, timeout):
             failed.append((item.name, said[len(item.name) + 2:] if said.startswith(item.name + ": ") else said))
     if failed:
         raise InstanceError(causes.message(failed))
+    return told
 
 
 def main():

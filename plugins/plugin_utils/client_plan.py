@@ -54,6 +54,7 @@ UWSGI_PARAMS = {
     "REMOTE_PORT": "$remote_port",
     "SERVER_PORT": "$server_port",
     "SERVER_NAME": "$server_name",
+    # nginx gives every body a length; beside Transfer-Encoding the length would count for nothing.
     "HTTP_TRANSFER_ENCODING": '""',
 }
 # With these nginx lets names of headers pass that uWSGI's http-socket takes for others, - and _ being the same to it.

@@ -223,7 +223,7 @@ def _accounts(
 
 
 def _fresh(apps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a first run makes of each application, which goes again where that run fails; see module_utils/left_data.py."""
+    """What a first run makes of each application and, where it fails, goes again; see module_utils/left_data.py."""
     found = []
     for app in apps:
         home, units = app["home"], app["units"]
@@ -236,7 +236,9 @@ def _fresh(apps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
                 "name": app["app"],
                 "dropins": [unit["dropin"] for unit in units],
                 "folders": list(dict.fromkeys(parts)),
-                "files": [unit["log_file"] for unit in units if unit["log_file"]],
+                # That it loads, as uwsgi_preflight notes it.
+                "files": [unit["log_file"] for unit in units if unit["log_file"]]
+                + [f"/run/graceful-wsgi/loads-{app['app']}"],
                 "clones": [posixpath.join(root, app["app"]) for root in GIT_ROOTS],
             }
         )

@@ -376,7 +376,7 @@ def _check_redirects(site: dict[str, Any], path: str, problems: Problems) -> Non
         for key in ("locations", "aliases"):
             if site[key]:
                 says = f"{key} are never reached, since the whole site is redirected"
-                problems.say(f"{path}.{key}", says, f"leave {key} or redirect out")
+                problems.say(f"{path}.{key}", says, f"leave one of them out, {key} or redirect")
 
 
 def check(
