@@ -117,11 +117,13 @@ class Seen:
         self.folders = sorted(set(folder for folder, _pid, _item in spoolers))
         self.busy = ["the spooler of %s" % folder for folder, _pid, item in spoolers if item.get("running")]
         self.daemons = [("the attached daemon '%s'" % text, pid) for text, pid, _item in _told(said, "daemons", "cmd")]
-        self.slots = [("the spooler of %s" % folder, pid) for folder, pid, _item in spoolers] + self.daemons
+        own = procfs.words(master)
+        # One that has died too often sleeps before it becomes its command: uWSGI waits longer each time.
+        up = [(label, 0 if pid and procfs.words(pid) == own else pid) for label, pid in self.daemons]
+        self.slots = [("the spooler of %s" % folder, pid) for folder, pid, _item in spoolers] + up
         self.crons = [("the cron '%s'" % text, pid) for text, pid, _item in _told(said, "crons", "command") if pid]
         workers = [pid for _text, pid, _item in _told(said, "workers", "status")]
-        others = set(workers + [pid for _label, pid in self.slots + self.crons])
-        own = procfs.words(master)
+        others = set(workers + [pid for _label, pid in self.slots + self.daemons + self.crons])
         self.forks = set()
         if self.known:
             for pid in procfs.children(master) - others:
@@ -195,7 +197,7 @@ class Watched:
 
     def _why(self, missing, seconds):
         often = sorted(self.deaths, key=lambda label: -self.deaths[label])
-        if often and (self.deaths[often[0]] >= DEATHS or not missing):
+        if often and (self.deaths[often[0]] >= DEATHS - 1 or not missing):
             label = often[0]
             return "%s: %s dies again and again (%d times in %d s)" % (
                 self.name, label, self.deaths[label], max(1, seconds)
