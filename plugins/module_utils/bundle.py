@@ -839,7 +839,7 @@ class Bundle:
             self._clean(steps)
 
     def _remove_empty_folders(self):
-        """Remove the folders that runs of this bundle made and whose last file has gone now, such as a unit's drop-ins."""
+        """Remove the folders that runs of this bundle made and whose last file has gone now, such as drop-ins."""
         made, wanted = made_folders(self._load("manifest.json")), set(folder.path for folder in self.folders)
         for path in sorted(set(os.path.dirname(path) for path in self.removed), reverse=True):
             if path in made - wanted and not untrusted_folder(path):

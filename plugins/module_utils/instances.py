@@ -196,7 +196,7 @@ class Instance:
             what = "reload"
         # A SIGHUP ends all workers before it loads the code; behind a second generation nobody waits for that. Nor
         # does a worker whose sockets stay open ever become quiet.
-        if what == "reload" and self.whole:
+        if what == "reload" and (self.whole or background.signals(self.stats, self.wanted["log_file"])):
             self.strategy = "hup"
         crosses = self.strategy == "hup" or self.wanted.get("mercy")
         if what == "reload" and crosses and self.second and self._second_stands_in():
@@ -282,19 +282,27 @@ def former(name):
 class Instances:
     """All instances of a task. ``systemctl(*words)`` returns (status, stdout, stderr).
 
-    ``reloader(instances, timeout)`` reloads these gracefully, waits until they are up, and raises InstanceError.
+    ``reloader(instances, timeout)`` reloads these gracefully, waits until they are up, and raises InstanceError. What
+    it returns, texts or nothing, is told as warnings.
+    ``visits``: asks what leads to those that have become others, see visits.py.
     """
 
-    def __init__(self, instances, systemctl, reloader, clock=time):
+    def __init__(self, instances, systemctl, reloader, clock=time, visits=None):
         self.instances = instances
         self.systemctl = systemctl
         self.reloader = reloader
         self.clock = clock
+        self.visits = visits
         # When this began, and how long the logs were then: what is older is no news of it.
         self.began = clock.time()
         self.logs = {}
         # What was done otherwise than it should be, for a warning.
         self.told = []
+
+    def _visit(self, chosen, since):
+        """Ask what leads to these, which have served since then as they are now."""
+        for item in chosen if self.visits else ():
+            self.visits.see(item.name, since)
 
     def look(self):
         """Read the state of all units in one call."""
@@ -367,6 +375,7 @@ class Instances:
         chosen = dict((verb, [item for item in self.instances if done[item.name] == verb]) for verb in VERBS)
         self._all("enable", [item for item in self.instances if not item.enabled])
         crossing = [item for item in chosen["restart"] if item.second and (item.pid or item.second.serves)]
+        since = self.clock.time()
         self._all("start", chosen["start"])
         plain = [item for item in chosen["restart"] if item not in crossing]
         with self._at_rest([(item, item.pid, item.stats) for item in plain], timeout):
@@ -374,8 +383,11 @@ class Instances:
         for item in chosen["reload"]:
             item.forget()
         if chosen["reload"]:
-            self.reloader(chosen["reload"], timeout)
-        self._wait([item for item in chosen["start"] + chosen["restart"] if item not in crossing], timeout)
+            self.told += self.reloader(chosen["reload"], timeout) or []
+        begun = [item for item in chosen["start"] + chosen["restart"] if item not in crossing]
+        self._wait(begun, timeout)
+        # Only with its link is one that was not there before reached.
+        self._visit([item for item in begun if not item.away], since)
         # Their clients all have to connect again: those of one instance are back before the next one's have to.
         for item in [item for item in crossing if item.wanted.get("mercy")]:
             self._cross([item], timeout)
@@ -383,8 +395,10 @@ class Instances:
         crossing = [item for item in crossing if not item.wanted.get("mercy")]
         for first in range(0, len(crossing), AT_A_TIME):
             self._cross(crossing[first:first + AT_A_TIME], timeout)
+        led = [item for item in begun if item.away]
         self._home([item for item in self.instances if item.away], timeout)
         self._stand([item for item in chosen["start"] + chosen["restart"]])
+        self._visit(led, since)
         for item in self.instances:
             item.note()
         return done
@@ -432,8 +446,10 @@ class Instances:
         self._second([item for item in chosen if not item.second.serves], timeout)
         # The first may have its socket where it is not wanted any more. One that was led away from is drained already.
         before = [(item, item.socket if item.second.serves else item.second.leads_to) for item in chosen]
+        since = self.clock.time()
         for item in chosen:
             item.second.lead_here()
+        self._visit(chosen, since)
         self._drain(before, timeout)
         try:
             with self._at_rest([(item, item.pid, item.stats) for item in chosen], timeout):
@@ -487,7 +503,7 @@ class Instances:
         rests = []
         try:
             for item, pid, stats in masters:
-                if pid and background.whole(item.options):
+                if pid and item.who and background.whole(item.options):
                     rest = background.Rest(pid, stats, item.who, timeout)
                     rest.__enter__()
                     rests.append((item, rest))
@@ -505,7 +521,11 @@ class Instances:
         watched = []
         for item in chosen:
             options = item.options
-            if background.whole(options):
+            if background.whole(options) and not any(name in ("stats", "stats-server") for name, _value in options):
+                self.told.append("%s: without stats nothing tells whether %s stands" % (
+                    item.name, background.whole(options)[0]
+                ))
+            elif background.whole(options):
                 watched.append(background.Watched(item.name, item.pid, item.stats, options))
         failed = background.stand(watched, self.clock)
         lines = []
@@ -514,8 +534,10 @@ class Instances:
                 item.forget()
                 log = item.wanted["log_file"]
                 said = background.own_words(log, self.logs.get(item.name, 0)) if log else ""
-                lines.append(failed[item.name])
-                lines.append("%s says:\n%s" % (log, said) if log else "journalctl -u %s tells more" % item.unit)
+                said = said or journal.said(item.unit, self.began)
+                values = secret_values.of_units(item.wanted["unit_files"] + item.shown.get("DropInPaths", "").split())
+                text = "%s\n%s says:\n%s" % (failed[item.name], log or "its journal", said)
+                lines.append(secret_values.mask(text, values))
         if lines:
             raise InstanceError("\n".join(lines))
 

@@ -16,8 +16,8 @@ import os
 import stat
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import ownership, safe_path
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import content_of, replace_bytes
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import content_of, replace_bytes, unlink
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
 
 # {application: [folders]} of each set that has dropped some.
 NOTES = os.path.join(os.path.dirname(ownership.STATE_DIR), "dropped")
@@ -67,6 +67,9 @@ def note(name, gone, check_mode=False):
     """Note what a set drops, {application: [folders]}; whoever had dropped them before has nothing left of them."""
     if check_mode or not gone:
         return
+    for app in gone:
+        # That its code loads tells nobody anything any more.
+        unlink(os.path.join(STATE_DIR, "loads-" + app))
     for other in sorted(os.listdir(NOTES)) if os.path.isdir(NOTES) else []:
         other = native(other)[: -len(".json")]
         if other != name:

@@ -29,6 +29,7 @@ UNIT_DIRS = (
 )
 MARK = re.compile(r"ansible[ _]managed|Written by Ansible \(graceful", re.IGNORECASE)
 SOCKET = re.compile(r"(?<![-\w])(?:http-|uwsgi-)?socket\b[\"']?\s*[=:>]\s*[\"']?([^\s\"'<>,]+)")
+UPSTREAM = re.compile(r"(?ms)^upstream (\S+) \{\n(.*?)^\}")
 SERVER = re.compile(r"(?ms)^server \{\n(.*?)^\}")
 
 
@@ -196,11 +197,51 @@ def server(checks, tools):
     return problems
 
 
+def _led_to(instances, files, shared):
+    """Of these server blocks those that lead to an application, by the links or the addresses of its instances.
+
+    ``shared``: the file of what all sites of the set share, such as the servers of several instances.
+    """
+    addresses = set()
+    for instance in instances:
+        addresses.add("unix:/run/wsgi/%s.sock" % instance)
+        for kind in ("ini", "json", "xml", "yaml"):
+            path = "/etc/uwsgi/%s.%s" % (instance, kind)
+            addresses.update(found for found in SOCKET.findall(_text(path)) if ":" in found)
+    for name, servers in UPSTREAM.findall(_text(shared)):
+        if re.search(_words(addresses), servers):
+            addresses.add(name)
+    return [path for path in files if re.search(_words(addresses), _text(path))]
+
+
+def _words(addresses):
+    return r"(?<![\w.:-])(?:%s)(?![\w.-])" % "|".join(re.escape(address) for address in sorted(addresses))
+
+
+def _orphaned(check, going, written):
+    """The sites that stay since the play names none, and lead to an application that goes."""
+    if check["sites"] or not going:
+        return None
+    blocks = [path for path in sorted(written["sites"]) if ownership.BLOCK.match(path)]
+    shared = "/etc/nginx/conf.d/publish-%s.conf" % check["set"]
+    blocks = [path for path in blocks if path != shared]
+    instances = ownership.published(written["apps"])[0]
+    for name in going:
+        led = _led_to(instances[name], blocks, shared)
+        if led:
+            sites = ", ".join(ownership.BLOCK.match(path).group(1) for path in led)
+            says = "is empty, which leaves the sites of the set %r as they are, and %s leads to the application %s,"
+            says += " which this play does not name"
+            hint = "name the sites that are to stay, name %s in publish_apps, or set publish_prune: false"
+            return "publish_sites", says % (str(check["set"]), sites, name), hint % name
+    return None
+
+
 def replaced(checks, tools):
     """What a set has on the host and names no more: told before it goes; refused where nothing of it is named."""
     problems = []
     for check in checks:
-        found = []
+        found, written_by = [], {}
         for kind in ("apps", "sites"):
             bundle = "publish-%s-%s" % (check["set"], kind)
             elsewhere = [files for name, files in _elsewhere(bundle, kind).items()]
@@ -209,11 +250,16 @@ def replaced(checks, tools):
                 for path in ownership.recorded(bundle) or {}
                 if lstat(path) is not None and not any(path in files for files in elsewhere)
             ]
+            written_by[kind] = written
             found.append(ownership.published(written)[0 if kind == "apps" else 1])
         apps, sites = sorted(found[0]), [name for name in found[1] if name != "publish-%s" % check["set"]]
         going = [("application", name) for name in apps if check["apps"] and name not in check["apps"]]
         going += [("site", name) for name in sites if check["sites"] and name not in check["sites"]]
         if not going:
+            continue
+        orphaned = _orphaned(check, [name for kind, name in going if kind == "application"], written_by)
+        if orphaned and not check["allowed"]:
+            problems.append(orphaned)
             continue
         listed = ", ".join("%s %s" % pair for pair in going)
         named = set(apps).intersection(check["apps"]) or set(sites).intersection(check["sites"])
@@ -224,6 +270,8 @@ def replaced(checks, tools):
                 " name it, give this play a publish_set of its own, or set publish_prune: false."
                 % (check["set"], os.uname()[1], listed, ", with code and logs" if check.get("prune_data") else "")
             )
+            if orphaned:
+                tools.warn("%s: %s." % orphaned[:2])
             continue
         says = "the set %r of this host has %s, all of which would go, for this play names nothing of it" % (
             str(check["set"]),

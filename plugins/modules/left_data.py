@@ -108,8 +108,8 @@ def absent(module):
     unknown = left_data.nobodys(module.params["roots"][0], gone) if module.params["roots"] else []
     if unknown:
         module.warn(
-            "publish_prune_data: %s stays on %s: no set publishes what lies there, and none is known to have dropped it."
-            " If it is nobody's, remove it by hand." % (", ".join(unknown), os.uname()[1])
+            "publish_prune_data: %s stays on %s: no set publishes what lies there, and none is known to have dropped"
+            " it. If it is nobody's, remove it by hand." % (", ".join(unknown), os.uname()[1])
         )
     return found
 

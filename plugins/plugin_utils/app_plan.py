@@ -196,7 +196,7 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
         _check_language("" if given is None else given, f"{path}.options.{name}", app["config_format"], problems)
     for key in LITERAL:
         _check_language(app[key], f"{path}.{key}", app["config_format"], problems)
-        _check_literal(app[key], f"{path}.{key}", app["config_format"], problems)
+        _check_literal(app[key], f"{path}.{key}", problems)
     app_environment.check(app["env"], f"{path}.env", problems)
     for key, value in app.items():
         if key != "env":
@@ -234,18 +234,17 @@ def check_gevent(app: dict[str, Any], path: str, file: Iterable[str] | None, pro
         problems.say(f"{path}.requirements", says, f"add gevent to {where}, or leave {key} out")
 
 
-def _check_literal(value: Any, path: str, kind: str, problems: Problems) -> None:
+def _check_literal(value: Any, path: str, problems: Problems) -> None:
     """Refuse what uWSGI would read as something else than it says; a % can be written so that it stays one."""
     if isinstance(value, dict):
         for name, item in value.items():
-            _check_literal(item, f"{path}.{name}", kind, problems)
+            _check_literal(item, f"{path}.{name}", problems)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _check_literal(item, f"{path}[{index}]", kind, problems)
-    elif isinstance(value, str):
-        if "$(" in value or "@(" in value:
-            says = "holds $( or @(, which uWSGI replaces by a variable or a file"
-            problems.say(path, says, "write what it stands for, as text")
+            _check_literal(item, f"{path}[{index}]", problems)
+    elif isinstance(value, str) and ("$(" in value or "@(" in value):
+        says = "holds $( or @(, which uWSGI replaces by a variable or a file"
+        problems.say(path, says, "write what it stands for, as text")
 
 
 def _check_language(value: Any, path: str, kind: str, problems: Problems) -> None:
@@ -369,8 +368,9 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # Where the master begins anew with each release, it may stand in it with all that it starts.
         options.append(("chdir", planned["chdir"]))
     else:
-        # The master keeps its folder over a reload: only the workers may stand in a release.
-        options += [("chdir", "/"), ("hook-post-fork", f"chdir:{planned['chdir']}")]
+        # The master keeps its folder over a reload: only the workers may stand in a release. Where that folder is gone
+        # the hook chdir would end the master with all workers, as if it had been told to; chdir2 ends the one worker.
+        options += [("chdir", "/"), ("hook-post-fork", f"call:chdir {planned['chdir']}"), ("chdir2", planned["chdir"])]
     # uWSGI loads what is mounted by itself; nothing else is loaded where nothing else is asked for.
     if app["module"] and app["unmounted"]:
         options.append(("module", app["module"]))
@@ -487,7 +487,9 @@ def _unit(
         "virtualenv": _virtualenv(app, values),
         "uwsgi_home": posixpath.dirname(posixpath.dirname(_binary(host))),
         "env_file": app_environment.path_of(app, rooms["uwsgi"]["uwsgi_conf_dir"]),
-        "probe": {key: value for key, value in (app["probe"] or {}).items() if value is not None},
+        "probe": {key: value for key, value in app["probe"].items() if value is not None}
+        if isinstance(app["probe"], dict)
+        else {},
         "script": f"{app['module'] or posixpath.splitext(posixpath.basename(app['wsgi_file']))[0]}:{app['callable']}",
     }
     # A release's virtualenv hangs below it, so that its path says all; that of code not ours has a link of its own.
@@ -612,7 +614,6 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
         "links": planned["links"],
         "mercy": planned["mercy"],
         "whole": planned["whole"],
-        "probe": planned["probe"],
         "log_file": planned["log_file"],
     }
 

@@ -47,6 +47,10 @@ def plan(
         wrong: list[Problem] = []
         given = variables.get(room)
         rooms[room] = spec.check(given or {}, specs[room], wrong)
+        if wrong:
+            # The other rooms' planners go on with its defaults, so that what is wrong with these is told as well.
+            bad = {problem.path.partition(".")[0].partition("[")[0] for problem in wrong}
+            rooms[room].update((name, specs[room][name].get("default")) for name in bad)
         if given is None:
             continue
         if not wrong:

@@ -11,10 +11,11 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_config
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
-SPECS = {
-    role: yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+ENTRIES = {
+    role: yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
     for role in ("nginx", "uwsgi", "publish")
 }
+SPECS = {role: entries["main"]["options"] for role, entries in ENTRIES.items()}
 KINDS = ("ini", "json", "yaml", "xml")
 # Found out with uWSGI 2.0.31: molecule/live/tests/test_lifecycle.py asks it again.
 WHOLE = {
