@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live python27 centos7 fleet docs images bench bench-converge bench-reload bench-fleet bench-serve clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live python27 centos7 fleet docs images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -67,7 +67,8 @@ bench-converge: venv ## What a run costs that changes nothing, for 1, 10 and 50 
 bench-reload: venv ## What clients notice of a reload, six ways side by side
 bench-serve: venv ## Requests per second, published and by hand, gunicorn and granian beside it
 bench-fleet: venv ## What each further host costs once nginx and uWSGI are built, and how a static nginx serves
-bench-converge bench-reload bench-fleet bench-serve:
+bench-kills: venv ## Plays killed at random moments and a host without power, under clients; SECONDS=600
+bench-converge bench-reload bench-fleet bench-serve bench-kills:
 	@tests/bench/$(@:bench-%=%)
 
 clean-cache: ## Remove the images, the tarballs and .venv

@@ -30,11 +30,14 @@ class Door(Telling):
     TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_diff = True
+    _supports_async = True
     MODULE = ""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        result.update(self._execute_module(module_name=self.MODULE, task_vars=task_vars))
+        result.update(
+            self._execute_module(module_name=self.MODULE, task_vars=task_vars, wrap_async=self._task.async_val)
+        )
         return self._told(result, task_vars)
 
 

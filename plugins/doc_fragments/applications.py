@@ -107,7 +107,16 @@ options:
         choices: [ini, json, yaml, xml]
         default: ini
       probe:
-        description: A C(path) that must be answered with a status below 500.
+        description: What the code must answer, C(path), C(host), C(status), C(text) and C(tls), as
+          O(graceful.wsgi.uwsgi_reload#module:probe) says. It is judged as it is live.
+        type: dict
+        default: {}
+      question:
+        description:
+          - Without O(apps[].probe), what a visitor asks first, C(path), C(host) and C(tls); C(callable) is the name of
+            the callable for a message. Code that cannot be called as WSGI calls it is refused by its name.
+          - Where it is C(judged), an answer of 500 or more is refused if the instance that lives at the socket C(live),
+            which speaks C(protocol), answers better.
         type: dict
         default: {}
       unit:

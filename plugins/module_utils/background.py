@@ -24,8 +24,8 @@ import struct
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, safe_path
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
-from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import holds, said_since
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import statistics
 
 # Options of which a chain reload leaves something as it was: processes, commands of the master's, code of the master's.
@@ -50,6 +50,8 @@ TEXT = type(b"".decode("ascii"))
 REQUEST = re.compile(r"\[pid: \d+\|app: ")
 # A mule without a message that has used no processor for so many seconds waits for its next.
 AT_REST = 0.5
+# What a process waits in for a program that it has started, or for an answer.
+AT_WORK = re.compile(r"do_wait|pipe_|wait_woken|sk_wait|unix_stream|tcp_|inet_")
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLMSG_DONE, NLMSG_ERROR = 4, 20, 3, 2
 UDIAG_SHOW_RQLEN, UNIX_DIAG_RQLEN = 0x10, 4
 
@@ -62,6 +64,20 @@ def normal(name):
 def whole(options):
     """The names of those options, [(name, value), ...], of which a chain reload leaves something as it was."""
     return [name for name, _value in options if WHOLE.match(normal(name))]
+
+
+def signals(stats, log):
+    """Whether the code has signals of uWSGI's: timers, crons and file monitors that it registers when it is loaded.
+
+    A new worker registers them once more, beside those of the one before it, whose functions are gone with it: the
+    master goes on sending their signals, to whatever is at that place now. Only a new master forgets them.
+    """
+    said = statistics(stats) if stats else None
+    workers = said.get("workers") if isinstance(said, dict) else None
+    for item in workers if isinstance(workers, list) else []:
+        if isinstance(item, dict) and isinstance(item.get("signals"), numbers.Integral) and item["signals"] > 0:
+            return True
+    return holds(log, b"[uwsgi-signal] signum ")
 
 
 def has_daemons(options):
@@ -101,11 +117,13 @@ class Seen:
         self.folders = sorted(set(folder for folder, _pid, _item in spoolers))
         self.busy = ["the spooler of %s" % folder for folder, _pid, item in spoolers if item.get("running")]
         self.daemons = [("the attached daemon '%s'" % text, pid) for text, pid, _item in _told(said, "daemons", "cmd")]
-        self.slots = [("the spooler of %s" % folder, pid) for folder, pid, _item in spoolers] + self.daemons
+        own = procfs.words(master)
+        # One that has died too often sleeps before it becomes its command: uWSGI waits longer each time.
+        up = [(label, 0 if pid and procfs.words(pid) == own else pid) for label, pid in self.daemons]
+        self.slots = [("the spooler of %s" % folder, pid) for folder, pid, _item in spoolers] + up
         self.crons = [("the cron '%s'" % text, pid) for text, pid, _item in _told(said, "crons", "command") if pid]
         workers = [pid for _text, pid, _item in _told(said, "workers", "status")]
-        others = set(workers + [pid for _label, pid in self.slots + self.crons])
-        own = procfs.words(master)
+        others = set(workers + [pid for _label, pid in self.slots + self.daemons + self.crons])
         self.forks = set()
         if self.known:
             for pid in procfs.children(master) - others:
@@ -179,7 +197,7 @@ class Watched:
 
     def _why(self, missing, seconds):
         often = sorted(self.deaths, key=lambda label: -self.deaths[label])
-        if often and (self.deaths[often[0]] >= DEATHS or not missing):
+        if often and (self.deaths[often[0]] >= DEATHS - 1 or not missing):
             label = often[0]
             return "%s: %s dies again and again (%d times in %d s)" % (
                 self.name, label, self.deaths[label], max(1, seconds)
@@ -373,7 +391,7 @@ class Rest:
         tasks, stopped = Tasks(), []
         try:
             late = self._settle(tasks, stopped)
-            os.write(tell, b"\0".join(item.encode("utf-8") for item in late) + b"\n")
+            os.write(tell, b"\0".join(encoded(item) for item in late) + b"\n")
             starts = dict((pid, procfs.process_start(pid)) for pid in stopped)
             # The next spooler begins with them at once: what the one before it left is not locked when it comes.
             while not select.select([told], [], [], 0.02)[0]:
@@ -398,7 +416,8 @@ class Rest:
                 ticks = procfs.processor(pid)
                 if ticks is None:
                     continue
-                if used.get(pid) != ticks or procfs.state(pid) == "R" or queued(_sockets(pid)):
+                works = procfs.state(pid) in ("R", "D") or AT_WORK.search(procfs.waits_in(pid))
+                if used.get(pid) != ticks or works or queued(_sockets(pid)):
                     quiet[pid] = now
                 used[pid] = ticks
                 if now - quiet[pid] < AT_REST:

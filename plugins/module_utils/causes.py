@@ -8,29 +8,42 @@ __metaclass__ = type
 
 import re
 
-TRACEBACK = "Traceback (most recent call last)"
 # What uWSGI says of every application that did not load; behind a traceback it is no news.
 _NOISE = re.compile(
-    r"unable to load app \d+ |\*\*\* no app loaded|VACUUM: |goodbye to uWSGI|OOOPS the app|worker \d+ buried"
-    r"|DAMN ! worker|UNABLE to load .* app|\*\*\* no python application found"
+    r"(\w{3} \w{3} +\d+ [\d:]+ \d{4} - )?(unable to load app \d+ |\*\*\* no app loaded|VACUUM: |goodbye to uWSGI"
+    r"|OOPS ! failed loading app|need-app requested|SIGINT/SIGTERM received|worker \d+ buried|DAMN ! worker)"
 )
-# What differs between applications that fail for one reason: releases and digests, addresses, numbers.
-_PARTICULAR = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{12,}\b|\d+")
+_EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|NotFound|Interrupt)(?::.*)?$", re.MULTILINE)
+# What is to be written, by the variable.
+_HINT = re.compile(r"^(?:requirements|module|pythonpath|virtualenv): .*$", re.MULTILINE)
+# What differs between applications that fail for one reason: releases and digests, addresses; processes and times.
+_PARTICULAR = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{12,}\b")
+_NUMBER = re.compile(r"\d+")
 
 
 def exception(text):
-    """The last line of a text's last traceback, such as ``KeyError: 'TOKEN'``; empty where it holds none."""
+    """The last line of a text's last traceback, such as ``KeyError: 'TOKEN'``; empty where it holds none.
+
+    What uWSGI itself fails to import it tells without a traceback.
+    """
     lines = text.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith("Traceback ")]
     for line in lines[starts[-1] + 1:] if starts else []:
         if line and not line[0].isspace():
             return line.strip()
-    return ""
+    found = None if starts else _EXCEPTION.search(text)
+    return found.group(0) if found else ""
+
+
+def _cause(text):
+    """The line that says why: of Python's, or of pip's."""
+    errors = re.findall(r"^ERROR: .*$", text, re.MULTILINE)
+    return exception(text) or (errors[-1] if errors else "")
 
 
 def without_noise(text):
     """What a program said, less the lines of uWSGI that tell no more than the traceback before them."""
-    if "Traceback " not in text:
+    if not exception(text):
         return text
     return "\n".join(line for line in text.splitlines() if not _NOISE.match(line))
 
@@ -38,20 +51,28 @@ def without_noise(text):
 def _split(text):
     """What went wrong in one line, and what was said of it."""
     head, _newline, body = text.partition("\n")
-    cause = exception(body)
+    cause = _cause(body)
     head = head.rstrip().rstrip(":")
     return ("%s (%s)" % (head, cause) if cause and cause not in head else head), without_noise(body).strip("\n")
 
 
 def _alike(name, text):
     """Two texts of which one is the same for all applications that fail for one reason."""
+    # A name may hold digits, and be a word that all of them have.
+    pattern = re.compile(r"(?<![A-Za-z0-9])%s(?![A-Za-z0-9])" % re.escape(name))
+    return [_reason(pattern.sub("NAME", text)), _reason(text)]
+
+
+def _reason(text):
     head, body = _split(text)
-    cause = exception(body)
-    # By the names of their own modules and folders alone two tracebacks of one reason differ.
-    words = "\n".join([head] if cause else [head, body])
-    # A name may be a word that all of them have.
-    unnamed = re.sub(r"(?<![A-Za-z0-9])%s(?![A-Za-z0-9])" % re.escape(name), "NAME", words)
-    return [_PARTICULAR.sub("N", unnamed), _PARTICULAR.sub("N", words)]
+    cause = _cause(body)
+    # By their own modules and folders alone two tracebacks of one reason differ, and by how soon uWSGI ends; what is
+    # to be written may differ though.
+    if cause:
+        words = "\n".join([cause] + _HINT.findall(body)[-1:])
+    else:
+        words = _NUMBER.sub("N", _PARTICULAR.sub("N", "\n".join([head, body])))
+    return _PARTICULAR.sub("N", words)
 
 
 def message(failures):

@@ -143,7 +143,7 @@ class Clone:
             return version
         if re.match(r"[0-9a-f]{7,39}\Z", version):
             return None
-        raise GitError("%s has no branch, tag or commit %r; mend version" % (url, version))
+        raise GitError("%s has no branch, tag or commit %r; write one that it has as version" % (url, version))
 
     def holds(self, commit):
         """The whole name of a commit that the clone has, else None."""
@@ -166,7 +166,7 @@ class Clone:
             self._run(["fetch", "--quiet", url, commit], self.path, url)
         found = self.holds(commit or version)
         if not found:
-            raise GitError("%s has no commit %r; mend version" % (url, version))
+            raise GitError("%s has no commit %r; write one that it has as version" % (url, version))
         return found
 
     def export(self, commit, exclude, place):

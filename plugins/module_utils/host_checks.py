@@ -12,6 +12,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     account_checks,
     accounts,
     log_files,
+    nginx_config_checks,
     safe_path,
     served_checks,
     takeover_checks,
@@ -106,7 +107,13 @@ def _told(check):
     return lambda checks, tools: [Problem(*told) for told in check(checks, tools)]
 
 
-for _kinds in (account_checks.KINDS, served_checks.KINDS, takeover_checks.KINDS, uwsgi_checks.KINDS):
+for _kinds in (
+    account_checks.KINDS,
+    nginx_config_checks.KINDS,
+    served_checks.KINDS,
+    takeover_checks.KINDS,
+    uwsgi_checks.KINDS,
+):
     KINDS.update((kind, _told(check)) for kind, check in _kinds.items())
 
 

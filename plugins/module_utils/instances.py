@@ -7,6 +7,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -24,6 +25,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import 
 
 VERBS = ("start", "restart", "reload")
 PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths", "User", "Group")
+# Where a unit that is enabled has a link, in the folder of each unit that wants it.
+ENABLED = "/etc/systemd/system"
 # Instances as the modules take them.
 SPEC = {
     "type": "list",
@@ -64,6 +67,12 @@ def parse_show(text):
         if "Id" in found:
             units[found["Id"]] = found
     return units
+
+
+def linked(unit):
+    """Whether a link starts this unit at boot."""
+    kinds = ("wants", "requires")
+    return any(glob.glob(os.path.join(ENABLED, "*.%s" % kind, unit)) for kind in kinds)
 
 
 def accepts(address):
@@ -187,7 +196,7 @@ class Instance:
             what = "reload"
         # A SIGHUP ends all workers before it loads the code; behind a second generation nobody waits for that. Nor
         # does a worker whose sockets stay open ever become quiet.
-        if what == "reload" and self.whole:
+        if what == "reload" and (self.whole or background.signals(self.stats, self.wanted["log_file"])):
             self.strategy = "hup"
         crosses = self.strategy == "hup" or self.wanted.get("mercy")
         if what == "reload" and crosses and self.second and self._second_stands_in():
@@ -273,19 +282,27 @@ def former(name):
 class Instances:
     """All instances of a task. ``systemctl(*words)`` returns (status, stdout, stderr).
 
-    ``reloader(instances, timeout)`` reloads these gracefully, waits until they are up, and raises InstanceError.
+    ``reloader(instances, timeout)`` reloads these gracefully, waits until they are up, and raises InstanceError. What
+    it returns, texts or nothing, is told as warnings.
+    ``visits``: asks what leads to those that have become others, see visits.py.
     """
 
-    def __init__(self, instances, systemctl, reloader, clock=time):
+    def __init__(self, instances, systemctl, reloader, clock=time, visits=None):
         self.instances = instances
         self.systemctl = systemctl
         self.reloader = reloader
         self.clock = clock
+        self.visits = visits
         # When this began, and how long the logs were then: what is older is no news of it.
         self.began = clock.time()
         self.logs = {}
         # What was done otherwise than it should be, for a warning.
         self.told = []
+
+    def _visit(self, chosen, since):
+        """Ask what leads to these, which have served since then as they are now."""
+        for item in chosen if self.visits else ():
+            self.visits.see(item.name, since)
 
     def look(self):
         """Read the state of all units in one call."""
@@ -295,6 +312,9 @@ class Instances:
         shown = parse_show(self._systemctl(*words))
         for item in self.instances:
             item.shown = shown.get(item.unit, {})
+            # systemd 219's `show` calls every instance enabled as soon as one of its template is.
+            if item.enabled and "@" in item.unit and not linked(item.unit):
+                item.shown["UnitFileState"] = self.systemctl("is-enabled", item.unit)[1].strip()
 
     def due(self):
         """Names of those that apply() has something to do for, be it only to note what their master has taken up."""
@@ -355,6 +375,7 @@ class Instances:
         chosen = dict((verb, [item for item in self.instances if done[item.name] == verb]) for verb in VERBS)
         self._all("enable", [item for item in self.instances if not item.enabled])
         crossing = [item for item in chosen["restart"] if item.second and (item.pid or item.second.serves)]
+        since = self.clock.time()
         self._all("start", chosen["start"])
         plain = [item for item in chosen["restart"] if item not in crossing]
         with self._at_rest([(item, item.pid, item.stats) for item in plain], timeout):
@@ -362,8 +383,11 @@ class Instances:
         for item in chosen["reload"]:
             item.forget()
         if chosen["reload"]:
-            self.reloader(chosen["reload"], timeout)
-        self._wait([item for item in chosen["start"] + chosen["restart"] if item not in crossing], timeout)
+            self.told += self.reloader(chosen["reload"], timeout) or []
+        begun = [item for item in chosen["start"] + chosen["restart"] if item not in crossing]
+        self._wait(begun, timeout)
+        # Only with its link is one that was not there before reached.
+        self._visit([item for item in begun if not item.away], since)
         # Their clients all have to connect again: those of one instance are back before the next one's have to.
         for item in [item for item in crossing if item.wanted.get("mercy")]:
             self._cross([item], timeout)
@@ -371,8 +395,10 @@ class Instances:
         crossing = [item for item in crossing if not item.wanted.get("mercy")]
         for first in range(0, len(crossing), AT_A_TIME):
             self._cross(crossing[first:first + AT_A_TIME], timeout)
+        led = [item for item in begun if item.away]
         self._home([item for item in self.instances if item.away], timeout)
         self._stand([item for item in chosen["start"] + chosen["restart"]])
+        self._visit(led, since)
         for item in self.instances:
             item.note()
         return done
@@ -385,8 +411,7 @@ class Instances:
         if units:
             self._systemctl("stop", *units)
             self._systemctl("disable", *units)
-            # One that never failed cannot be reset.
-            self.systemctl("reset-failed", *units)
+            self._forgive(units)
         second = [item for item in there if item.second and item.second.left]
         if second:
             self._dismiss(second)
@@ -421,8 +446,10 @@ class Instances:
         self._second([item for item in chosen if not item.second.serves], timeout)
         # The first may have its socket where it is not wanted any more. One that was led away from is drained already.
         before = [(item, item.socket if item.second.serves else item.second.leads_to) for item in chosen]
+        since = self.clock.time()
         for item in chosen:
             item.second.lead_here()
+        self._visit(chosen, since)
         self._drain(before, timeout)
         try:
             with self._at_rest([(item, item.pid, item.stats) for item in chosen], timeout):
@@ -476,7 +503,7 @@ class Instances:
         rests = []
         try:
             for item, pid, stats in masters:
-                if pid and background.whole(item.options):
+                if pid and item.who and background.whole(item.options):
                     rest = background.Rest(pid, stats, item.who, timeout)
                     rest.__enter__()
                     rests.append((item, rest))
@@ -494,7 +521,11 @@ class Instances:
         watched = []
         for item in chosen:
             options = item.options
-            if background.whole(options):
+            if background.whole(options) and not any(name in ("stats", "stats-server") for name, _value in options):
+                self.told.append("%s: without stats nothing tells whether %s stands" % (
+                    item.name, background.whole(options)[0]
+                ))
+            elif background.whole(options):
                 watched.append(background.Watched(item.name, item.pid, item.stats, options))
         failed = background.stand(watched, self.clock)
         lines = []
@@ -503,8 +534,10 @@ class Instances:
                 item.forget()
                 log = item.wanted["log_file"]
                 said = background.own_words(log, self.logs.get(item.name, 0)) if log else ""
-                lines.append(failed[item.name])
-                lines.append("%s says:\n%s" % (log, said) if log else "journalctl -u %s tells more" % item.unit)
+                said = said or journal.said(item.unit, self.began)
+                values = secret_values.of_units(item.wanted["unit_files"] + item.shown.get("DropInPaths", "").split())
+                text = "%s\n%s says:\n%s" % (failed[item.name], log or "its journal", said)
+                lines.append(secret_values.mask(text, values))
         if lines:
             raise InstanceError("\n".join(lines))
 
@@ -514,7 +547,7 @@ class Instances:
         for item in chosen:
             item.second.remove()
         self.systemctl("daemon-reload")
-        self.systemctl("reset-failed", *[item.second.unit for item in chosen])
+        self._forgive([item.second.unit for item in chosen])
 
     def _home(self, chosen, timeout):
         """Lead nginx to the first generations, which are up, and end the second ones that there are."""
@@ -557,6 +590,12 @@ class Instances:
             waiting = bool(item.wanted.get("mercy"))
             while connections(path, waiting) and self.clock.time() < limit:
                 self.clock.sleep(0.05)
+
+    def _forgive(self, units):
+        """Have systemd forget that these failed."""
+        for unit in units:
+            # One that never failed cannot be reset, and systemd 219 then resets none that stands behind it.
+            self.systemctl("reset-failed", unit)
 
     def _systemctl(self, verb, *words):
         status, out, err = self.systemctl(verb, *words)

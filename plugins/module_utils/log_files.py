@@ -125,9 +125,36 @@ def tail(path, lines=20):
     return native(_read(path, call))
 
 
+def holds(path, text):
+    """Whether a log has this text, bytes, in its last 64 MB."""
+
+    def call(source, length):
+        source.seek(max(0, length - (1 << 26)))
+        before = b""
+        while True:
+            read = source.read(1 << 20)
+            if text in before + read:
+                return b"x"
+            if not read:
+                return b""
+            before = read[-len(text):]
+
+    return _read(path, call) == b"x"
+
+
 def size(path):
     """How long a log is, 0 where there is none."""
     return safe_path.size(path) if path else 0
+
+
+def said_after(path, offset):
+    """What a log says from this byte on; all of it where it was rotated meanwhile."""
+
+    def call(source, length):
+        source.seek(offset if offset <= length else 0)
+        return source.read(1 << 20)
+
+    return native(_read(path, call))
 
 
 def said_since(path, offset, lines=20):
@@ -136,11 +163,7 @@ def said_since(path, offset, lines=20):
     What dies at its start is started again and again, which pushes the cause far up.
     """
 
-    def call(source, length):
-        source.seek(offset if offset <= length else 0)
-        return source.read(1 << 20)
-
-    found = native(_read(path, call)).splitlines()
+    found = said_after(path, offset).splitlines()
     first = next((number for number, line in enumerate(found) if line.startswith("Traceback ")), len(found))
     if first + lines < len(found) - lines:
         return "\n".join(found[first:first + lines] + ["[...]"] + found[-lines:])

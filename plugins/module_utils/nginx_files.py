@@ -157,6 +157,16 @@ def read_by(conf="/etc/nginx/nginx.conf"):
     return found
 
 
+def served(conf="/etc/nginx/nginx.conf"):
+    """The folders and files that a configuration serves, as its directives name them."""
+    found = set()
+    for path in read_by(conf):
+        for words in statements(_read(path)):
+            if words[0] in ("root", "alias") and len(words) == 2:
+                found.add(os.path.normpath(words[1]))
+    return found
+
+
 def state(conf="/etc/nginx/nginx.conf"):
     """What is there of each file that nginx reads: {path: Found}."""
     return dict((path, look(path)) for path in read_by(conf))

@@ -90,6 +90,15 @@ def memory(pid):
     return (int(fields[21]) * os.sysconf("SC_PAGE_SIZE"), int(fields[20])) if fields else None
 
 
+def waits_in(pid):
+    """The kernel's name of what a process waits in; empty where it may not be seen, as from another account."""
+    try:
+        found = native(read("/proc/%d/wchan" % pid))
+    except (IOError, OSError):
+        return ""
+    return "" if found == "0" else found
+
+
 def processor(pid):
     """The clock ticks of processor time that a process has used, or None."""
     fields = _stat(pid)

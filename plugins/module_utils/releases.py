@@ -80,6 +80,10 @@ _PLAIN = re.compile(
 )
 _ARCHIVE = re.compile(r"\.(?:zip|whl|tar(?:\.\w+)?|tgz|tbz|txz|tlz)\s*(?:[;\[\#].*)?\Z", re.I)
 _EDITABLE = re.compile(r"\s*(?:-e(?=[ =.]|\Z)|--editable(?=[ =]|\Z))(?![ =]*[\w+]+://)[ =]*")
+# Options that stand before a value, which a list may have as its next item.
+_VALUED = set(["-e", "-r", "-c", "-f", "-i", "--editable", "--requirement", "--constraint", "--find-links"])
+_VALUED |= set(["--index-url", "--extra-index-url", "--trusted-host", "--no-binary", "--only-binary"])
+_OPTION = re.compile(r"(--?[\w-]+)[\s=]+(.*)", re.DOTALL)
 # Who reads for an account that is yet to be made, which is in no group besides its own.
 _NOBODY = {"uid": 65534, "gid": 65534, "groups": []}
 
@@ -114,6 +118,17 @@ def read_requirements(path):
 
 def _joined(files):
     return "\n".join(text for _path, text in files)
+
+
+def as_lines(items):
+    """A list of requirements as the lines of a file: an option and its value may be two items of it."""
+    found, option = [], ""
+    for item in items:
+        item = ("%s %s" % (option, native(item).strip())).strip()
+        option = item if item in _VALUED else ""
+        if not option:
+            found.append(item)
+    return found + [option] if option else found
 
 
 def is_local(line):
@@ -307,7 +322,7 @@ class Home:
 
     def __init__(self, wanted, python):
         self.wanted = wanted
-        self._files = None
+        self._files = {}
         self.name = wanted["name"]
         self.home = wanted["home"]
         self.python = python
@@ -383,7 +398,7 @@ class Home:
         self._gated(self.releases)
         sweep(self.releases)
         folder = tempfile.mkdtemp(prefix=".new-", dir=self.releases)
-        self._files = None
+        self._files = {}
         try:
             try:
                 unpack(archive or checkout(self.wanted["exclude"]), folder, self.shared)
@@ -414,20 +429,26 @@ class Home:
 
     def requirement_files(self, source):
         """What requirement_files() returns, read with no more rights than the application's own."""
-        if self._files is None:
+        if source not in self._files:
             try:
-                self._files = [[native(path), text] for path, text in self._read_requirements(source)]
+                self._files[source] = [[native(path), text] for path, text in self._read_requirements(source)]
             except (IOError, OSError, UnsafePath) as error:
                 if getattr(error, "errno", None) in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
                     raise ReleaseError(
-                        "%s: there is no %s in %s; mend requirements of this application"
-                        % (self.name, self.wanted["requirements"], self.code)
+                        "%s: requirements: there is no %s in %s; name a file that the code has"
+                        % (self.name, os.path.relpath(source, self.code), self.code)
                     )
                 raise ReleaseError(
                     "%s: its requirements cannot be read as %s: %s; let this account read them"
                     % (self.name, self.wanted.get("user") or "root", error)
                 )
-        return self._files
+        return self._files[source]
+
+    def _named(self, lines):
+        """The files that lines of a list name (-r, -c)."""
+        found = [_INCLUDE.match(line) for line in lines]
+        names = [native(include.group(2)) for include in found if include and "://" not in include.group(2)]
+        return [os.path.join(self.code, name) for name in names]
 
     def _read_requirements(self, source):
         if not self.wanted["path"]:
@@ -454,8 +475,11 @@ class Home:
         if not wanted:
             return None
         if isinstance(wanted, list):
-            lines, source = [native(line) for line in wanted], None
-            text = "\n".join(lines)
+            lines, source = as_lines(wanted), None
+            named = self._named(lines)
+            if named and not os.path.isdir(self.code):
+                return {"name": self.name, "path": None, "complete": False, "requirements": None, "lines": lines}
+            text = "\n".join(lines + [_joined(self.requirement_files(path)) for path in named])
         else:
             source = os.path.join(self.code, wanted)
             if not os.path.isdir(self.code):
@@ -538,9 +562,8 @@ class Home:
         if venv["local"]:
             with tree.packed(self.who, self.code, self.wanted["exclude"], self.venvs) as copy:
                 as_account(builder.who, lambda: unpack(copy, code, checked=False), (ReleaseError,))
-        if venv["requirements"] is None:
-            return self._words(venv["lines"]), [(code, self.code)]
-        files = self.requirement_files(venv["requirements"])
+        sources = self._named(venv["lines"]) if venv["requirements"] is None else [venv["requirements"]]
+        files = [item for source in sources for item in self.requirement_files(source)]
         places = dict((path, os.path.join(lists, "%d.txt" % number)) for number, (path, _text) in enumerate(files))
         root = os.path.realpath(self.code)
         for path in places if venv["local"] else ():
@@ -551,8 +574,10 @@ class Home:
             lines = [self._line(line, os.path.dirname(path), places) for line in native(text).splitlines()]
             content = encoded("\n".join(lines) + "\n")
             as_account(builder.who, lambda place=places[path], content=content: _write(place, content))
-        names = sorted(((here, there) for there, here in places.items()), reverse=True)
-        return ["-r", places[files[0][0]]], names + [(code, self.code)]
+        names = sorted(((here, there) for there, here in places.items()), reverse=True) + [(code, self.code)]
+        if venv["requirements"] is None:
+            return self._words(venv["lines"], places), names
+        return ["-r", places[files[0][0]]], names
 
     def _line(self, line, folder, places):
         """A line of requirements as the builder reads it: includes lead to its copies."""
@@ -566,19 +591,13 @@ class Home:
             return _EDITABLE.sub("", line)
         return line
 
-    def _words(self, lines):
-        """The requirements as words of a command; an item may be an option, or an option with its value."""
+    def _words(self, lines, places):
+        """The requirements as words of a command."""
         found = []
-        for number, line in enumerate(lines):
-            after = lines[number + 1] if number + 1 < len(lines) else ""
-            if line in ("-e", "--editable") and "://" not in after:
-                self._refuse_editable()
-            elif _EDITABLE.match(line) and line not in ("-e", "--editable"):
-                self._refuse_editable()
-                found.append(_EDITABLE.sub("", line))
-            else:
-                found.append(line)
-        return found
+        for line in [self._line(line, self.code, places) for line in lines]:
+            option = _OPTION.match(line)
+            found += list(option.groups()) if option else [line]
+        return [word for word in found if word]
 
     def _refuse_editable(self):
         """A release does not change, so that an editable install of it and one that copies are the same."""

@@ -11,7 +11,7 @@ import grp
 import os
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_files, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 # An account that owns nothing, for a host on which nginx's is not made yet.
@@ -146,11 +146,13 @@ def problem(check, path):
     return says, mend
 
 
-def _problems(checks, warn, path_of):
+def _problems(checks, warn, path_of, live=lambda path: False):
     found = []
     for check in checks:
         path = path_of(check)
         told = problem(check, path) if path else None
+        if told and told[0] is not None and live(path):
+            told = (None, "%s: %s; %s" % ((native(check["variable"]),) + told))
         if told and told[0] is None:
             warn(told[1])
         elif told:
@@ -158,9 +160,27 @@ def _problems(checks, warn, path_of):
     return found
 
 
-def served(checks, tools):
-    """Refuse what lies on the host already and is out of nginx's reach."""
-    return _problems(checks, tools.warn, lambda check: native(check["path"]))
+def _is_anothers(path):
+    """Whether the innermost component that is there is another account's: what it does there is not root's to mend."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    parts = [part for part in path.split("/") if part]
+    return any(os.lstat("/" + "/".join(parts[:length])).st_uid != 0 for length in range(1, len(parts) + 1))
+
+
+def served(checks, tools, conf="/etc/nginx/nginx.conf"):
+    """Refuse what lies on the host already and is out of nginx's reach.
+
+    What is live and lies in another account's folder is only told: its owner must not be able to stop root's next run.
+    """
+    known = []
+
+    def live(path):
+        if not known:
+            known.append(nginx_files.served(conf))
+        return path in known[0] and _is_anothers(path)
+
+    return _problems(checks, tools.warn, lambda check: native(check["path"]), live)
 
 
 def in_releases(checks, replace, warn):

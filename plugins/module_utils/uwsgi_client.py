@@ -119,31 +119,35 @@ def _uwsgi_packet(variables):
     return struct.pack("<BHB", 0, len(body), 0) + body
 
 
-def ask(address, path, protocol="uwsgi", host="localhost", timeout=10, owner=None):
-    """GET a path over an instance's own socket; returns (status, text of the whole answer)."""
+def ask(address, path, protocol="uwsgi", host="localhost", timeout=10, owner=None, tls=False, method="GET"):
+    """Ask for a path over an instance's own socket; returns (status, text of the whole answer).
+
+    ``tls``: whether the application is told that the visitor came by HTTPS, as nginx would tell it.
+    """
     link = connect(address, timeout, owner)
     try:
         if protocol == "http":
-            request = "GET %s HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n\r\n" % (path, host)
+            request = "%s %s HTTP/1.0\r\nHost: %s\r\nConnection: close\r\n" % (method, path, host)
+            request += "X-Forwarded-Proto: %s\r\n\r\n" % ("https" if tls else "http")
             link.sendall(request.encode("utf-8"))
         else:
             script, _mark, query = path.partition("?")
-            link.sendall(
-                _uwsgi_packet(
-                    {
-                        "REQUEST_METHOD": "GET",
-                        "REQUEST_URI": path,
-                        "PATH_INFO": script,
-                        "QUERY_STRING": query,
-                        "SERVER_PROTOCOL": "HTTP/1.1",
-                        "SERVER_NAME": host,
-                        "SERVER_PORT": "80",
-                        "HTTP_HOST": host,
-                        "REMOTE_ADDR": "127.0.0.1",
-                        "SCRIPT_NAME": "",
-                    }
-                )
-            )
+            variables = {
+                "REQUEST_METHOD": method,
+                "REQUEST_URI": path,
+                "PATH_INFO": script,
+                "QUERY_STRING": query,
+                "SERVER_PROTOCOL": "HTTP/1.1",
+                "SERVER_NAME": host,
+                "SERVER_PORT": "443" if tls else "80",
+                "REQUEST_SCHEME": "https" if tls else "http",
+                "HTTP_HOST": host,
+                "REMOTE_ADDR": "127.0.0.1",
+                "SCRIPT_NAME": "",
+            }
+            if tls:
+                variables["HTTPS"] = "on"
+            link.sendall(_uwsgi_packet(variables))
         answer = _receive(link)
     except (IOError, OSError) as error:
         raise ClientError("%s%s: %s" % (address, path, error))

@@ -17,10 +17,14 @@ import sys
 import tempfile
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, safe_path, trial_unit
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    preflight_answer,
+    procfs,
+    safe_path,
+    trial_unit,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import Config
 
 # Whatever binds, writes, starts further processes, ends some, or acts on the outside. The rest decides how code loads.
@@ -49,6 +53,8 @@ DROPPED = re.compile(
     )$""",
     re.VERBOSE,
 )
+# A hook by which a worker goes into its folder.
+FOLDER = re.compile(r"(?:chdir:|cd:|call:chdir )(.*)")
 # Keys of a cache or shared area that lead to a file or to other hosts; without them it is memory, as code may expect.
 OUTSIDE = re.compile(r"^(store|store_sync|bitmap_file|udp.*|nodes?|sync|file|fd|mmap)=", re.IGNORECASE)
 # What brings in options that the binary does not list.
@@ -56,7 +62,8 @@ LOADS = ("plugins-dir", "plugin-dir", "plugin", "plugins", "need-plugin", "need-
 DECLARES = ("declare-option", "declare-option2")
 # What uWSGI says of a plugin's file that it cannot load; only need-plugin ends it.
 NOT_LOADED = re.compile(
-    r"UNABLE to load uWSGI plugin: (.*?)(?: !!!)?$|^(\S+_plugin\.so: .*)$|^(unable to load plugin .*)$",
+    r"UNABLE to load uWSGI plugin: (.*?)(?: !!!)?$|^(\S+_plugin\.so: .*)$|^(unable to load plugin .*)$"
+    r"|^(invalid elf file: .*)$",
     re.MULTILINE,
 )
 FOREIGN = re.compile(r"^(UWSGI_|LISTEN_|NOTIFY_SOCKET$|WATCHDOG_|MAINPID$|INVOCATION_ID$|JOURNAL_STREAM$)")
@@ -74,6 +81,7 @@ SPEC = {
     "text": {"type": "str"},
     "format": {"type": "str", "choices": ["ini", "json", "yaml", "xml"], "default": "ini"},
     "probe": {"type": "dict", "default": {}},
+    "question": {"type": "dict", "default": {}},
     "unit": {"type": "str"},
     "dropin": {"type": "path"},
     "service": {"type": "list", "elements": "list", "default": []},
@@ -104,8 +112,9 @@ class Note:
         # In another sandbox code may load otherwise.
         drop_ins = unit_texts(wanted)
         around = trial_unit.texts(wanted["unit"], drop_ins) if wanted.get("unit") else []
-        # Of what is text by now, and of what decides nothing but a message.
-        left_out = {"template": None, "vars": {}, "service_template": None, "service_vars": {}, "code": {}}
+        # Of what is text by now, and of what decides nothing but a message or comes from the sites that lead to it.
+        left_out = {"template": None, "vars": {}, "service_template": None, "service_vars": {}}
+        left_out.update({"code": {}, "question": {}})
         about = [dict(wanted, **left_out), around, replace, binary]
         self.digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8")).hexdigest()
         self.path = os.path.join(STATE_DIR, "loads-%s" % wanted["name"])
@@ -148,8 +157,9 @@ def neutral(options, replace):
     for name, value in options:
         if replace:
             value = whole.sub(lambda found: replace[found.group(1)], value)
-        if name.startswith("hook-post-fork") and value.startswith("chdir:"):
-            folders.append(("chdir", value[len("chdir:"):]))
+        folder = FOLDER.match(value) if name.startswith("hook-post-fork") else None
+        if folder:
+            folders.append(("chdir", folder.group(1)))
         if name in ("cache2", "sharedarea"):
             value = in_memory(value)
         if not DROPPED.match(name):
@@ -354,13 +364,13 @@ def _last(trial, lines=40):
     return "\n".join(said[spawned[0] + 1 if spawned else 0:][-lines:])
 
 
-def preflight(binary, options, who, environment, folder, timeout, replace=None, path=None, trial=None):
+def preflight(binary, options, who, environment, folder, timeout, replace=None, asked=None, trial=None):
     """Load the code; returns the seconds that it took, or raises PreflightError with what uWSGI said.
 
     ``binary``: uWSGI; ``options``: [(name, value), ...] as load() gives them; ``who``: uid, gid and groups of the
-    workers; ``environment`` and ``folder``: the master's; ``timeout``: seconds; ``replace``: {path: path} for code that
-    is not live yet; ``path``: if given it is asked for, and an answer of 500 or more is a failure; ``trial``: a unit to
-    run it in, as Trials.add() gives it, in the place of ``who``, ``environment`` and ``folder``.
+    workers; ``environment`` and ``folder``: the master's; ``timeout``: seconds; ``replace``: {path: path} for code
+    that is not live yet; ``asked``: what it must answer, see preflight_answer.judge(); ``trial``: a unit to run it in,
+    as Trials.add() gives it, in the place of ``who``, ``environment`` and ``folder``.
     """
     started = time.time()
     trial = trial or Child(who, environment, folder)
@@ -376,8 +386,10 @@ def preflight(binary, options, who, environment, folder, timeout, replace=None, 
             if loads:
                 _refuse_unloaded(trial)
             _refuse_unknown(trial, options)
-        if path is not None:
-            _ask(trial, path, max(1.0, started + timeout - time.time()))
+        if asked:
+            why = preflight_answer.judge(trial, asked)
+            if why:
+                raise PreflightError(why)
         return time.time() - started
     finally:
         trial.end()
@@ -422,16 +434,6 @@ def _await(trial, limit):
         if time.time() > limit:
             raise PreflightError("the code was not loaded within the time limit:\n%s" % _last(trial))
         time.sleep(0.05)
-
-
-def _ask(trial, path, timeout):
-    try:
-        # The code may have put a link to another application's socket in the place of its own.
-        status, _text = ask(trial.socket, path, timeout=timeout, owner=trial.uid)
-    except ClientError as error:
-        raise PreflightError("the new code did not answer %s: %s\n%s" % (path, error, _last(trial)))
-    if status >= 500:
-        raise PreflightError("the new code answered %s with %d:\n%s" % (path, status, _last(trial)))
 
 
 def _home(uid):

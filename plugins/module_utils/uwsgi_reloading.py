@@ -17,7 +17,14 @@ import stat
 import threading
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import background, procfs, quiet, trial_unit
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    background,
+    procfs,
+    quiet,
+    request_log,
+    trial_unit,
+    visitor,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import as_account
@@ -37,6 +44,10 @@ DEFAULTS = {
     "preflight_replace": {},
     "probe": {},
     "timeout": 120,
+    # after(since) is called once all workers are new, which the first of them has been since then, and raises
+    # ReloadError; stop() says whether a reload that waits for its turn is not wanted any more.
+    "after": None,
+    "stop": None,
 }
 PAUSE = 0.05
 # A worker that still stands this long after it was first seen did not die of its own start.
@@ -49,6 +60,10 @@ CRASHES = 4
 
 class ReloadError(Exception):
     """The reload did not end well; the text says how far it came."""
+
+
+class ProbeError(ReloadError):
+    """The instance is new, and does not answer as it should; the text holds what its log says of that."""
 
 
 def send_to_fifo(path, command):
@@ -171,6 +186,9 @@ class Reload:
         """The reload of a proven master; the result says what happened, failed or not."""
         if self.result["failed"]:
             return self.result
+        if self.wanted["stop"] and self.wanted["stop"]():
+            self._fail("%s: was not reloaded, since another one failed" % self.wanted["pidfile"])
+            return self.result
         started = time.time()
         self.limit = started + self.wanted["timeout"]
         self.log_from = size(self.master.config.log)
@@ -194,10 +212,16 @@ class Reload:
         self.result["failed"] = True
         self.result["msg"] = str(error)
         log = self.master.config.log if self.master else None
-        if log and self.log_from is not None:
+        # What the log says of a probe is in the message already.
+        if log and self.log_from is not None and not isinstance(error, ProbeError):
             self.result["log"] = said_since(log, self.log_from)
 
     # -- what to do ---------------------------------------------------------------------------------------------
+
+    @property
+    def _stats(self):
+        """The address of its stats server."""
+        return self.master.address(self.master.config.stats) if self.master.config.stats else None
 
     def _can_chain(self):
         """Whether the instance can reload one worker after another: by our hand or, asked to, by its own."""
@@ -228,6 +252,8 @@ class Reload:
     def _strategy(self):
         wanted = self.wanted["strategy"]
         whole = background.whole(self.master.config.options)
+        if wanted in ("auto", "chain") and not whole and background.signals(self._stats, self.master.config.log):
+            whole = ["timers or crons of the code (uwsgidecorators)"]
         if wanted == "chain" and whole:
             raise ReloadError(
                 "strategy chain replaces workers only, and %s would go on with the old code; take auto or hup"
@@ -263,7 +289,7 @@ class Reload:
             self.master.folder,
             self.wanted["preflight_timeout"],
             self.wanted["preflight_replace"],
-            self.wanted["probe"].get("path"),
+            dict(self.wanted["probe"]) if self.wanted["probe"].get("path") else None,
             self.trial,
         )
         self.result["preflight"] = "loaded in %.2f s" % took
@@ -291,11 +317,9 @@ class Reload:
         while not renewal.is_whole():
             time.sleep(PAUSE)
         self._probe()
+        if self.wanted["after"]:
+            self.wanted["after"](renewal.since)
         self._stand()
-
-    @property
-    def _stats(self):
-        return self.master.address(self.master.config.stats) if self.master.config.stats else None
 
     def _renew_whole(self, workers):
         """SIGHUP for the master once neither a worker nor what runs beside them loses what it is at."""
@@ -312,6 +336,11 @@ class Reload:
             self._hang_up(self.master.pid, workers, grace=grace)
         self.left = left
 
+    def _is_older(self, pid):
+        starts = [procfs.process_start(worker) for worker in self.result.get("workers_after", [])]
+        start = procfs.process_start(pid) if pid else None
+        return bool(start and any(starts) and start < min(filter(None, starts)))
+
     def _stand(self):
         """Until daemons of before are gone, and what runs beside the workers has stood for a while."""
         options = self.master.config.options
@@ -321,6 +350,9 @@ class Reload:
         who = dict(self.master.who, groups=[])
         while True:
             left = [pid for pid, start in self.left if start and procfs.process_start(pid) == start]
+            # One that the former master started in its last moments: the new one starts its own after its workers.
+            daemons = background.Seen(self.master.pid, self._stats).daemons
+            left += [pid for _label, pid in daemons if self._is_older(pid)]
             left = [pid for pid in left if procfs.alive(pid)]
             if not left:
                 break
@@ -441,7 +473,8 @@ class Reload:
         if not sockets:
             raise ReloadError("probe: the instance has no uwsgi or http socket to ask for a path; give url")
         protocol, address = sockets[0]
-        return ask(self.master.address(address), probe["path"], protocol, probe.get("host") or "localhost", timeout)
+        words = {"host": probe.get("host") or "localhost", "timeout": timeout, "tls": bool(probe.get("tls"))}
+        return ask(self.master.address(address), probe["path"], protocol, **words)
 
     def _probe(self):
         probe = self.wanted["probe"]
@@ -454,18 +487,25 @@ class Reload:
                     raise ReloadError("nobody accepts connections: %s" % error)
             return
         status, text = probe.get("status") or [200], probe.get("text")
+        # What only warms up may answer rightly within that; what is wrong for longer stays so.
+        limit = min(self.limit, time.time() + visitor.PATIENCE)
         while True:
+            logs = request_log.Logs([self.master.config.log] if self.master.config.log else [])
             try:
                 got, answer = self._ask(max(0.5, min(10, self.limit - time.time())))
-                if got in status and (not text or text in answer):
+                why = visitor.fault(visitor.Answer(got, text=answer), status, text)
+                if not why:
                     self.result["probe"] = "answered %d" % got
                     return
-                why = "answered %d" % got if got not in status else "answered %d without %r" % (got, text)
             except ClientError as error:
                 why = str(error)
-            if time.time() > self.limit:
+            if time.time() > limit:
                 self.result["probe"] = why
-                raise ReloadError("the probe does not hold: %s" % why)
+                where = probe.get("url") or probe["path"]
+                where += " for %s" % probe["host"] if probe.get("host") else ""
+                cause = logs.cause(probe.get("path"))
+                says = "the probe does not hold: %s to %s; %s" % (why, where, visitor.wanted(status, text))
+                raise ProbeError(says + ("\n" + cause if cause else ""))
             time.sleep(0.2)
 
 
@@ -481,6 +521,11 @@ class Renewal:
         self.spare = reload.spare(before)
         self.least = reload.least(before) - self.spare
         self.seen, self.ended, self.crashed = {}, set(), set()
+
+    @property
+    def since(self):
+        """When the first new worker was seen."""
+        return min(self.seen.values()) if self.seen else time.time()
 
     def _look(self):
         """(moment, pids that are new, pids of before)."""

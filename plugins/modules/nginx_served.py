@@ -39,7 +39,13 @@ EXAMPLES = r"""
     releases: "{{ put.releases }}"
 """
 
-RETURN = r""" # """
+RETURN = r"""
+paths:
+  description: What nginx is to serve, and can.
+  returned: success
+  type: list
+  elements: str
+"""
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -62,7 +68,7 @@ def main():
     if problems:
         lines = "\n".join("- %s" % problem for problem in problems)
         module.fail_json(msg="nginx could not serve what it is to serve; nothing of it is live.\n%s" % lines)
-    module.exit_json(changed=False)
+    module.exit_json(changed=False, paths=[item["path"] for item in module.params["served"]])
 
 
 if __name__ == "__main__":

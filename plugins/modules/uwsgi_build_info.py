@@ -138,9 +138,9 @@ options:
   type: list
   elements: str
 modules:
-  description: Whether the folder of the Python modules that come with it is made.
+  description: The sha256 of the module C(uwsgidecorators) that applications get, an empty string where it is not there.
   returned: success
-  type: bool
+  type: str
 current:
   description: Where the link C(current) points to, or an empty string.
   returned: success
@@ -313,7 +313,7 @@ def main():
             "said": found,
         },
         options=[] if wrong else found.get("options", []),
-        modules=os.path.lexists(os.path.join(chosen["home"], "modules", "uwsgidecorators.py")),
+        modules=uwsgi_home.sha256(os.path.join(chosen["home"], "modules", "uwsgidecorators.py")) or "",
         current=os.readlink(link) if os.path.islink(link) else "",
         packages=packages,
         kind=kind,

@@ -48,8 +48,19 @@ options:
     description: Seconds within which all instances must be up.
     type: int
     default: 60
+  unchanged:
+    description: Files of sites that nginx has as they are wanted. A question of O(questions) about another site is left
+      to M(graceful.wsgi.site_answers), once nginx has that site.
+    type: list
+    elements: path
+    default: []
+notes:
+  - What of O(questions) asks an instance that has become another is put as soon as it has. An answer that is wrong for
+    a second and a half ends the work and is returned as RV(refused); the task does not fail, since who asked knows what
+    to go back to.
 extends_documentation_fragment:
   - graceful.wsgi.applications.instances
+  - graceful.wsgi.questions
 attributes:
   check_mode:
     description: Can run in check mode.
@@ -81,6 +92,29 @@ instances:
     not led to it), V(stop) or V(nothing).
   returned: success
   type: dict
+refused:
+  description: Answers that were wrong, as RV(graceful.wsgi.site_answers#module:refused).
+  returned: success
+  type: list
+  elements: dict
+told:
+  description: As RV(graceful.wsgi.site_answers#module:told).
+  returned: success
+  type: list
+  elements: str
+asked:
+  description: Which questions were put, as O(graceful.wsgi.site_answers#module:asked) takes it.
+  returned: success
+  type: list
+  elements: str
+since:
+  description: Since when instances that have become others serve as they are now, by name, in seconds since 1970.
+  returned: success
+  type: dict
+now:
+  description: When the task ended.
+  returned: always
+  type: float
 failed_instances:
   description: The names of those for which something could not be done; the message says why.
   returned: with O(best_effort), where some failed
@@ -91,7 +125,12 @@ failed_instances:
 import os
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import causes, journal, secret_values
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    causes,
+    journal,
+    secret_values,
+    visitor,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR
 from ansible_collections.graceful.wsgi.plugins.module_utils.http_client import fetch
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
@@ -108,12 +147,23 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading impo
     ReloadError,
     reload_all,
 )
+from ansible_collections.graceful.wsgi.plugins.module_utils.visits import Unanswered, Visits
 
 BUSY = "another run is bringing applications on this host up to date; wait for it, run again"
 
 
-def reloader(instances, timeout):
+def reloader(instances, timeout, visits=None):
     """Reload gracefully; the code was preflighted before it went live."""
+
+    def after(item):
+        def see(since):
+            try:
+                visits.see(item.name, since)
+            except Unanswered as error:
+                raise ReloadError(str(error))
+
+        return see if visits else None
+
     wanted = [
         dict(
             DEFAULTS,
@@ -125,13 +175,19 @@ def reloader(instances, timeout):
             preflight=False,
             probe=item.wanted["probe"],
             timeout=timeout,
+            after=after(item),
+            stop=visits.stops if visits else None,
         )
         for item in instances
     ]
     began = time.time()
-    failed = []
-    for number, result in enumerate(reload_all(wanted, fetch, 4)):
+    failed, told = [], []
+    results = reload_all(wanted, fetch, 4)
+    if visits and visits.refused:
+        raise Unanswered(visits.refused[0]["msg"])
+    for number, result in enumerate(results):
         item = instances[number]
+        told += ["%s: %s was not done in time and was ended" % (item.name, what) for what in result.get("cut_off", [])]
         if result["failed"]:
             # An instance without a log of its own writes to the journal.
             log = result.get("log") or ("" if item.wanted["log_file"] else journal.said(item.unit, began))
@@ -141,6 +197,7 @@ def reloader(instances, timeout):
             failed.append((item.name, said[len(item.name) + 2:] if said.startswith(item.name + ": ") else said))
     if failed:
         raise InstanceError(causes.message(failed))
+    return told
 
 
 def main():
@@ -151,6 +208,8 @@ def main():
             "renew": {"type": "bool", "default": False},
             "best_effort": {"type": "bool", "default": False},
             "changed_files": {"type": "list", "elements": "path", "default": []},
+            "unchanged": {"type": "list", "elements": "path", "default": []},
+            "questions": visitor.SPEC,
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
@@ -161,7 +220,8 @@ def main():
 
     pending = module.params["changed_files"] if module.check_mode else []
     chosen = [Instance(wanted, pending, module.params["renew"]) for wanted in module.params["instances"]]
-    work = Instances(chosen, systemctl, reloader)
+    visits = Visits(module.params["questions"], module.params["unchanged"])
+    work = Instances(chosen, systemctl, lambda some, limit: reloader(some, limit, visits), visits=visits)
     gone = Instances([Instance(former(name)) for name in module.params["absent"]], systemctl, reloader)
     failed = {}
     try:
@@ -182,8 +242,10 @@ def main():
                 else:
                     done = work.apply(module.params["timeout"])
                     done.update(gone.end())
+    except Unanswered:
+        module.exit_json(changed=True, instances={}, **visits.result())
     except (InstanceError, ReloadError) as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), now=time.time())
     for text in work.told + gone.told:
         module.warn(text)
     changed = dict((name, what) for name, what in done.items() if what != "nothing" or name in not_enabled)
@@ -196,11 +258,13 @@ def main():
             changed=bool(changed),
             instances=done,
             failed_instances=sorted(failed),
+            now=time.time(),
         )
     module.exit_json(
         changed=bool(changed),
         instances=done,
         diff={"before": "", "after": "".join(after), "after_header": "uWSGI instances"},
+        **visits.result()
     )
 
 

@@ -167,7 +167,7 @@ class Application:
                 "/",
                 self.timeout,
                 self.replace,
-                self.wanted["probe"].get("path"),
+                self._asked(),
                 self.trial,
             )
         except (KeyError, ConfigError, PreflightError) as error:
@@ -181,6 +181,13 @@ class Application:
         self.found = "loaded in %.2f s" % took
         if not self.check_mode:
             self.note.write()
+
+    def _asked(self):
+        """What it must answer: its probe, or what a visitor would ask, judged by what the live one answers."""
+        question = self.wanted["question"]
+        if self.wanted["probe"].get("path"):
+            return dict(self.wanted["probe"], callable=question.get("callable"))
+        return dict(question, default=True) if question else None
 
     def _hint(self):
         """Say what to write where the reason is a missing module."""

@@ -78,6 +78,10 @@ options:
           host:
             description: As O(probe.host).
             type: str
+          tls:
+            description: As O(probe.tls).
+            type: bool
+            default: false
           status:
             description: As O(probe.status).
             type: list
@@ -123,7 +127,8 @@ options:
     type: dict
     default: {}
   probe:
-    description: A request that must hold after the reload; a C(path) is asked during the preflight too.
+    description: A request that must hold after the reload; a C(path) is asked during the preflight too, and judged
+      alike. What is answered wrongly for a second and a half is wrong.
     type: dict
     default: {}
     suboptions:
@@ -136,6 +141,10 @@ options:
       host:
         description: The host name to ask for.
         type: str
+      tls:
+        description: Whether the application is told that the visitor came by HTTPS, where a O(probe.path) is asked for.
+        type: bool
+        default: false
       status:
         description: The statuses that are fine.
         type: list
@@ -196,7 +205,8 @@ results:
     - For each instance C(pidfile), C(master_pid), C(workers_before), C(workers_after), the C(strategy) that was taken,
       what C(preflight) and C(probe) gave, C(elapsed) seconds, C(changed), C(failed), and on failure C(msg) and the end
       of the instance's C(log).
-    - C(quiet) says whether every signal came while no worker held a request that it would cut off.
+    - C(quiet) says whether every signal came while no worker held a request that it would cut off, and C(cut_off)
+      which spoolers and mules were not done with their work within the time limit.
   returned: always
   type: list
   elements: dict
@@ -215,6 +225,7 @@ PROBE = {
     "url": {"type": "str"},
     "path": {"type": "str"},
     "host": {"type": "str"},
+    "tls": {"type": "bool", "default": False},
     "status": {"type": "list", "elements": "int", "default": [200]},
     "text": {"type": "str"},
 }
@@ -259,6 +270,9 @@ def main():
         ]
     wanted = [dict(DEFAULTS, **item) for item in wanted]
     results = reload_all(wanted, fetch, module.params["parallel"], module.check_mode)
+    for result in results:
+        for what in result.get("cut_off", []):
+            module.warn("%s: %s was not done in time and was ended" % (result["pidfile"], what))
     failed = [result for result in results if result["failed"]]
     summary = {
         "changed": any(result["changed"] for result in results),

@@ -292,6 +292,17 @@ def _xml(text: str) -> str:
     return f"<![CDATA[{text}]]>" if "&" in text or "<" in text else text
 
 
+def check_format(
+    app: dict[str, Any], path: str, known: Iterable[str], features: Iterable[str], problems: Problems
+) -> None:
+    """Refuse a configuration that this uWSGI cannot read: its preflight, which is an ini, would not tell."""
+    kind = app["config_format"]
+    # Features that are asked for are there once the role uwsgi is through; pip builds with others that it finds, too.
+    if known and kind not in ("ini", *known, *features):
+        says = f"{kind!r} is not known to this uWSGI, which was built without it"
+        problems.say(f"{path}.config_format", says, f"write ini, or add {kind} to uwsgi_features")
+
+
 def _check_option(name: str, path: str, problems: Problems) -> None:
     name = name.replace("_", "-")
     if name in ("daemonize", "daemonize2"):
@@ -357,8 +368,9 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # Where the master begins anew with each release, it may stand in it with all that it starts.
         options.append(("chdir", planned["chdir"]))
     else:
-        # The master keeps its folder over a reload: only the workers may stand in a release.
-        options += [("chdir", "/"), ("hook-post-fork", f"chdir:{planned['chdir']}")]
+        # The master keeps its folder over a reload: only the workers may stand in a release. Where that folder is gone
+        # the hook chdir would end the master with all workers, as if it had been told to; chdir2 ends the one worker.
+        options += [("chdir", "/"), ("hook-post-fork", f"call:chdir {planned['chdir']}"), ("chdir2", planned["chdir"])]
     # uWSGI loads what is mounted by itself; nothing else is loaded where nothing else is asked for.
     if app["module"] and app["unmounted"]:
         options.append(("module", app["module"]))
@@ -475,7 +487,9 @@ def _unit(
         "virtualenv": _virtualenv(app, values),
         "uwsgi_home": posixpath.dirname(posixpath.dirname(_binary(host))),
         "env_file": app_environment.path_of(app, rooms["uwsgi"]["uwsgi_conf_dir"]),
-        "probe": {key: value for key, value in (app["probe"] or {}).items() if value is not None},
+        "probe": {key: value for key, value in app["probe"].items() if value is not None}
+        if isinstance(app["probe"], dict)
+        else {},
         "script": f"{app['module'] or posixpath.splitext(posixpath.basename(app['wsgi_file']))[0]}:{app['callable']}",
     }
     # A release's virtualenv hangs below it, so that its path says all; that of code not ours has a link of its own.
@@ -600,7 +614,6 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
         "links": planned["links"],
         "mercy": planned["mercy"],
         "whole": planned["whole"],
-        "probe": planned["probe"],
         "log_file": planned["log_file"],
     }
 

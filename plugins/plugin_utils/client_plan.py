@@ -7,7 +7,9 @@ whatever it says, and frameworks look at other headers of the kind.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import contextlib
+import ipaddress
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .nginx_tree import Directive
@@ -52,6 +54,8 @@ UWSGI_PARAMS = {
     "REMOTE_PORT": "$remote_port",
     "SERVER_PORT": "$server_port",
     "SERVER_NAME": "$server_name",
+    # nginx gives every body a length; beside Transfer-Encoding the length would count for nothing.
+    "HTTP_TRANSFER_ENCODING": '""',
 }
 # With these nginx lets names of headers pass that uWSGI's http-socket takes for others, - and _ being the same to it.
 UNDERSCORES = {"underscores_in_headers": "on", "ignore_invalid_headers": "off"}
@@ -61,7 +65,7 @@ def _variable(header: str) -> str:
     return header.lower().replace("-", "_")
 
 
-def _cgi(header: str) -> str:
+def cgi(header: str) -> str:
     return "HTTP_" + header.upper().replace("-", "_")
 
 
@@ -83,20 +87,40 @@ def underscores(*options: Mapping[str, Any]) -> bool:
     return False
 
 
+def believed(site: Mapping[str, Any], conf: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Whose headers are believed, as ``{from, header}``: as real_ip says, or the directives that it stands for."""
+    real = site["real_ip"]
+    if not real:
+        said = site["options"] if "set_real_ip_from" in site["options"] else conf
+        given = said.get("set_real_ip_from") or []
+        header = str({**conf, **site["options"]}.get("real_ip_header", "X-Real-IP")).strip()
+        real = {
+            "from": [str(item).strip() for item in (given if isinstance(given, list) else [given])],
+            "header": header,
+        }
+    networks = []
+    for text in real["from"]:
+        with contextlib.suppress(ValueError):
+            networks.append(str(ipaddress.ip_network(text, strict=False)))
+    # Who sends on what comes, byte by byte, sends on a client's own headers too.
+    return {**real, "from": networks} if networks and real["header"] != "proxy_protocol" else None
+
+
 class Client:
     """The client of a site's requests. ``prefix``: how the variables of the set begin; ``own``: those of the site."""
 
-    def __init__(self, site: Mapping[str, Any], prefix: str, own: str, spellings: bool):
-        self.real, self.prefix, self.own, self.spellings = site["real_ip"], prefix, own, spellings
+    def __init__(self, site: Mapping[str, Any], prefix: str, own: str, spellings: bool, conf: Mapping[str, Any]):
+        self.real, self.prefix, self.own, self.spellings = believed(site, conf), prefix, own, spellings
         self.scheme = f"${prefix}_scheme" if self.real else "$scheme"
         # Headers, in small letters, and variables that the user says for the whole site.
         self.said: set[str] = set()
 
-    def outside(self, networks: Iterable[str]) -> list[Directive]:
+    def outside(self) -> list[Directive]:
         """What stands outside of the server block."""
         if not self.real:
             return []
-        lines = [["default", "0", None], *([network, "1", None] for network in dict.fromkeys(networks))]
+        networks = dict.fromkeys(text.removesuffix("/32").removesuffix("/128") for text in self.real["from"])
+        lines = [["default", "0", None], *([network, "1", None] for network in networks)]
         # nginx itself takes the address that a proxy tells for the client's.
         return [["geo", f"$realip_remote_addr ${self.own}_believed", lines]]
 
@@ -139,9 +163,9 @@ class Client:
                 own = {"REQUEST_SCHEME": self.scheme, "HTTPS": https, "SERVER_PORT": port}
             lines = [["uwsgi_param", f"{name} {value}", None] for name, value in {**UWSGI_PARAMS, **own}.items()]
         ours = {"Host": f"$host${self.prefix}_port", **ADDRESS, "X-Forwarded-Proto": self.scheme}
-        lines += [["uwsgi_param", f"{_cgi(name)} {value}", None] for name, value in ours.items()]
+        lines += [["uwsgi_param", f"{cgi(name)} {value}", None] for name, value in ours.items()]
         told = {name: value or '""' for name, value in self._told().items()}
-        lines += [["uwsgi_param", f"{_cgi(name)} {value} if_not_empty", None] for name, value in told.items()]
+        lines += [["uwsgi_param", f"{cgi(name)} {value} if_not_empty", None] for name, value in told.items()]
         return [line for line in lines if line[1].split()[0] not in said]
 
 

@@ -69,3 +69,52 @@ def completed(block: list[Directive], outer: Collection[Directive], without: Col
         for name, value, children in block
     ]
     return found + [line for line in effective if line[0] in own and line not in block]
+
+
+def _keys(lines: Iterable[Directive]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if line[2] is None and line[0] in KINDS:
+            # In a file a line is known by its first word.
+            found.setdefault(line[0], []).append(str(key(line)).split()[0])
+    return found
+
+
+def _includes(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The files that a block of the user's includes, each with its place in the variable."""
+    value = options.get("include") or []
+    lines = value if isinstance(value, list) else [value]
+    places = [f"[{index}]" if isinstance(value, list) else "" for index in range(len(lines))]
+    files = [(place, str(line).strip().strip("\"'")) for place, line in zip(places, lines, strict=True)]
+    # The plan says all of it itself, and leaves the file out.
+    return [(place, file) for place, file in files if not file.endswith("uwsgi_params")]
+
+
+def checks(
+    sites: list[dict[str, Any]], planned: list[dict[str, Any]], conf: Mapping[str, Any], home: str
+) -> list[dict[str, Any]]:
+    """What only the host can tell: which lines of these kinds stand in files that sites and locations include."""
+    found = []
+    for index, (site, plan) in enumerate(zip(sites, planned, strict=True)):
+        block, path = plan["server"][2], f"publish_sites[{index}]"
+        inner = [children for name, _value, children in block if name == "location"]
+        outer = around(block, given(conf))
+        lost = sorted({kind for children in inner for kind in _keys(children)})
+        blocks = [(path, site["options"], block, given(conf), lost)]
+        for at, location in enumerate(site["locations"]):
+            children = next((line[2] for line in block if line[0] == "location" and line[1] == location["path"]), [])
+            blocks.append((f"{path}.locations[{at}]", location["options"], children, outer, []))
+        for where, options, children, around_it, gone in blocks:
+            found += [
+                {
+                    "kind": "included",
+                    "variable": f"{where}.options.include{place}",
+                    "home": home,
+                    "include": file,
+                    "says": _keys(children),
+                    "outer": _keys(around_it),
+                    "lost": gone,
+                }
+                for place, file in _includes(options)
+            ]
+    return found

@@ -216,6 +216,8 @@ _RELEASE = re.compile(rf"({'|'.join(UPSTREAM)})-{_VERSION.pattern}|zig-{_VERSION
 _PCRE2_SINCE = (1, 21, 5)
 # Older ones close an idle kept-alive connection at a reload even if its next request is under way.
 _KEEPALIVE_MIN_SINCE = (1, 27, 4)
+# From here on a reload keeps a certificate whose file has the number and the second of change that it had.
+_OBJECT_CACHE_SINCE = (1, 27, 4)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -475,12 +477,13 @@ def _conf(values: dict[str, Any], problems: list[Problem]) -> list[nginx_tree.Di
         options = {name: value for name, value in values[variable].items() if name not in OWNED_DIRECTIVES[variable]}
         return nginx_tree.directives(nginx_tree.merged(base, options), variable, problems)
 
-    connections = values["nginx_worker_connections"]
+    connections, version = values["nginx_worker_connections"], _numbers(values["nginx_version"])
     main = block(
         "nginx_main_options",
         {
             # A proxied request takes two descriptors; logs and the like need some more.
             "worker_rlimit_nofile": 2 * connections + 512,
+            **({"ssl_object_cache_inheritable": False} if version >= _OBJECT_CACHE_SINCE else {}),
             "error_log": "/var/log/nginx/error.log",
         },
     )
@@ -493,7 +496,7 @@ def _conf(values: dict[str, Any], problems: list[Problem]) -> list[nginx_tree.Di
             "sendfile": True,
             "tcp_nopush": True,
             "keepalive_timeout": "65s",
-            **({"keepalive_min_timeout": "2s"} if _numbers(values["nginx_version"]) >= _KEEPALIVE_MIN_SINCE else {}),
+            **({"keepalive_min_timeout": "2s"} if version >= _KEEPALIVE_MIN_SINCE else {}),
             "server_tokens": False,
             "types_hash_max_size": 2048,
             "server_names_hash_bucket_size": 128,

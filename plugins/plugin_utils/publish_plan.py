@@ -16,7 +16,11 @@ from . import (
     app_environment,
     app_plan,
     background_plan,
+    dns_names,
+    effect_plan,
+    inherited_plan,
     log_plan,
+    probe_plan,
     refusal_plan,
     request_plan,
     served_plan,
@@ -73,9 +77,11 @@ def _check_names(
         app_plan.check(app, path, problems)
         background_plan.check(app, posixpath.join(values["publish_root"], name, "current"), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
+        probe_plan.check(app, path, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
         uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
         uwsgi_options.check_plugins(app, path, problems)
+        app_plan.check_format(app, path, known, rooms["uwsgi"]["uwsgi_features"], problems)
         socket, port = app_plan.endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
         account_plan.check(app, path, values, rooms["nginx"], problems)
@@ -265,6 +271,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     fact uwsgi_installed, or None while not known.
     """
     problems = Problems()
+    values = dns_names.sent(values, problems)
     if not values["publish_root"].startswith("/"):
         problems.say("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
     if values["publish_keep_releases"] < 1:
@@ -279,6 +286,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     upstream_plan.check(values["publish_upstreams"], groups, problems)
     _check_names(values, host, upstreams, rooms, problems)
     site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
+    effect_plan.check(values, rooms["nginx"], problems)
     by_name = {app["name"]: app for app in values["publish_apps"]}
     request_plan.check_sites(values["publish_sites"], by_name, rooms["nginx"]["nginx_conf_options"], problems)
     served_plan.check(values["publish_sites"], rooms["nginx"], problems)
@@ -291,6 +299,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         apps[app["name"]] = app_plan.plan({**app, **more}, values, rooms, host)
     sites = site_plan.plan(values, apps, upstreams, rooms)
     units = [unit for app in apps.values() for unit in app["units"]]
+    asked = probe_plan.plan(values, apps, sites)
     app_logs = [unit for unit in units if unit["log_file"]]
     # What lies in nginx's own folder is rotated with its other logs, and a device not at all.
     elsewhere = (NGINX_LOG_DIR, "/dev")
@@ -365,11 +374,19 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "git_user": values["publish_git_user"],
         "pip": uwsgi_plan.pip_settings(rooms["uwsgi"]),
         "releases": [app_plan.release(app, apps[app["name"]], values) for app in values["publish_apps"]],
-        "reloads": [{key: app[key] for key in ("name", "pidfile", "config", "probe")} for app in units],
+        "reloads": [
+            {**{key: unit[key] for key in ("name", "pidfile", "config")}, "probe": asked[unit["app"]]["probe"]}
+            for unit in units
+        ],
         "preflights": [
-            app_plan.preflight(app, apps[app["name"]], values["publish_instance_template"])
+            {
+                **app_plan.preflight(app, apps[app["name"]], values["publish_instance_template"]),
+                **{key: asked[app["name"]][key] for key in ("probe", "question")},
+            }
             for app in values["publish_apps"]
         ],
+        # What is asked of each application and site once it is live.
+        "questions": [question for app in asked.values() for question in app["questions"]],
         # Whose code is taken up by a second generation beside the first.
         "crossing": [unit["name"] for unit in units if unit["crosses"]],
         "instances": [app_plan.instance(unit) for unit in units],
@@ -393,6 +410,9 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
             ],
         },
     }
+    conf, folder = rooms["nginx"]["nginx_conf_options"], posixpath.join(NGINX_DIR, "default.d")
+    planned["checks"] += inherited_plan.checks(values["publish_sites"], sites, conf, NGINX_DIR)
+    planned["checks"] += effect_plan.checks(values["publish_sites"], values["publish_set"], folder)
     planned["checks"] += uwsgi_options.checks(values["publish_apps"], rooms["uwsgi"], host)
     planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
     return planned, problems

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import site_plan
+from . import client_plan, site_plan
 from .nginx_tree import Directive, quoted
 
 # Of a socket's words in listen these are said by each server; all others nginx takes from one of them only.
 _PROTOCOLS = ("ssl", "http2", "proxy_protocol", "quic")
 # What nginx takes from the default server of a socket for requests whose name it has not read yet.
-_UNREAD = (
+UNREAD = (
     "client_header_buffer_size",
     "client_header_timeout",
     "connection_pool_size",
@@ -102,7 +102,7 @@ class Socket:
 
     def settings(self, modern: bool) -> list[Directive]:
         """What the server at this socket says beside its names."""
-        said = {**(self._handshake() if self.tls else {}), **self._said(_UNREAD)}
+        said = {**(self._handshake() if self.tls else {}), **self._said(UNREAD)}
         lines = [[name, value, None] for name, values in said.items() for value in values]
         if modern and any(_http2(site, self.tls) for site in self.sites):
             lines.append(["http2", "on", None])
@@ -117,7 +117,7 @@ def _http2(site: dict[str, Any], tls: bool) -> bool:
     """Whether the site's server speaks HTTP/2 at a socket; one that only leads to TLS does not."""
     spoken = site["tls"] and site["http2"] and (
         # Where a proxy is believed, the site's own server answers there too.
-        tls or bool(site["redirect"]) or bool(site["real_ip"]) or not site["tls"]["redirect"]
+        tls or bool(site["redirect"]) or bool(client_plan.believed(site, {})) or not site["tls"]["redirect"]
     )
     return bool(spoken) or _shown(site["options"].get("http2")) == "on"
 

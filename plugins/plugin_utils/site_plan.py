@@ -16,6 +16,8 @@ from .problem import Problems, close_match
 _HTTP2_SINCE = (1, 25, 1)
 # Which links nginx follows to a file.
 LINKS = "disable_symlinks"
+# Which HTTP the upstreams are spoken to.
+VERSION = "proxy_http_version"
 TARGETS = ("app", "proxy_pass", "upstream", "static", "redirect", "return")
 _NOTHING = '""'
 _PATH = re.compile(r"(=|~\*|~|\^~|)\s*(\S.*)\Z")
@@ -47,7 +49,11 @@ def prefix_of(publish_set: str) -> str:
 
 def modern(nginx: Mapping[str, Any]) -> bool:
     """Whether this nginx has HTTP/2 as a directive."""
-    return tuple(int(part) for part in re.findall(r"\d+", nginx["nginx_version"])[:3]) >= _HTTP2_SINCE
+    return at_least(nginx["nginx_version"], _HTTP2_SINCE)
+
+
+def at_least(nginx_version: str, since: tuple[int, ...]) -> bool:
+    return tuple(int(part) for part in re.findall(r"\d+", nginx_version)[:3]) >= since
 
 
 def endpoint(listen: str) -> tuple[str, int | None]:
@@ -372,7 +378,7 @@ def _check_redirects(site: dict[str, Any], path: str, problems: Problems) -> Non
         for key in ("locations", "aliases"):
             if site[key]:
                 says = f"{key} are never reached, since the whole site is redirected"
-                problems.say(f"{path}.{key}", says, f"leave {key} or redirect out")
+                problems.say(f"{path}.{key}", says, f"leave one of them out, {key} or redirect")
 
 
 def check(
@@ -477,7 +483,7 @@ def _http(
     location: dict[str, Any], address: str, rest: str, client: client_plan.Client, keepalive: bool
 ) -> list[Directive]:
     """A location that asks by HTTP; ``rest``: the path in the address."""
-    path = Path(location["path"])
+    path, version = Path(location["path"]), "1.1"
     if location["strip_prefix"]:
         block = _replaced(location, address, path.text, client, "/", **{"X-Forwarded-Prefix": quoted(path.bare)})
     elif rest and path.prefix and "$" not in address + rest:
@@ -486,14 +492,15 @@ def _http(
         block = _proxy(address + rest, client)
     if location["websocket"]:
         block.append(["proxy_set_header", "Upgrade $http_upgrade", None])
-        block.append(["proxy_set_header", f"Connection ${client.prefix}_connection", None])
-    elif keepalive:
-        block.append(["proxy_set_header", 'Connection ""', None])
-    if location["websocket"] or keepalive:
-        block.insert(0, ["proxy_http_version", "1.1", None])
-    elif location["app"]:
-        # nginx then gives every body a length; uWSGI's http-socket hands no chunked one to WSGI.
-        block.insert(0, ["proxy_http_version", "1.0", None])
+        connection = f"${client.prefix}_connection"
+    elif location["app"] and not keepalive:
+        # uWSGI's http-socket closes each connection, and hands no chunked body to WSGI: by 1.0 each has a length.
+        version, connection = "1.0", "close"
+    else:
+        connection = '""'
+    block.append(["proxy_set_header", f"Connection {connection}", None])
+    # Said always, since nginx has other defaults for both from 1.29.7 on: see docs/nginx-defaults.md.
+    block.insert(0, [VERSION, version, None])
     return block
 
 
@@ -611,10 +618,11 @@ class Site:
         self.publish_set, self.nginx = publish_set, nginx
         self.prefix = prefix_of(publish_set)
         self.own = f"publish_site_{slug(name_of(site))}"
-        self.client = client_plan.Client(site, self.prefix, self.own, spellings)
+        self.client = client_plan.Client(site, self.prefix, self.own, spellings, nginx["nginx_conf_options"])
         # What all of nginx, and the site, say for their locations too.
         self.outer = inherited_plan.given(nginx["nginx_conf_options"])
         self.inner = inherited_plan.around(inherited_plan.given(site["options"]), self.outer)
+        self.said = self.inner
         self.client.said = {inherited_plan.key(line) for line in self.inner}
         self.http: list[Directive] = []
         # Each location has the lists of the site, where one has its own.
@@ -659,11 +667,19 @@ class Site:
             chain.append({"Strict-Transport-Security": f"max-age={site['tls']['hsts']}"})
         chain.append(site["headers"])
         if location is None:
-            return guard_plan.headers(chain, site["options"])
+            said = [line[1] for line in inherited_plan.listed(self.said, "add_header")]
+            return guard_plan.headers(chain, {"add_header": said})
         if not (more or location["headers"] or "add_header" in location["options"]):
             return []
         # A location that says one header for itself loses those of the server.
-        return guard_plan.headers([*chain, location["headers"]], location["options"])
+        own = {name.lower() for name in location["headers"]}
+        said = [
+            line[1] for line in inherited_plan.listed(self.said, "add_header") if inherited_plan.key(line) not in own
+        ]
+        options = inherited_plan.listed(inherited_plan.given(location["options"]), "add_header")
+        return guard_plan.headers(
+            [*chain, location["headers"]], {"add_header": [*said, *(line[1] for line in options)]}
+        )
 
     def _sender(self, location: dict[str, Any]) -> list[Directive]:
         """What keeps one application's internal folder from another's X-Accel-Redirect; empty where there is none.
@@ -728,6 +744,9 @@ class Site:
         block += self._guards(location, name) + self._refused(location) if name else []
         if LINKS in {**self.nginx["nginx_conf_options"], **self.site["options"]}:
             leads = [line for line in leads if line[0] != LINKS]
+        upgrades = ["proxy_set_header", "Upgrade $http_upgrade", None] in leads
+        if VERSION in {**self.nginx["nginx_conf_options"], **self.site["options"]} and not upgrades:
+            leads = [line for line in leads if line[0] != VERSION]
         block += leads + self._headers(location, any(line[0] == "add_header" for line in leads))
         options = location["options"]
         block = _without(block, options) + _own(directives(options, "", []), block)
@@ -820,13 +839,13 @@ class Site:
     def _real_ip(self) -> list[Directive]:
         real = self.site["real_ip"]
         if not real:
-            return []
+            return self.client.inside()
         lines = [["set_real_ip_from", guard_plan.network(text), None] for text in real["from"]]
         lines += [["real_ip_header", real["header"], None], ["real_ip_recursive", "on", None]]
         return [*lines, *self.client.inside()]
 
     def _to_tls(self, wanted: bool) -> list[Directive]:
-        if not (wanted and self.site["real_ip"] and self.site["listen"]):
+        if not (wanted and self.client.real and self.site["listen"]):
             return []
         target = f"301 https://$host{self._port()}$request_uri"
         return [["if", f"({self.client.scheme} = http)", [["return", target, None]]]]
@@ -841,9 +860,9 @@ class Site:
         logs: list[Directive] = [["access_log", access, None], ["error_log", error, None]]
         redirects = self._redirects(logs)
         to_tls = site["tls"] and site["tls"]["redirect"] and not site["redirect"]
-        self.http += self.client.outside(map(guard_plan.network, (site["real_ip"] or {}).get("from") or []))
+        self.http += self.client.outside()
         # A proxy that is believed may have spoken TLS already, and is not to be sent there once more.
-        block = self._listen(not to_tls or bool(site["real_ip"]), True)
+        block = self._listen(not to_tls or bool(self.client.real), True)
         block.append(["server_name", " ".join(site["server_name"]) or "_", None])
         block += logs
         more = [*self._tls(), *self._usual(), *self._real_ip(), *self._to_tls(bool(to_tls))]

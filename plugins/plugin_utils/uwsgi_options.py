@@ -207,7 +207,8 @@ def known(host: Mapping[str, Any], uwsgi: Mapping[str, Any]) -> set[str]:
     told = (host.get("uwsgi") or {}).get("options")
     if told or uwsgi["uwsgi_version"] != VERSION or custom(uwsgi):
         return set(told or ())
-    return set(OPTIONS)
+    # A name with underscores, which uWSGI does not take either, is left to the binary.
+    return set(OPTIONS) | {name.replace("-", "_") for name in OPTIONS}
 
 
 def declared(options: Mapping[str, Any]) -> set[str]:
@@ -237,23 +238,22 @@ def check_plugins(app: Mapping[str, Any], path: str, problems: Problems) -> None
     """Refuse plugins that are built in, which uWSGI would look for as files, and those whose file it would not find."""
     options = app["options"]
     folders = any(name in options for name in FOLDERS)
-    for option, name in plugins(options):
+    for option in LOADS:
+        names = [name for _option, name in plugins({option: options[option]})] if option in options else []
+        built_in = [name for name in names if is_built_in(name)]
+        leave = f"leave {option if names == built_in else ' and '.join(built_in)} out"
         where = f"{path}.options.{option}"
-        several = len(plugins({option: options[option]})) > 1
-        leave = f"leave {name} out" if several else f"leave {option} out"
-        if _PYTHON.match(name):
-            says = f"{name!r}: Python is built into this uWSGI, which would look for a file {name}_plugin.so"
-            problems.say(where, says, f"{leave}; which Python it is, uwsgi_python says")
-        elif name in BUILT_IN:
-            problems.say(
-                where, f"{name!r} is built into this uWSGI, which would look for a file {name}_plugin.so", leave
-            )
-        elif "/" not in name and not folders:
+        if built_in:
+            what = "Python is " if all(_PYTHON.match(name) for name in built_in) else ""
+            says = f"{', '.join(map(repr, built_in))}: {what}built into this uWSGI, which would look for a file"
+            asked = any(_PYTHON.match(name) for name in built_in)
+            problems.say(where, says, f"{leave}{'; which Python it is, uwsgi_python says' if asked else ''}")
+        for name in names if not folders else ():
             # Whether the file of any other one is found, the preflight sees.
-            meant = close_match(name, BUILT_IN)
+            meant = None if name in built_in or "/" in name else close_match(name, BUILT_IN)
             if meant:
                 says = f"{name!r} is no plugin of this uWSGI, and no plugins-dir says where its file lies"
-                problems.say(where, says, f"if {meant} is meant, {leave}, since that is built in")
+                problems.say(where, says, f"if {meant} is meant, leave {name} out, since that is built in")
 
 
 def checks(apps: list[dict[str, Any]], uwsgi: Mapping[str, Any], host: Mapping[str, Any]) -> list[dict[str, Any]]:

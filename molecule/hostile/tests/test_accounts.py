@@ -2,9 +2,10 @@
 
 import json
 import shlex
+import subprocess
 
 import pytest
-from one_host import app, get, play, put, sh, site
+from one_host import HOST, app, get, play, put, sh, site
 
 PACKET = """
 import socket, struct, sys
@@ -200,10 +201,58 @@ def test_what_only_the_host_knows_is_refused_before_anything_changes():
     assert "gpasswd -d bob nginx" in said, said
     assert "publish_apps[1].user: it has run as 'wsgi-second', which owns /home/mallory/proj/db.sqlite" in said, said
     assert "user: wsgi-second" in said and "chown -hR --from=wsgi-second" in said
-    # With BPF in its kernel a host keeps it.
+    kept = keeps_hosts_out()
+    assert ("publish_apps[2].socket_clients: this host does not keep other hosts out" in said) != kept, said
+    assert sh("ls -lA /etc/uwsgi /etc/nginx/conf.d") == before
+
+
+def keeps_hosts_out():
+    """Whether the host keeps IPAddressDeny, for which its kernel needs BPF."""
     listen = "import socket as s, time; l = s.create_server(('127.0.0.1', 5999)); time.sleep(8)"
     reach = "import socket; socket.create_connection(('127.0.0.1', 5999), 3)"
     asked = "systemd-run -q --wait --service-type=oneshot -p IPAddressDeny=any /usr/bin/python3 -c"
-    kept = "kept" in sh(f'python3 -c "{listen}" & sleep 1; {asked} "{reach}" || echo kept')
-    assert ("publish_apps[2].socket_clients: this host does not keep other hosts out" in said) != kept, said
-    assert sh("ls -lA /etc/uwsgi /etc/nginx/conf.d") == before
+    return "kept" in sh(f'python3 -c "{listen}" & sleep 1; {asked} "{reach}" || echo kept')
+
+
+def neighbour(name, image):
+    """Another machine of the host's network: its address."""
+    run = ["docker", "run", "--detach", "--rm", "--name", name, image, "sleep", "300"]
+    subprocess.run(run, check=True, capture_output=True)
+    return address_of(name)
+
+
+def address_of(name):
+    return next(iter(inspected(name)["NetworkSettings"]["Networks"].values()))["IPAddress"]
+
+
+def inspected(name):
+    return json.loads(subprocess.run(["docker", "inspect", name], check=True, capture_output=True).stdout)[0]
+
+
+def test_a_machine_that_socket_clients_names_is_answered_and_another_one_is_not():
+    """S4, from two other machines; where the kernel cannot keep it, the play before has been refused."""
+    friend, stranger = HOST + "-friend", HOST + "-stranger"
+    image = inspected(HOST)["Config"]["Image"]
+    try:
+        named, _other = neighbour(friend, image), neighbour(stranger, image)
+        apps = [
+            app("remote", socket="0.0.0.0:6001", socket_clients=[named]),
+            app("local", socket="127.0.0.1:6002"),
+        ]
+        status, said = play(apps, [site("remote.test", "remote")])
+        if not keeps_hosts_out():
+            assert status != 0 and "socket_clients: this host does not keep other hosts out" in said, said
+            return
+        assert status == 0, said
+        here = address_of(HOST)
+        ask = f"timeout 5 python3 -c {shlex.quote(PACKET)} {here}:6001 0"
+        assert '"pid":' in sh(ask, host=friend)
+        assert '"pid":' not in sh(ask, host=stranger, check=False)
+        # Where dynamic loading is refused, it is for those who may connect too.
+        loading = sh(ask + " UWSGI_FILE=exec://id", host=friend, check=False)
+        assert "403" in loading and "uid=" not in loading, loading
+        for machine in (friend, stranger):
+            assert "refused" in sh(ask.replace(":6001", ":6002"), host=machine, check=False)
+        assert get("remote.test")[0] == 200, "nginx of this host is let in"
+    finally:
+        subprocess.run(["docker", "rm", "--force", friend, stranger], capture_output=True, check=False)

@@ -253,18 +253,23 @@ def adhoc(module, **arguments):
     return publishing.ansible("ansible", "all", "-m", module, "-a", json.dumps(arguments))[1]
 
 
-def test_a_full_disk_is_told_with_application_path_and_cure():
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("size=64k", ["/srv/wsgi/disk/", "no room left on the file system /srv/wsgi/disk", "publish_keep_releases"]),
+        ("ro", ["/srv/wsgi/disk/releases", "the file system /srv/wsgi/disk cannot be written: mount it for writing"]),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_told_with_application_path_and_cure(options, words):
     """S19."""
-    sh("mkdir -p /srv/wsgi/full && mount -t tmpfs -o size=64k,mode=0755 tmpfs /srv/wsgi/full")
+    sh(f"mkdir -p /srv/wsgi/disk && mount -t tmpfs -o mode=0755,{options} tmpfs /srv/wsgi/disk")
     try:
-        status, said = play([app("full")], publish_prune=False)
-        if status == 0:
-            pytest.fail("code and virtualenv found room in 64 KiB")
-        where = "no room left on the file system /srv/wsgi/full"
-        for words in ("full: ", "/srv/wsgi/full/", where, "publish_keep_releases"):
-            assert words in said, said
+        status, said = play([app("disk")], publish_prune=False)
+        assert status != 0, "code and virtualenv found room where there is none"
+        for word in ["disk: ", *words]:
+            assert word in said, said
     finally:
-        sh("umount /srv/wsgi/full")
+        sh("umount /srv/wsgi/disk")
 
 
 def test_what_is_pruned_takes_nothing_else_with_it(watchers):

@@ -78,6 +78,7 @@ def published(tmp_path_factory):
     put("/home/mallory/app/evil.py", EVIL, owner="mallory:mallory")
     put("/home/mallory/app/static/mine.txt", "mine", owner="mallory:mallory")
     put("/home/mallory/www/mine.txt", "mine", owner="mallory:mallory")
+    put("/home/mallory/www/icon", "mine", owner="mallory:mallory")
     put("/home/mallory/swap.py", SWAP)
     sh("chown -R mallory: /home/mallory && chmod 755 /home/mallory")
     apps = [

@@ -104,7 +104,7 @@ def published(tmp_path_factory):
     )
     put(TLS["certificate"], (pair / "cert").read_text())
     put(TLS["key"], (pair / "key").read_text(), mode="0600")
-    apps = [client_app("cu"), client_app("ch", protocol="http")]
+    apps = [client_app("cu", probe={"path": "/", "host": "MÜLLER.test"}), client_app("ch", protocol="http")]
     sites = [
         {"server_name": ["bare.test"], "locations": places()},
         {"server_name": ["tls.test"], "locations": places(), "tls": TLS},
@@ -117,6 +117,18 @@ def published(tmp_path_factory):
             "options": {"underscores_in_headers": True},
         },
     ]
+    sites.append(
+        {
+            "server_name": ["müller.test", "Straße.Test.", "*.wild-ü.test"],
+            "aliases": ["www.MÜLLER.test"],
+            "locations": [
+                {"path": "/", "app": "cu"},
+                {"path": "/away/", "redirect": "https://bücher.test/ü"},
+                {"path": '"/a b/"', "app": "cu"},
+            ],
+        }
+    )
+    sites.append({"server_name": ["gone-ü.test"], "redirect": "https://müller.test/neu"})
     sites.append(
         {
             "server_name": ["options.test"],
@@ -194,6 +206,86 @@ def test_blocks_of_nginx_in_options_do_what_they_say(published):
     assert [requested(path)[0] for path in ("/more/123", "/more/1234")] == [410, 200]
     assert requested("/more/", "DELETE")[0] == 403
     assert requested("/uwsgi/", "TRACK")[0] == 405
+
+
+NAMES = [
+    ("xn--mller-kva.test", "/", 200, None),
+    ("XN--MLLER-KVA.test.", "/", 200, None),
+    # Not strasse.test, which is another name.
+    ("xn--strae-oqa.test", "/a%20b/c", 200, None),
+    ("www.xn--wild--ova.test", "/", 200, None),
+    ("www.xn--mller-kva.test", "/x", 301, "http://xn--mller-kva.test/x"),
+    ("xn--mller-kva.test", "/away/", 301, "https://xn--bcher-kva.test/%C3%BC"),
+    ("xn--gone--ova.test", "/x", 301, "https://xn--mller-kva.test/neu/x"),
+]
+
+
+def test_names_are_asked_for_as_browsers_send_them(published):
+    rows = [{**asked({"site": name}, ""), "line": f"GET {path} HTTP/1.1"} for name, path, _status, _location in NAMES]
+    answers = [(status, headers.get("Location")) for status, headers, _text in ask(rows)]
+    assert answers == [(status, location) for _name, _path, status, location in NAMES]
+
+
+REFUSED = [
+    ({"options": {"merge_slashes": False}}, "options.merge_slashes: is read before nginx knows which site"),
+    ({"options": {"underscores_in_headers": "on"}}, "options.underscores_in_headers: is read before nginx knows"),
+    ({"server_name": ["Case.Test"]}, None),
+    ({"server_name": ["case.test"]}, "server_name: 'case.test' on port 80 is answered by publish_sites[2] already"),
+    (
+        {"server_name": ["~^mü[.]test$"], "name": "re"},
+        "server_name[0]: '~^mü[.]test$' is no name that can be asked for",
+    ),
+    ({"server_name": ["mü ller.test"], "name": "blank"}, "server_name[0]: 'mü ller.test' is no name"),
+    ({"at": {"path": "/a%20b/"}}, "locations[0].path: '/a%20b/' is never asked for"),
+    ({"at": {"path": "/a?b=c"}}, "locations[0].path: '/a?b=c' holds a ?"),
+    (
+        {"at": {"options": {"proxy_read_timeout": "9s"}}},
+        "proxy_read_timeout: has no effect: the location asks by uwsgi",
+    ),
+    ({"at": {"app": "ch", "options": {"uwsgi_read_timeout": "9s"}}}, "write proxy_read_timeout"),
+    ({"at": {"options": {"proxy_set_header": "X-Tenant a"}}}, "write uwsgi_param: HTTP_X_TENANT a"),
+    (
+        {"at": {"options": {"if ($uri ~ ^/a{2}$)": {"return": 404}}}},
+        'put quotes around the word: if ($uri ~ "^/a{2}$")',
+    ),
+]
+
+
+def test_what_would_have_no_effect_is_refused_with_what_to_write():
+    sites = []
+    for number, (given, _said) in enumerate(REFUSED):
+        more = dict(given)
+        location = {"path": "/", "app": "cu", **more.pop("at", {})}
+        sites.append({"server_name": [f"refused-{number}.test"], "locations": [location], **more})
+    status, said = play([client_app("cu"), client_app("ch", protocol="http")], sites)
+    assert status != 0
+    shown = said.replace('\\"', '"')
+    missing = [text for _given, text in REFUSED if text and text not in shown]
+    assert not missing, said
+
+
+def test_what_files_of_the_host_would_undo_is_refused():
+    put(
+        "/etc/nginx/snippets/trial.conf", "# a distribution's\nproxy_set_header Host $http_host;\nadd_header X-One 1;\n"
+    )
+    included = {"options": {"include": "snippets/trial.conf"}}
+    sites = [
+        {"server_name": ["twice.test"], "locations": [{"path": "/", "app": "ch", **included}]},
+        {"server_name": ["lost.test"], "locations": [{"path": "/", "app": "ch"}], **included},
+        # The set base has a server at this port, which stands before this set's.
+        {"server_name": ["slash.test"], "listen": ["80"], "locations": [{"path": "/", "app": "cu"}]},
+    ]
+    for given in sites:
+        given.setdefault("options", {})["merge_slashes"] = False
+    status, said = play([client_app("cu"), client_app("ch", protocol="http")], sites)
+    assert status != 0
+    for text in (
+        "publish_sites[0].locations[0].options.include: /etc/nginx/snippets/trial.conf says proxy_set_header of host",
+        "publish_sites[0].locations[0].options.include: /etc/nginx/snippets/trial.conf says add_header, by which",
+        "publish_sites[1].options.include: /etc/nginx/snippets/trial.conf says proxy_set_header of host, and the",
+        "publish_sites[2].options.merge_slashes: is read before nginx knows which site is asked for, and",
+    ):
+        assert text in said, said
 
 
 def test_nginx_has_nothing_to_warn_of(published):

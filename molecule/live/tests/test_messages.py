@@ -54,7 +54,7 @@ def test_options_are_judged_with_plugins_named_before_anything_changes(tmp_path)
         (1, "max-reqests", "did you mean max-requests?"),
         (1, "need-plugin", "'python311': Python is built into this uWSGI"),
         (2, "prosesses", "did you mean processes?"),
-        (2, "plugin", "'logfile' is built into this uWSGI"),
+        (2, "plugin", "'http', 'logfile': built into this uWSGI"),
         (3, "buffersize", "did you mean buffer-size?"),
         (4, "theads", "did you mean threads?"),
         (5, "plugins", "if python is meant"),
@@ -67,25 +67,6 @@ def test_options_are_judged_with_plugins_named_before_anything_changes(tmp_path)
     assert "the requirements name no gevent" in said, said
     # No second copy of the list.
     assert said.count("did you mean harakiri?") == 1, said
-
-
-def test_a_plugin_that_is_a_file_is_asked_for_its_options(tmp_path):
-    """One that cannot be loaded is refused; with one that can, whatever neither it nor uWSGI knows is."""
-    put("/opt/plugins/empty_plugin.so", "no library\n")
-    apps = [
-        app("nofile", source=code(tmp_path / "a", **plain()), requirements=None, options={"plugins": "nowhere"}),
-        app(
-            "broken",
-            source=code(tmp_path / "b", **plain()),
-            requirements=None,
-            options={"plugins-dir": "/opt/plugins", "plugin": "empty", "harakri": 20},
-        ),
-    ]
-    for one in apps:
-        del one["requirements"]
-    status, said = play(apps)
-    assert status and "nofile" in said and "broken" in said, said
-    assert "nowhere_plugin.so" in said and "empty_plugin.so" in said and "plugins-dir" in said, said
 
 
 # -- one cause, one message -----------------------------------------------------------------------------------------
@@ -104,12 +85,17 @@ def test_what_fails_for_one_reason_is_told_once_with_the_names(tmp_path):
         "built": code(tmp_path / "built", manageDOTpy="import jinja2\n", pyprojectDOTtoml="[project]\nname='x'\n"),
     }
     apps += [{"name": name, "source": source, "module": "manage"} for name, source in more.items()]
-    apps.append({"name": "moved", "source": code(tmp_path / "moved", **plain()), "module": "shop.wsgi"})
+    works = {"source": code(tmp_path / "works", **plain()), "module": "manage"}
+    apps.append({"name": "moved", **works, "module": "shop.wsgi"})
+    # The binary is asked for its options together with the plugin; one that cannot be loaded brings none.
+    put("/opt/plugins/empty_plugin.so", "no library\n")
+    apps.append({"name": "nowhere", **works, "options": {"plugins": "geoip"}})
+    apps.append({"name": "empty", **works, "options": {"plugins-dir": "/opt/plugins", "plugin": "empty"}})
     status, said = play(apps)
     assert status, said
     assert "shop-0, shop-1, shop-2, shop-3, shop-4: " in said, said
     # Neither five times, nor once more as JSON.
-    assert said.count("from flask import Flask") == 1 and said.count("Traceback") == 5, said
+    assert said.count("from flask import Flask") == 1 and said.count("Traceback") == 4, said
     fatal = next(line for line in said.splitlines() if line.startswith("fatal: "))
     assert "Traceback" not in fatal and "No module named 'flask'" in fatal and '"apps"' not in fatal, fatal
     for words in (
@@ -118,6 +104,8 @@ def test_what_fails_for_one_reason_is_told_once_with_the_names(tmp_path):
         "`requirements: [markupsafe]`",
         '`requirements: ["."]`',
         "the code has no shop.py and no package shop",
+        "geoip_plugin.so: cannot open shared object file",
+        "invalid elf file: /opt/plugins/empty_plugin.so",
     ):
         assert words in said, (words, said)
     assert "GAME OVER" not in said, said
@@ -177,7 +165,9 @@ def fixture_local(tmp_path_factory):
         "setup.py": setup % ("whole", "src", "whole_app"),
         "src/whole_app.py": WSGI.format(said="__file__.encode()"),
     }
-    decorated = "from uwsgidecorators import postfork, timer\nimport importlib.util\n"
+    decorated = "from uwsgidecorators import postfork, timer\nimport importlib.util\nhooked = []\n"
+    # It names what the module only says further down.
+    decorated += "@postfork\ndef connect():\n    hooked.append(WHERE)\n\nWHERE = 'called'\n"
     decorated += "names = [n for n in ('pip', 'setuptools', 'uwsgidecorators') if importlib.util.find_spec(n)]\n"
     parts = {
         "requirements/prod.txt": "-r base.txt\n-c ../constraints.txt\n./vendor/greet\n",
@@ -187,7 +177,7 @@ def fixture_local(tmp_path_factory):
         "vendor/greet/greet.py": "WORD = 'greeted'\n",
         "manage.py": "import found, greet\n"
         + decorated
-        + WSGI.format(said="(found.WORD + greet.WORD + repr(names)).encode()"),
+        + WSGI.format(said="(found.WORD + greet.WORD + repr(names + hooked)).encode()"),
     }
     code(folder / "parts", **parts)
     wheel(folder / "parts/wheels", "found", "WORD = 'found-and-'\n")
@@ -215,7 +205,8 @@ def test_the_release_itself_as_a_requirement_is_installed(local, name):
 def test_paths_in_requirements_lead_into_the_release_and_uwsgidecorators_is_there(local):
     status, text = get("parts.test")
     assert status == 200 and text.startswith("found-and-greeted"), text
-    assert "uwsgidecorators" in text, text
+    # What is marked to run in each worker ran, once.
+    assert "'uwsgidecorators'" in text and text.count("'called'") == 1, text
     # What else lies in uWSGI's own virtualenv does not show.
     seen = sh("cat /proc/$(systemctl show -p MainPID --value uwsgi@parts)/cmdline | tr '\\0' ' '")
     modules = sh("ls $(dirname $(dirname " + seen.split()[0] + "))/modules").split()

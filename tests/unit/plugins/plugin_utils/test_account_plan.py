@@ -246,3 +246,18 @@ def test_what_an_application_leaves_to_another_account():
     [_first, second] = [check for check in plan["checks"] if check["kind"] == "old_account"]
     # A value of its environment is nobody's to read, be it a path.
     assert second["paths"] == ["/var/spool/b"]
+
+
+# What `uwsgi --dump-options` of 2.0.31 knows where there were no headers of libxml2 and jansson.
+PLAIN = ["ini", "yaml", "yml", "route-if-not", "http"]
+
+
+@pytest.mark.parametrize("kind", ["json", "xml"])
+def test_a_configuration_that_this_uwsgi_cannot_read_is_refused(kind):
+    host = {"uwsgi": {"options": PLAIN}}
+    [problem] = attempt([app(config_format=kind)], host=host, uwsgi={"uwsgi_features": ["routing"]})[1]
+    assert problem.path == "publish_apps[0].config_format" and f"add {kind} to uwsgi_features" in str(problem)
+    # It is built anew with what is asked for.
+    assert not attempt([app(config_format=kind)], host=host, uwsgi={"uwsgi_features": ["routing", kind]})[1]
+    assert not attempt([app(config_format=kind)], uwsgi={"uwsgi_features": ["routing"]})[1]
+    assert not attempt([app(config_format="yaml")], host=host, uwsgi={"uwsgi_features": ["routing"]})[1]

@@ -588,7 +588,8 @@ def test_what_nginx_takes_as_a_block_is_taken():
 
 def test_arguments_of_blocks_may_be_keys_below_their_name():
     problems = []
-    given = {"if": {"($a = 'b')": {"return": 204}, "(-d $c)": {"return": 404}}, "limit_except": {"GET": {"deny": "all"}}}
+    given = {"if": {"($a = 'b')": {"return": 204}, "(-d $c)": {"return": 404}}}
+    given["limit_except"] = {"GET": {"deny": "all"}}
     found = [line[0] for line in nginx_tree.directives(given, "o", problems)]
     assert (found, problems) == (["if ($a = 'b')", "if (-d $c)", "limit_except GET"], [])
 

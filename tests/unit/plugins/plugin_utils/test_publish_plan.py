@@ -283,7 +283,8 @@ def test_a_release_is_entered_by_the_workers_only():
     """The master keeps its folder over a chain reload and would hand the old release on."""
     plan = planned([app(chdir="web")])
     assert values_of(plan, "chdir") == ["/"]
-    assert values_of(plan, "hook-post-fork") == ["chdir:/srv/wsgi/shop/current/web"]
+    assert values_of(plan, "hook-post-fork") == ["call:chdir /srv/wsgi/shop/current/web"]
+    assert values_of(plan, "chdir2") == ["/srv/wsgi/shop/current/web"]
 
 
 def test_a_header_of_the_user_replaces_ours():
@@ -440,7 +441,7 @@ def test_what_a_plugin_brings_is_not_judged():
 
 def test_a_percent_sign_stays_one():
     plan = planned([app(chdir="100%n", options={"route": "%n"})])
-    assert values_of(plan, "hook-post-fork") == ["chdir:/srv/wsgi/shop/current/100%%n"]
+    assert values_of(plan, "hook-post-fork") == ["call:chdir /srv/wsgi/shop/current/100%%n"]
     assert values_of(plan, "route") == ["%n"]
 
 
@@ -500,7 +501,10 @@ def test_what_is_preflighted_is_what_is_written():
     plan = planned([app(probe={"path": "/healthz"}, options={"harakiri": 30})])
     (preflight,) = plan["preflights"]
     assert preflight["options"] == plan["app_bundle"]["files"][0]["vars"]["app"]["options"]
-    assert preflight["probe"] == plan["instances"][0]["probe"] == {"path": "/healthz", "status": [200]}
+    probe = {"path": "/healthz", "status": [200], "host": "localhost", "tls": False}
+    assert preflight["probe"] == plan["reloads"][0]["probe"] == probe
+    (question,) = plan["questions"]
+    assert {key: question[key] for key in probe} == probe
 
 
 def test_a_probe_needs_its_path():

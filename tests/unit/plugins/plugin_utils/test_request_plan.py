@@ -67,10 +67,10 @@ def told(**more):
             {"options": {"log-4xx": True}},
             {"disable-logging": ["true"], "log-5xx": ["true"], "log-slow": SLOW, "log-4xx": ["true"]},
         ),
-        ({"options": {"log_5xx": False}}, {"disable-logging": ["true"], "log-slow": SLOW}),
+        ({"options": {"log-5xx": False}}, {"disable-logging": ["true"], "log-slow": SLOW, "log-5xx": ["false"]}),
         ({"options": {"disable-logging": True}}, {"disable-logging": ["true"], "log-5xx": ["true"], "log-slow": SLOW}),
         ({"options": {"disable-logging": False}}, {"disable-logging": ["false"]}),
-        ({"options": {"disable_logging": "no"}}, {}),
+        ({"options": {"disable-logging": "off"}}, {"disable-logging": ["off"]}),
         ({"options": {"logformat": "%(uri)"}}, {}),
         ({"options": {"req-logger": "file:/var/log/x"}}, {}),
         ({"options": {"log-x-forwarded-for": True}}, {}),
@@ -81,10 +81,9 @@ def test_requests_are_logged_where_asked_or_where_options_shape_their_lines(more
     assert told(**more) == expected
 
 
-@pytest.mark.parametrize("name", ["disable-logging", "disable_logging"])
-def test_log_requests_beside_disable_logging_is_refused(name):
-    _plan, problems = attempt([app(log_requests=True, options={name: True})])
-    assert [problem.path for problem in problems] == [f"publish_apps[0].options.{name}"]
+def test_log_requests_beside_disable_logging_is_refused():
+    _plan, problems = attempt([app(log_requests=True, options={"disable-logging": True})])
+    assert [problem.path for problem in problems] == ["publish_apps[0].options.disable-logging"]
 
 
 def test_buffers_are_as_large_as_a_packet_unless_options_state_others():
@@ -93,8 +92,8 @@ def test_buffers_are_as_large_as_a_packet_unless_options_state_others():
     assert values_of(plan, "post-buffering") == ["65536"]
     # Headers of 11 bytes each fill the packet before they fill the table, of which a variable takes two places.
     assert int(values_of(plan, "max-vars")[0]) * 2 > 65535 / 11
-    plan = planned([app(options={"buffer_size": 4096, "post-buffering": 0, "max-vars": 99})])
-    assert values_of(plan, "buffer-size") == []
+    plan = planned([app(options={"buffer-size": 4096, "post-buffering": 0, "max-vars": 99})])
+    assert values_of(plan, "buffer-size") == ["4096"]
     assert (values_of(plan, "post-buffering"), values_of(plan, "max-vars")) == (["0"], ["99"])
 
 
@@ -197,7 +196,7 @@ def test_bodies_of_http_sockets_have_a_length():
         ({"websocket": True}, {"proxy_request_buffering": True}, {"proxy_request_buffering": "off"}, True),
         ({}, {"proxy_request_buffering": False}, {}, True),
         ({}, {"proxy_http_version": "1.1"}, {}, True),
-        ({"protocol": "uwsgi"}, {"proxy_request_buffering": False, "proxy_http_version": "1.1"}, {}, True),
+        ({"protocol": "uwsgi"}, {"uwsgi_request_buffering": False}, {}, True),
     ],
 )
 def test_a_chunked_body_that_wsgi_cannot_see_is_refused(more, place, own, fine):

@@ -202,12 +202,12 @@ REFUSED_SITES = [
     ("aliases of many", site(server_name=["*.a.test"], aliases=["b.test"]), ".aliases", "whole name"),
     ("redirect to a path", site(redirect="/x"), ".redirect", "https://www.example.com"),
     ("redirect with a variable", site(redirect="https://$host"), ".redirect", "https://www.example.com"),
-    ("redirect beside locations", site(to_app(), redirect="https://b.test"), ".locations", "leave one of them out"),
+    ("redirect beside locations", site(to_app(), redirect="https://b.test"), ".locations", "locations or redirect"),
     (
         "redirect beside aliases",
         site(aliases=["b.test"], redirect="https://b.test"),
         ".aliases",
-        "leave one of them out",
+        "aliases or redirect",
     ),
     ("no proxy that is believed", site(real_ip={}), ".real_ip.from", "set it"),
     ("all proxies", site(real_ip={"from": ["all"]}), ".real_ip.from[0]", "10.0.0.0/8"),
@@ -406,7 +406,7 @@ LEADS = [
         at("/a/", proxy_pass=f"{ZABBIX}/b/", options={"rewrite": "x y"}),
         {"rewrite": ["x y"], "proxy_pass": [f"{ZABBIX}/b/"]},
     ),
-    (at("/u/", upstream="nodes"), {"proxy_pass": ["http://publish-main-nodes"], "proxy_http_version": []}),
+    (at("/u/", upstream="nodes"), {"proxy_pass": ["http://publish-main-nodes"], "proxy_http_version": ["1.1"]}),
     (at("/u/", proxy_pass="https://nodes"), {"proxy_pass": ["https://publish-main-nodes"]}),
     (
         at("/u/", proxy_pass="http://nodes/b/"),
@@ -481,8 +481,15 @@ SLASHES = [
 @pytest.mark.parametrize(("given", "expected"), SLASHES)
 def test_the_path_without_its_slash(given, expected):
     block = locations(server([site(given, name="b")], upstreams=[upstream()]))["= /a"]
-    beside = ("proxy_set", "proxy_redirect", "uwsgi_param")
+    beside = ("proxy_set", "proxy_redirect", "proxy_http_version", "uwsgi_param")
     assert [(name, value) for name, value, _children in block if not name.startswith(beside)] == expected
+
+
+def test_what_is_said_of_http_for_all_locations_is_not_contradicted():
+    for more in ({"options": {"proxy_http_version": "1.0"}}, {}):
+        found = server([site(at("/a/", proxy_pass=ZABBIX), at("/w/", proxy_pass=ZABBIX, websocket=True), **more)])
+        versions = [lines(locations(found)[path], "proxy_http_version") for path in ("/a/", "/w/")]
+        assert versions == [[] if more else ["1.1"], ["1.1"]]
 
 
 @pytest.mark.parametrize(
@@ -724,7 +731,8 @@ def test_balance(balance, expected):
     assert upstream_block(balance=balance)[1] == expected
 
 
-PATHS = st.text("ab.-", min_size=1, max_size=4).map(lambda text: f"/{text}/")
+# What nginx itself resolves is refused.
+PATHS = st.text("ab.-", min_size=1, max_size=4).filter(lambda text: text.strip(".")).map(lambda text: f"/{text}/")
 
 
 @given(PATHS, st.sampled_from(["/", "/c/", "/d/e/"]), st.text("abc/.-", max_size=6))
@@ -817,9 +825,10 @@ def test_the_handshake_is_as_the_sites_say(protocols, spoken):
 
 
 def test_what_nginx_asks_the_first_server_before_it_knows_the_name_is_as_the_sites_say():
-    options = {"merge_slashes": False, "large_client_header_buffers": "4 32k", "ssl_ecdh_curve": "X25519"}
-    block = refusing([site(to_app()), site(to_app(), server_name=["b.test"], options=options)])[("80",)]
-    assert lines(block, "merge_slashes") == ["off"]
+    options = {"client_header_timeout": "9s", "large_client_header_buffers": "4 32k", "ssl_ecdh_curve": "X25519"}
+    sites = [site(to_app()), site(to_app(), server_name=["b.test"], options=options, tls={**TLS, "redirect": False})]
+    block = refusing(sites)[("80",)]
+    assert lines(block, "client_header_timeout") == ["9s"]
     assert lines(block, "large_client_header_buffers") == ["4 32k"]
     assert not lines(block, "ssl_ecdh_curve")
     secure = refusing([site(to_app(), tls={**TLS, "redirect": False}, options=options)])[("443 ssl",)]
@@ -984,7 +993,7 @@ def test_headers_that_a_site_says_reach_its_locations():
     assert (sent["x-tenant"], sent["host"]) == ("X-Tenant shop", "host $proxy_host")
     assert len(sent) == len(lines(block, "proxy_set_header"))
     assert lines(block, "uwsgi_param") == []
-    assert "TENANT shop" in lines(inherited(option, [to_app("/u/")], "/u/"), "uwsgi_param")
+    assert "TENANT shop" in lines(inherited(option, [PROXIED, to_app("/u/")], "/u/"), "uwsgi_param")
 
 
 def test_a_location_stands_for_the_site_and_the_site_for_all_of_nginx():
@@ -1039,7 +1048,7 @@ def test_the_usual_variables_are_sent_once(real_ip):
 
 def test_the_plan_knows_the_usual_variables():
     text = (ROLES / "nginx/templates/uwsgi_params").read_text()
-    found = [line.rstrip(";").split(None, 2)[1:] for line in text.splitlines() if line]
+    found = [line.rstrip(";").split(None, 2)[1:] for line in text.splitlines() if line.startswith("uwsgi_param")]
     assert dict(found) == client_plan.UWSGI_PARAMS
 
 
@@ -1060,3 +1069,57 @@ def test_idle_connections_are_said_to_each_nginx_as_it_knows_them(version, kept,
     plan = planned([site(at("/", upstream="u"))], upstreams=[given], nginx={"nginx_version": version})
     (block,) = [children for name, _value, children in shared(plan) if name == "upstream"]
     assert lines(block, "keepalive") == said
+
+
+def believed(given, conf=None):
+    """The networks whose headers a site believes."""
+    plan = planned([given], nginx={"nginx_conf_options": conf or {}})
+    found = [children for name, value, children in files(plan)[0]["http"] if value.endswith("_believed")]
+    block = files(plan)[0]["server"][2]
+    assert bool(found) == any(value.endswith("_believed") for value in lines(block, "set"))
+    assert bool(found) == any("$publish_main_scheme" in value for value in lines(locations(block)["/"], "uwsgi_param"))
+    return [network for network, value, _children in found[0] if value == "1"] if found else []
+
+
+def test_whose_headers_are_believed():
+    assert believed(site(to_app())) == []
+    assert believed(site(to_app(), real_ip={"from": ["10.1.2.3/8", "fd00::1"]})) == ["10.0.0.0/8", "fd00::1"]
+    # What nginx is told by its own directives is the same.
+    raw = {"set_real_ip_from": ["10.0.0.1", "unix:", "proxy.test"], "real_ip_header": "X-Forwarded-For"}
+    assert believed(site(to_app(), options=raw)) == ["10.0.0.1"]
+    assert believed(site(to_app()), raw) == ["10.0.0.1"]
+    # A proxy that passes on bytes passes on whatever a client says.
+    assert believed(site(to_app(), real_ip={"from": ["10.0.0.1"], "header": "proxy_protocol"})) == []
+
+
+def test_other_spellings_of_headers_are_taken_away_where_nginx_lets_them_in():
+    def sent(**options):
+        block = locations(server([site(to_app(), PROXIED, options=options)]))["/p/"]
+        return [line.split()[0] for line in lines(block, "proxy_set_header")]
+
+    assert not [name for name in sent() if "_" in name]
+    for options in ({"underscores_in_headers": True}, {"ignore_invalid_headers": "off"}):
+        assert {"X_Forwarded_Proto", "X_Forwarded-Proto", "X-Forwarded_Proto", "X_Real_IP"} <= set(sent(**options))
+
+
+def test_a_proxy_that_ended_tls_is_not_sent_there_again():
+    plan = planned([site(to_app(), tls=TLS, real_ip={"from": ["10.0.0.1"]}, aliases=["b.test"])])
+    block = files(plan)[0]["server"][2]
+    assert lines(block, "listen") == ["80", "443 ssl"]
+    (moved,) = [children for name, value, children in block if value == "($publish_main_scheme = http)"]
+    assert lines(moved, "return") == ["301 https://$host$request_uri"]
+    assert len(shared(plan)) == len({value.split()[-1] for _name, value, _children in shared(plan)})
+
+
+def test_a_sites_own_header_stands_for_the_usual_one_everywhere():
+    option = {"add_header": ["X-Frame-Options DENY always"]}
+    conf = {"nginx_conf_options": {"add_header": "Referrer-Policy no-referrer"}}
+    location = to_app("/a/", headers={"X-Two": "2"})
+    plan = planned([site(location, to_app("/b/", headers={"X-Frame-Options": None}), options=option)], nginx=conf)
+    block = files(plan)[0]["server"][2]
+    for found in (block, locations(block)["/a/"]):
+        sent = [line.split()[:2] for line in lines(found, "add_header")]
+        assert ["X-Frame-Options", "DENY"] in sent
+        assert ["Referrer-Policy", "no-referrer"] in sent
+        assert len(sent) == len({name for name, _value in sent})
+    assert not [line for line in lines(locations(block)["/b/"], "add_header") if line.startswith("X-Frame-Options")]

@@ -23,7 +23,7 @@ def said(options, host=None, **uwsgi):
         ({"plugins": "python3", "harakri": 20}, ["did you mean harakiri?", "'python3': Python is built into"]),
         ({"plugin": "0:python"}, ["leave plugin out"]),
         ({"need-plugins": "python27, /opt/geoip"}, ["leave python27 out"]),
-        ({"need-plugin": ["http", "logfile_plugin.so"]}, ["'http' is built into", "'logfile' is built into"]),
+        ({"need-plugin": ["http", "logfile_plugin.so"]}, ["'http', 'logfile': built into"]),
         ({"plugins": "gevnt"}, ["if gevent is meant"]),
         ({"plugins-dir": "/x", "harakri": 1}, ["harakiri"]),
         ({"import": "os", "dlopen": "/x.so", "harakri": 1}, ["harakiri"]),

@@ -43,6 +43,7 @@ def test_one_cause_is_told_once_with_all_names():
 
 def test_each_cause_is_told_and_the_first_line_names_all():
     full = "no disk\nfree some"
+    assert causes.message([trace("a", "KeyError: 'A1'"), trace("b", "KeyError: 'A2'")]).count("Traceback") == 2
     said = causes.message([trace("a"), trace("b", "KeyError: 'TOKEN'"), ("c", full), ("d", full)])
     first = said.splitlines()[0]
     for words in ("a: the worker", "'flask'", "b: the worker", "KeyError: 'TOKEN'", "c, d: no disk"):
@@ -53,6 +54,13 @@ def test_each_cause_is_told_and_the_first_line_names_all():
 def test_what_differs_by_names_and_numbers_only_is_one_cause():
     said = causes.message([("shop", "shop is away, process 12"), ("menu", "menu is away, process 8812")])
     assert said == "menu, shop: menu is away, process 8812"
+
+
+def test_what_pip_says_last_is_its_cause():
+    pip = "`/srv/wsgi/%s/venvs/0123456789ab/bin/python -m pip install x` failed (status 1):\nERROR: no\nERROR: No x"
+    said = causes.message([("one", pip % "one"), ("two", pip % "two")])
+    assert said.splitlines()[0].startswith("one, two: ") and said.splitlines()[0].endswith("(ERROR: No x)")
+    assert said.count("ERROR: no") == 1
 
 
 def test_one_alone_is_told_as_it_is():
@@ -164,6 +172,7 @@ def test_without_a_journal_nothing_is_said(monkeypatch):
         ("!!! UNABLE to load uWSGI plugin: ./x_plugin.so: cannot open shared object file !!!", "./x_plugin.so: cannot"),
         ("/opt/x_plugin.so: file too short", "/opt/x_plugin.so: file too short"),
         ('unable to load plugin "x"', "unable to load plugin"),
+        ("invalid elf file: /o/x_plugin.so\n!!! UNABLE to load uWSGI plugin: ./x: no !!!", "invalid elf file: /o"),
     ],
 )
 def test_what_uwsgi_says_of_a_plugin_that_it_does_not_load(line, why):

@@ -866,3 +866,71 @@ def test_a_log_that_was_rotated_or_is_not_there(tmp_path):
     assert said_since(path, 10) == said_since(None, 0) == ""
     put(path, "new\n")
     assert said_since(path, 10) == "new"
+
+
+# What `systemctl` of systemd 219-67 (CentOS 7.7) answered where base was enabled and shop was not, each an instance of
+# the same template.
+SHOWN_BY_219 = """\
+MainPID=1267
+User=wsgi-base
+Group=wsgi-base
+Id=uwsgi@base.service
+ActiveState=active
+DropInPaths=/etc/systemd/system/uwsgi@base.service.d/10-publish.conf
+UnitFileState=enabled
+NeedDaemonReload=no
+
+MainPID=2213
+User=wsgi-shop
+Group=wsgi-shop
+Id=uwsgi@shop.service
+ActiveState=active
+DropInPaths=/etc/systemd/system/uwsgi@shop.service.d/10-publish.conf
+UnitFileState=enabled
+NeedDaemonReload=no
+"""
+IS_ENABLED_BY_219 = {"uwsgi@base.service": (0, "enabled\n", ""), "uwsgi@shop.service": (1, "disabled\n", "")}
+
+
+@pytest.mark.parametrize("kind", ["multi-user.target.wants", "our.target.requires"])
+def test_an_instance_that_starts_at_no_boot_is_enabled_though_219_shows_its_template_enabled(
+    host, tmp_path, monkeypatch, kind
+):
+    wants = tmp_path / kind
+    wants.mkdir()
+    (wants / "uwsgi@base.service").symlink_to("/etc/systemd/system/uwsgi@.service")
+    monkeypatch.setattr(code, "ENABLED", str(tmp_path))
+    calls = []
+
+    def systemctl(*words):
+        calls.append(words)
+        if words[0] == "show":
+            return 0, SHOWN_BY_219, ""
+        if words[0] == "is-enabled":
+            return IS_ENABLED_BY_219[words[1]]
+        assert words == ("enable", "uwsgi@shop.service")
+        (wants / "uwsgi@shop.service").symlink_to("/etc/systemd/system/uwsgi@.service")
+        return 0, "", ""
+
+    found = [host.instance(name, up=False, unit="uwsgi@%s.service" % name) for name in ("base", "shop")]
+    work = Instances(found, systemctl, host.reload, clock=host)
+    work.look()
+    assert [one.enabled for one in found] == [True, False]
+    assert ("is-enabled", "uwsgi@base.service") not in calls, "whose link is there need not be asked for"
+    work._all("enable", [one for one in found if not one.enabled])
+    work.look()
+    assert all(one.enabled for one in found) and work.due() is not None
+    assert [words for words in calls if words[0] == "is-enabled"] == [("is-enabled", "uwsgi@shop.service")]
+
+
+def test_an_instance_that_an_alias_enables_stays_as_it_is(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(code, "ENABLED", str(tmp_path))
+    one = host.instance("base", up=False, unit="uwsgi@base.service")
+
+    def systemctl(*words):
+        if words[0] == "is-enabled":
+            return IS_ENABLED_BY_219["uwsgi@base.service"]
+        return 0, SHOWN_BY_219, ""
+
+    Instances([one], systemctl, host.reload, clock=host).look()
+    assert one.enabled

@@ -340,6 +340,38 @@ def test_requirements_of_the_code_itself_are_built_from_a_copy(root, wanted):
     assert other.venv()["path"] != one.venv()["path"]
 
 
+@pytest.mark.parametrize(
+    "wanted, words, local",
+    [
+        (["-r sub/r.txt", "gunicorn"], ["-r", "HOME/requirements/0.txt", "gunicorn"], False),
+        (["-r", "sub/r.txt"], ["-r", "HOME/requirements/0.txt"], False),
+        (["--constraint=sub/c.txt", "flask"], ["--constraint", "HOME/requirements/0.txt", "flask"], False),
+        (["--find-links ./wheels", "flask"], ["--find-links", "./wheels", "flask"], True),
+        (["-r own.txt"], ["-r", "HOME/code/own.txt"], True),
+        (["-c https://example.com/c.txt", "flask"], ["-c", "https://example.com/c.txt", "flask"], False),
+    ],
+)
+def test_a_list_may_name_files_and_folders_of_the_code(root, wanted, words, local):
+    run = Builders()
+    one = made(root, "r1", requirements=wanted)
+    put(os.path.join(one.release, "sub", "r.txt"), u"flask\n-c c.txt\n")
+    put(os.path.join(one.release, "sub", "c.txt"), u"flask<4\n")
+    put(os.path.join(one.release, "own.txt"), u"-e .\n")
+    one.fill(run, ["mkvenv"], "", [])
+    assert run.calls[-1][4:] == words and ("code/manage.py" in run.seen) == local
+    # What the files hold is part of which virtualenv it is.
+    before = one.venv()["path"]
+    put(os.path.join(one.release, "sub", "c.txt"), u"flask<5\n")
+    changed = home(root, id="r1", requirements=wanted).venv()["path"] != before
+    assert changed == any("sub/" in line for line in wanted)
+
+
+def test_a_file_that_a_list_names_and_the_code_has_not_is_told(root):
+    with pytest.raises(ReleaseError) as caught:
+        made(root, "r1", requirements=["-r none.txt"]).venv()
+    assert "there is no none.txt in" in str(caught.value)
+
+
 def test_an_editable_install_of_code_that_is_not_ours_is_refused(root):
     put(os.path.join(root, "theirs", "r.txt"), u"--editable=./lib\n")
     one = home(root, id=None, path=os.path.join(root, "theirs"), requirements="r.txt")

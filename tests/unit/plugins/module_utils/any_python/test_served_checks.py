@@ -91,6 +91,28 @@ def test_a_group_that_nginx_becomes_a_member_of_lets_it_pass(home):
     assert judged(home + "/static", groups=["root"]) is None
 
 
+@ROOT
+def test_what_is_live_in_anothers_folder_does_not_stop_the_next_run(home):
+    put(home + "/u/static/a")
+    put(home + "/u/new/a")
+    with open(home + "/nginx.conf", "w") as target:
+        target.write("http { server { location /s/ { alias %s/u/static/; } } }" % home)
+    os.chmod(home + "/u", 0o700)
+    warned = []
+
+    class Tools:
+        warn = staticmethod(warned.append)
+
+    def asked():
+        checks = [{"variable": name, "path": home + "/u/" + name, "user": "x"} for name in ("static", "new")]
+        return [told[0] for told in served_checks.served(checks, Tools, home + "/nginx.conf")]
+
+    assert asked() == ["static", "new"] and not warned
+    os.chown(home + "/u", 12345, 12345)
+    assert asked() == ["new"]
+    assert len(warned) == 1 and warned[0].startswith("static: %s/u (12345:12345, mode 0700) lets" % home)
+
+
 def test_of_a_release_the_one_that_is_to_be_live_is_judged(home):
     put(home + "/releases/one/static/a")
     check = {"variable": "v", "path": home + "/current/static", "user": "x", "release": "static"}

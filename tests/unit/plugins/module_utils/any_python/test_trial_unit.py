@@ -100,6 +100,33 @@ def test_what_decides_how_code_loads_is_there_and_nothing_else(host):
     assert trial.uid == pwd.getpwnam("nobody").pw_uid
 
 
+class Systemd219(Systemd):
+    """As 219-67 answers of several units: with the first error for all behind it, and none of these is reset."""
+
+    def __init__(self, failed, forgotten):
+        Systemd.__init__(self, 219)
+        self.failed, self.forgotten = set(failed), forgotten
+
+    def __call__(self, *words):
+        if words[0] != "reset-failed":
+            return Systemd.__call__(self, *words)
+        said = ""
+        for unit in words[1:]:
+            if said or unit.startswith(self.forgotten):
+                said = said or "Unit %s is not loaded.\n" % unit
+            else:
+                self.failed.discard(unit)
+        return (1 if said else 0), said
+
+
+def test_one_that_had_to_be_killed_is_forgotten_though_systemd_219_has_forgotten_another(host):
+    systemd = Systemd219((), "uwsgi-try-a-")
+    with Trials(systemd) as trials:
+        made = [trials.add(name, "uwsgi@%s.service" % name) for name in ("a", "b", "c")]
+        systemd.failed = set(trial.unit for trial in made[1:])
+    assert systemd.failed == set()
+
+
 def test_nothing_is_left_and_systemd_reads_twice_for_any_number(host):
     systemd = Systemd()
     with Trials(systemd) as trials:
@@ -110,7 +137,8 @@ def test_nothing_is_left_and_systemd_reads_twice_for_any_number(host):
         for trial in made:
             (copy,) = [name for name in os.listdir(trial.place) if name.startswith("file-")]
             assert os.stat(os.path.join(trial.place, copy)).st_mode & 0o777 == 0o600
-    assert [words[0] for words in systemd.told] == ["daemon-reload", "stop", "reset-failed", "daemon-reload"]
+    told = ["daemon-reload", "stop", "reset-failed", "reset-failed", "daemon-reload"]
+    assert [words[0] for words in systemd.told] == told
     assert sorted(systemd.told[1][1:]) == sorted(trial.unit for trial in made)
     assert os.listdir(code.UNIT_DIR) == []
     assert os.listdir(code.PLACE) == ["lock"]

@@ -103,8 +103,9 @@ def test_the_longest_path_is_replaced_and_what_was_put_in_stays():
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_the_folder_of_the_hook_holds_wherever_it_stands(order):
-    options = [("chdir", "/"), ("hook-post-fork", "chdir:/srv/a/current")][::order]
+@pytest.mark.parametrize("hook", ["chdir:/srv/a/current", "call:chdir /srv/a/current"])
+def test_the_folder_of_the_hook_holds_wherever_it_stands(order, hook):
+    options = [("chdir", "/"), ("hook-post-fork", hook)][::order]
     kept = neutral(options, {"/srv/a/current": "/srv/a/releases/2"})
     assert kept[-1] == ("chdir", "/srv/a/releases/2")
     assert [name for name, _value in kept] == ["chdir", "chdir"]

@@ -1,0 +1,119 @@
+"""Mules, spoolers, daemons and crons in the publish role's plan."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec
+
+ROLES = Path(__file__).resolve().parents[4] / "roles"
+
+
+def attempt(options, **more):
+    """(plan, problems) of one application with these options."""
+
+    def specs(role):
+        text = (ROLES / role / "meta/argument_specs.yml").read_text()
+        return yaml.safe_load(text)["argument_specs"]["main"]["options"]
+
+    code = {} if "path" in more else {"source": "apps/shop"}
+    app = {"name": "shop", "module": "web", "options": options, **code, **more}
+    problems = []
+    values = spec.check({"publish_apps": [app], "publish_sites": []}, specs("publish"), problems)
+    rooms = {role: spec.check({}, specs(role), problems) for role in ("nginx", "uwsgi")}
+    assert not problems
+    return publish_plan.plan(values, {"uwsgi": {"binary": "/opt/uwsgi", "options": []}}, rooms)
+
+
+def planned(options, **more):
+    plan, problems = attempt(options, **more)
+    assert not problems, [str(problem) for problem in problems]
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("options", "crosses"),
+    [
+        ({"mule": "work.py"}, True),
+        ({"mules": 2}, True),
+        ({"spooler": "/var/lib/shop/spool"}, True),
+        ({"cron": "0 3 -1 -1 -1 ./clean"}, True),
+        ({"cron2": "minute=-5 ./clean"}, True),
+        ({"shared-import": "settings"}, True),
+        ({"lazy-apps": False}, True),
+        # A daemon's port is not there twice.
+        ({"attach-daemon": "./worker"}, False),
+        ({"attach-daemon": ["./a", "./b"], "mule": "work.py"}, False),
+        ({"smart-attach-daemon2": "/run/x.pid ./worker"}, False),
+    ],
+)
+def test_what_new_code_takes_a_new_master_for(options, crosses):
+    plan = planned(options)
+    assert plan["instances"][0]["whole"] is True
+    assert plan["crossing"] == (["shop"] if crosses else [])
+    given = plan["apps"][0]["options"]
+    # The master stands in the release that it was started with.
+    assert ["chdir", "/srv/wsgi/shop/current"] in given
+    assert not [value for name, value in given if name == "hook-post-fork"]
+    # Two that contradict each other are never written.
+    assert len([name for name, _value in given if name.replace("_", "-") == "lazy-apps"]) == 1
+    assert planned(options, socket="127.0.0.1:5051")["crossing"] == []
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"lazy": True, "lazy-apps": False}, {"harakiri": 20}, {"spooler-external": "/var/spool/other"}]
+)
+def test_what_is_replaced_worker_by_worker(options):
+    plan = planned(options)
+    assert plan["instances"][0]["whole"] is False and plan["crossing"] == []
+    assert ["chdir", "/"] in plan["apps"][0]["options"]
+
+def test_sockets_that_stay_open_are_crossed_over_as_before():
+    plan = planned({}, websocket=True)
+    assert plan["crossing"] == ["shop"] and plan["instances"][0]["whole"] is False
+
+
+def test_commands_at_the_start_stand_in_the_code_too():
+    plan = planned({"exec-pre-app": "./x"}, chdir="web")
+    assert ["chdir", "/srv/wsgi/shop/current/web"] in plan["apps"][0]["options"]
+
+
+def test_a_spool_folder_is_looked_for_where_chdir_says():
+    given = planned({"spooler": ["spool", "/var/spool/x", "%(y)/z"]}, path="/home/shop/web")["apps"][0]["options"]
+    found = [value for name, value in given if name == "spooler"]
+    assert found == ["/home/shop/web/spool", "/var/spool/x", "%(y)/z"]
+
+
+@pytest.mark.parametrize(
+    ("options", "mend"),
+    [
+        ({"spooler": "spool"}, "/var/lib/shop/spool"),
+        ({"spooler": "/srv/wsgi/shop/current/../current/spool"}, "/var/lib/shop/spool"),
+        ({"smart-attach-daemon": "x.pid,5 ./x"}, "/run/uwsgi-shop/daemon.pid"),
+        ({"attach-daemon2": "cmd=./x,pidfile=x.pid"}, "/run/uwsgi-shop/daemon.pid"),
+        ({"touch-reload": "/srv/wsgi/shop/current/web.py"}, "leave it out"),
+        ({"touch-chain-reload": "web.py"}, "leave it out"),
+        ({"fs-reload": "/srv/wsgi/shop/current"}, "leave it out"),
+        ({"py-autoreload": 1}, "leave it out"),
+        ({"python-auto-reload": 1}, "leave it out"),
+    ],
+)
+def test_what_a_release_would_take_along_is_refused(options, mend):
+    _plan, problems = attempt(options)
+    assert [problem.path for problem in problems] == [f"publish_apps[0].options.{next(iter(options))}"]
+    assert mend in str(problems[0])
+    # Code that lies where it is has no releases.
+    assert not attempt(options, path="/home/shop/web")[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"touch-reload": "/run/shop/reload"},
+        {"spooler": "/var/spool/x"},
+        {"attach-daemon2": "cmd=./x,pidfile=/run/x.pid"},
+    ],
+)
+def test_what_lies_elsewhere_is_let_be(options):
+    assert not attempt(options)[1]
