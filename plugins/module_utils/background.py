@@ -148,7 +148,7 @@ class Watched:
     def __init__(self, name, master, stats, options):
         self.name, self.master, self.stats = name, master, stats
         self.mules = mules(options)
-        self.fork = "a mule" if self.mules else "a router"
+        self.fork = "a mule"
         self.before, self.forks, self.deaths, self.since = {}, set(), {}, None
         self.began = self.why = None
 
@@ -174,7 +174,8 @@ class Watched:
             if before is not None and identity != before:
                 self._died(label)
                 self.since = now
-        forks = set(identity for identity in map(_identity, seen.forks) if identity)
+        # A daemon that is being started anew may look like one for a moment.
+        forks = set(identity for identity in map(_identity, seen.forks) if identity) if self.mules else set()
         if seen.known:
             # Between two looks one may have ended and another one begun.
             for _one in self.forks - forks:
