@@ -185,7 +185,7 @@ BROKEN = {
     "answers 500": (
         {"extra": "\n@app.before_request\ndef fail():\n    raise KeyError('at run time')\n"},
         {"probe": {"path": "/health"}},
-        "answered /health with 500",
+        "answered 500 (Internal Server Error) to the probe /health",
     ),
 }
 
