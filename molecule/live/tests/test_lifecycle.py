@@ -105,8 +105,9 @@ def dropped(folder, stays):
     """An application that a set has, then is told to keep by a text, and then drops."""
     goes = plain(folder, "lcgoes")
     told = [
-        plain(folder, f"lc{kind}", TELLS % sorted(options(kind)), config_format=kind, options=options(kind))
-        for kind in VALUES
+        # Not all options are the preflight's too, which would ask for them.
+        plain(folder, f"lc{kind}", TELLS % sorted(told), config_format=kind, options=told, probe=False)
+        for kind, told in ((kind, options(kind)) for kind in VALUES)
     ]
     apps = [{**stays, "instances": 2}, goes, *told]
     status, said = play(apps, sites(*apps))
