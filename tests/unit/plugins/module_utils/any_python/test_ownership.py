@@ -328,17 +328,17 @@ def test_what_a_set_had_and_names_no_more(state, monkeypatch, apps, sites, refus
 def test_a_site_that_stays_and_leads_to_what_goes(state, monkeypatch, leads, shared):
     """An empty publish_sites leaves the sites as they are; one that leads nowhere would be all 502."""
     conf = "/etc/nginx/conf.d/%s.conf"
-    texts = {conf % "of-no-host.test": leads, conf % "publish-mine": shared, "/etc/uwsgi/shop.ini": "socket = 127.0.0.1:5051"}
+    texts = {conf % "shop.test": leads, conf % "publish-mine": shared, "/etc/uwsgi/shop.ini": "socket = 127.0.0.1:5051"}
     texts[conf % "other.test"] = "uwsgi_pass unix:/run/wsgi/shop.sock.d; uwsgi_pass 127.0.0.1:50510; # shop"
     monkeypatch.setattr(takeover_checks, "lstat", lambda path: True)
     monkeypatch.setattr(takeover_checks, "_text", lambda path: texts.get(path, ""))
     wrote(state, "publish-mine-apps", dropin("shop"), dropin("shop-2", "shop"), dropin("kept"), "/etc/uwsgi/shop.ini")
     wrote(state, "publish-mine-sites", *[path for path in texts if path.startswith("/etc/nginx")])
     (problem,), warnings = asked(replaced(["kept"], []))
-    assert problem.startswith("publish_sites: is empty") and "of-no-host.test leads to the application shop" in problem
+    assert problem.startswith("publish_sites: is empty") and "shop.test leads to the application shop" in problem
     assert "other.test" not in problem and warnings == []
     problems, warnings = asked(replaced(["kept"], [], allowed=True))
-    assert problems == [] and "of-no-host.test leads to the application shop" in warnings[1]
+    assert problems == [] and "shop.test leads to the application shop" in warnings[1]
     # Named, it is the plan's to judge, and a set without sites has none that could be left.
     assert asked(replaced(["kept"], ["other.test"]))[0] == []
     wrote(state, "publish-mine-sites", conf % "other.test")
