@@ -21,13 +21,10 @@ _WELL = re.compile(
 )
 
 
-def lines_since(since, *words):
-    """What the journal has since this time (seconds) of what these words choose; nothing where there is no journal."""
-    # Every journalctl takes a time of its own zone in this form; 219 knows no invocations.
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+def _ask(words):
     try:
         asked = subprocess.Popen(
-            ["journalctl", "--no-pager", "--quiet", "--output=cat", "--since=" + when] + list(words),
+            ["journalctl", "--no-pager", "--quiet", "--output=cat"] + words,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=dict(os.environ, LC_ALL="C"),
@@ -37,6 +34,13 @@ def lines_since(since, *words):
         return []
     out = native(asked.communicate()[0])
     return out.splitlines() if asked.returncode == 0 else []
+
+
+def lines_since(since, *words):
+    """What the journal has since this time (seconds) of what these words choose; nothing where there is no journal."""
+    # Every journalctl takes a time of its own zone in this form; 219 knows no invocations.
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+    return _ask(["--since=" + when] + list(words))
 
 
 def said(unit, since, lines=20, by_systemd=False, wait=1.0):
