@@ -28,6 +28,8 @@ def hang_up(number, frame):
         out.write("counted" if os.path.exists(busy) else "not counted")
     os._exit(17)
 signal.signal(signal.SIGHUP, hang_up)
+# Which uWSGI does once the code is loaded.
+signal.signal(signal.SIGUSR2, lambda number, frame: None)
 if address.startswith("/"):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)

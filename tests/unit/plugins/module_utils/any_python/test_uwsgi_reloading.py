@@ -137,7 +137,7 @@ def telling(monkeypatch, master, *ids):
 def test_a_chain_goes_from_worker_to_worker(instance, monkeypatch):
     """By the order of their ids, the next one once the last one's place is taken; what is no worker is left alone."""
     one = instance(options=[LAZY, STATS, ("http", ":80"), ("processes", "2")])
-    one.master.standing = [set([1, 2, 9]), set([1, 2, 9]), set([1, 9]), set([1, 3, 9]), set([3, 9]), set([3, 4, 9])]
+    one.master.standing = [set([1, 2, 9])] * 3 + [set([1, 9]), set([1, 3, 9]), set([3, 9]), set([3, 4, 9])]
     telling(monkeypatch, one.master, 2, 1)
     seen = []
     plain = one.master.workers
