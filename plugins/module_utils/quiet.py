@@ -7,9 +7,10 @@ connection was accepted: one that arrives in between is cut off. In a request th
 uWSGI's own writing of a large answer, and in Python 2.7 all that the application does. So the workers are stopped
 first, and one that is not at rest goes on for a moment before it is stopped and looked at again.
 
-A worker that still loads its code (lazy-apps) is not told by SIGHUP. Until it has loaded it has what it was forked with:
-the master's handler, by which it has all other workers end at once, requests or not, or the order to ignore the signal.
-Then it serves, and is killed at worker-reload-mercy in the middle of a request. It has accepted nothing, so it is killed.
+A worker that still loads its code (lazy-apps) is not told by SIGHUP. Until it has loaded it has what it was forked
+with: the master's handler, by which it has all other workers end at once, requests or not, or the order to ignore the
+signal. Then it comes to serve, and is killed at worker-reload-mercy in the middle of a request. It has accepted nothing
+so far, and is killed at once.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -86,8 +87,8 @@ def counted(stats):
 
 
 def loads(pid, stats):
-    """Whether a worker has still to load its code, so that it has accepted nothing yet and knows no SIGHUP of its own."""
-    # uWSGI sets that handler in no other process, and only after the one for SIGHUP.
+    """Whether a worker still loads its code: it has accepted nothing, and has no handler of its own for SIGHUP."""
+    # uWSGI handles this signal in workers only, from right after it has set their handler for SIGHUP.
     if procfs.catches(pid, signal.SIGUSR2):
         return False
     said = statistics(stats, 1) if stats else None

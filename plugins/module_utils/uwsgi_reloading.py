@@ -560,7 +560,7 @@ class Renewal:
         return now, fresh, old
 
     def _accept(self, fresh):
-        """Whether these accept requests. With each more that does the time limit begins anew: a slow load is no fault."""
+        """Whether these accept requests. With each more that does the time limit begins anew: it is each worker's."""
         accepting = self.reload.accepting(fresh)
         self.loading = fresh - accepting
         if len(accepting) > self.ready:

@@ -282,8 +282,10 @@ def test_a_worker_stuck_in_a_request_is_named_and_its_request_ends_well(live):
         slow.join(60)
         assert not live.reload()["failed"]
     assert result["failed"]
-    assert "not all workers were new and accepting within 3 s; still from before: " in result["msg"]
-    assert result["elapsed"] < 8
+    assert "not all workers were new and accepting within 3 s" in result["msg"]
+    assert "; still from before: " in result["msg"]
+    # Each of the others that was replaced before it has begun the limit anew.
+    assert result["elapsed"] < 12
     assert answers == [(200, "before")]
     assert load.failures == []
 
