@@ -111,8 +111,8 @@ def hint(name, about, found):
         return ""
     if top in _OWN:
         return (
-            "virtualenv: Python does not find its own library in %s; name a virtualenv that is there, for uWSGI's Python, "
-            "whose folders the application's account may enter" % (about.get("virtualenv") or "its virtualenv")
+            "virtualenv: Python does not find its own library in %s; name a virtualenv that is there, for uWSGI's "
+            "Python, whose folders the application's account may enter" % (about.get("virtualenv") or "its virtualenv")
         )
     if top == (about.get("module") or "").partition(":")[0].partition(".")[0] and not found["own"]:
         return (
