@@ -348,8 +348,7 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         ("strict", True),
         ("master", True),
         ("need-app", True),
-        # Of two that contradict each other the last one counts, but not in every language.
-        *([] if background_plan.says_lazy(app) else [("lazy-apps", True)]),
+        *background_plan.lazy_apps(app),
         ("vacuum", True),
         ("safe-pidfile", planned["pidfile"]),
         ("master-fifo", f"{run}/fifo"),

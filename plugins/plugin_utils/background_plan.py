@@ -18,6 +18,9 @@ FALSE = ("false", "no", "off", "0")
 OWN_RELOADS = re.compile(
     r"touch-(workers-|mules-|spoolers-|chain-)?reload|fs-(brutal-)?reload|py(thon)?-auto-?reload(-on-edit)?"
 )
+# What a process that is forked from the master has of the code though the workers load it themselves.
+IN_MASTER = re.compile(r"shared-(py-?|python-)?import")
+IN_SPOOLER = re.compile(r"spooler-(py-?|python-)?import")
 PIDFILE = re.compile(r"(?:^|,)pidfile=([^,]*)")
 
 
@@ -35,12 +38,37 @@ def _off(app: dict[str, Any], *names: str) -> bool:
 
 def _lazy(app: dict[str, Any]) -> bool:
     own = any(name == "lazy" and value.lower() not in FALSE for _name, name, value in _pairs(app))
-    return own or not _off(app, "lazy-apps", "lazy-app")
+    if own or _says_lazy(app):
+        return own or not _off(app, "lazy-apps", "lazy-app")
+    return not _left_without_code(app)
 
 
-def says_lazy(app: dict[str, Any]) -> bool:
-    """Whether the application says itself when its code is loaded."""
+def _says_lazy(app: dict[str, Any]) -> bool:
     return any(name in ("lazy-apps", "lazy-app") for _name, name, _value in _pairs(app))
+
+
+def _left_without_code(app: dict[str, Any]) -> list[str]:
+    """The options that make processes which, under lazy-apps, have none of the application's functions.
+
+    A spooler leaves its tasks where they are, and a mule drops what it is sent; either has the code where the master
+    has loaded it, or a file of its own.
+    """
+    pairs = list(_pairs(app))
+    if any(IN_MASTER.fullmatch(name) for _written, name, _value in pairs):
+        return []
+    imported = any(IN_SPOOLER.fullmatch(name) for _written, name, _value in pairs)
+    return [
+        written
+        for written, name, value in pairs
+        if (name == "spooler" and not imported)
+        or (name == "mules" and value != "0")
+        or (name == "mule" and not value.endswith(".py") and ":" not in value)
+    ]
+
+
+def lazy_apps(app: dict[str, Any]) -> list[tuple[str, bool]]:
+    """What the plan writes of lazy-apps: of two that contradict each other the last one counts, but not everywhere."""
+    return [] if _says_lazy(app) else [("lazy-apps", _lazy(app))]
 
 
 def whole(app: dict[str, Any]) -> bool:
@@ -57,6 +85,10 @@ def crosses(app: dict[str, Any], link: str | None) -> bool:
 
 def check(app: dict[str, Any], code: str, path: str, problems: Problems) -> None:
     """Refuse what a release would take along with it when the next one comes. ``code``: the link to it."""
+    for written in _left_without_code(app) if _lazy(app) else []:
+        says = "under lazy-apps it has none of the application's functions: its tasks and messages are never worked on"
+        hint = "leave lazy-apps out, or load them there (spooler-import, mule: FILE.py, shared-import)"
+        problems.say(f"{path}.options.{written}", says, hint)
     if app["path"]:
         return
     for written, name, value in _pairs(app):

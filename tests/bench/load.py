@@ -26,8 +26,8 @@ class Request:
 class Load:
     """`rate` requests per second for so many seconds, or until the end of a `with`, spread evenly over the clients."""
 
-    def __init__(self, address, port=80, *, host, clients, rate, seconds=None, reopen=False):
-        self.address, self.port, self.host = address, port, host
+    def __init__(self, address, port=80, *, host, clients, rate, seconds=None, reopen=False, path="/"):
+        self.address, self.port, self.host, self.path = address, port, host, path
         # nginx before 1.27.4 closes idle connections when it reloads; every client opens another one then.
         self.reopen = reopen
         self.clients, self.rate, self.seconds = clients, rate, seconds
@@ -87,10 +87,10 @@ class Load:
                 continue
             self.wait_until(planned)
             kept, link = link, link or http.client.HTTPConnection(self.address, self.port, timeout=TIMEOUT)
-            problem, body = ask(link, self.host)
+            problem, body = ask(link, self.host, self.path)
             if problem in CLOSED and kept and self.reopen:
                 link.close()
-                problem, body = ask(link, self.host)
+                problem, body = ask(link, self.host, self.path)
             self.requests.append(Request(planned, self.now() - planned, problem, body))
             if problem:
                 link.close()
@@ -99,10 +99,10 @@ class Load:
             link.close()
 
 
-def ask(link, host):
+def ask(link, host, path="/"):
     """(problem or None, body) of one request over this connection."""
     try:
-        link.request("GET", "/", headers={"Host": host})
+        link.request("GET", path, headers={"Host": host})
         answer = link.getresponse()
         body = answer.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:

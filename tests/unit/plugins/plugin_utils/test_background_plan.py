@@ -117,3 +117,44 @@ def test_what_a_release_would_take_along_is_refused(options, mend):
 )
 def test_what_lies_elsewhere_is_let_be(options):
     assert not attempt(options)[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "lazy"),
+    [
+        ({}, "true"),
+        # What isso and uwsgidecorators' @spool are documented with: the tasks are the application's own functions.
+        ({"spooler": "/var/lib/shop/mail"}, "false"),
+        ({"mules": 2}, "false"),
+        ({"mule": True}, "false"),
+        ({"mule": ["work.py", True]}, "false"),
+        # What comes along with functions of its own leaves the workers as they are.
+        ({"mule": "work.py"}, "true"),
+        ({"mule": "work:run"}, "true"),
+        ({"mules": 0}, "true"),
+        ({"spooler": "/var/lib/shop/mail", "spooler_import": "tasks"}, "true"),
+        ({"spooler": "/var/lib/shop/mail", "spooler-python-import": "tasks"}, "true"),
+        ({"spooler": "/var/lib/shop/mail", "mules": 2, "shared-pyimport": "tasks"}, "true"),
+        ({"spooler-external": "/var/lib/mailer/mail"}, "true"),
+    ],
+)
+def test_code_that_other_processes_than_workers_need_is_loaded_before_they_are_forked(options, lazy):
+    given = planned(options)["apps"][0]["options"]
+    assert [value for name, value in given if name == "lazy-apps"] == [lazy]
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"spooler": "/var/lib/shop/mail", "lazy-apps": True}, "spooler"),
+        ({"spooler": "/var/lib/shop/mail", "lazy": True}, "spooler"),
+        ({"mules": 2, "lazy_apps": "true"}, "mules"),
+        ({"mule": "true", "lazy-apps": True}, "mule"),
+    ],
+)
+def test_a_spooler_or_a_mule_without_the_code_is_refused(options, place):
+    for more in ({}, {"path": "/srv/shop"}):
+        _plan, problems = attempt(options, **more)
+        assert len(problems) == 1
+        told = str(problems[0])
+        assert told.startswith(f"publish_apps[0].options.{place}: under lazy-apps") and "leave lazy-apps out" in told
