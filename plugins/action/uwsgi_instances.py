@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible import constants as C
+from ansible import context
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.said_once import said_once
@@ -20,7 +21,9 @@ class Telling(ActionBase):
         def display(text: str) -> None:
             self._display.display(text, color=C.COLOR_ERROR)
 
-        said_once(result, self._task, host, C.DEFAULT_STDOUT_CALLBACK, display)
+        # `ansible -m MODULE` shows the result alone, whose message has to be whole.
+        if not context.CLIARGS.get("module_name"):
+            said_once(result, self._task, host, C.DEFAULT_STDOUT_CALLBACK, display)
         return result
 
 

@@ -117,11 +117,13 @@ class Seen:
         self.folders = sorted(set(folder for folder, _pid, _item in spoolers))
         self.busy = ["the spooler of %s" % folder for folder, _pid, item in spoolers if item.get("running")]
         self.daemons = [("the attached daemon '%s'" % text, pid) for text, pid, _item in _told(said, "daemons", "cmd")]
-        self.slots = [("the spooler of %s" % folder, pid) for folder, pid, _item in spoolers] + self.daemons
+        own = procfs.words(master)
+        # One that has died too often sleeps before it becomes its command: uWSGI waits longer each time.
+        up = [(label, 0 if pid and procfs.words(pid) == own else pid) for label, pid in self.daemons]
+        self.slots = [("the spooler of %s" % folder, pid) for folder, pid, _item in spoolers] + up
         self.crons = [("the cron '%s'" % text, pid) for text, pid, _item in _told(said, "crons", "command") if pid]
         workers = [pid for _text, pid, _item in _told(said, "workers", "status")]
-        others = set(workers + [pid for _label, pid in self.slots + self.crons])
-        own = procfs.words(master)
+        others = set(workers + [pid for _label, pid in self.slots + self.daemons + self.crons])
         self.forks = set()
         if self.known:
             for pid in procfs.children(master) - others:
@@ -146,7 +148,7 @@ class Watched:
     def __init__(self, name, master, stats, options):
         self.name, self.master, self.stats = name, master, stats
         self.mules = mules(options)
-        self.fork = "a mule" if self.mules else "a router"
+        self.fork = "a mule"
         self.before, self.forks, self.deaths, self.since = {}, set(), {}, None
         self.began = self.why = None
 
@@ -172,7 +174,8 @@ class Watched:
             if before is not None and identity != before:
                 self._died(label)
                 self.since = now
-        forks = set(identity for identity in map(_identity, seen.forks) if identity)
+        # A daemon that is being started anew may look like one for a moment.
+        forks = set(identity for identity in map(_identity, seen.forks) if identity) if self.mules else set()
         if seen.known:
             # Between two looks one may have ended and another one begun.
             for _one in self.forks - forks:
@@ -195,7 +198,7 @@ class Watched:
 
     def _why(self, missing, seconds):
         often = sorted(self.deaths, key=lambda label: -self.deaths[label])
-        if often and (self.deaths[often[0]] >= DEATHS or not missing):
+        if often and (self.deaths[often[0]] >= DEATHS - 1 or not missing):
             label = often[0]
             return "%s: %s dies again and again (%d times in %d s)" % (
                 self.name, label, self.deaths[label], max(1, seconds)

@@ -150,6 +150,9 @@ def undo(apps, check_mode=False):
             # It is published.
             continue
         paths = _there(app["files"]) + _there(app["folders"])
+        if not check_mode:
+            # An earlier run may have noted that it loads.
+            unlink(os.path.join(STATE_DIR, "loads-" + app["name"]))
         for path in paths if not check_mode else []:
             _remove(path)
         if paths:

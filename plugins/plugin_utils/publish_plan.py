@@ -239,9 +239,7 @@ def _fresh(apps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
                 "name": app["app"],
                 "dropins": [unit["dropin"] for unit in units],
                 "folders": list(dict.fromkeys(parts)),
-                # That it loads, as uwsgi_preflight notes it.
-                "files": [unit["log_file"] for unit in units if unit["log_file"]]
-                + [f"/run/graceful-wsgi/loads-{app['app']}"],
+                "files": [unit["log_file"] for unit in units if unit["log_file"]],
                 "clones": [posixpath.join(root, app["app"]) for root in GIT_ROOTS],
             }
         )

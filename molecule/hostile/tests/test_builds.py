@@ -151,7 +151,7 @@ def prepared():
 def test_a_virtualenv_with_a_link_to_its_users_folder_is_not_taken_over():
     status, said = play([alice()], [site("alice.test", "alice")])
     assert status != 0 and "leads-to-alice" in said and "/home/alice/open" in said and "alice:" in said, last(said)
-    assert sh("ls -A /srv/wsgi/alice/venvs").strip() == ""
+    assert sh("ls -A /srv/wsgi/alice/venvs 2>/dev/null", check=False).strip() == ""
 
 
 def test_requirements_that_lead_to_a_file_of_roots_show_nothing_of_it():

@@ -89,7 +89,7 @@ def test_a_takeover_that_fails_leaves_all_as_it_was():
     only_next = "/bin/sh -c 'case %i in *@next) exit 1;; esac'"
     broken = [{**item, "service_options": {"ExecStartPre": only_next}} for item in APPS]
     status, said = published(publishing.CHECKOUT, broken)
-    assert status != 0 and "do not start with their new settings" in said, said
+    assert status != 0 and "no start with the new settings of" in said, said
     for name in ("shop.test", "many.test", "alices.test"):
         assert status_of(name=name) == "200"
     assert owner("/var/log/uwsgi/shop/server.log") == owner("/srv/wsgi/many/logs") == "wsgi"

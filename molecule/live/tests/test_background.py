@@ -203,7 +203,7 @@ def test_what_dies_again_and_again_goes_back(load):
     """Both ways to take new code up: one instance beside another, and one SIGHUP for all of it."""
     status, said = publish(load, "three", daemon=DYING)
     assert status != 0
-    assert re.search(r"daemons: the attached daemon './daemon.py' dies again and again .\d+ times in \d+ s", said), said
+    assert re.search(r"daemons: the attached daemon './daemon.py' (dies again and again|does not stay up)", said), said
     assert "the queue cannot be reached" in said
     assert get("eager.test")[1] == get("cross.test")[1] == get("daemons.test")[1] == "two two"
     current = sh("readlink -f /srv/wsgi/daemons/current").strip()

@@ -18,7 +18,7 @@ BROKEN = {
     "import that raises": ("raise ValueError('no database')", "no database"),
     "exception after fork": ("import uwsgi\nif uwsgi.worker_id(): raise ValueError('no worker')", "no worker"),
     "exit after fork": ("import uwsgi\nif uwsgi.worker_id(): os._exit(1)", "ended before it accepted"),
-    "answers with an error": ("app.view_functions['whoami'] = lambda path: 1 / 0", "answered / with 500"),
+    "answers with an error": ("app.view_functions['whoami'] = lambda path: 1 / 0", "the new code answered 500"),
 }
 
 
@@ -160,7 +160,7 @@ def test_a_unit_that_cannot_start_leaves_the_old_one_running(host, load):
     # One that never starts is found out before anything is written, one that does not start live where it is tried.
     for command, told in (
         ("/bin/false", "uWSGI ended with"),
-        ("/bin/sh -c 'case %i in *@next) exit 1;; esac'", "do not start with their new settings"),
+        ("/bin/sh -c 'case %i in *@next) exit 1;; esac'", "no start with the new settings of shop"),
     ):
         status, said = deploy(WHOAMI, shop_service_options={"ExecStartPre": command})
         assert status == 2, said

@@ -71,7 +71,8 @@ def told(monkeypatch):
     monkeypatch.setattr(code.procfs, "process_start", starts.get)
     monkeypatch.setattr(code.procfs, "alive", lambda pid: pid in starts)
     monkeypatch.setattr(code.procfs, "children", lambda _pid: set(starts) - set([10]))
-    monkeypatch.setattr(code.procfs, "words", lambda _pid: ["uwsgi"])
+    commands = set(item for item in (13, 99) + tuple(range(20, 60)))
+    monkeypatch.setattr(code.procfs, "words", lambda pid: ["sh"] if pid in commands else ["uwsgi"])
     return said, starts
 
 
@@ -112,6 +113,14 @@ def test_a_daemon_that_dies_again_and_again_is_told_by_name(told, monkeypatch):
     starts[20] = 1
     failed = stand([Watched("shop", 10, "/stats", [("attach-daemon", "./x")])], clock)
     assert failed["shop"].startswith("shop: the attached daemon './x' dies again and again (3 times")
+
+
+def test_a_daemon_that_uwsgi_lets_sleep_before_it_begins_does_not_stand(told):
+    said, starts = told
+    said["daemons"] = [{"cmd": "./x", "pid": 70}]
+    starts[70] = 1
+    failed = stand([Watched("shop", 10, "/stats", [("attach-daemon", "./x")])], Clock())
+    assert "the attached daemon './x' does not stay up" in failed["shop"]
 
 
 @pytest.mark.parametrize(

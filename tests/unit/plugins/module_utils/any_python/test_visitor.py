@@ -222,7 +222,11 @@ def http(monkeypatch):
     [
         ({}, OK, None),
         ({}, OOPS, "the new code answered 500 (Internal Server Error) to the probe /a (shop.test); 200 was asked for"),
-        ({}, OK.replace(b"200", b"400"), "the new code answered 400 (Bad Request) to the probe /a (shop.test); 200 was asked for"),
+        (
+            {},
+            OK.replace(b"200", b"400"),
+            "the new code answered 400 (Bad Request) to the probe /a (shop.test); 200 was asked for",
+        ),
         ({"status": [400, 401]}, OK.replace(b"200", b"400"), None),
         ({"text": "up"}, OK, "the new code answered 200 without 'up' (OK) to the probe /a (shop.test)"),
         ({}, b"", "the new code gave no answer to the probe"),
