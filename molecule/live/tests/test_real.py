@@ -1,4 +1,4 @@
-"""Three applications of other people's, as their users publish them: they serve and survive a deploy under load.
+"""Three applications of other people's, as their users publish them: they serve, survive a deploy and refuse bad code.
 
 Wagtail (Django, sqlite), isso (whose mail is sent by uWSGI's spooler) and pypiserver (uploads).
 """
@@ -98,6 +98,10 @@ class Releases:
         ]
         self.last = {"apps": list(self.apps.values()), "sites": sites}
         return play(**self.last)
+
+
+def current(name):
+    return sh(f"readlink /srv/wsgi/{name}/current").strip()
 
 
 def manage(*words):
@@ -273,3 +277,38 @@ def test_a_deploy_of_all_three_loses_nothing(releases, address):
     css = "/static/" + pages[-1].partition('href="/static/')[2].partition('"')[0]
     assert get("bakery.test", css) == (200, "body { color: #630 }\n")
     assert "second release" in loads["packages"].requests[-1].body
+
+
+def test_what_does_not_load_and_what_answers_500_is_refused(releases, address):
+    before = {name: current(name) for name in APPS}
+    releases.change("packages", "requirements.txt", "pypiserver==2.4.2", "passlib==1.7.4")
+    releases.change("bakery", "bakery/templates/wagtailcore/page.html", "{{ page.title }}", "{% url 'no-such-page' %}")
+    sh("rm -f /tmp/mails")
+    with visitors(address) as (loads, comments, uploads):
+        status, said = releases.publish()
+    assert status == 2, said
+    assert "No module named 'pypiserver'" in said and "answered 500" in said, said
+    assert {name: current(name) for name in APPS} == before
+    assert set(check_mails(comments)) == {"second"}
+    check_uploads(uploads)
+    assert all("second release" in body for name in ("bakery", "packages") for body in loads[name].bodies)
+    releases.change("packages", "requirements.txt", "passlib==1.7.4", "pypiserver==2.4.2")
+    releases.change("bakery", "bakery/templates/wagtailcore/page.html", "{% url 'no-such-page' %}", "{{ page.title }}")
+
+
+def test_a_release_whose_spooler_dies_goes_back(releases, address):
+    before = {name: current(name) for name in APPS}
+    releases.change("comments", "isso.cfg", "second", "third")
+    # Beside the workers, which have no fault.
+    with (releases.folder / "comments/wsgi.py").open("a") as code:
+        code.write("\nimport uwsgidecorators\n\n\n@uwsgidecorators.postfork\ndef begin():\n")
+        code.write("    if uwsgidecorators.uwsgi.i_am_the_spooler():\n")
+        code.write("        raise SystemExit('no relay for mail')\n")
+    sh("rm -f /tmp/mails")
+    with visitors(address) as (_loads, comments, uploads):
+        status, said = releases.publish()
+    assert status == 2, said
+    assert "comments: the spooler" in said and "no relay for mail" in said, said
+    assert {name: current(name) for name in APPS} == before
+    assert check_mails(comments)[-1] == "second"
+    check_uploads(uploads)
