@@ -55,7 +55,7 @@ def old_account(checks, _tools):
     """Refuse to take an application's account away while files that it names are the former account's."""
     found = []
     for check in checks:
-        befores = [accounts.user_of(dropin) for dropin in check["dropins"]]
+        befores = [accounts.before_of(dropin, check["logs"]) for dropin in check["dropins"]]
         befores = [name for name in befores if name and name != check["user"]]
         try:
             uid = pwd.getpwnam(befores[0]).pw_uid if befores else 0

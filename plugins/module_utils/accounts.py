@@ -12,7 +12,7 @@ import os
 import pwd
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import bundle, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import bundle, left_data, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import STATE_DIR, content_of
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, read
@@ -83,19 +83,46 @@ def user_of(dropin):
     return names[-1] if names else None
 
 
+def _owner(folder):
+    """The account that has a folder; None where it is not there, or its owner has no name."""
+    try:
+        with safe_path.Folder(folder) as found:
+            return pwd.getpwuid(found.stat().st_uid).pw_name
+    except (KeyError, OSError, safe_path.UnsafePath):
+        return None
+
+
+def _dropped():
+    """The folders that logs of what a set has dropped lie in: of its own, and of its home."""
+    kept = left_data.all_noted()
+    return kept.union(os.path.join(path, "logs") for path in kept)
+
+
+def before_of(dropin, logs):
+    """The account that an instance, or an application of its name that was published here before, has run as, or None.
+
+    What a set has dropped has no unit any more, but its folders are noted, and the one of its log is its account's.
+    """
+    if dropin and content_of(dropin) is not None:
+        return user_of(dropin)
+    folders = set(os.path.dirname(os.path.normpath(log)) for log in logs)
+    owners = set(_owner(folder) for folder in folders & _dropped()) - set([None, "root"])
+    return owners.pop() if len(owners) == 1 else None
+
+
 def moved(items):
     """The items whose instance has run as another account, with that one as ``before``."""
     found = []
     for item in items:
-        before = user_of(item["dropin"])
+        before = before_of(item["dropin"], item["files"])
         if before and before != item["user"] and _uid(before) is not None:
             found.append(dict(item, before=before))
     return found
 
 
 def made_folders(state_dir=STATE_DIR):
-    """The folders that earlier runs made for a file of theirs, of all bundles."""
-    found = set()
+    """The folders that earlier runs made for a file of theirs, of all bundles and of what sets have dropped."""
+    found = _dropped()
     for name in os.listdir(state_dir) if os.path.isdir(state_dir) else []:
         text = content_of(os.path.join(state_dir, name, "manifest.json"))
         found.update(bundle.made_folders(json.loads(text.decode("utf-8"))) if text else ())
@@ -104,7 +131,7 @@ def made_folders(state_dir=STATE_DIR):
 
 def is_handed_over(log, dropin, user, state_dir=STATE_DIR):
     """Whether a log lies in a folder that earlier runs made for its former account, so that hand_over() gives it."""
-    before = user_of(dropin) if dropin else None
+    before = before_of(dropin, [log])
     folder = os.path.dirname(os.path.normpath(log))
     if not before or before == user or _uid(before) is None or folder not in made_folders(state_dir):
         return False

@@ -101,7 +101,7 @@ def _told(said, name, key):
             pid = item.get("pid")
             pid = pid if isinstance(pid, numbers.Integral) and not isinstance(pid, bool) and 1 < pid < 1 << 22 else 0
             text = item.get(key)
-            told.append((native(text) if isinstance(text, TEXT) else "", pid, item))
+            told.append((native(text) if isinstance(text, (TEXT, str)) else "", pid, item))
     return told
 
 

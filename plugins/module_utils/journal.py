@@ -36,17 +36,22 @@ def _ask(words):
     return out.splitlines() if asked.returncode == 0 else []
 
 
+def lines_since(since, *words):
+    """What the journal has since this time (seconds) of what these words choose; nothing where there is no journal."""
+    # Every journalctl takes a time of its own zone in this form; 219 knows no invocations.
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+    return _ask(["--since=" + when] + list(words))
+
+
 def said(unit, since, lines=20, by_systemd=False, wait=1.0):
     """The last lines that the journal has of a unit since this time (seconds); empty where there is no journal.
 
     ``by_systemd``: only what systemd says of how it went wrong; ``wait``: how long the journal may take to have any.
     """
-    # Every journalctl takes a time of its own zone in this form; 219 knows no invocations.
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
     of_unit = ["_PID=1", "UNIT=" + unit] if by_systemd else ["--unit=" + unit]
     limit = time.time() + wait
     while True:
-        found = _ask(["--lines=400", "--since=" + when] + of_unit)
+        found = lines_since(since, "--lines=400", *of_unit)
         if by_systemd:
             found = [line for line in found if not _WELL.match(line)]
         if found or time.time() > limit:

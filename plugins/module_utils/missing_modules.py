@@ -52,6 +52,8 @@ PACKAGES = {
 }
 # What uWSGI brings, in and beside its virtualenv.
 UWSGI = ("uwsgi", "uwsgidecorators", "uwsgidsl")
+# What Python itself begins with; no package brings it.
+_OWN = ("encodings", "site")
 _LINE = re.compile(r"\s*([A-Za-z0-9][\w.-]*)")
 _LIST = re.compile(r"requirements[\w.-]*\.(?:txt|in|pip)\Z|require[\w.-]*\.txt\Z")
 _PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
@@ -107,6 +109,11 @@ def hint(name, about, found):
     top = name.partition(".")[0]
     if top in UWSGI:
         return ""
+    if top in _OWN:
+        return (
+            "virtualenv: Python does not find its own library in %s; name a virtualenv that is there, for uWSGI's Python, "
+            "whose folders the application's account may enter" % (about.get("virtualenv") or "its virtualenv")
+        )
     if top == (about.get("module") or "").partition(":")[0].partition(".")[0] and not found["own"]:
         return (
             "module: the code has no %s.py and no package %s at its top; write the module's whole name as the code's "

@@ -53,13 +53,23 @@ def state(pid):
     return fields[0] if fields else None
 
 
+def _signals(pid, *fields):
+    """The signals that these fields of a process's status hold, as one mask."""
+    found = 0
+    for line in read("/proc/%d/status" % pid).splitlines():
+        if line.startswith(fields):
+            found |= int(line.split()[1], 16)
+    return found
+
+
 def pends(pid, number):
     """Whether a signal has been sent to a process that it has not yet received."""
-    waiting = 0
-    for line in read("/proc/%d/status" % pid).splitlines():
-        if line.startswith((b"SigPnd:", b"ShdPnd:")):
-            waiting |= int(line.split()[1], 16)
-    return bool(waiting >> (number - 1) & 1)
+    return bool(_signals(pid, b"SigPnd:", b"ShdPnd:") >> (number - 1) & 1)
+
+
+def catches(pid, number):
+    """Whether a process has a handler of its own for a signal."""
+    return bool(_signals(pid, b"SigCgt:") >> (number - 1) & 1)
 
 
 def process_start(pid):

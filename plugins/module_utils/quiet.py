@@ -6,6 +6,11 @@ uWSGI (2.0.31) ends a worker on SIGHUP at once unless it is in a request, and a 
 connection was accepted: one that arrives in between is cut off. In a request the signal interrupts whatever waits:
 uWSGI's own writing of a large answer, and in Python 2.7 all that the application does. So the workers are stopped
 first, and one that is not at rest goes on for a moment before it is stopped and looked at again.
+
+A worker that still loads its code (lazy-apps) is not told by SIGHUP. Until it has loaded it has what it was forked
+with: the master's handler, by which it has all other workers end at once, requests or not, or the order to ignore the
+signal. Then it comes to serve, and is killed at worker-reload-mercy in the middle of a request. It has accepted nothing
+so far, and is killed at once.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -81,6 +86,16 @@ def counted(stats):
     )
 
 
+def loads(pid, stats):
+    """Whether a worker still loads its code: it has accepted nothing, and has no handler of its own for SIGHUP."""
+    # uWSGI handles this signal in workers only, from right after it has set their handler for SIGHUP.
+    if procfs.catches(pid, signal.SIGUSR2):
+        return False
+    said = statistics(stats, 1) if stats else None
+    workers = said.get("workers", []) if said else []
+    return not any(worker.get("accepting") for worker in workers if worker.get("pid") == pid)
+
+
 class Worker:
     """A worker that is to be stopped where SIGHUP does no harm. ``stats``: the address of its stats server."""
 
@@ -90,6 +105,7 @@ class Worker:
         self.addresses = addresses
         self.stats = stats
         self.holds, self.since = None, 0
+        self.loads = False
 
     def send(self, number):
         """Signal it if it is still this very process; returns whether it was."""
@@ -129,8 +145,13 @@ class Worker:
     def _is_good(self, late):
         """Whether SIGHUP would do no harm now; None where nobody can tell."""
         if not self._stopped():
+            self.loads = loads(self.pid, self.stats)
             return False
         holds = held(self.pid, self.addresses)
+        # A worker of a plugin's own accepts without ever being an ordinary one; what it holds is a request.
+        self.loads = not holds and loads(self.pid, self.stats)
+        if self.loads:
+            return True
         if holds is None:
             return None
         return not holds or (late and self._counts(holds))
@@ -160,18 +181,26 @@ class Worker:
 
 
 def _send(workers, target, patience, grace):
-    """Freeze the workers, signal the target (a Worker too) and let them go on once each has a SIGHUP before it."""
+    """Freeze the workers, signal the target (a Worker too) and let them go on once each has a SIGHUP before it.
+
+    Those that still load are killed.
+    """
     frozen, until = [], time.time() + patience
     try:
         for worker in workers:
             # Those that stand still already answer nobody, so that all have one patience.
             if worker.freeze(max(0.1, until - time.time())):
                 frozen.append(worker)
-        if not target.send(signal.SIGHUP):
+        ending = [worker for worker in workers if worker.loads]
+        number = signal.SIGKILL if target.pid in [worker.pid for worker in ending] else signal.SIGHUP
+        if not target.send(number):
             raise OSError(errno.ESRCH, os.strerror(errno.ESRCH))
         limit = time.time() + grace
-        while not all(worker.pending for worker in frozen) and time.time() < limit:
+        while number == signal.SIGHUP and time.time() < limit and not all(worker.pending for worker in frozen):
             time.sleep(PAUSE / 10)
+        # By now the master starts no other in its place.
+        for worker in ending:
+            worker.send(signal.SIGKILL)
     finally:
         for worker in frozen:
             worker.send(signal.SIGCONT)
@@ -194,6 +223,7 @@ def hang_up(target, pids, addresses, stats, who, patience=3.0, grace=1.0):
 
     ``who``: uid and gid of the workers. Returns whether it was so: where no such moment comes in ``patience``
     seconds, or a worker may not be looked at, the signal is sent all the same. Raises OSError where it cannot be sent.
+    A worker that still loads its code is killed instead.
     ``grace``: seconds that a master may take until it has told its workers.
     """
     # A child does it: it may become another user, and it lets the workers go on should this process be killed.

@@ -368,6 +368,17 @@ class Home:
             _gate(path, self.wanted["group"], mode)
         return bool(found)
 
+    def admit(self):
+        """Let the application's account through beside the former one's, whose processes may use the code yet.
+
+        Returns whether it was kept out; close() ends that.
+        """
+        shut = [path for path, _mode in self.open_gates if not os.lstat(path).st_mode & 0o001]
+        for path in shut:
+            # A folder of root's in one of root's.
+            os.chmod(path, stat.S_IMODE(os.lstat(path).st_mode) | 0o001)
+        return bool(shut)
+
     def _gated(self, path, mode=0o750):
         """Make a folder of code; one that is there stays as it is, since processes of another account may use it."""
         if not os.path.isdir(path):

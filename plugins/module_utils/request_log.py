@@ -7,10 +7,9 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import re
-import subprocess
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils import journal
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_after, size
 
 # uWSGI's own line of a request, and what it says as an instance comes and goes.
@@ -22,6 +21,8 @@ BARE = re.compile(r"^TypeError: (.*)$")
 UNHANDLED = re.compile(r"^\[ERROR\] Unhandled object from iterator: (.{0,60})")
 # A deep recursion fills pages; its ends say all.
 HEAD, TAIL = 8, 40
+# How much of a journal is looked at.
+MOST = 1 << 18
 # Through the master's pipe a line may come later than the answer.
 LATE = 1.0
 ASGI = (
@@ -130,7 +131,9 @@ class Logs:
     def read(self):
         """All that was said."""
         said = [said_after(path, before) for path, before in self.before]
-        return "\n".join(said + [_journal(unit, self.since) for unit in self.units])
+        for unit in self.units:
+            said.append("\n".join(journal.lines_since(self.since, "--unit=" + unit))[-MOST:])
+        return "\n".join(said)
 
     def cause(self, path, late=LATE):
         """The traceback of a request for this path, or the last lines that say something; waits for them a moment."""
@@ -141,12 +144,3 @@ class Logs:
             if found or time.time() > limit:
                 return found or "\n".join(lines_of(text)[-5:])
             time.sleep(0.1)
-
-
-def _journal(unit, since):
-    command = ["journalctl", "--no-pager", "--quiet", "--output=cat", "--unit=" + unit, "--since=@%d" % since]
-    try:
-        asked = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, close_fds=True)
-    except (IOError, OSError):
-        return ""
-    return native(asked.communicate()[0][-(1 << 18):])

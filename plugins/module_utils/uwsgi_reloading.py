@@ -396,19 +396,29 @@ class Reload:
             self._write_fifo(b"c")
             self.result.update(changed=True, quiet=False)
             return
-        workers = [item["pid"] for item in said.get("workers", []) if item.get("pid") in before]
-        starts = dict((pid, procfs.process_start(pid)) for pid in workers)
+        listed = [item for item in said.get("workers", []) if item.get("pid") in before]
+        # Those that still load, for a reload that was given up or killed, serve nobody: they go first, all at once.
+        # After that one at a time is away.
+        loading = [item["pid"] for item in listed if not item.get("accepting")]
+        rest = [[item["pid"]] for item in listed if item.get("accepting")]
+        starts = dict((item["pid"], procfs.process_start(item["pid"])) for item in listed)
         mercy = (["60"] + self.master.config.all("worker-reload-mercy"))[-1]
-        for number, pid in enumerate(workers):
-            start = starts[pid]
-            # One that has ended by itself is replaced already, and its number may be another's by now.
-            if procfs.process_start(pid) == start:
-                self._hang_up(pid, [pid])
+        gone = []
+        # What took the place of one that has just ended by itself may load as well.
+        while not loading and not renewal.has_replaced(gone):
+            time.sleep(PAUSE)
+        for chosen in ([loading] if loading else []) + rest:
+            for pid in chosen:
+                # One that has ended by itself is replaced already, and its number may be another's by now.
+                if procfs.process_start(pid) == starts[pid]:
+                    self._hang_up(pid, [pid])
+            gone += chosen
             until = time.time() + int(mercy if mercy.isdigit() else 60)
-            while not renewal.has_replaced(workers[:number + 1]):
+            while not renewal.has_replaced(gone):
                 # uWSGI's master does so with a worker that it has signalled itself.
-                if time.time() > until and start is not None and procfs.process_start(pid) == start:
-                    os.kill(pid, signal.SIGKILL)
+                for pid in chosen if time.time() > until else ():
+                    if starts[pid] is not None and procfs.process_start(pid) == starts[pid]:
+                        os.kill(pid, signal.SIGKILL)
                 time.sleep(PAUSE)
 
     def _write_fifo(self, command):
@@ -438,13 +448,12 @@ class Reload:
         self.result["workers_after"] = []
 
     def accepting(self, workers):
-        """Whether all these workers accept requests, as the stats server says; without one a standing worker does."""
+        """Those of these workers that accept requests, as the stats server says; without one a standing worker does."""
         said = self._statistics()
         if said is None:
             # One that told of the workers before is not yet back.
-            return not self.tells
-        found = dict((item.get("pid"), item) for item in said.get("workers", []))
-        return all(found.get(pid, {}).get("accepting", 0) for pid in workers)
+            return set() if self.tells else set(workers)
+        return set(item.get("pid") for item in said.get("workers", []) if item.get("accepting")) & set(workers)
 
     def least(self, before):
         """How many workers there must be: all that there were, unless their number goes up and down by itself."""
@@ -521,6 +530,9 @@ class Renewal:
         self.spare = reload.spare(before)
         self.least = reload.least(before) - self.spare
         self.seen, self.ended, self.crashed = {}, set(), set()
+        # The most of the new ones that accepted at a time.
+        self.ready = 0
+        self.loading = set()
 
     @property
     def since(self):
@@ -529,7 +541,7 @@ class Renewal:
 
     def _look(self):
         """(moment, pids that are new, pids of before)."""
-        master, limit = self.reload.master, self.reload.limit
+        master = self.reload.master
         if not master.still():
             raise ReloadError("the master ended during the reload; whoever supervises it is to start it again")
         now, workers = time.time(), self.reload.workers()
@@ -543,24 +555,45 @@ class Renewal:
         self.reload.result["workers_after"] = sorted(workers)
         if len(self.crashed) >= CRASHES:
             raise ReloadError("the new workers die at their start (%d of them so far)" % len(self.crashed))
-        if now > limit:
-            left = ", ".join(str(pid) for pid in sorted(old)) or "none"
-            raise ReloadError(
-                "not all workers were new and accepting within %d s; still from before: %s (a request that does"
-                " not end keeps its worker until worker-reload-mercy)" % (self.reload.wanted["timeout"], left)
-            )
+        if now > self.reload.limit:
+            raise ReloadError(self._late(old))
         return now, fresh, old
+
+    def _accept(self, fresh):
+        """Whether these accept requests. With each more that does the time limit begins anew: it is each worker's."""
+        accepting = self.reload.accepting(fresh)
+        self.loading = fresh - accepting
+        if len(accepting) > self.ready:
+            self.ready = len(accepting)
+            self.reload.limit = max(self.reload.limit, time.time() + self.reload.wanted["timeout"])
+        return not self.loading
+
+    def _late(self, old):
+        """What to say where the time limit has passed."""
+        says = "not all workers were new and accepting within %d s" % self.reload.wanted["timeout"]
+        if self.ready:
+            says += " after the last one that was (%d of %d)" % (self.ready, self.least)
+        left, loading = [", ".join(str(pid) for pid in sorted(pids)) or "none" for pids in (old, self.loading)]
+        says += "; still from before: " + left
+        if self.loading:
+            says += "; still loading the code: " + loading
+            says += " (each worker may take so long: timeout of uwsgi_reload, publish_timeout of the role)"
+        else:
+            says += " (a request that does not end keeps its worker until worker-reload-mercy)"
+        return says
 
     def has_replaced(self, gone):
         """Whether these are gone and as many new ones accept requests."""
         _now, fresh, old = self._look()
-        return not old.intersection(gone) and len(fresh) >= min(len(gone), self.least) and self.reload.accepting(fresh)
+        accept = self._accept(fresh)
+        return not old.intersection(gone) and len(fresh) >= min(len(gone), self.least) and accept
 
     def is_whole(self):
         """Whether all are new, accept requests and have done so for a while."""
         now, fresh, old = self._look()
         standing = fresh and all(now - self.seen[pid] >= SETTLED for pid in fresh)
-        return bool(len(old) <= self.spare and len(fresh) >= self.least and standing and self.reload.accepting(fresh))
+        accept = self._accept(fresh)
+        return bool(len(old) <= self.spare and len(fresh) >= self.least and standing and accept)
 
 
 def run_all(work, parallel):

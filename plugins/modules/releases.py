@@ -34,10 +34,11 @@ options:
     default: wsgi-build
   state:
     description: V(present) puts the code on the host, V(current) makes it live, V(closed) lets nobody but the
-      application's group pass through the folders of its code any more, as new ones are from the start, V(absent)
+      application's group pass through the folders of its code any more, as new ones are from the start, V(admitting)
+      lets the application's account through where another one's group has them, until they are closed, V(absent)
       removes O(folders).
     type: str
-    choices: [present, current, closed, absent]
+    choices: [present, current, admitting, closed, absent]
     default: present
   folders:
     description: With O(state=absent), folders that are to go with all that is in them, in place of O(releases). No link
@@ -223,6 +224,15 @@ def closed(module, homes):
     return found
 
 
+def admitting(module, homes):
+    """Let the applications' accounts through to the code though another one's group has it."""
+    found = []
+    for home in homes:
+        changed = not module.check_mode and home.admit()
+        found.append({"name": home.name, "id": home.id, "current": home.current, "changed": changed})
+    return found
+
+
 def current(module, homes):
     found = []
     for home in homes:
@@ -270,7 +280,11 @@ def main():
             "checkouts": {"type": "dict", "default": {}},
             "git_user": {"type": "str", "default": "wsgi-git"},
             "build_user": {"type": "str", "default": "wsgi-build"},
-            "state": {"type": "str", "choices": ["present", "current", "closed", "absent"], "default": "present"},
+            "state": {
+                "type": "str",
+                "choices": ["present", "current", "admitting", "closed", "absent"],
+                "default": "present",
+            },
             "folders": {"type": "list", "elements": "path", "default": []},
             "python": {"type": "str", "default": ""},
             "venv_command": {"type": "list", "elements": "str", "default": ["python3", "-m", "venv"]},
@@ -300,6 +314,8 @@ def main():
         homes = [Home(wanted, module.params["python"]) for wanted in module.params["releases"]]
         if module.params["state"] == "present":
             found = present(module, homes, module.params["checkouts"])
+        elif module.params["state"] == "admitting":
+            found = admitting(module, homes)
         elif module.params["state"] == "closed":
             found = closed(module, homes)
         else:

@@ -45,7 +45,7 @@ options:
     type: bool
     default: false
   timeout:
-    description: Seconds within which all instances must be up.
+    description: Seconds within which all instances must be up; in a reload each worker has as long.
     type: int
     default: 60
   unchanged:

@@ -30,6 +30,8 @@ description:
     it. An emperor itself is left alone, since its reload would end all vassals at once.
   - uWSGI cuts off a request that a worker has accepted a moment before it gets its SIGHUP. Workers are therefore
     stopped for a moment first (SIGSTOP, some milliseconds) and signalled when none of them holds such a request.
+  - A worker that still loads its code, for a reload that was given up or killed, takes SIGHUP for its master's and has
+    all others end at once. It has accepted nothing and is killed (SIGKILL), before any that serves is replaced.
 options:
   pidfile:
     description: The instance's pidfile, as its configuration names it. Or give O(instances).
@@ -154,7 +156,8 @@ options:
         description: Text that must be in the answer.
         type: str
   timeout:
-    description: Seconds within which all workers must be new and the probe must hold.
+    description: Seconds that each worker has to end and its successor to accept requests; they begin anew with every
+      one that does. The probe must hold within the last ones.
     type: int
     default: 120
   parallel:

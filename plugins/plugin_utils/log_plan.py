@@ -37,12 +37,6 @@ def by_root(planned: dict[str, Any], values: dict[str, Any], log_dir: str) -> bo
     return folder in SHARED | {posixpath.normpath(path) for path in (values["publish_root"], planned["home"], log_dir)}
 
 
-def ours(planned: dict[str, Any], log_dir: str) -> bool:
-    """Whether the log lies in a folder that this collection makes for this application alone."""
-    name, folder = planned["app"], posixpath.dirname(planned["log_file"])
-    return folder in (posixpath.join(log_dir, name), posixpath.join(planned["home"], "logs"))
-
-
 def check(app: dict[str, Any], path: str, values: dict[str, Any], nginx_log_dir: str, problems: Problems) -> None:
     """Refuse what no host can make right."""
     if not app["log"].startswith("/"):
@@ -80,7 +74,7 @@ def app_checks(
             "dropin": planned["dropin"],
         }
         for variable, planned in apps
-        if planned["log_file"] and not ours(planned, log_dir)
+        if planned["log_file"]
     ]
 
 

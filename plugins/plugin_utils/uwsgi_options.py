@@ -207,8 +207,7 @@ def known(host: Mapping[str, Any], uwsgi: Mapping[str, Any]) -> set[str]:
     told = (host.get("uwsgi") or {}).get("options")
     if told or uwsgi["uwsgi_version"] != VERSION or custom(uwsgi):
         return set(told or ())
-    # A name with underscores, which uWSGI does not take either, is left to the binary.
-    return set(OPTIONS) | {name.replace("-", "_") for name in OPTIONS}
+    return set(OPTIONS)
 
 
 def declared(options: Mapping[str, Any]) -> set[str]:

@@ -98,7 +98,8 @@ def test_a_set_that_names_nothing_of_what_it_had_is_refused(shop):
         wanted = {"sites": [site("shop.test", "shop")], "publish_replace": False}
         status, said = play([app("shop")], words=[*HERE, *words], **wanted)
         assert status == 0, said
-        assert "publish_set trial of this host has application old, site old.test, which this play does not" in said
+        told = f"publish_set trial of this host ({HOST}) has application old, site old.test, which this play does not"
+        assert told in said
     assert sh("systemctl is-active uwsgi@old", check=False) == "inactive\n"
 
 

@@ -105,8 +105,9 @@ def dropped(folder, stays):
     """An application that a set has, then is told to keep by a text, and then drops."""
     goes = plain(folder, "lcgoes")
     told = [
-        plain(folder, f"lc{kind}", TELLS % sorted(options(kind)), config_format=kind, options=options(kind))
-        for kind in VALUES
+        # Not all options are the preflight's too, which would ask for them.
+        plain(folder, f"lc{kind}", TELLS % sorted(told), config_format=kind, options=told, probe=False)
+        for kind, told in ((kind, options(kind)) for kind in VALUES)
     ]
     apps = [{**stays, "instances": 2}, goes, *told]
     status, said = play(apps, sites(*apps))
@@ -158,11 +159,16 @@ def test_a_first_run_that_fails_leaves_nothing_and_the_next_one_converges(folder
     assert sh("find /srv/wsgi/lcwhole -type f -o -type l") == "/srv/wsgi/lcwhole/shared/data\n"
     assert get("lcstays.test")[0] == 200
     mended = plain(folder, "lcbroken", CODE % "mended", log="/var/log/lcbroken.log")
-    # What an earlier run has dropped goes now, what nobody knows is told, and another set's stays.
-    apps = [stays, mended, whole]
+    # What an earlier run has dropped goes now, what nobody knows is told, another set's stays, and what is published
+    # again has another account, which gets the logs that the former one has left.
+    again = {**plain(folder, "lcini"), "user": "wsgi-lcother"}
+    apps = [stays, mended, whole, again]
+    assert sh("stat -c %U /var/log/uwsgi/lcini /var/log/uwsgi/lcini/server.log") == "wsgi-lcini\n" * 2
     status, said = play(apps, sites(*apps), publish_prune_data="yes")
     assert status == 0, said
-    assert [get(f"{app['name']}.test") for app in apps] == [(200, "lcstays"), (200, "mended"), (200, "lcwhole")]
+    shown = [get(f"{app['name']}.test") for app in apps]
+    assert shown == [(200, "lcstays"), (200, "mended"), (200, "lcwhole"), (200, "lcini")]
+    assert sh("stat -c %U /var/log/uwsgi/lcini /var/log/uwsgi/lcini/server.log") == "wsgi-lcother\n" * 2
     assert traces("lcgoes") == []
     assert "publish_prune_data: /srv/wsgi/nobodys stays" in " ".join(said.split())
     assert get("base.test")[0] == 200

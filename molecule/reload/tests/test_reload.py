@@ -185,7 +185,7 @@ BROKEN = {
     "answers 500": (
         {"extra": "\n@app.before_request\ndef fail():\n    raise KeyError('at run time')\n"},
         {"probe": {"path": "/health"}},
-        "answered /health with 500",
+        "answered 500 (Internal Server Error) to the probe /health",
     ),
 }
 
@@ -282,8 +282,10 @@ def test_a_worker_stuck_in_a_request_is_named_and_its_request_ends_well(live):
         slow.join(60)
         assert not live.reload()["failed"]
     assert result["failed"]
-    assert "not all workers were new and accepting within 3 s; still from before: " in result["msg"]
-    assert result["elapsed"] < 8
+    assert "not all workers were new and accepting within 3 s" in result["msg"]
+    assert "; still from before: " in result["msg"]
+    # Each of the others that was replaced before it has begun the limit anew.
+    assert result["elapsed"] < 12
     assert answers == [(200, "before")]
     assert load.failures == []
 

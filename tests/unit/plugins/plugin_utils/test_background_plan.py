@@ -132,7 +132,7 @@ def test_what_lies_elsewhere_is_let_be(options):
         ({"mule": "work.py"}, "true"),
         ({"mule": "work:run"}, "true"),
         ({"mules": 0}, "true"),
-        ({"spooler": "/var/lib/shop/mail", "spooler_import": "tasks"}, "true"),
+        ({"spooler": "/var/lib/shop/mail", "spooler-import": "tasks"}, "true"),
         ({"spooler": "/var/lib/shop/mail", "spooler-python-import": "tasks"}, "true"),
         ({"spooler": "/var/lib/shop/mail", "mules": 2, "shared-pyimport": "tasks"}, "true"),
         ({"spooler-external": "/var/lib/mailer/mail"}, "true"),
@@ -148,7 +148,7 @@ def test_code_that_other_processes_than_workers_need_is_loaded_before_they_are_f
     [
         ({"spooler": "/var/lib/shop/mail", "lazy-apps": True}, "spooler"),
         ({"spooler": "/var/lib/shop/mail", "lazy": True}, "spooler"),
-        ({"mules": 2, "lazy_apps": "true"}, "mules"),
+        ({"mules": 2, "lazy-apps": "true"}, "mules"),
         ({"mule": "true", "lazy-apps": True}, "mule"),
     ],
 )

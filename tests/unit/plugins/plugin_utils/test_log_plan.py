@@ -83,9 +83,11 @@ def test_log_in_a_folder_of_its_own_is_asked_about_and_rotated_as_its_account():
 
 
 @pytest.mark.parametrize("log", ["system", "project", "journal"])
-def test_log_in_a_folder_that_is_ours_needs_no_question(log):
-    asked = [check["kind"] for check in planned(log)["checks"]]
-    assert asked.count("root_only") == 3 and "log" not in asked
+def test_log_in_a_folder_of_the_application_may_be_there_as_anothers(log):
+    asked = planned(log)["checks"]
+    assert [check["kind"] for check in asked].count("root_only") == 3
+    logs = [(check["variable"], check["by_root"]) for check in asked if check["kind"] == "log"]
+    assert logs == ([] if log == "journal" else [("publish_apps[0].log", False)])
 
 
 def test_rotation_opens_nothing_and_the_master_has_bound_its_signal():

@@ -12,7 +12,7 @@ import pwd
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import account_checks, accounts
+from ansible_collections.graceful.wsgi.plugins.module_utils import account_checks, accounts, left_data
 
 ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
@@ -47,6 +47,52 @@ def test_what_moved_is_told_with_its_former_account(item):
     put_back.write("User=no-such-account\n")
     put_back.close()
     assert accounts.moved([item]) == []
+
+
+@pytest.fixture
+def dropped(item, tmpdir, monkeypatch):
+    """The application was published before, as nobody: its unit is gone, and its folders are noted."""
+    os.unlink(item["dropin"])
+    folder = os.path.dirname(item["files"][0])
+    monkeypatch.setattr(left_data, "NOTES", str(tmpdir.join("dropped")))
+    tmpdir.join("dropped/main.json").write(json.dumps({"a": [folder]}), ensure=True)
+    for path in (folder, item["files"][0]):
+        os.chown(path, NOBODY.pw_uid, -1)
+    return folder
+
+
+@pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
+def test_the_logs_of_what_was_dropped_move_with_the_account(item, dropped, tmpdir):
+    log, state = item["files"][0], str(tmpdir.mkdir("state"))
+    assert accounts.is_handed_over(log, item["dropin"], "root", state)
+    (moved,) = accounts.moved([item])
+    assert moved == dict(item, before="nobody")
+    assert sorted(accounts.hand_over(moved, state_dir=state)) == sorted([dropped, log])
+    assert os.stat(dropped).st_uid == os.stat(log).st_uid == 0
+    assert accounts.moved([item]) == []
+
+
+@pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
+def test_the_logs_of_what_was_dropped_lie_in_its_home_too(item, dropped, tmpdir):
+    log = put(tmpdir.join("home/logs/a.log"), "x", NOBODY.pw_uid)
+    os.chown(os.path.dirname(log), NOBODY.pw_uid, -1)
+    tmpdir.join("dropped/main.json").write(json.dumps({"a": [str(tmpdir.join("home"))]}))
+    assert accounts.moved([dict(item, files=[log])]) == [dict(item, files=[log], before="nobody")]
+
+
+@pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
+def test_a_folder_that_nobody_has_noted_moves_to_no_other_account(item, dropped, tmpdir):
+    os.unlink(str(tmpdir.join("dropped/main.json")))
+    assert accounts.moved([item]) == []
+    assert not accounts.is_handed_over(item["files"][0], item["dropin"], "root")
+
+
+@pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
+def test_files_that_what_was_dropped_has_left_are_refused(item, dropped, tmpdir):
+    data = put(tmpdir.join("project/db.sqlite"), "x", NOBODY.pw_uid)
+    check = {"variable": "a", "user": "new", "group": "new", "dropins": [item["dropin"]], "logs": item["files"]}
+    [(variable, says, _mend)] = account_checks.old_account([dict(check, paths=[str(tmpdir.join("project"))])], None)
+    assert variable == "a" and data in says
 
 
 @pytest.mark.skipif(not ROOT, reason="gives files to other accounts")

@@ -123,6 +123,12 @@ def test_what_to_write_where_a_module_is_missing(tmpdir, files, about, says):
     assert says in hinted(tmpdir, "yaml", files, **about)
 
 
+@pytest.mark.parametrize("name", ["encodings", "site"])
+def test_a_virtualenv_that_is_none_is_named_and_no_package_for_it(tmpdir, name):
+    said = hinted(tmpdir, name, {}, virtualenv="/srv/v")
+    assert said.startswith("virtualenv: Python does not find its own library in /srv/v;") and "package" not in said
+
+
 @pytest.mark.parametrize("name, files", [("shop.models", {"shop/__init__.py": ""}), ("uwsgidecorators", {})])
 def test_nothing_is_to_be_installed_for_what_is_there(tmpdir, name, files):
     assert hinted(tmpdir, name, files) == ""

@@ -288,11 +288,11 @@ def replaced(apps, sites, allowed=False):
 @pytest.mark.parametrize(
     ("apps", "sites", "refused", "warned"),
     [
-        (["shop"], ["shop.test"], False, False),
+        (["shop"], ["of-no-host.test"], False, False),
         (["new"], ["new.test"], True, False),
         (["new"], [], True, False),
         ([], ["new.test"], True, False),
-        (["new"], ["shop.test"], False, True),
+        (["new"], ["of-no-host.test"], False, True),
         (["shop", "new"], ["new.test"], False, True),
         ([], [], False, False),
         (["shop"], [], False, False),
@@ -302,7 +302,7 @@ def test_what_a_set_had_and_names_no_more(state, monkeypatch, apps, sites, refus
     monkeypatch.setattr(takeover_checks, "lstat", lambda path: True)
     wrote(state, "publish-mine-apps", dropin("shop"), "/etc/uwsgi/shop.ini")
     conf = "/etc/nginx/conf.d/%s.conf"
-    wrote(state, "publish-mine-sites", conf % "shop.test", conf % "publish-mine")
+    wrote(state, "publish-mine-sites", conf % "of-no-host.test", conf % "publish-mine")
     problems, warnings = asked(replaced(apps, sites))
     assert (bool(problems), bool(warnings)) == (refused, warned)
     said = "".join(problems + warnings)
@@ -310,7 +310,7 @@ def test_what_a_set_had_and_names_no_more(state, monkeypatch, apps, sites, refus
         assert "publish_replace: true" in said
     if said:
         assert ("application shop" in said) == ("shop" not in apps and bool(apps))
-        assert ("site shop.test" in said) == ("shop.test" not in sites and bool(sites))
+        assert ("site of-no-host.test" in said) == ("of-no-host.test" not in sites and bool(sites))
     problems, warnings = asked(replaced(apps, sites, allowed=True))
     assert problems == []
     assert bool(warnings) == (refused or warned)

@@ -28,6 +28,8 @@ def hang_up(number, frame):
         out.write("counted" if os.path.exists(busy) else "not counted")
     os._exit(17)
 signal.signal(signal.SIGHUP, hang_up)
+# Which uWSGI does once the code is loaded.
+signal.signal(signal.SIGUSR2, lambda number, frame: None)
 if address.startswith("/"):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
@@ -274,3 +276,74 @@ def test_pending_signals_are_seen():
     finally:
         os.kill(process.pid, signal.SIGCONT)
         process.wait()
+
+
+@pytest.fixture
+def loader(tmpdir):
+    """A function that starts a worker which still loads its code."""
+    started = []
+
+    def make():
+        started.append(subprocess.Popen([sys.executable, "-c", LOADER, str(tmpdir)]))
+        awaited(lambda: (tmpdir / "ready").check())
+        return started[-1]
+
+    yield make
+    for one in started:
+        if one.poll() is None:
+            one.kill()
+        one.wait()
+
+
+# As a worker that uWSGI's master has forked anew: SIGHUP does what it does to the master.
+LOADER = """
+import os, signal, sys, time
+signal.signal(signal.SIGHUP, lambda number, frame: open(os.path.join(sys.argv[1], "loader-heard"), "w").close())
+open(os.path.join(sys.argv[1], "ready"), "w").close()
+while True:
+    time.sleep(0.1)
+"""
+
+
+def test_a_worker_that_still_loads_is_killed_and_never_told(loader, tmpdir, monkeypatch):
+    one = loader()
+    monkeypatch.setattr(code, "statistics", lambda _address, _timeout: {"workers": [{"pid": one.pid, "accepting": 0}]})
+    started = time.time()
+    assert code.hang_up(one.pid, [one.pid], ["/nowhere"], "stats", ME, 5.0) is True
+    assert one.wait() == -signal.SIGKILL
+    assert time.time() - started < 2 and not (tmpdir / "loader-heard").check()
+
+
+def test_with_a_master_those_that_load_are_killed_once_it_has_told_all(loader, fake, tmpdir):
+    one, other, ready = fake(accepts=0), loader(), str(tmpdir / "master-ready")
+    master = subprocess.Popen([sys.executable, "-c", MASTER, str(one.pid), ready])
+    try:
+        awaited(lambda: os.path.exists(ready))
+        pids = [one.pid, other.pid]
+        assert code.hang_up(master.pid, pids, [one.address], None, ME, 2.0, grace=0.5) is True
+        assert one.heard == "not counted"
+        assert other.wait() == -signal.SIGKILL and not (tmpdir / "loader-heard").check()
+    finally:
+        master.kill()
+        master.wait()
+
+
+@pytest.mark.parametrize(
+    ("accepting", "address", "loads"), [(0, "stats", True), (1, "stats", False), (0, None, True), (None, "stats", True)]
+)
+def test_whether_one_loads_is_told_by_its_signals_and_its_stats(loader, monkeypatch, accepting, address, loads):
+    one = loader()
+    workers = [{"pid": 1, "accepting": 1}, {"pid": one.pid, "accepting": accepting}]
+    said = None if accepting is None else {"workers": workers}
+    monkeypatch.setattr(code, "statistics", lambda _address, _timeout: said)
+    assert code.loads(one.pid, address) is loads
+
+
+def test_one_that_holds_a_connection_does_not_load(fake, monkeypatch):
+    """A plugin may serve by a loop of its own, which uWSGI never calls accepting."""
+    one = fake(late=0.2)
+    monkeypatch.setattr(code.procfs, "catches", lambda _pid, _number: False)
+    link = one.connect_and_await()
+    assert hang_up(one, patience=2.0) is True
+    assert one.heard == "counted"
+    link.close()

@@ -793,6 +793,23 @@ def test_complete_is_what_says_so(root):
     assert one.venv()["complete"] is True
 
 
+def test_an_account_is_admitted_beside_the_former_one_until_the_code_is_closed(root, monkeypatch):
+    one = made(root, "r1")
+    assert one.admit() is False and mode(one.releases) == 0o750
+    # Another group has it: another account ran the application, or one of this name.
+    real = os.lstat
+
+    class Found(object):
+        def __init__(self, found):
+            self.st_mode, self.st_uid, self.st_gid = found.st_mode, 0, 4242
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", lambda path: Found(real(path)) if path == one.releases else real(path))
+        assert one.admit() is True and mode(one.releases) == 0o751
+        assert one.admit() is False
+    assert one.close() is True and mode(one.releases) == 0o750
+
+
 def test_folders_of_code_are_closed_last(root, owners):
     """Processes of a former account may use them until they are told to end."""
     one = made(root, "r1")

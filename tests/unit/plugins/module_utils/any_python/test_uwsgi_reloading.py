@@ -137,7 +137,7 @@ def telling(monkeypatch, master, *ids):
 def test_a_chain_goes_from_worker_to_worker(instance, monkeypatch):
     """By the order of their ids, the next one once the last one's place is taken; what is no worker is left alone."""
     one = instance(options=[LAZY, STATS, ("http", ":80"), ("processes", "2")])
-    one.master.standing = [set([1, 2, 9]), set([1, 2, 9]), set([1, 9]), set([1, 3, 9]), set([3, 9]), set([3, 4, 9])]
+    one.master.standing = [set([1, 2, 9])] * 3 + [set([1, 9]), set([1, 3, 9]), set([3, 9]), set([3, 4, 9])]
     telling(monkeypatch, one.master, 2, 1)
     seen = []
     plain = one.master.workers
@@ -148,6 +148,82 @@ def test_a_chain_goes_from_worker_to_worker(instance, monkeypatch):
     assert one.hung_up == [(2, [2]), (1, [1])]
     assert (1, set([1, 9])) in seen and (2, set([1, 9])) not in seen
     assert sent(one) == b""
+
+
+def told(monkeypatch, one, respawn):
+    """What stands changes as soon as one is told to go: {pid: accepting} that ``respawn(pid)`` says."""
+    world = {}
+
+    def hang_up(_target, workers, *_more):
+        one.hung_up.append(list(workers))
+        for pid in workers:
+            del world[pid]
+            world.update(respawn(pid))
+
+    monkeypatch.setattr(code.quiet, "hang_up", hang_up)
+    monkeypatch.setattr(code.procfs, "process_start", lambda pid: pid)
+    one.master.workers = lambda: set(world)
+    monkeypatch.setattr(
+        code,
+        "statistics",
+        lambda _address: {"workers": [{"pid": pid, "accepting": world[pid]} for pid in sorted(world)]},
+    )
+    return world
+
+
+def test_those_that_still_load_go_first_and_at_once(instance, monkeypatch):
+    one = instance(options=[LAZY, STATS])
+    world = told(monkeypatch, one, lambda pid: {pid + 10: 1})
+    world.update({1: 1, 2: 0, 3: 1, 4: 0})
+    result = one.run()
+    assert not result["failed"], result
+    assert one.hung_up == [[2], [4], [1], [3]]
+
+
+def test_what_has_just_taken_anothers_place_is_waited_for(instance, monkeypatch):
+    """Or nobody might serve: it came up by itself and loads, and the other one would be told to go."""
+    one = instance(options=[LAZY, STATS])
+    world = told(monkeypatch, one, lambda pid: {pid + 10: 1})
+    world.update({1: 1, 2: 1})
+    chain, went = one._chain, []
+
+    def late(before, renewal):
+        del world[2]
+        world[5] = 0
+        timer = threading.Timer(0.3, lambda: went.append(list(one.hung_up)) or world.update({5: 1}))
+        timer.start()
+        chain(before, renewal)
+
+    one._chain = late
+    result = one.run()
+    assert not result["failed"], result
+    assert (went, one.hung_up) == ([[]], [[1]])
+
+
+def test_the_time_limit_is_each_workers(instance, monkeypatch):
+    one = instance(options=[LAZY, STATS], timeout=1)
+
+    def respawn(pid):
+        threading.Timer(0.7, lambda: world.update({pid + 10: 1})).start()
+        return {pid + 10: 0}
+
+    world = told(monkeypatch, one, respawn)
+    world.update({1: 1, 2: 1, 3: 1})
+    started = time.time()
+    result = one.run()
+    assert not result["failed"], result
+    assert time.time() - started > 2
+
+
+def test_a_load_that_takes_too_long_is_told_with_what_to_set(instance, monkeypatch):
+    one = instance(options=[LAZY, STATS], timeout=1)
+    world = told(monkeypatch, one, lambda pid: {pid + 10: int(pid == 1)})
+    world.update({1: 1, 2: 1, 3: 1})
+    result = one.run()
+    assert result["failed"] and one.hung_up == [[1], [2]]
+    says = "within 1 s after the last one that was (1 of 3); still from before: 3; still loading the code: 12 ("
+    assert says in result["msg"]
+    assert "publish_timeout" in result["msg"]
 
 
 def test_a_worker_that_outlives_its_mercy_is_killed(instance, monkeypatch):
