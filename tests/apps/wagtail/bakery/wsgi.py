@@ -1,0 +1,9 @@
+"""Wagtail's own start-up."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bakery.settings")
+
+application = get_wsgi_application()
