@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_environment, background_plan, client_plan, log_plan, request_plan
+from . import account_plan, app_environment, background_plan, client_plan, log_plan, request_plan, unit_plan
+from . import uwsgi_values
 from .app_environment import word
 from .nginx_tree import Directive, idle, slug
 from .problem import Problems
@@ -44,6 +45,8 @@ OWNED = {
     "socket": "socket",
     "uwsgi-socket": "socket",
     "http-socket": "protocol: http and socket",
+    "protocol": "protocol of the application",
+    "socket-protocol": "protocol of the application",
     "module": "module",
     "wsgi": "module",
     "wsgi-file": "wsgi_file",
@@ -80,6 +83,10 @@ OWNED = {
 # What an ini from elsewhere says of its socket, and means nothing for one in the folder that only nginx reaches.
 SOCKET_MODES = {"chmod", "chmod-socket", "chown-socket"}
 REFUSED = {*OWNED, "daemonize", "daemonize2"}
+# What no name of a file holds: a version, or extras (`flask==3.1.2`, `gunicorn[gevent]`).
+_REQUIREMENT = re.compile(r"[=<>!~]=|[<>]|\w\[.*\]")
+# gevent itself, what is made for it (gevent-websocket), or an extra of that name (gunicorn[gevent]).
+_GEVENT = re.compile(r"gevent|[\w.-]+\s*\[[^\]]*\bgevent\b", re.IGNORECASE)
 HOW = "write the name of a file in the code, such as requirements.txt, or a list such as [Flask, gevent]"
 # Greenlets of an application with WebSockets that states none: as many sockets are open at most.
 GREENLETS = 1000
@@ -182,10 +189,23 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     if wanted is not None and not isinstance(wanted, str):
         if not isinstance(wanted, list) or not all(isinstance(line, str) for line in wanted):
             problems.say(f"{path}.requirements", f"{wanted!r} is neither a file name nor a list", HOW)
+    elif wanted and _REQUIREMENT.search(wanted):
+        says = f"{wanted!r} is a requirement, and a text names a file in the code"
+        problems.say(f"{path}.requirements", says, f"write it as a list: [{wanted!r}]")
     elif wanted and (wanted.startswith("/") or ".." in wanted.split("/")):
         problems.say(f"{path}.requirements", f"{wanted!r} is outside the code", "write a path below the code's folder")
     _check_instances(app, path, problems)
     request_plan.check(app, path, problems)
+    uwsgi_values.check(app, path, problems)
+    unit_plan.check_options(f"{path}.service_options", app["service_options"], problems)
+    command = app["service_options"].get("ExecStart")
+    if command and not (isinstance(command, list) and command[0] in ("", None)):
+        says = "the role writes one itself, and systemd takes no unit with a second one"
+        hint = "leave it out, what runs before is ExecStartPre; or begin a list with '', which takes the role's away"
+        problems.say(f"{path}.service_options.ExecStart", says, hint)
+    if app["virtualenv"] and not app["virtualenv"].startswith("/"):
+        says = f"{app['virtualenv']!r} is not absolute, and a release brings none along"
+        problems.say(f"{path}.virtualenv", says, "write the whole path on the host, or state requirements instead")
     if app["log"] not in ("system", "project", "journal") and not app["log"].startswith("/"):
         problems.say(
             f"{path}.log", f"{app['log']!r} is not known", "write system, project, journal or an absolute path"
@@ -227,7 +247,7 @@ def check_gevent(app: dict[str, Any], path: str, file: Iterable[str] | None, pro
     # What another file or a project brings along is not known here.
     if not (app["gevent"] or app["websocket"]) or not lines or any(line.startswith("-") for line in lines):
         return
-    if not any(line.lower().startswith("gevent") for line in lines):
+    if not any(_GEVENT.match(line) for line in lines):
         key = "gevent" if app["gevent"] else "websocket"
         where = wanted if isinstance(wanted, str) else "the list"
         says = f"the requirements name no gevent, and {key} needs it"

@@ -33,11 +33,22 @@ _SYSTEM_CALL = re.compile(r"@?[a-z0-9_-]+")
 _FAMILY = re.compile(r"AF_[A-Z0-9]+")
 
 
+# systemd drops what stands in [Service] and belongs elsewhere, and says so in the journal only.
+_ELSEWHERE = re.compile(
+    r"(After|Before|Wants|Requires|Requisite|BindsTo|PartOf|Upholds|Conflicts|OnFailure|OnSuccess|Description"
+    r"|Documentation|DefaultDependencies|StopWhenUnneeded|RefuseManualSt(art|op)|JoinsNamespaceOf|RequiresMountsFor"
+    r"|StartLimitIntervalSec|(Condition|Assert)[A-Z].*|WantedBy|RequiredBy|Alias|Also)\Z"
+)
+
+
 def check_options(variable: str, options: Mapping[str, Any], problems: list[Problem]) -> None:
     """Refuse what would not be one line of a unit each."""
     for name, value in options.items():
         if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
             problems.append(Problem(f"{variable}.{name}", "is no systemd directive", "write e.g. LimitCORE: infinity"))
+        elif _ELSEWHERE.match(name):
+            says = "stands in another section of a unit than [Service], and systemd would drop it"
+            problems.append(Problem(f"{variable}.{name}", says, "put it into a drop-in of your own for this unit"))
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, (dict, list)) or "\n" in str(item):
                 says = "is not one line of text"

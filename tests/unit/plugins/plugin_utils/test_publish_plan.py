@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import former
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec, uwsgi_values
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problems
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 
@@ -103,6 +104,25 @@ REFUSED = [
     ("second socket", [app(options={"http_socket": ":1"})], [], "publish_apps[0].options.http_socket", "protocol"),
     ("misspelt option", [app(options={"harakri": 1})], [], "publish_apps[0].options.harakri", "did you mean harakiri?"),
     ("no such option", [app(options={"project": "/x"})], [], "publish_apps[0].options.project", "set-placeholder"),
+    ("second protocol", [app(options={"protocol": "http"})], [], "publish_apps[0].options.protocol", "state it with"),
+    ("mapping for an option", [app(options={"route": [{"^/a": "b"}]})], [], "options.route[0]", "a=b"),
+    ("bytes in kilobytes", [app(options={"buffer-size": "32k"})], [], "options.buffer-size", "write 32768"),
+    ("bytes in megabytes", [app(options={"limit_post": "10 MB"})], [], "options.limit_post", "write 10485760"),
+    ("seconds in minutes", [app(options={"harakiri": "5m"})], [], "options.harakiri", "write 300"),
+    ("megabytes in gigabytes", [app(options={"reload-on-rss": "1G"})], [], "options.reload-on-rss", "write 1024"),
+    ("half a megabyte", [app(options={"log-maxsize": "1.5m"})], [], "options.log-maxsize", "a number of bytes"),
+    (
+        "mapping for a directive",
+        [app(service_options={"Environment": {"A": "b"}})],
+        [],
+        "publish_apps[0].service_options.Environment",
+        "list of texts",
+    ),
+    ("directive in small letters", [app(service_options={"limitnofile": 9})], [], "limitnofile", "LimitCORE"),
+    ("directive of [Unit]", [app(service_options={"After": "redis.service"})], [], "service_options.After", "drop-in"),
+    ("second command", [app(service_options={"ExecStart": "/bin/x"})], [], "service_options.ExecStart", "leave it out"),
+    ("relative virtualenv", [app(virtualenv="venv")], [], "publish_apps[0].virtualenv", "whole path"),
+    ("requirement for a file", [app(requirements="flask==3.1.2")], [], "publish_apps[0].requirements", "['flask==3"),
     ("own pidfile", [app(options={"pidfile": "/x"})], [], "publish_apps[0].options.pidfile", "leave it out"),
     ("no code", [{"name": "a", "module": "m"}], [], "publish_apps[0]", "exactly one"),
     ("two codes", [app(path="/a")], [], "publish_apps[0]", "exactly one"),
@@ -558,3 +578,18 @@ def test_who_builds_and_fetches_is_an_account_of_its_own(variable, name):
 def test_releases_know_whose_they_are_and_who_builds_them():
     plan = planned([app(user="alice")], publish_build_user="builder")
     assert (plan["build_user"], plan["git_user"], plan["releases"][0]["user"]) == ("builder", "wsgi-git", "alice")
+
+
+def test_a_number_may_have_the_unit_that_it_has_anyway():
+    given = {"harakiri": "60s", "reload-on-rss": "512M", "limit-as": 512, "log-slow": "500ms", "buffer-size": "32768"}
+    problems = Problems()
+    uwsgi_values.check(app(options=given), "publish_apps[0]", problems)
+    assert not problems
+
+
+def test_gevent_may_come_as_an_extra():
+    planned([app(gevent=9, requirements=["flask", "gunicorn[gevent]==23"])])
+
+
+def test_a_list_that_begins_empty_takes_the_place_of_the_command():
+    assert planned([app(service_options={"ExecStart": ["", "/bin/x"]})])["apps"][0]["service"][-1][1] == "/bin/x"

@@ -1,0 +1,68 @@
+"""Values of uWSGI's options that it would read as something else than they say: refused, with what to write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .problem import Problems
+
+# uWSGI reads a number up to the first letter, and so 5m as 5: its options have one unit each. Those that people
+# write a unit to, by that unit (uwsgi_opt_set_int and _64bit, _16bit, _megabytes in its core/uwsgi.c).
+_UNITS = {
+    "bytes": (
+        "body-read-warning buffer-size chunked-input-limit http-buffer-size limit-post log-big log-master-bufsize"
+        " log-maxsize mule-msg-size post-buffering post-buffering-bufsize socket-rcvbuf socket-sndbuf"
+        " websocket-max-size websockets-max-size"
+    ),
+    "seconds": (
+        "chunked-input-timeout cron-harakiri harakiri harakiri-graceful-timeout heartbeat http-connect-timeout"
+        " http-harakiri http-headers-timeout http-keepalive http-timeout idle max-worker-lifetime min-worker-lifetime"
+        " mule-harakiri mule-reload-mercy reload-mercy socket-timeout spooler-freq spooler-frequency spooler-harakiri"
+        " worker-reload-mercy"
+    ),
+    "milliseconds": "log-slow",
+    "megabytes": "evil-reload-on-as evil-reload-on-rss limit-as reload-on-as reload-on-rss",
+    "kilobytes": "thread-stack-size thread-stacksize threads-stack-size threads-stacksize",
+}
+_UNIT_OF = {name: unit for unit, names in _UNITS.items() for name in names.split()}
+# How its own unit may be written beside a number: uWSGI reads what is meant.
+_OWN = {
+    "bytes": ("b", "byte", "bytes"),
+    "seconds": ("s", "sec", "secs", "second", "seconds"),
+    "milliseconds": ("ms", "millisecond", "milliseconds"),
+    "megabytes": ("m", "mb", "mib", "megabyte", "megabytes"),
+    "kilobytes": ("k", "kb", "kib", "kilobyte", "kilobytes"),
+}
+_KILO = {"k": 1, "kb": 1, "kib": 1, "m": 2, "mb": 2, "mib": 2, "g": 3, "gb": 3, "gib": 3}
+_TIMES = {"ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_BASE = {"bytes": 0, "kilobytes": 1, "megabytes": 2}
+_NUMBER = re.compile(r"(\d+)(?:[.]\d+)?\s*([A-Za-z]+)\Z")
+
+
+def _in_unit(number: int, word: str, unit: str) -> int | None:
+    """What was meant, in the option's own unit; None where nobody can tell or nothing whole comes of it."""
+    if unit in _BASE:
+        power = _KILO.get(word, 0) - _BASE[unit]
+        return number * 1024**power if word in _KILO and power >= 0 else None
+    factor = 1000 if unit == "seconds" else 1
+    found, rest = divmod(number * _TIMES.get(word, 0), factor)
+    return found if found and not rest else None
+
+
+def check(app: Mapping[str, Any], path: str, problems: Problems) -> None:
+    for name, value in app["options"].items():
+        for index, item in enumerate(value if isinstance(value, list) else [value]):
+            where = f"{path}.options.{name}" + (f"[{index}]" if isinstance(value, list) else "")
+            if isinstance(item, (Mapping, list)):
+                says = "is not one text, which an option of uWSGI takes"
+                problems.say(where, says, "write it as in the ini, such as a=b; a list repeats the option")
+                continue
+            unit = _UNIT_OF.get(str(name).replace("_", "-"))
+            found = _NUMBER.match(str(item).strip()) if unit else None
+            if not unit or not found or found[2].lower() in _OWN[unit]:
+                continue
+            meant = _in_unit(int(found[1]), found[2].lower(), unit) if "." not in str(item) else None
+            hint = f"write {meant}" if meant is not None else f"write a number of {unit}"
+            problems.say(where, f"{item!r} is {found[1]} {unit} to uWSGI, which knows no other unit here", hint)
