@@ -7,8 +7,16 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from . import account_plan, app_environment, background_plan, client_plan, log_plan, request_plan, unit_plan
-from . import uwsgi_values
+from . import (
+    account_plan,
+    app_environment,
+    background_plan,
+    client_plan,
+    log_plan,
+    request_plan,
+    unit_plan,
+    uwsgi_values,
+)
 from .app_environment import word
 from .nginx_tree import Directive, idle, slug
 from .problem import Problems

@@ -105,6 +105,10 @@ def _check_path(location: Mapping[str, Any], site: Mapping[str, Any], path: str,
         problems.say(path, says, hint)
     elif where.regex:
         return
+    elif found := re.search(r"[*]|<[^/<>]*>", text):
+        says = f"{location['path']!r} holds {found[0]}, which nginx compares as it stands; no request has such a path"
+        start = text[: found.start()].rpartition("/")[0] + "/"
+        problems.say(path, says, f"write {start}, which is all below it, or a regex that begins with ~")
     elif "#" in text:
         says = f"{location['path']!r} holds a #, and no browser sends what follows it"
         problems.say(path, says, "write the path without it")

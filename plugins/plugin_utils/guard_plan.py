@@ -21,6 +21,15 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "strict-origin-when-cross-origin",
 }
+# What add_header stands beside, and does not replace.
+_NGINX_OWN = {
+    "content-type": "set options: {default_type: text/plain}, or what the application sends",
+    "content-length": "leave it out",
+    "server": "leave it out; server_tokens in options says how much of it is told",
+    "date": "leave it out",
+    "connection": "leave it out",
+    "transfer-encoding": "leave it out",
+}
 
 
 def network(text: str) -> str:
@@ -79,6 +88,9 @@ def check(block: dict[str, Any], path: str, problems: Problems) -> None:
         at = f"{path}.headers.{name}"
         if not HEADER.match(name):
             problems.say(at, f"{name!r} is no name of a header", "write letters, digits and '-'")
+        elif name.lower() in _NGINX_OWN and value is not None:
+            says = "is a header that nginx writes itself, and an answer would have it twice"
+            problems.say(at, says, _NGINX_OWN[name.lower()])
         if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int, float))):
             problems.say(at, f"{value!r} is no text", "write text in quotes, or null to take the header away")
 

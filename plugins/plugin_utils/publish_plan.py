@@ -116,7 +116,11 @@ def _check_names(
                     problems.say(f"{path}.listen", says, "let nginx and the application have different ports")
         for server_name, port, other in sorted(set(same), key=str):
             says = f"{server_name!r} on port {port} is answered by publish_sites[{other}] already"
-            problems.say(f"{path}.server_name", says, "join the two sites' locations, or change a name or port")
+            mend = "join the two sites' locations, or change a name or port"
+            if other == index:
+                says = f"{server_name!r} on port {port} stands twice in the site"
+                mend = "leave out the one in server_name, aliases or listen that is too many"
+            problems.say(f"{path}.server_name", says, mend)
         if name == f"publish-{values['publish_set']}":
             problems.say(f"{path}.name", f"{name!r} names the file of what all sites share", "give it another name")
         if name in files and not same:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import client_plan, guard_plan, inherited_plan, nginx_plan, request_plan, upstream_plan
+from . import client_plan, guard_plan, inherited_plan, nginx_plan, request_plan, server_names, upstream_plan
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text
 from .nginx_tree import Directive, directives, first_words, quoted, slug
 from .problem import Problems, close_match
@@ -20,6 +20,10 @@ LINKS = "disable_symlinks"
 VERSION = "proxy_http_version"
 TARGETS = ("app", "proxy_pass", "upstream", "static", "redirect", "return")
 _NOTHING = '""'
+# Parameters of listen that nginx takes from one server at each address, and from no second one.
+_OF_A_SOCKET = re.compile(
+    r"(bind|deferred|multipath|reuseport)\Z|(accept_filter|backlog|fastopen|ipv6only|rcvbuf|setfib|sndbuf|so_keepalive)="
+)
 _PATH = re.compile(r"(=|~\*|~|\^~|)\s*(\S.*)\Z")
 _ADDRESS = re.compile(r"(?P<base>https?://(?:unix:[^:]+:?|[^/?#]+))(?P<path>/.*)?\Z")
 GZIP_TYPES = (
@@ -86,8 +90,8 @@ def sockets(site: dict[str, Any]) -> list[tuple[str, bool]]:
 
 
 def listens(site: dict[str, Any]) -> list[tuple[str, int | None]]:
-    """Address and port of each listen directive."""
-    return [endpoint(line) for line, _tls in sockets(site)]
+    """Address and port of each listen directive; HTTP/3 has its ports beside those of the same number."""
+    return [endpoint(line) for line, _tls in sockets(site) if "quic" not in line.split()]
 
 
 def _claims(site: dict[str, Any]) -> list[tuple[str, int | None]]:
@@ -272,6 +276,9 @@ def _check_static(location: dict[str, Any], path: str, problems: Problems) -> No
         return
     if ".." in static.split("/"):
         problems.say(f"{path}.static", f"{static!r} holds ..", "write the path without it")
+    if where.regex and re.search(r"\$\{?\d", static):
+        says = f"{static!r} holds what the regex found, and the whole path is looked for below that"
+        problems.say(f"{path}.static", says, "write the folder, and a path without a regex, such as /static/")
     if where.prefix and not where.text.endswith("/"):
         says = f"is served under {where.text}, and {where.text}../ would lead out of it"
         problems.say(f"{path}.path", says, f"write {where.text}/")
@@ -329,6 +336,12 @@ def _check_location(
         problems.say(f"{path}.websocket", "goes with app, proxy_pass and upstream only", "leave it out")
     if location["timeout"] and not guard_plan.TIME.match(location["timeout"]):
         problems.say(f"{path}.timeout", f"{location['timeout']!r} is no time", "write e.g. 90s or 5m")
+    elif location["timeout"] and not re.search("[1-9]", location["timeout"]):
+        says = f"{location['timeout']!r} ends each request at once, and nothing means for ever"
+        problems.say(f"{path}.timeout", says, "write e.g. 1h")
+    if location["redirect"] and not re.match(r"/|\$|[A-Za-z][A-Za-z0-9+.-]*:", location["redirect"]):
+        says = f"{location['redirect']!r} is neither an address nor a path, and leads below the one that was asked for"
+        problems.say(f"{path}.redirect", says, f"write https://{location['redirect']} or /{location['redirect']}")
     for name in ("uwsgi_pass", "proxy_pass"):
         if name in location["options"]:
             says = "the role writes it itself, so that it fits the application's socket"
@@ -389,7 +402,8 @@ def check(
     problems: Problems,
 ) -> None:
     name = name_of(site)
-    if not SAFE_NAME.match(name):
+    fine = server_names.check(site, path, problems)
+    if not SAFE_NAME.match(name) and (fine or site["name"]):
         problems.say(
             f"{path}.{'name' if site['name'] else 'server_name'}",
             f"{name!r} is no safe file name",
@@ -599,6 +613,12 @@ def _internal_of(location: dict[str, Any]) -> bool:
     return bool(location["internal"] and location["static"] and location["app"])
 
 
+def _log(text: str, name: str, kind: str) -> str:
+    """A log as nginx writes it; a format or a level behind its place stays."""
+    place, *rest = text.split()
+    return " ".join([posixpath.join(NGINX_LOG_DIR, f"{name}.{kind}.log") if place == "system" else place, *rest])
+
+
 class Site:
     """One site on its way to a plan."""
 
@@ -761,14 +781,15 @@ class Site:
             found.append(["location", location["path"], block])
         return found
 
-    def _listen(self, plain: bool, tls: bool) -> list[Directive]:
+    def _listen(self, plain: bool, tls: bool, beside: bool = False) -> list[Directive]:
+        """``beside``: another server of the site says of the same sockets what is said of a socket once."""
         http2_on = modern(self.nginx)
         lines = []
         for line, secure in sockets(self.site):
             if not (tls if secure else plain):
                 continue
-            words = line.split()
-            if secure:
+            words = [word for word in line.split() if not (beside and _OF_A_SOCKET.match(word))]
+            if secure and "quic" not in words:
                 words += ["ssl"] if "ssl" not in words else []
                 words += ["http2"] if self.site["http2"] and not http2_on and "http2" not in words else []
             if endpoint(line) in self.default and not {"default_server", "default"}.intersection(words):
@@ -800,17 +821,17 @@ class Site:
         site, found = self.site, []
         secure = site["tls"] and site["tls"]["redirect"] and not site["redirect"]
         believing = self.client.inside()
-        start = [["server_name", " ".join(site["server_name"]) or "_", None], *logs]
+        start = [["server_name", server_names.written(site["server_name"]), None], *logs]
         if secure and site["listen"] and not believing:
             target = f"301 https://$host{self._port()}$request_uri"
             found.append(["server", "", [*self._listen(True, False), *start, ["return", target, None]]])
         if site["aliases"]:
-            start = [["server_name", " ".join(site["aliases"]), None], *logs, *believing]
+            start = [["server_name", server_names.written(site["aliases"]), None], *logs, *believing]
             target = f"{self.client.scheme}://{site['server_name'][0]}${self.prefix}_port$request_uri"
             if secure:
                 target = f"https://{site['server_name'][0]}{self._port()}$request_uri"
             default, self.default = self.default, set()
-            block = [*self._listen(True, True), *start, *self._tls()]
+            block = [*self._listen(True, True, beside=True), *start, *self._tls()]
             self.default = default
             if site["tls"] and site["tls"]["hsts"]:
                 block += guard_plan.headers([{"Strict-Transport-Security": f"max-age={site['tls']['hsts']}"}], {})
@@ -852,18 +873,14 @@ class Site:
 
     def plan(self, template: str) -> dict[str, Any]:
         site, name = self.site, name_of(self.site)
-        access, error = site["access_log"], site["error_log"]
-        if access == "system":
-            access = posixpath.join(NGINX_LOG_DIR, f"{name}.access.log")
-        if error == "system":
-            error = posixpath.join(NGINX_LOG_DIR, f"{name}.error.log")
+        access, error = (_log(site[f"{kind}_log"], name, kind) for kind in ("access", "error"))
         logs: list[Directive] = [["access_log", access, None], ["error_log", error, None]]
         redirects = self._redirects(logs)
         to_tls = site["tls"] and site["tls"]["redirect"] and not site["redirect"]
         self.http += self.client.outside()
         # A proxy that is believed may have spoken TLS already, and is not to be sent there once more.
         block = self._listen(not to_tls or bool(self.client.real), True)
-        block.append(["server_name", " ".join(site["server_name"]) or "_", None])
+        block.append(["server_name", server_names.written(site["server_name"]), None])
         block += logs
         more = [*self._tls(), *self._usual(), *self._real_ip(), *self._to_tls(bool(to_tls))]
         more += [*self._guards(None, self.own), *self._headers()]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from .problem import Problem, close_match
 
 # Settings whose values no message repeats, nor those of what holds such a setting.
 SECRET = {"env", "secrets"}
+# Settings whose text looks like a number and is none.
+_VERSION = re.compile(r"\bversion\Z")
 _TRUE = {"true", "yes", "on", "1", "y", "t"}
 _FALSE = {"false", "no", "off", "0", "n", "f"}
 
@@ -22,11 +25,17 @@ _FALSE = {"false", "no", "off", "0", "n", "f"}
 class _Wrong(Exception):
     """A value that is not of the type asked for; its text says what it should be."""
 
+    def __init__(self, kind: str, hint: str = ""):
+        super().__init__(kind)
+        self.hint = hint or f"write {kind}"
+
 
 def _to_str(value: Any) -> str:
     if isinstance(value, str):
         return str(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool):
+        raise _Wrong("text", "put it in quotes: bare on, off, yes and no are YAML's true and false")
+    if not isinstance(value, (int, float)):
         raise _Wrong("text")
     return str(value)
 
@@ -139,11 +148,15 @@ def _shown(value: Any, path: str, spec: Mapping[str, Any]) -> str:
 
 
 def _check(value: Any, spec: Mapping[str, Any], path: str, problems: list[Problem]) -> Any:
+    given = value
     try:
         value = _TYPES[spec.get("type", "str")](value)
     except _Wrong as wrong:
-        problems.append(Problem(path, f"{_shown(value, path, spec)} is not {wrong}", f"write {wrong}"))
+        problems.append(Problem(path, f"{_shown(value, path, spec)} is not {wrong}", wrong.hint))
         return None
+    if isinstance(given, float) and isinstance(value, str) and _VERSION.search(path):
+        says = f"{value} is a number, and may have been more: YAML takes 1.10 for 1.1"
+        problems.append(Problem(path, says, "put it in quotes"))
     choices = spec.get("choices")
     # As in Ansible's own specs, the choices of a list are those of its elements.
     if choices and not isinstance(value, list) and value not in choices:

@@ -102,6 +102,11 @@ def upstream(**more):
 
 # What is wrong, the site's or upstream's variables, the path and a piece of what is said or of the mend.
 REFUSED_LOCATIONS = [
+    ("a star for all", to_app("/api/*"), ".path", "write /api/"),
+    ("a converter of Flask's", to_app("= /user/<int:id>"), ".path", "write /user/"),
+    ("a name without a scheme", at("/a", redirect="www.b.test/a"), ".redirect", "https://www.b.test/a"),
+    ("no time at all", at("/", proxy_pass="http://127.0.0.1:1", timeout="0s"), ".timeout", "write e.g. 1h"),
+    ("a found folder", at("~ ^/static/(.*)$", static="/srv/$1"), ".static", "without a regex"),
     ("two targets", at("/", app="shop", redirect="/x"), "", "exactly one"),
     ("app and proxy", at("/", app="shop", proxy_pass="http://a"), "", "exactly one"),
     ("upstream and proxy", at("/", upstream="u", proxy_pass="http://a"), "", "exactly one"),
@@ -187,6 +192,17 @@ REFUSED_SITES = [
         "leave one",
     ),
     ("slash and an exact one", site(to_app("/a/", slash="404"), to_app("= /a")), ".locations[0].slash", "leave one"),
+    ("a port in a name", site(name="a", server_name=["a.test:80"]), ".server_name[0]", "write a.test, the port into"),
+    ("an address for a name", site(server_name=["https://a.test/x"]), ".server_name[0]", "write a.test"),
+    ("two names in a text", site(server_name=["a.test, b.test"]), ".server_name[0]", "[a.test, b.test]"),
+    ("an address without brackets", site(name="a", server_name=["fd00::2"]), ".server_name[0]", "write [fd00::2]"),
+    ("a wildcard in the middle", site(server_name=["b.test", "a.*.test"]), ".server_name[1]", "*.example.com"),
+    ("a wildcard alone", site(name="a", server_name=["*"]), ".server_name[0]", "write _"),
+    ("any name for an alias", site(aliases=["_"]), ".aliases[0]", "publish a site for it"),
+    ("an address for an alias", site(aliases=["http://b.test"]), ".aliases[0]", "write b.test"),
+    ("a port twice", site(listen=["80", "80"]), ".server_name", "twice in the site"),
+    ("a log switched off in YAML", site(access_log=False), ".access_log", "in quotes"),
+    ("a header that nginx has", site(headers={"Content-Type": "text/plain"}), ".headers.Content-Type", "default_type"),
     ("no key", site(tls={"certificate": "/c"}), ".tls.key", "set it"),
     ("relative certificate", site(tls={**TLS, "certificate": "c.pem"}), ".tls.certificate", "whole path"),
     ("relative key", site(tls={**TLS, "key": "k.pem"}), ".tls.key", "whole path"),
@@ -1123,3 +1139,26 @@ def test_a_sites_own_header_stands_for_the_usual_one_everywhere():
         assert ["Referrer-Policy", "no-referrer"] in sent
         assert len(sent) == len({name for name, _value in sent})
     assert not [line for line in lines(locations(block)["/b/"], "add_header") if line.startswith("X-Frame-Options")]
+
+
+def test_names_that_nginx_answers_to():
+    names = [r'"~^\d{2}\.a\.test$"', ".a.test", "*.b.test", "www.c.*", "x_y.test", "localhost", "[::1]", '"d.test"', ""]
+    assert lines(server([site(to_app(), name="a", server_name=names)]), "server_name") == [" ".join(names[:-1]) + ' ""']
+
+
+def test_a_format_or_a_level_stands_behind_the_usual_log():
+    block = server([site(to_app(), access_log="system combined", error_log="system debug")])
+    assert lines(block, "access_log") == ["/var/log/nginx/a.test.access.log combined"]
+    assert lines(block, "error_log") == ["/var/log/nginx/a.test.error.log debug"]
+
+
+def test_what_is_said_of_a_socket_is_said_once():
+    listen = "80 backlog=99 proxy_protocol reuseport so_keepalive=on"
+    plan = files(planned([site(to_app(), listen=[listen], aliases=["b.test"])]))[0]
+    assert lines(plan["http"][0][2], "listen") == ["80 proxy_protocol"]
+    assert lines(plan["server"][2], "listen") == [listen]
+
+
+def test_http3_has_the_port_of_https_beside_it():
+    tls = {**TLS, "listen": ["443", "443 quic reuseport"]}
+    assert lines(server([site(to_app(), tls=tls)]), "listen") == ["443 ssl", "443 quic reuseport"]

@@ -211,3 +211,12 @@ def test_the_roles_own_defaults_are_good_here_and_with_ansible(path):
     _found, problems = checked(options, {name: [] for name, option in options.items() if option.get("required")})
     assert problems == []
     assert ArgumentSpecValidator(options).validate({}).error_messages == []
+
+
+@pytest.mark.parametrize("name, said", [("version", True), ("conversion", False)])
+def test_a_version_that_yaml_took_for_a_number(name, said):
+    _found, problems = checked({name: {"type": "str"}}, {name: 1.10})
+    assert (
+        problems
+        == [f"{name}: 1.1 is a number, and may have been more: YAML takes 1.10 for 1.1; put it in quotes"] * said
+    )
