@@ -19,6 +19,9 @@ _KEEPS_SINCE = (1, 29, 7)
 # Blocks that are nothing without arguments, and directives that take none: true is the directive alone.
 WITH_ARGUMENTS = {"if", "location", "limit_except", "map", "geo", "split_clients"}
 WITHOUT_ARGUMENTS = {"break", "internal", "ip_hash", "least_conn", "random", "empty_gif", "flv", "mp4"}
+# Lines that people write as a mapping of what they name, which would be a block to nginx.
+WITHOUT_BLOCK = {"add_header", "add_trailer", "error_page", "fastcgi_param", "log_format", "proxy_set_header", "set"}
+WITHOUT_BLOCK |= {"proxy_cookie_domain", "proxy_cookie_path", "proxy_redirect", "rewrite", "uwsgi_param"}
 # In quotes; nginx keeps a backslash that stands before anything else.
 _SPECIAL = re.compile(r"""\\(?=[\\"'trn]|\Z)|["]""")
 
@@ -113,12 +116,18 @@ def directives(options: Mapping[str, Any], path: str, problems: list[Problem]) -
         here = f"{path}.{name}"
         flaw = "is empty" if not str(name).strip() else _flaw(str(name))
         if flaw:
-            hint = _hint(str(name), flaw) if str(name).strip() else "write the directive's name"
+            hint = "write the directive's name, or '\"\"' for an empty word"
+            hint = _hint(str(name), flaw) if str(name).strip() else hint
             problems.append(Problem(here, f"the name {flaw}", hint))
             continue
         for index, item in enumerate(value if isinstance(value, list) else [value]):
             at = f"{here}[{index}]" if isinstance(value, list) else here
             if item is None:
+                continue
+            if isinstance(item, Mapping) and str(name).strip() in WITHOUT_BLOCK:
+                shown = ", ".join(f"'{key} …'" for key in item)
+                says = f"is a mapping, which would be a block, and {str(name).strip()} has none"
+                problems.append(Problem(at, says, f"write a list of lines: [{shown}]"))
                 continue
             if isinstance(item, Mapping):
                 for shown, inner in _folded(str(name), item):

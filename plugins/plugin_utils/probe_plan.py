@@ -29,6 +29,11 @@ _NAMELESS = "localhost"
 def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     """Refuse a probe that is none of: a mapping, false, or nothing."""
     given = app["probe"]
+    asked = given.get("path") if isinstance(given, Mapping) else None
+    if isinstance(asked, str) and not re.fullmatch(r"/[^\s#]*", asked):
+        found = re.sub(r"\A\w+://[^/]*", "", asked).partition("#")[0].strip().replace(" ", "%20")
+        hint = f"write {found if found.startswith('/') else '/' + found}, and a name with host"
+        problems.say(f"{path}.probe.path", f"{asked!r} is no path that can be asked for", hint)
     if given is None or isinstance(given, Mapping) or str(given).strip().lower() in _OFF | _ON:
         return
     hint = "write probe: {path: /}, or probe: false for no question at all"

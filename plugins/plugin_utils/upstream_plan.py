@@ -60,7 +60,7 @@ def _check_servers(upstream: dict[str, Any], path: str, groups: Mapping[str, Any
     for index, server in enumerate(found):
         at = f"{path}.servers[{index}]" if upstream["servers"] else f"{path}.group"
         address = server["address"]
-        if not _ADDRESS.fullmatch(address):
+        if not _ADDRESS.fullmatch(address) and (upstream["servers"] or upstream["port"] is not None):
             problems.say(f"{at}.address", f"{address!r} is no address", "write host:port or unix:/path")
         if address in seen:
             problems.say(f"{at}.address", f"{address!r} is that of server {seen[address]} too", "drop one; see weight")

@@ -29,7 +29,8 @@ APP = {"name": "shop", "source": "x", "module": "manage"}
 
 def inventory(scenario):
     """The variables of a scenario as far as the plan looks at them."""
-    return yaml.safe_load((CHECKOUT / f"molecule/{scenario}/inventory/group_vars/all.yml").read_text())
+    text = (CHECKOUT / f"molecule/{scenario}/inventory/group_vars/all.yml").read_text()
+    return yaml.safe_load(text.replace("{{ mirror_venv }}", "/opt/mirror"))
 
 
 def one(*locations, **more):

@@ -123,6 +123,8 @@ REFUSED = [
     ("second command", [app(service_options={"ExecStart": "/bin/x"})], [], "service_options.ExecStart", "leave it out"),
     ("relative virtualenv", [app(virtualenv="venv")], [], "publish_apps[0].virtualenv", "whole path"),
     ("requirement for a file", [app(requirements="flask==3.1.2")], [], "publish_apps[0].requirements", "['flask==3"),
+    ("probe without a slash", [app(probe={"path": "healthz"})], [], "publish_apps[0].probe.path", "write /healthz"),
+    ("address for a probe", [app(probe={"path": "https://a.test/x"})], [], "[0].probe.path", "write /x, and a name"),
     ("own pidfile", [app(options={"pidfile": "/x"})], [], "publish_apps[0].options.pidfile", "leave it out"),
     ("no code", [{"name": "a", "module": "m"}], [], "publish_apps[0]", "exactly one"),
     ("two codes", [app(path="/a")], [], "publish_apps[0]", "exactly one"),

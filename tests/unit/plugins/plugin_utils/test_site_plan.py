@@ -102,6 +102,7 @@ def upstream(**more):
 
 # What is wrong, the site's or upstream's variables, the path and a piece of what is said or of the mend.
 REFUSED_LOCATIONS = [
+    ("a block of headers", to_app(options={"add_header": {"X-A": "b"}}), ".options.add_header", "['X-A …']"),
     ("a star for all", to_app("/api/*"), ".path", "write /api/"),
     ("a converter of Flask's", to_app("= /user/<int:id>"), ".path", "write /user/"),
     ("a name without a scheme", at("/a", redirect="www.b.test/a"), ".redirect", "https://www.b.test/a"),
@@ -1162,3 +1163,8 @@ def test_what_is_said_of_a_socket_is_said_once():
 def test_http3_has_the_port_of_https_beside_it():
     tls = {**TLS, "listen": ["443", "443 quic reuseport"]}
     assert lines(server([site(to_app(), tls=tls)]), "listen") == ["443 ssl", "443 quic reuseport"]
+
+
+def test_a_group_without_a_port_is_one_problem():
+    _plan, problems = attempt([site(at("/", upstream="u"))], [{"name": "u", "group": "backends"}])
+    assert [problem.path for problem in problems] == ["publish_upstreams[0].port"]
