@@ -120,6 +120,22 @@ def _check_path(location: Mapping[str, Any], site: Mapping[str, Any], path: str,
         problems.say(path, says, "write the path that they lead to")
 
 
+def _check_loop(site: Mapping[str, Any], index: int, path: str, problems: Problems) -> None:
+    """Refuse a redirect to a path that leads back to it, as far as the site's own locations say who answers there."""
+    locations = [site_plan.Path(location["path"]) for location in site["locations"]]
+    target = re.split(r"[?#]", site["locations"][index]["redirect"] or "")[0]
+    others = any(where.regex for where in locations) or {"include", "location"} & set(_nested(site["options"]))
+    if not re.match(r"/(?!/)", target) or "$" in target or others or site["template"]:
+        return
+    found = [at for at, where in enumerate(locations) if where.exact and where.text == target]
+    if not found:
+        prefixes = [at for at, where in enumerate(locations) if where.prefix and target.startswith(where.text)]
+        found = sorted(prefixes, key=lambda at: len(locations[at].text))[-1:]
+    if found == [index] and not site["locations"][index]["options"]:
+        says = f"{target!r} is answered by this location, too, which sends a browser there for ever"
+        problems.say(f"{path}.redirect", says, f"add a location for {target}, or let path be exact: = /old")
+
+
 def _sockets(site: Mapping[str, Any]) -> Iterable[tuple[Any, bool]]:
     """Where the site itself answers, and whether TLS is spoken there."""
     moved = site["tls"] and site["tls"]["redirect"] and not site["redirect"] and not client_plan.believed(site, {})
@@ -197,6 +213,7 @@ def check(values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problem
             kind = _kind(location, apps, upstreams)
             kinds |= {kind} - {""}
             _check_path(location, site, f"{where}.path", problems)
+            _check_loop(site, at, where, problems)
             _check_families(location["options"], {kind} - {""}, f"{where}.options", "the location", problems)
             if location["timeout"] and not kind:
                 says = "has no effect: the location waits for nobody"

@@ -102,6 +102,7 @@ def upstream(**more):
 
 # What is wrong, the site's or upstream's variables, the path and a piece of what is said or of the mend.
 REFUSED_LOCATIONS = [
+    ("a redirect to itself", at("/", redirect="/new/?from=old"), ".redirect", "add a location for /new/"),
     ("a block of headers", to_app(options={"add_header": {"X-A": "b"}}), ".options.add_header", "['X-A …']"),
     ("a star for all", to_app("/api/*"), ".path", "write /api/"),
     ("a converter of Flask's", to_app("= /user/<int:id>"), ".path", "write /user/"),
@@ -1168,3 +1169,10 @@ def test_http3_has_the_port_of_https_beside_it():
 def test_a_group_without_a_port_is_one_problem():
     _plan, problems = attempt([site(at("/", upstream="u"))], [{"name": "u", "group": "backends"}])
     assert [problem.path for problem in problems] == ["publish_upstreams[0].port"]
+
+
+def test_a_redirect_to_another_location_is_none_to_itself():
+    leads = ["/shop/", "/$1", "https://a.test/", "//b.test/"]
+    for redirect in leads:
+        planned([site(at("/", redirect=redirect), to_app("/shop/"))])
+    planned([site(at("= /", redirect="/new/"), at("~ /new", proxy_pass="http://127.0.0.1:1"))])
