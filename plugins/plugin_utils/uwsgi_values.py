@@ -12,9 +12,8 @@ from .problem import Problems
 # write a unit to, by that unit (uwsgi_opt_set_int and _64bit, _16bit, _megabytes in its core/uwsgi.c).
 _UNITS = {
     "bytes": (
-        "body-read-warning buffer-size chunked-input-limit http-buffer-size limit-post log-big log-master-bufsize"
-        " log-maxsize mule-msg-size post-buffering post-buffering-bufsize socket-rcvbuf socket-sndbuf"
-        " websocket-max-size websockets-max-size"
+        "buffer-size chunked-input-limit http-buffer-size limit-post log-big log-master-bufsize log-maxsize"
+        " mule-msg-size post-buffering post-buffering-bufsize socket-rcvbuf socket-sndbuf"
     ),
     "seconds": (
         "chunked-input-timeout cron-harakiri harakiri harakiri-graceful-timeout heartbeat http-connect-timeout"
@@ -23,8 +22,10 @@ _UNITS = {
         " worker-reload-mercy"
     ),
     "milliseconds": "log-slow",
-    "megabytes": "evil-reload-on-as evil-reload-on-rss limit-as reload-on-as reload-on-rss",
-    "kilobytes": "thread-stack-size thread-stacksize threads-stack-size threads-stacksize",
+    "megabytes": "body-read-warning evil-reload-on-as evil-reload-on-rss limit-as reload-on-as reload-on-rss",
+    "kilobytes": (
+        "thread-stack-size thread-stacksize threads-stack-size threads-stacksize websocket-max-size websockets-max-size"
+    ),
 }
 _UNIT_OF = {name: unit for unit, names in _UNITS.items() for name in names.split()}
 # How its own unit may be written beside a number: uWSGI reads what is meant.

@@ -110,6 +110,13 @@ REFUSED = [
     ("bytes in megabytes", [app(options={"limit_post": "10 MB"})], [], "options.limit_post", "write 10485760"),
     ("seconds in minutes", [app(options={"harakiri": "5m"})], [], "options.harakiri", "write 300"),
     ("megabytes in gigabytes", [app(options={"reload-on-rss": "1G"})], [], "options.reload-on-rss", "write 1024"),
+    (
+        "kilobytes in megabytes",
+        [app("listed", options={"plugin": "x", "websocket-max-size": "8m"})],
+        [],
+        "options.websocket-max-size",
+        "write 8192",
+    ),
     ("half a megabyte", [app(options={"log-maxsize": "1.5m"})], [], "options.log-maxsize", "a number of bytes"),
     (
         "mapping for a directive",
