@@ -16,6 +16,7 @@ from . import (
     app_environment,
     app_plan,
     background_plan,
+    concurrency_plan,
     dns_names,
     effect_plan,
     inherited_plan,
@@ -79,6 +80,7 @@ def _check_names(
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
+        concurrency_plan.check(app, app_plan.settled(app)["gevent"], path, rooms["uwsgi"], problems)
         uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
         uwsgi_options.check_plugins(app, path, problems)
         app_plan.check_format(app, path, known, rooms["uwsgi"]["uwsgi_features"], problems)
