@@ -19,6 +19,7 @@ from . import (
     concurrency_plan,
     dns_names,
     effect_plan,
+    feature_plan,
     inherited_plan,
     log_plan,
     probe_plan,
@@ -53,7 +54,7 @@ def _check_names(
     problems: Problems,
 ) -> None:
     facts = {"systemd": host.get("systemd"), "routing": account_plan.has_routes(host, rooms["uwsgi"])}
-    known = uwsgi_options.known(host, rooms["uwsgi"])
+    known, told = uwsgi_options.known(host, rooms["uwsgi"]), host
     requirements = host.get("requirements") or {}
     names: dict[str, int] = {}
     units: dict[str, int] = {}
@@ -83,7 +84,7 @@ def _check_names(
         concurrency_plan.check(app, app_plan.settled(app)["gevent"], path, rooms["uwsgi"], problems)
         uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
         uwsgi_options.check_plugins(app, path, problems)
-        app_plan.check_format(app, path, known, rooms["uwsgi"]["uwsgi_features"], problems)
+        feature_plan.check(app, path, told, rooms["uwsgi"], problems)
         socket, port = app_plan.endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
         account_plan.check(app, path, values, rooms["nginx"], problems)
@@ -416,5 +417,6 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     planned["checks"] += inherited_plan.checks(values["publish_sites"], sites, conf, NGINX_DIR)
     planned["checks"] += effect_plan.checks(values["publish_sites"], values["publish_set"], folder)
     planned["checks"] += uwsgi_options.checks(values["publish_apps"], rooms["uwsgi"], host)
+    planned["checks"] += feature_plan.checks(values["publish_apps"], rooms["uwsgi"], host)
     planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
     return planned, problems

@@ -25,6 +25,7 @@ HOST = {
         "options": [
             *(
                 "cheaper",
+                "gevent",
                 "harakiri",
                 "route",
                 "route-if-not",
