@@ -238,7 +238,8 @@ def test_a_feature_is_asked_of_the_uwsgi_that_is_here(tmpdir):
         "hint": "add ssl",
         "strict": True,
     }
-    loose = dict(check, variable="publish_apps[0].config_format", feature="xml", option="xml", strict=False)
+    loose = dict(check, variable="publish_apps[0].config_format", feature="xml", option="xml")
+    loose["strict"] = False
 
     def found():
         return [str(problem) for problem in host_checks.problems([check, loose], host_checks.Tools(None))]
