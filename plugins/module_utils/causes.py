@@ -8,6 +8,8 @@ __metaclass__ = type
 
 import re
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import build_failure
+
 # What uWSGI says of every application that did not load; behind a traceback it is no news.
 _NOISE = re.compile(
     r"(\w{3} \w{3} +\d+ [\d:]+ \d{4} - )?(unable to load app \d+ |\*\*\* no app loaded|VACUUM: |goodbye to uWSGI"
@@ -16,6 +18,8 @@ _NOISE = re.compile(
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|NotFound|Interrupt)(?::.*)?$", re.MULTILINE)
 # What is to be written, by the variable.
 _HINT = re.compile(r"^(?:requirements|module|pythonpath|virtualenv): .*$", re.MULTILINE)
+# The head of build_failure.message().
+_TOLD = re.compile(r" failed \(status -?\d+\): (.+?):?$")
 # What differs between applications that fail for one reason: releases and digests, addresses; processes and times.
 _PARTICULAR = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{12,}\b")
 _NUMBER = re.compile(r"\d+")
@@ -35,8 +39,11 @@ def exception(text):
     return found.group(0) if found else ""
 
 
-def _cause(text):
-    """The line that says why: of Python's, or of pip's."""
+def _cause(text, head=""):
+    """The line that says why: of Python's, or of pip's, and of what pip has built."""
+    if " -m pip " in head:
+        told = _TOLD.search(head)
+        return told.group(1) if told else build_failure.cause(text)
     errors = re.findall(r"^ERROR: .*$", text, re.MULTILINE)
     return exception(text) or (errors[-1] if errors else "")
 
@@ -51,7 +58,7 @@ def without_noise(text):
 def _split(text):
     """What went wrong in one line, and what was said of it."""
     head, _newline, body = text.partition("\n")
-    cause = _cause(body)
+    cause = _cause(body, head)
     head = head.rstrip().rstrip(":")
     return ("%s (%s)" % (head, cause) if cause and cause not in head else head), without_noise(body).strip("\n")
 
@@ -65,7 +72,7 @@ def _alike(name, text):
 
 def _reason(text):
     head, body = _split(text)
-    cause = _cause(body)
+    cause = _cause(body, head)
     # By their own modules and folders alone two tracebacks of one reason differ, and by how soon uWSGI ends; what is
     # to be written may differ though.
     if cause:

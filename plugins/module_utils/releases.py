@@ -21,7 +21,7 @@ import tarfile
 import tempfile
 import zlib
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import tree
+from ansible_collections.graceful.wsgi.plugins.module_utils import build_failure, tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import readable, surroundings
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native, switch_link
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
@@ -548,11 +548,7 @@ class Home:
                         words, os.path.join(builder.home, "code"), environment, [venv["path"]], venv_command[:1]
                     )
                     if status != 0:
-                        text = "`%s` failed (status %d):\n%s" % (
-                            " ".join(words),
-                            status,
-                            "\n".join(said.strip().splitlines()[-25:]),
-                        )
+                        text = build_failure.message(words, status, said, "requirements")
                         for here, there in names:
                             text = text.replace(here, there)
                         raise ReleaseError("%s: %s" % (self.name, text))

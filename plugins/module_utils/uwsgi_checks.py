@@ -33,10 +33,33 @@ def uwsgi_options(checks, _tools):
         for name in check["options"] if known else []:
             if name in known:
                 continue
+            feature = (check.get("features") or {}).get(name)
+            if feature:
+                says = "the uWSGI of this host has no such option, since it was built without %s" % feature
+                mend = "add %s to uwsgi_features, or leave it out" % feature
+                found.append(("%s.%s" % (check["variable"], name), says, mend))
+                continue
             meant = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.75)
             mend = "did you mean %s?" % meant[0] if meant else check["hint"]
             found.append(("%s.%s" % (check["variable"], name), "uWSGI has no such option", mend))
     return found
 
 
-KINDS = {"uwsgi_options": uwsgi_options}
+def uwsgi_features(checks, _tools):
+    """Refuse what takes a feature that no uWSGI has which is here and as wanted.
+
+    Where there is none yet, pip builds one with whatever it finds: what has to be there is refused unless it is asked
+    for, the rest is asked of the binary later.
+    """
+    found = []
+    for check in checks:
+        known = _known(check)
+        if check["option"] in known or not (known or check["strict"]):
+            continue
+        says = "takes %s, which %s: %s"
+        how = "the uWSGI of this host was built without" if known else "uwsgi_features does not ask for"
+        found.append((check["variable"], says % (check["feature"], how, check["why"]), check["hint"]))
+    return found
+
+
+KINDS = {"uwsgi_features": uwsgi_features, "uwsgi_options": uwsgi_options}

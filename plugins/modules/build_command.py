@@ -96,13 +96,21 @@ stdout_lines:
   returned: success
   type: list
   elements: str
+cause:
+  description: The line of a build by pip that says why it failed; empty where none does.
+  returned: where the command failed
+  type: str
+missing:
+  description: What the build lacked on the host, such as a compiler, and what to install; empty where that was not why.
+  returned: where the command failed
+  type: str
 """
 
 import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import tree
+from ansible_collections.graceful.wsgi.plugins.module_utils import build_failure, tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import (
     BuildError,
     Pool,
@@ -175,9 +183,9 @@ def main():
         module.fail_json(msg=str(error), rc=1)
     lines = said.strip().splitlines()[-200:]
     if status and wanted["check"]:
-        text = "`%s` failed (status %d):\n%s" % (" ".join(wanted["argv"]), status, "\n".join(lines[-25:]))
-        module.fail_json(msg=text, rc=status)
-    module.exit_json(changed=True, rc=status, stdout_lines=lines)
+        module.fail_json(msg=build_failure.message(wanted["argv"], status, said), rc=status)
+    why = {"cause": build_failure.cause(said), "missing": build_failure.missing(said)} if status else {}
+    module.exit_json(changed=True, rc=status, stdout_lines=lines, **why)
 
 
 if __name__ == "__main__":

@@ -320,17 +320,6 @@ def _xml(text: str) -> str:
     return f"<![CDATA[{text}]]>" if "&" in text or "<" in text else text
 
 
-def check_format(
-    app: dict[str, Any], path: str, known: Iterable[str], features: Iterable[str], problems: Problems
-) -> None:
-    """Refuse a configuration that this uWSGI cannot read: its preflight, which is an ini, would not tell."""
-    kind = app["config_format"]
-    # Features that are asked for are there once the role uwsgi is through; pip builds with others that it finds, too.
-    if known and kind not in ("ini", *known, *features):
-        says = f"{kind!r} is not known to this uWSGI, which was built without it"
-        problems.say(f"{path}.config_format", says, f"write ini, or add {kind} to uwsgi_features")
-
-
 def _check_option(name: str, path: str, problems: Problems) -> None:
     name = name.replace("_", "-")
     if name in ("daemonize", "daemonize2"):

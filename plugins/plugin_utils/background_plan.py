@@ -83,6 +83,29 @@ def crosses(app: dict[str, Any], link: str | None) -> bool:
     return bool(link) and (app["websocket"] or (whole(app) and not background.has_daemons(pairs)))
 
 
+def warnings(apps: list[dict[str, Any]], planned: dict[str, dict[str, Any]]) -> list[str]:
+    """What is done otherwise than for most applications, though nothing is lost by it.
+
+    nginx is led to a second process by a link, and a port has none. Refused it is not: where nginx runs on another
+    host, there is no other way.
+    """
+    found = []
+    for index, app in enumerate(apps):
+        one = planned[app["name"]]
+        if not app["websocket"] or one["port"] is None:
+            continue
+        shorter = "" if app["websocket_mercy"] < 3 else "a shorter websocket_mercy"
+        other = "" if app["socket_clients"] else "no socket at all, for a unix socket"
+        hint = " or ".join(filter(None, (other, shorter)))
+        if hint:
+            found.append(
+                f"publish_apps[{index}].socket: {app['name']} has WebSockets on a port, where no second process can "
+                f"take over from the first: with new code all its requests wait until its sockets have ended, "
+                f"for websocket_mercy ({app['websocket_mercy']} s) at most; write {hint}"
+            )
+    return found
+
+
 def check(app: dict[str, Any], code: str, path: str, problems: Problems) -> None:
     """Refuse what a release would take along with it when the next one comes. ``code``: the link to it."""
     for written in _left_without_code(app) if _lazy(app) else []:

@@ -16,8 +16,10 @@ from . import (
     app_environment,
     app_plan,
     background_plan,
+    concurrency_plan,
     dns_names,
     effect_plan,
+    feature_plan,
     inherited_plan,
     log_plan,
     probe_plan,
@@ -52,7 +54,7 @@ def _check_names(
     problems: Problems,
 ) -> None:
     facts = {"systemd": host.get("systemd"), "routing": account_plan.has_routes(host, rooms["uwsgi"])}
-    known = uwsgi_options.known(host, rooms["uwsgi"])
+    known, told = uwsgi_options.known(host, rooms["uwsgi"]), host
     requirements = host.get("requirements") or {}
     names: dict[str, int] = {}
     units: dict[str, int] = {}
@@ -79,9 +81,10 @@ def _check_names(
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
+        concurrency_plan.check(app, app_plan.settled(app)["gevent"], path, rooms["uwsgi"], problems)
         uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
         uwsgi_options.check_plugins(app, path, problems)
-        app_plan.check_format(app, path, known, rooms["uwsgi"]["uwsgi_features"], problems)
+        feature_plan.check(app, path, told, rooms["uwsgi"], problems)
         socket, port = app_plan.endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
         account_plan.check(app, path, values, rooms["nginx"], problems)
@@ -358,6 +361,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
+        "warnings": background_plan.warnings(values["publish_apps"], apps),
         "settings": spec.told(values, "publish", READ),
         "take_over": values["publish_take_over"],
         "members": members,
@@ -418,5 +422,6 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     planned["checks"] += inherited_plan.checks(values["publish_sites"], sites, conf, NGINX_DIR)
     planned["checks"] += effect_plan.checks(values["publish_sites"], values["publish_set"], folder)
     planned["checks"] += uwsgi_options.checks(values["publish_apps"], rooms["uwsgi"], host)
+    planned["checks"] += feature_plan.checks(values["publish_apps"], rooms["uwsgi"], host)
     planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
     return planned, problems

@@ -170,7 +170,31 @@ wsgi-env-behaviour wsgi-file wsgi-lite wsgi-strict xml xmlconfig yaml yml zerg z
 zergpool
 """
 OPTIONS = frozenset(_OPTIONS.split())
+# What it has only if it was compiled with a feature, as the source of 2.0.31 has it behind its switches.
+_BY_FEATURE = {
+    "capabilities": r"(emperor-|vassals?-)?cap",
+    "json": r"js|json",
+    "pcre": (
+        r"(not-)?(log-alarm|alarm-log)|log-(drain|filter|route|req-route)|if-(not-)?hostname-match|pcre-jit|static-gzip"
+        r"|static-expires(-uri|-path-info)?(-mtime)?"
+    ),
+    "routing": r"((error|final|response)-)?route(-.+)?|routers?-list",
+    "ssl": (
+        r"https.*|http-to-https|legion(-.+)?|(.+-)legion|sni(-.+)?|ssl-.+|sslrouter.*|suwsgi-socket"
+        r"|subscriptions-sign-.+"
+    ),
+    "xml": r"xml|xmlconfig",
+    "yaml": r"yaml|yml",
+    "zlib": r"http-auto-gzip|load-file-in-cache-gzip",
+}
+_FEATURES = {feature: re.compile(rf"(?:{pattern})\Z") for feature, pattern in _BY_FEATURE.items()}
 HELP = "see `uwsgi --help`; a variable of your own is a set-placeholder"
+
+
+def feature_of(name: str) -> str | None:
+    """The feature without which uWSGI has no such option."""
+    name = name.replace("_", "-")
+    return next((feature for feature, pattern in _FEATURES.items() if pattern.match(name)), None)
 
 
 def _texts(value: Any) -> list[str]:
@@ -227,6 +251,11 @@ def check(app: Mapping[str, Any], path: str, names: Iterable[str], own: Iterable
     names |= declared(app["options"])
     for name in app["options"]:
         if name not in names and name.replace("_", "-") not in own:
+            feature = feature_of(name)
+            if feature:
+                says = f"this uWSGI has no such option, since it was built without {feature}"
+                problems.say(f"{path}.options.{name}", says, f"add {feature} to uwsgi_features, or leave it out")
+                continue
             meant = close_match(name, names)
             problems.say(
                 f"{path}.options.{name}", "uWSGI has no such option", f"did you mean {meant}?" if meant else HELP
@@ -255,21 +284,29 @@ def check_plugins(app: Mapping[str, Any], path: str, problems: Problems) -> None
                 problems.say(where, says, f"if {meant} is meant, leave {name} out, since that is built in")
 
 
-def checks(apps: list[dict[str, Any]], uwsgi: Mapping[str, Any], host: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a uWSGI that is on the host already is asked by the first role, as module_utils/uwsgi_checks.py takes it."""
-    if (host.get("uwsgi") or {}).get("options"):
-        return []
+def wanted(uwsgi: Mapping[str, Any]) -> dict[str, Any]:
+    """By what a uWSGI that is on the host is known as the one that is to run."""
     build = {"env": {name: str(value) for name, value in uwsgi["uwsgi_build_env"].items()}}
     about = {"home": uwsgi["uwsgi_home"], "version": uwsgi["uwsgi_version"]}
-    return [
-        {
-            "kind": "uwsgi_options",
-            "variable": f"publish_apps[{index}].options",
-            **about,
-            "build": {**build, "extra_args": uwsgi["uwsgi_pip_extra_args"]},
-            "options": sorted(set(app["options"]) - declared(app["options"])),
-            "hint": HELP,
-        }
-        for index, app in enumerate(apps)
-        if app["options"] and not brings_more(app["options"])
-    ]
+    return {**about, "build": {**build, "extra_args": uwsgi["uwsgi_pip_extra_args"]}}
+
+
+def checks(apps: list[dict[str, Any]], uwsgi: Mapping[str, Any], host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a uWSGI that is on the host already is asked by the first role, as module_utils/uwsgi_checks.py takes it.
+
+    What comes with a feature that is asked for, the uWSGI will have that is built for it.
+    """
+    if (host.get("uwsgi") or {}).get("options"):
+        return []
+    asked = set(uwsgi["uwsgi_features"])
+    found = []
+    for index, app in enumerate(apps):
+        if brings_more(app["options"]):
+            continue
+        features = {name: feature_of(name) for name in sorted(set(app["options"]) - declared(app["options"]))}
+        options = [name for name, feature in features.items() if feature not in asked]
+        about = {"options": options, "features": {name: features[name] for name in options if features[name]}}
+        if options:
+            variable = f"publish_apps[{index}].options"
+            found.append({"kind": "uwsgi_options", "variable": variable, **wanted(uwsgi), **about, "hint": HELP})
+    return found

@@ -74,6 +74,37 @@ def test_sockets_that_stay_open_are_crossed_over_as_before():
     assert plan["crossing"] == ["shop"] and plan["instances"][0]["whole"] is False
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"socket": "127.0.0.1:5051"}, ["publish_apps[0].socket: ", "(10 s)", "no socket at all", "or a shorter"]),
+        ({"socket": "127.0.0.1:5051", "protocol": "http", "websocket_mercy": 60}, ["(60 s)"]),
+        ({"socket": "127.0.0.1:5051", "websocket_mercy": 2}, ["(2 s) at most; write no socket at all, for a unix"]),
+        ({"socket": "0.0.0.0:5051", "socket_clients": ["10.0.0.5"]}, ["; write a shorter websocket_mercy"]),
+    ],
+)
+def test_that_sockets_on_a_port_are_waited_for_is_said(more, words):
+    plan = planned({}, websocket=True, **more)
+    assert plan["crossing"] == []
+    [warning] = plan["warnings"]
+    assert all(word in warning for word in words), warning
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"websocket": True},
+        {"websocket": True, "instances": 2},
+        {"websocket": True, "socket": "/run/own.sock"},
+        {"socket": "127.0.0.1:5051"},
+        {"gevent": 9, "socket": "127.0.0.1:5051"},
+        {"websocket": True, "socket": "0.0.0.0:5051", "socket_clients": ["10.0.0.5"], "websocket_mercy": 2},
+    ],
+)
+def test_nothing_is_said_where_nobody_waits_or_nothing_can_be_done(more):
+    assert planned({}, **more)["warnings"] == []
+
+
 def test_commands_at_the_start_stand_in_the_code_too():
     plan = planned({"exec-pre-app": "./x"}, chdir="web")
     assert ["chdir", "/srv/wsgi/shop/current/web"] in plan["apps"][0]["options"]

@@ -26,6 +26,7 @@ HOST = {
         "options": [
             *(
                 "cheaper",
+                "gevent",
                 "harakiri",
                 "route",
                 "route-if-not",

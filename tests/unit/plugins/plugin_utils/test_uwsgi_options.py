@@ -6,7 +6,13 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan, uwsgi_o
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problems
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.said_once import said_once
 
-UWSGI = {"uwsgi_version": "2.0.31", "uwsgi_build_env": {}, "uwsgi_pip_extra_args": [], "uwsgi_home": "/opt/uwsgi"}
+UWSGI = {
+    "uwsgi_version": "2.0.31",
+    "uwsgi_build_env": {},
+    "uwsgi_pip_extra_args": [],
+    "uwsgi_home": "/opt/uwsgi",
+    "uwsgi_features": ["routing"],
+}
 
 
 def said(options, host=None, **uwsgi):
@@ -61,6 +67,35 @@ def test_what_the_host_is_asked_by_the_first_role():
     assert check["variable"] == "publish_apps[1].options" and check["options"] == ["a", "b"]
     assert check["build"] == {"env": {"N": "1"}, "extra_args": []}
     assert uwsgi_options.checks(apps, UWSGI, {"uwsgi": {"options": ["a"]}}) == []
+
+
+def test_options_that_come_with_a_feature_name_it():
+    [line] = said({"https": ":443"}, {"uwsgi": {"options": ["harakiri"]}})
+    assert "a.options.https: this uWSGI has no such option, since it was built without ssl; add ssl to" in line
+    # It is built anew with what is asked for, whatever the one that is there has.
+    apps = [{"options": {"route-run": "x", "https": ":443", "listen": 9}}, {"options": {"route": "x"}}]
+    [check] = uwsgi_options.checks(apps, UWSGI, {})
+    assert check["options"] == ["https", "listen"] and check["features"] == {"https": "ssl"}
+
+
+@pytest.mark.parametrize(
+    "feature, options",
+    [
+        ("ssl", "legion legion-cron unique-cron-legion https2 http-to-https sni-dir ssl-verbose sslrouter-to"),
+        ("ssl", "suwsgi-socket subscriptions_sign_check"),
+        ("routing", "route route-if error-route-status final_route response-route-run routers-list"),
+        ("pcre", "log-drain log-req-route not-log-alarm if-hostname-match pcre-jit static-expires-uri-mtime"),
+        ("json", "js json"),
+        ("xml", "xmlconfig"),
+        ("yaml", "yml"),
+        ("zlib", "http-auto-gzip"),
+        ("capabilities", "cap emperor-cap vassals-cap"),
+        (None, "listen http http-websockets harakiri alarm log-x-forwarded-for static-expires-type logger cheap"),
+        (None, "subscribe subscription-algo static-gzip-all if-not-hostname vassals-set gevent"),
+    ],
+)
+def test_the_feature_of_an_option(feature, options):
+    assert {name: uwsgi_options.feature_of(name) for name in options.split()} == dict.fromkeys(options.split(), feature)
 
 
 def test_nothing_is_said_to_be_as_it_was_once_a_role_has_worked():

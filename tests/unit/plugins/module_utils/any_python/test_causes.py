@@ -214,3 +214,41 @@ def test_a_uwsgi_that_is_here_is_asked_for_its_options(tmpdir):
         "publish_apps[1].options.own: uWSGI has no such option; see there",
     ]
     assert os.path.isdir(str(tmpdir.join("2.0.20-python3.9")))
+
+
+def test_an_option_of_a_feature_that_lacks_names_the_feature(tmpdir):
+    about = {"home": str(tmpdir), "version": "2.0.31", "build": {"env": {}, "extra_args": []}, "hint": "see there"}
+    check = dict(about, kind="uwsgi_options", variable="a.options", options=["https"], features={"https": "ssl"})
+    stamped(tmpdir, "2.0.31-python3.9", ["module"])
+    [found] = [str(problem) for problem in host_checks.problems([check], host_checks.Tools(None))]
+    assert found.startswith("a.options.https: the uWSGI of this host has no such option, since it was built without s")
+    assert found.endswith("add ssl to uwsgi_features, or leave it out")
+
+
+def test_a_feature_is_asked_of_the_uwsgi_that_is_here(tmpdir):
+    check = {
+        "kind": "uwsgi_features",
+        "variable": "publish_apps[0].websocket",
+        "home": str(tmpdir),
+        "version": "2.0.31",
+        "build": {"env": {}, "extra_args": []},
+        "feature": "ssl",
+        "option": u"legion",
+        "why": "it takes it",
+        "hint": "add ssl",
+        "strict": True,
+    }
+    loose = dict(check, variable="publish_apps[0].config_format", feature="xml", option="xml")
+    loose["strict"] = False
+
+    def found():
+        return [str(problem) for problem in host_checks.problems([check, loose], host_checks.Tools(None))]
+
+    assert found() == [
+        "publish_apps[0].websocket: takes ssl, which uwsgi_features does not ask for: it takes it; add ssl"
+    ]
+    stamped(tmpdir, "2.0.31-python3.9", ["module"])
+    assert [line.partition(":")[0] for line in found()] == [check["variable"], loose["variable"]]
+    assert "the uWSGI of this host was built without" in found()[0]
+    stamped(tmpdir, "2.0.31-python3.9-abc", ["module", "legion", "xml"])
+    assert found() == []
