@@ -17,6 +17,10 @@ except ImportError:  # Under `flask run` there is no uWSGI around the applicatio
 app = Flask(__name__)
 HERE = Path(__file__).resolve().parent
 STARTED = time.time()
+# What cannot change while this process runs is looked up once: a package's version is parsed from a file.
+HOST = socket.gethostname()
+SYSTEM = f"{platform.system()} {platform.release()}"
+FLASK, PYTHON = version("flask"), platform.python_version()
 
 
 def text(value):
@@ -42,18 +46,18 @@ def release():
 
 def whoami():
     return {
-        "host": socket.gethostname(),
+        "host": HOST,
         "pid": os.getpid(),
         "worker": worker(),
         "worker_age": round(time.time() - STARTED),
         "release": release(),
         "folder": str(HERE),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": SYSTEM,
         "versions": {
             "nginx": request.environ.get("NGINX_VERSION"),
             "uwsgi": text(uwsgi.version) if uwsgi else None,
-            "flask": version("flask"),
-            "python": platform.python_version(),
+            "flask": FLASK,
+            "python": PYTHON,
         },
     }
 
