@@ -174,9 +174,7 @@ def asks(location=None, **more):
 REAL = {"header": "proxy_protocol", "from": ["10.0.0.1"]}
 FOUND_NOBODY = [
     (asks(allow=[]), "publish_sites[0].allow: is an empty list, by which everyone may ask; write allow: [all]"),
-    (asks(deny=[]), "publish_sites[0].deny: is an empty list"),
     (asks({**U, "allow": []}, allow=["10.0.0.0/8"]), "publish_sites[0].locations[0].allow: is an empty list"),
-    (asks({**U, "deny": []}, allow=["10.0.0.0/8"]), "publish_sites[0].locations[0].deny: is an empty list"),
     (asks(real_ip={"from": []}), "publish_sites[0].real_ip.from: is an empty list, by which nobody is believed"),
     (asks(real_ip=REAL), "publish_sites[0].real_ip.header: has no effect: no address in listen speaks the PROXY pro"),
     (asks(real_ip=REAL, listen=["80", "8080"]), "write e.g. listen: ['80 proxy_protocol']"),
@@ -193,6 +191,8 @@ def test_a_setting_that_lets_everyone_in_or_nobody_is_refused(sites, said):
     [
         asks(allow=["all"]),
         asks(allow=["10.0.0.0/8"], deny=[]),
+        # That nobody is denied is what an empty list of those who are says.
+        asks(deny=[]),
         asks(allow=[], deny=["all"]),
         asks(real_ip=REAL, listen=["80 proxy_protocol"]),
         # nginx speaks it at a socket for all of its servers as soon as one says so.
