@@ -13,7 +13,7 @@ from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec, uwsgi_plan
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec, uwsgi_plan, wheel_plan
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -172,6 +172,7 @@ class ActionModule(Telling):
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
         given = (variables["uwsgi"] or {}).get("uwsgi_pip_constraints")
         host["constraints"] = _constraints(given, lambda path: self._find_needle("files", path))
+        host["wheels"] = wheel_plan.read((variables["uwsgi"] or {}).get("uwsgi_wheel_dir"))
         plans, problems = planning.plan(specs, variables, host)
         for warning in planning.misspelt(own, specs[own], set(task_vars)):
             # Not by the result, which ansible-core 2.16 would hide with the plan.

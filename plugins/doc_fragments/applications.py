@@ -62,7 +62,7 @@ options:
         elements: str
         default: []
       constraints:
-        description: Lines of a file of constraints that pip is handed as they are, in the place of O(releases[].bounds).
+        description: Lines of constraints that pip is handed as they are, in the place of O(releases[].bounds).
         type: list
         elements: str
         default: []

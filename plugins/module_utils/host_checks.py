@@ -17,6 +17,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     served_checks,
     takeover_checks,
     uwsgi_checks,
+    uwsgi_wheels,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
@@ -113,6 +114,7 @@ for _kinds in (
     served_checks.KINDS,
     takeover_checks.KINDS,
     uwsgi_checks.KINDS,
+    uwsgi_wheels.KINDS,
 ):
     KINDS.update((kind, _told(check)) for kind, check in _kinds.items())
 

@@ -613,8 +613,8 @@ class Home:
         if not words or not re.search(r"constraint\)|\(from -c |%s" % re.escape(words[1]), text.partition("\n")[2]):
             return text
         return (
-            "%s\nConstraints of uwsgi_pip_constraints hold for Python %s; write a version in the requirements, which comes "
-            "before the role's own bounds, name another file in uwsgi_pip_constraints, or set it to ''"
+            "%s\nConstraints of uwsgi_pip_constraints hold for Python %s; write a version in the requirements, which "
+            "comes before the role's own bounds, name another file in uwsgi_pip_constraints, or set it to ''"
             % (text.replace(words[1], "uwsgi_pip_constraints"), self.python)
         )
 

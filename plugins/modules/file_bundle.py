@@ -353,10 +353,9 @@ def main():
     files = [item for item in module.params["files"] if not unread(item, module.get_bin_path)]
     for item in module.params["files"]:
         if item not in files:
-            module.warn(
-                "this host has no %s, and %s, which nothing else reads, is not written: what it would rotate grows"
-                " without end. Install %s; the next run writes the file" % (item["reader"], item["dest"], item["reader"])
-            )
+            text = "this host has no %(reader)s, and %(dest)s, which nothing else reads, is not written: what it would"
+            text += " rotate grows without end. Install %(reader)s; the next run writes the file"
+            module.warn(text % item)
 
     def run(command):
         # A command that is not there must not end the module in the middle of a swap.

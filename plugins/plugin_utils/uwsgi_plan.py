@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import log_plan, spec, takeover_plan, unit_plan
+from . import log_plan, spec, takeover_plan, unit_plan, wheel_plan
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -376,13 +376,19 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     needs = _needs(values, host) if managed else []
     python_packages = _python_packages(family, host.get("version")) if managed else {}
     elsewhere = bool(values["uwsgi_build_host"])
+    # What makes one binary differ from another; where it was downloaded from does not.
+    build = {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env}
+    virtualenv = _virtualenv(values["uwsgi_home"])
+    venv_names = _python_packages(family, host.get("version"))["venv"] if family in HEADERS else {}
+    wheels = wheel_plan.plan(values, host, build, virtualenv, venv_names)
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": takeover_plan.uwsgi(values),
+        "checks": [*takeover_plan.uwsgi(values), *wheel_plan.checks(wheels)],
+        # The wheels of uWSGI that the controller has for hosts that build none.
+        "wheels": wheels,
         "settings": spec.told(values, "uwsgi", READ),
         "take_over": values["uwsgi_take_over"],
-        # What makes one binary differ from another; where it was downloaded from does not.
-        "build": {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env},
+        "build": build,
         "needs": [] if elsewhere else needs,
         # A wheel takes no headers.
         "python_packages": {
@@ -402,7 +408,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         "pip_env": _pip_env(values) | build_env,
         # By Python, "*" for all others.
         "constraints": {"*": "", **(host.get("constraints") or {})},
-        "virtualenv": _virtualenv(values["uwsgi_home"]),
+        "virtualenv": virtualenv,
         "account": {"user": values["uwsgi_user"], "group": values["uwsgi_group"], "shell": nologin},
         "unit": {
             "Unit": [["Description", "uWSGI application %i"], ["After", "network.target"]],
