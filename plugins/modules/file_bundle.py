@@ -379,7 +379,8 @@ def main():
             prune=module.params["prune"],
             undo=module.params["undo"],
             remove=module.params["remove"],
-            digest=module.params["digest"],
+            # What was left out is asked for again by each run.
+            digest=module.params["digest"] if len(files) == len(module.params["files"]) else None,
             take_over=module.params["take_over"],
             activate=module.params["activate"],
             nginx=module.params["nginx_pid_file"],

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import elf, uwsgi_home, uwsgi_wheel
 
+DEBIAN_PYTHONS = ("2.7", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 # The package of a library that uWSGI may be linked with, by the name in the binary.
 LIBRARIES: dict[str, dict[str, str]] = {
     "Debian": {
@@ -24,6 +25,7 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "libxml2.so.2": "libxml2",
         "libyaml-0.so.2": "libyaml-0-2",
         "libz.so.1": "zlib1g",
+        **{f"libpython{version}.so.1.0": f"libpython{version}" for version in DEBIAN_PYTHONS},
     },
     "RedHat": {
         "libcap.so.2": "libcap",

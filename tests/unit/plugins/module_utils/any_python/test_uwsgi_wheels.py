@@ -113,7 +113,7 @@ def test_what_the_wheel_lacks_here_is_named_with_the_cure(look, more, says, hint
 
 
 def test_a_library_where_the_binary_looks_first_is_there(look, tmp_path):
-    (tmp_path / "libodd.so.1").write_text(u"")
+    (tmp_path / "libodd.so.1").write_bytes(b"")
     assert look(wheel(libraries=["libodd.so.1"], paths=[str(tmp_path)])).problems == []
     assert look(wheel(libraries=["libodd.so.1"], paths=[str(tmp_path / "no")])).problems != []
     # What is meant depends on where it will lie.
@@ -143,7 +143,7 @@ def test_what_makes_virtualenvs_must_be_there(look, tmp_path):
     ((variable, says, hint),) = look(wheel(), virtualenv_wheel=False).problems
     assert variable == "uwsgi_wheel_dir" and "lacks virtualenv-16.7.12-py2.py3-none-any.whl" in says
     assert "pip download --no-deps virtualenv==16.7.12" in hint
-    (tmp_path / "virtualenv.py").write_text(u"")
+    (tmp_path / "virtualenv.py").write_bytes(b"")
     assert look(wheel(), virtualenv_wheel=False, virtualenv=str(tmp_path)).problems == []
     assert look(wheel(), virtualenv_wheel=False, no_index=False).problems == []
     file = "uwsgi-2.0.31-cp311-cp311-linux_x86_64.whl"
