@@ -398,6 +398,8 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         "builder": {**_builder(values, host), "needs": needs, "python_packages": python_packages},
         "family": family if managed else "",
         "package_query": PACKAGE_QUERY[family] if managed else [],
+        "library_query": ["sh", "-c", wheel_plan.FIND, "sh"],
+        "libraries_found": wheel_plan.FOUND,
         "header_packages": {
             feature: need["package"]
             for feature in values["uwsgi_features"]

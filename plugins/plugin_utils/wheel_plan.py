@@ -46,6 +46,19 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "libz.so.1": "zlib",
     },
 }
+# Names of libraries, then -- and a query of the packages that hold them, which is not asked where the loader finds all.
+FOUND = "all libraries are there"
+FIND = f"""\
+known=$(PATH=$PATH:/usr/sbin:/sbin ldconfig -p 2>/dev/null)
+all=yes
+while [ "$1" != -- ]; do
+    case $known in *"	$1 ("*) ;; *) all=no ;; esac
+    shift
+done
+shift
+[ "$all" = no ] && exec "$@"
+echo {FOUND}
+"""
 INSTALL = {"Debian": "apt install", "RedHat": "yum install"}
 
 

@@ -1,5 +1,6 @@
 """The plan of the uwsgi role: bad input refused with its mend, packages by family, a unit the host's systemd knows."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -270,6 +271,17 @@ def test_no_packages_are_asked_for_where_they_are_not_the_roles_business():
     plan = planned(uwsgi_build_host="builder", uwsgi_manage_packages=False)
     assert (plan["builder"]["needs"], plan["builder"]["python_packages"]) == ([], {})
     assert (plan["family"], plan["package_query"]) == ("", [])
+
+
+def test_packages_of_libraries_are_asked_for_only_where_a_library_is_missing():
+    query = planned()["library_query"]
+
+    def say(*names):
+        words = [*query, *names, "--", "echo", "asked"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert say() == say("libc.so.6") == planned()["libraries_found"]
+    assert say("libc.so.6", "libno.such.so.1") == "asked" == say("libc.so")
 
 
 CONSTRAINTS = {"2.7": "# why\nFlask<2\n", "3.6": "Flask<2.1\n"}
