@@ -34,14 +34,14 @@ def noted(name):
     return dict((native(app), [native(path) for path in paths]) for app, paths in found.items())
 
 
-def _sets():
+def sets():
     """The sets that have noted something."""
     return [native(name)[: -len(".json")] for name in sorted(os.listdir(NOTES) if os.path.isdir(NOTES) else [])]
 
 
 def all_noted():
     """The folders of all that any set has dropped and left."""
-    return set(path for name in _sets() for paths in noted(name).values() for path in paths)
+    return set(path for name in sets() for paths in noted(name).values() for path in paths)
 
 
 def _write(name, found):
@@ -80,7 +80,7 @@ def note(name, gone, check_mode=False):
     for app in gone:
         # That its code loads tells nobody anything any more.
         unlink(os.path.join(STATE_DIR, "loads-" + app))
-    for other in _sets():
+    for other in sets():
         if other != name:
             mine = set(path for paths in gone.values() for path in paths)
             _write(other, dict((app, paths) for app, paths in noted(other).items() if not mine.intersection(paths)))
@@ -106,7 +106,7 @@ def left(name, gone, check_mode=False):
 def nobodys(root, gone=()):
     """Folders of code below a root that no set publishes and none has noted: of a run before there were notes."""
     known = published().union(gone)
-    known.update(app for other in _sets() for app in noted(other))
+    known.update(app for other in sets() for app in noted(other))
     found = []
     for name in sorted(os.listdir(root)) if os.path.isdir(root) else []:
         path = os.path.join(root, native(name))

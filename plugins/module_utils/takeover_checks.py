@@ -197,7 +197,7 @@ def server(checks, tools):
     return problems
 
 
-def _led_to(instances, files, shared):
+def led_to(instances, files, shared):
     """Of these server blocks those that lead to an application, by the links or the addresses of its instances.
 
     ``shared``: the file of what all sites of the set share, such as the servers of several instances.
@@ -209,9 +209,9 @@ def _led_to(instances, files, shared):
             path = "/etc/uwsgi/%s.%s" % (instance, kind)
             addresses.update(found for found in SOCKET.findall(_text(path)) if ":" in found)
     for name, servers in UPSTREAM.findall(_text(shared)):
-        if re.search(_words(addresses), servers):
+        if instances and re.search(_words(addresses), servers):
             addresses.add(name)
-    return [path for path in files if re.search(_words(addresses), _text(path))]
+    return [path for path in files if instances and re.search(_words(addresses), _text(path))]
 
 
 def _words(addresses):
@@ -227,7 +227,7 @@ def _orphaned(check, going, written):
     blocks = [path for path in blocks if path != shared]
     instances = ownership.published(written["apps"])[0]
     for name in going:
-        led = _led_to(instances[name], blocks, shared)
+        led = led_to(instances[name], blocks, shared)
         if led:
             sites = ", ".join(ownership.BLOCK.match(path).group(1) for path in led)
             says = "is empty, which leaves the sites of the set %r as they are, and %s leads to the application %s,"
