@@ -23,13 +23,14 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DI
 NOTES = os.path.join(os.path.dirname(ownership.STATE_DIR), "dropped")
 
 
-def _note_of(name):
+def note_of(name):
+    """The path of the note of a set."""
     return os.path.join(NOTES, name + ".json")
 
 
 def noted(name):
     """What a set has dropped and left, {application: [folders]}."""
-    content = content_of(_note_of(name))
+    content = content_of(note_of(name))
     found = json.loads(content.decode("utf-8")) if content else {}
     return dict((native(app), [native(path) for path in paths]) for app, paths in found.items())
 
@@ -45,7 +46,7 @@ def all_noted():
 
 
 def _write(name, found):
-    path = _note_of(name)
+    path = note_of(name)
     if found == noted(name):
         return
     if not found:

@@ -1,6 +1,6 @@
 # Copyright: the graceful.wsgi contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Takes applications, a whole set or all of this collection off a host; what applications have written stays unless asked.
+"""Takes applications, a set or all of this collection off a host; what applications have written stays unless asked.
 
 Each step looks at the host for what there is to do, so that a run that was cut off is made up for by the next one. What
 tells of the rest, the bundles' manifests and the notes of what was dropped, goes last.
@@ -274,7 +274,7 @@ class Removal:
         for going in self.going:
             self._data(going)
         for going, _files in planned:
-            if going.whole:
+            if going.whole and not self._logs_left(going):
                 for kind in removal_survey.KINDS:
                     self._forget(going.set.bundle(kind))
         if not any(os.path.lexists(path) for path in glob.glob(os.path.join(generations.LINK_DIR, "*"))) or (
@@ -372,6 +372,9 @@ class Removal:
             self._log(log, going)
         if not self.check_mode:
             left_data.left(going.set.name, {})
+        elif all(path in self.removed or not os.path.lexists(path) for paths in found.values() for path in paths):
+            if set(left_data.noted(going.set.name)) <= set(found):
+                self.removed.append(left_data.note_of(going.set.name))
 
     def _datum(self, path, what):
         if not os.path.lexists(path):
@@ -401,6 +404,42 @@ class Removal:
                 self._keep(path, "is a log" if ours else "is a log, in a folder that was not made here")
         if folder in going.made and self.wanted["data"]:
             self._rmdir_made(folder)
+
+    def _logs_left(self, going):
+        """The folders that a set which goes had made for logs elsewhere: their logs too stay, or go with the data.
+
+        As long as there are any the set's manifests stay, which tell that the folders were made for it.
+        """
+        homes = tuple(path + "/" for path in self.roots)
+        used = set(os.path.dirname(log) for log in self._logs_of_others(going))
+        left = []
+        for path in sorted(going.made, reverse=True):
+            ours = not path.startswith(homes + ("/etc/", "/run/")) and path not in self.roots + ["/etc", "/run"]
+            if not ours or path in used or path in self.removed or not os.path.isdir(path) or os.path.islink(path):
+                continue
+            try:
+                with safe_path.Folder(path) as folder:
+                    names = folder.names()
+            except (safe_path.UnsafePath, IOError, OSError) as error:
+                self._keep(path, "was made for logs: %s" % error)
+                continue
+            for name in names:
+                log = os.path.join(path, name)
+                if self.wanted["data"] and ".log" in name:
+                    if log not in self.removed:
+                        self._remove(log)
+                else:
+                    self._keep(log, "is a log" if ".log" in name else "is in a folder that was made for logs")
+            self._rmdir_made(path)
+            if path not in self.removed:
+                left.append(path)
+        return left
+
+    def _logs_of_others(self, going):
+        """The logs that nginx and the applications of what stays write."""
+        names = glob.glob("/etc/nginx/*.d/*.conf") + glob.glob("/etc/logrotate.d/publish-*")
+        mine = set(path for kind in removal_survey.KINDS for path in going.set.files[kind])
+        return [log for path in names if path not in mine for log in removal_survey.logs_of(path)]
 
     def _rmdir_made(self, path):
         """Remove an empty folder that an earlier run made, be it an account's by now."""
@@ -479,7 +518,8 @@ class Removal:
         names = set(re.findall(r"uwsgi@(\S+)\.service", units))
         links = glob.glob("/etc/systemd/system/*.wants/uwsgi@*.service")
         names.update(os.path.basename(path)[len("uwsgi@"):-len(".service")] for path in links)
-        others = sorted(name for name in names - mine if not name.endswith(generations.MARK) and self._is_used(name, links))
+        names = [name for name in names - mine if not name.endswith(generations.MARK)]
+        others = sorted(name for name in names if self._is_used(name, links))
         self.uwsgi_goes = not others
         if others:
             self._keep(
@@ -577,7 +617,8 @@ class Removal:
                 self._made_folders(name)
                 self._forget(name)
         if glob.glob("/etc/yum.repos.d/*") and os.path.exists("/etc/centos-release"):
-            self._keep("packages, yum's repositories, SELinux booleans and firewalld", "are as the role centos7 set them")
+            what = "packages, yum's repositories, SELinux booleans and firewalld"
+            self._keep(what, "are as the role centos7 set them")
 
     def _state(self):
         """All else that this collection knows of the host, and what was taken over goes back to its place."""
@@ -586,14 +627,13 @@ class Removal:
         self._remove(os.path.join(STATE, "selinux"))
         self._git()
         self._remove(HOMES)
-        others = [name for name in removal_survey.bundle_names() if os.path.join(ownership.STATE_DIR, name) not in self.removed]
-        for name in others:
-            why = "is the bundle of somebody who uses the module file_bundle"
+        for name in removal_survey.bundle_names():
             if name not in OF_ROLES and not ownership.SET.match(name):
-                self._keep(os.path.join(ownership.STATE_DIR, name), why)
+                path = os.path.join(ownership.STATE_DIR, name)
+                self._keep(path, "is the bundle of somebody who uses the module file_bundle")
         for path in (ownership.STATE_DIR, left_data.NOTES):
             self._rmdir(path)
-        if os.path.isdir(left_data.NOTES):
+        if os.path.isdir(left_data.NOTES) and left_data.NOTES not in self.removed:
             self._keep(left_data.NOTES, "notes whose the folders are that stay, for remove_data")
         self._rmdir(STATE)
         if self.nginx_goes:
@@ -616,7 +656,7 @@ class Removal:
 
     def _given_back(self):
         """What was taken over goes back where nothing is in its place; else it stays, and is told."""
-        for base, folders, files in os.walk(TAKEN, topdown=False):
+        for base, _folders, files in os.walk(TAKEN, topdown=False):
             for name in files:
                 copy = os.path.join(base, native(name))
                 path = copy[len(TAKEN):]

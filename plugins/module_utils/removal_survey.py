@@ -178,8 +178,8 @@ class Going:
             staying = [app for app in sorted(led) if app not in self.apps and path in led[app]]
             if staying:
                 raise RemovalError(
-                    "remove_apps: the site %s of publish_set %s leads to %s, which goes, and to %s, which stays; take its"
-                    " location out of publish_sites and run graceful.wsgi.site first, or name both"
+                    "remove_apps: the site %s of publish_set %s leads to %s, which goes, and to %s, which stays; take"
+                    " its location out of publish_sites and run graceful.wsgi.site first, or name both"
                     % (
                         ownership.BLOCK.match(path).group(1),
                         self.set.name,

@@ -27,6 +27,8 @@ UNIT_DIRS = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
+# The stated way to have all of a set gone.
+REMOVE = "ansible-playbook graceful.wsgi.remove -e remove_set=%s"
 MARK = re.compile(r"ansible[ _]managed|Written by Ansible \(graceful", re.IGNORECASE)
 SOCKET = re.compile(r"(?<![-\w])(?:http-|uwsgi-)?socket\b[\"']?\s*[=:>]\s*[\"']?([^\s\"'<>,]+)")
 UPSTREAM = re.compile(r"(?ms)^upstream (\S+) \{\n(.*?)^\}")
@@ -237,6 +239,17 @@ def _orphaned(check, going, written):
     return None
 
 
+def _tell_of_empty(check, apps, sites, tools):
+    """An empty list takes nothing off, which somebody may have meant it to."""
+    there = ["application %s" % name for name in apps] + ["site %s" % name for name in sites]
+    if there and not check["apps"] and not check["sites"]:
+        tools.warn(
+            "publish_apps and publish_sites are empty, and publish_set %s of this host (%s) has %s: an empty list takes"
+            " nothing off. To have it gone: %s"
+            % (check["set"], os.uname()[1], ", ".join(there), REMOVE % check["set"])
+        )
+
+
 def replaced(checks, tools):
     """What a set has on the host and names no more: told before it goes; refused where nothing of it is named."""
     problems = []
@@ -253,6 +266,7 @@ def replaced(checks, tools):
             written_by[kind] = written
             found.append(ownership.published(written)[0 if kind == "apps" else 1])
         apps, sites = sorted(found[0]), [name for name in found[1] if name != "publish-%s" % check["set"]]
+        _tell_of_empty(check, apps, sites, tools)
         going = [("application", name) for name in apps if check["apps"] and name not in check["apps"]]
         going += [("site", name) for name in sites if check["sites"] and name not in check["sites"]]
         if not going:
@@ -278,6 +292,7 @@ def replaced(checks, tools):
             listed,
         )
         mend = "give this play a publish_set of its own, set publish_prune: false, or say publish_replace: true"
+        mend += " (to have it gone and nothing in its place: %s)" % REMOVE % check["set"]
         problems.append(("publish_set", says, mend))
     return problems
 

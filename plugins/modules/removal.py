@@ -13,12 +13,12 @@ version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:
-  - Removes what the roles of this collection have made, by the manifests that they keep on the host, and where those are
-    lost by the names and marks of the files. The inventory need not name any of it any more.
+  - Removes what the roles of this collection have made, by the manifests that they keep on the host, and where those
+    are lost by the names and marks of the files. The inventory need not name any of it any more.
   - What applications have written stays unless asked (O(wanted)), and is told. nginx goes on serving all that stays; it
     is stopped only where all is to go and it serves nothing else.
-  - A run that was cut off is made up for by the next one. Where nothing is wanted, it tells what of this collection is on
-    the host.
+  - A run that was cut off is made up for by the next one. Where nothing is wanted, it tells what of this collection is
+    on the host.
 options:
   wanted:
     description: What is to go.
@@ -43,7 +43,8 @@ options:
         type: bool
         default: false
   roots:
-    description: Folders in which each application has a folder of its name, that of the code first, that of logs second.
+    description: Folders in which each application has a folder of its name, that of the code first, that of logs
+      second.
     type: list
     elements: path
     required: true
@@ -190,7 +191,7 @@ def main():
     result = {
         "changed": work.changed,
         "gone": work.gone,
-        "kept": ["%s %s" % item for item in work.kept],
+        "kept": ["%s: %s" % item for item in work.kept],
         "listing": [],
     }
     if module._diff:
