@@ -282,6 +282,7 @@ class Removal:
         ):
             self._rmdir(generations.LINK_DIR)
         self._rmdir(self.places["root"])
+        self._rmdir(left_data.NOTES)
 
     def _all_go(self):
         return not any(
