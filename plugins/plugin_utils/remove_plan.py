@@ -65,5 +65,5 @@ def plan(
             uwsgi["uwsgi_user"]: "/nonexistent",
             publish["publish_git_user"]: "/var/lib/graceful-wsgi/git",
         },
-        "nginx_user": nginx["nginx_user"],
+        "web_user": nginx["nginx_user"],
     }, problems
