@@ -504,9 +504,12 @@ class Removal:
 
     def _decide(self):
         """What of nginx and uWSGI stays since somebody else uses it."""
-        foreign = self._foreign_sites()
-        ours = not os.path.lexists(NGINX) or nginx_package.is_ours(NGINX, self.run)
+        # Without any note of it an nginx is somebody's, whoever built it.
+        noted = ownership.recorded("nginx") is not None or os.path.isdir(nginx_package.HOME)
+        foreign = self._foreign_sites() if noted else []
+        ours = noted and (not os.path.lexists(NGINX) or nginx_package.is_ours(NGINX, self.run))
         self.nginx_goes = not foreign
+        self.nginx_noted = noted
         self.nginx_is_ours = ours
         if foreign:
             self._keep(
@@ -550,9 +553,13 @@ class Removal:
         if self.nginx_is_ours:
             self._remove(NGINX)
         self._undivert()
-        self._remove(NGINX_CACHE)
-        if os.path.isdir(NGINX_LOGS):
+        made = self._made_by("nginx")
+        if NGINX_CACHE in made:
+            self._remove(NGINX_CACHE)
+        if NGINX_LOGS in made:
             self._datum(NGINX_LOGS, "nginx's logs")
+        elif os.path.isdir(NGINX_LOGS):
+            self._keep(NGINX_LOGS, "was there before, and has nginx's logs")
         self._made_folders("nginx")
         self._remove(nginx_package.HOME)
         self._forget("nginx")
@@ -564,6 +571,9 @@ class Removal:
             path = nginx_package.yum_conf()
             if path and "nginx*" in text_of(path):
                 self._keep(path, "leaves packages nginx* out (exclude), which a take-over has written or you")
+                # Upstream's package has an account that looks the same.
+                self._keep("the account %s" % self.nginx_user, "may be of the package nginx")
+                self.made.pop(self.nginx_user, None)
             return
         aside = self.run([tool, "--list", NGINX])[1]
         if not re.search(r"^local diversion of %s to " % re.escape(NGINX), aside, re.M):
@@ -682,7 +692,7 @@ class Removal:
             self._decide()
         self._apps()
         if self.wanted["all"]:
-            if self.nginx_goes:
+            if self.nginx_goes and self.nginx_noted:
                 self._nginx()
             if self.uwsgi_goes:
                 self._uwsgi()
