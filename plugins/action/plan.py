@@ -165,6 +165,8 @@ class ActionModule(Telling):
         specs = {room: _options(room) for room in planning.PLANNERS}
         variables: dict[str, dict[str, Any] | None] = {}
         for room, options in specs.items():
+            if own in planning.ALONE and room != own:
+                options = {name: options[name] for name in planning.ALONE[own].get(room, ())}
             variables[room] = self._visible(options, task_vars, strict=room == own)
         variables[own] = variables[own] or {}
         host = _host(task_vars, args, variables)
