@@ -12,8 +12,9 @@ from ansible.module_utils.common.yaml import yaml_load
 from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
+from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_wheel
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import artifact_cache, spec
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -59,6 +60,18 @@ def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any])
     return found
 
 
+def _wheels(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the wheels of uWSGI on the controller were built with: those built once, and those to be brought."""
+    told: dict[str, Any] = {"kept": [], "brought": []}
+    if values.get("uwsgi_build_host") and found["cache"]:
+        told["kept"] = artifact_cache.kept(found["cache"])
+    folder = values.get("uwsgi_wheel_dir")
+    if isinstance(folder, str) and folder and not values.get("uwsgi_build_host"):
+        for wheel in sorted(Path(folder).expanduser().glob("[uU][wW][sS][gG][iI]-*.whl")):
+            told["brought"].append({"name": wheel.name, "features": uwsgi_wheel.features(wheel.read_bytes())})
+    return told
+
+
 def _groups(task_vars: Mapping[str, Any], publish: Mapping[str, Any]) -> dict[str, Any]:
     """The hosts of the groups that publish_upstreams names, and under "" the names of all groups."""
     groups, hostvars = task_vars.get("groups") or {}, task_vars.get("hostvars") or {}
@@ -97,6 +110,7 @@ def _host(
     facts = task_vars.get("ansible_facts") or {}
     systemd = facts.get("systemd") or {}
     python = facts.get("python_version")
+    builder = _builder(task_vars, "uwsgi", rooms["uwsgi"] or {})
     selinux = facts.get("selinux")
     return {
         **{ours: facts.get(theirs) for ours, theirs in FACTS.items()},
@@ -109,7 +123,7 @@ def _host(
         "published": facts.get(PUBLISHED),
         "ansible": __version__,
         "builder": _builder(task_vars, "nginx", rooms["nginx"] or {}),
-        "uwsgi_builder": _builder(task_vars, "uwsgi", rooms["uwsgi"] or {}),
+        "uwsgi_builder": {**builder, **_wheels(builder, rooms["uwsgi"] or {})},
     }
 
 

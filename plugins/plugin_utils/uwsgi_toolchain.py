@@ -1,7 +1,7 @@
 """zig in the place of the host's compiler: which one pip fetches, and how it finds the host's headers and libraries.
 
-zig brings a linker, a C library of any age and its headers, so that a host or builder needs no compiler. What it compiles
-for is the builder's own kind: it links the libraries that are there, for the glibc that is there.
+zig brings a linker, a C library of any age and its headers, so that a host or builder needs no compiler. What it
+compiles for is the builder's own kind: it links the libraries that are there, for the glibc that is there.
 """
 
 from __future__ import annotations
@@ -102,6 +102,8 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
             f"--platform={ZIG_WHEELS[arch][1]}",
             "--python-version=3.8",
             "--implementation=cp",
+            # An old pip asks the Python that runs it all the same.
+            "--ignore-requires-python",
             "--only-binary=:all:",
             "--no-deps",
             "--no-compile",
