@@ -61,8 +61,16 @@ def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any])
 
 
 def _wheels(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the wheels of uWSGI on the controller were built with: those built once, and those to be brought."""
+    """What the wheels of uWSGI on the controller were built with: those built once, and those to be brought.
+
+    Beside them the names of what lies in the folders from which a build takes what it needs.
+    """
     told: dict[str, Any] = {"kept": [], "brought": []}
+    for key, variable in (("wheels", "uwsgi_wheel_dir"), ("headers", "uwsgi_headers_dir")):
+        folder = values.get(variable)
+        if isinstance(folder, str) and folder:
+            path = Path(folder).expanduser()
+            told[key] = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
     if values.get("uwsgi_build_host") and found["cache"]:
         told["kept"] = artifact_cache.kept(found["cache"])
     folder = values.get("uwsgi_wheel_dir")

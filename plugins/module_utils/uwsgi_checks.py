@@ -48,9 +48,9 @@ def uwsgi_options(checks, _tools):
 def uwsgi_features(checks, _tools):
     """Refuse what takes a feature that no uWSGI has which is here and as wanted.
 
-    Where there is none yet, what counts is the ``wheel`` without it that would be installed. Where there is none of that
-    either, pip builds one with whatever it finds: what has to be there is refused unless it is asked
-    for, the rest is asked of the binary later.
+    Where there is none yet, what counts is the ``wheel`` without it that would be installed. Where there is none of
+    that either, pip builds one with whatever it finds: what has to be there is refused unless it is asked for, the rest
+    is asked of the binary later.
     """
     found = []
     for check in checks:

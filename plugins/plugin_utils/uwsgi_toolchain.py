@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .nginx_plan import CHECKSUMS, ZIG_WHEELS
+from .nginx_plan import CHECKSUMS, ZIG_WHEELS, zig_wheel
 from .problem import Problem
 
 # Where a toolchain lies is known when it is there only.
@@ -74,6 +74,23 @@ def identity(values: dict[str, Any]) -> dict[str, Any]:
     return {"toolchain": {"zig": values["uwsgi_zig_version"], "options": OPTIONS}} if is_zig(values) else {}
 
 
+def _lacks(values: dict[str, Any], host: dict[str, Any], arch: str) -> list[str]:
+    """What a build would miss on the controller; asked where there is something to build only."""
+    known = host.get("uwsgi_builder") or {}
+    found = []
+    wheel = zig_wheel(values["uwsgi_zig_version"], arch)
+    if values["uwsgi_pip_no_index"] and wheel not in known.get("wheels", [wheel]):
+        found.append(
+            f"uwsgi_wheel_dir: {values['uwsgi_wheel_dir']} has no {wheel}, and no index is asked; put it there"
+        )
+    if values["uwsgi_headers_dir"] and not any(
+        name.endswith((".rpm", ".deb")) for name in known.get("headers", [".rpm"])
+    ):
+        folder = values["uwsgi_headers_dir"]
+        found.append(f"uwsgi_headers_dir: {folder} holds neither rpm nor deb; put the packages with the headers there")
+    return found
+
+
 def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
     """How zig comes to where uWSGI is built, and what its build is told of it; empty where the host's own compiles."""
     if not is_zig(values):
@@ -116,4 +133,5 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
         "place": PLACE,
         "environment": environment,
         "headers_dir": values["uwsgi_headers_dir"],
+        "lacks": _lacks(values, host, arch),
     }

@@ -330,3 +330,16 @@ def test_what_zig_cannot_take_is_refused(variables, path, mend):
 def test_zig_is_refused_on_what_it_is_not_made_for():
     [problem] = attempt(dict(DEBIAN, arch="s390x"), **ZIG)[1]
     assert problem.path == "uwsgi_build_toolchain" and "s390x" in str(problem)
+
+
+def test_what_zig_takes_of_the_controller_is_missed_where_something_is_to_be_built():
+    def lacks(wheels, headers):
+        builder = {"uwsgi_builder": {"wheels": wheels, "headers": headers}}
+        variables = {"uwsgi_pip_no_index": True, "uwsgi_wheel_dir": "/w", "uwsgi_headers_dir": "/rpms"}
+        plan = planned({**CENTOS, **builder}, **ZIG, **variables)
+        return [line.partition(":")[0] for line in plan["toolchain"]["lacks"]]
+
+    wheel = "ziglang-0.15.2-py3-none-manylinux_2_12_x86_64.manylinux2010_x86_64.musllinux_1_1_x86_64.whl"
+    assert lacks([wheel], ["zlib-devel-1.2.7-18.el7.x86_64.rpm"]) == []
+    assert lacks(["ziglang-0.14.0-py3-none-any.whl"], ["README"]) == ["uwsgi_wheel_dir", "uwsgi_headers_dir"]
+    assert planned(CENTOS, **ZIG)["toolchain"]["lacks"] == []
