@@ -16,6 +16,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     safe_path,
     served_checks,
     takeover_checks,
+    unit_checks,
     uwsgi_checks,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
@@ -112,6 +113,7 @@ for _kinds in (
     nginx_config_checks.KINDS,
     served_checks.KINDS,
     takeover_checks.KINDS,
+    unit_checks.KINDS,
     uwsgi_checks.KINDS,
 ):
     KINDS.update((kind, _told(check)) for kind, check in _kinds.items())

@@ -367,7 +367,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     elsewhere = bool(values["uwsgi_build_host"])
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": takeover_plan.uwsgi(values),
+        "checks": takeover_plan.uwsgi(values) + unit_plan.checks("uwsgi_unit_options", values["uwsgi_unit_options"]),
         "settings": spec.told(values, "uwsgi", READ),
         "take_over": values["uwsgi_take_over"],
         # What makes one binary differ from another; where it was downloaded from does not.
