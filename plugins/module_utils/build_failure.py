@@ -49,7 +49,8 @@ _COMPILERS = [
     )
 ]
 _HEADER = re.compile(r"fatal error:? ['\"]?([\w./+-]+\.h(?:pp)?)['\"]?:? (?:No such file|file not found)")
-_LIBRARY = re.compile(r"\bld: cannot find -l([\w.+-]+)")
+# As ld says it, and as zig does.
+_LIBRARY = re.compile(r"(?:\bld: cannot find -l|unable to find \w+ system library ')([\w.+-]+)")
 # What a header, a library or a program is in: for Debian and for RedHat.
 _PYTHON = ("python3-dev (for Python 2.7 python-dev)", "python3-devel (for Python 2.7 python-devel)")
 _PACKAGES = {
@@ -65,6 +66,7 @@ _PACKAGES = {
     "jpeglib.h": ("libjpeg-dev", "libjpeg-turbo-devel"),
     "xmlversion.h": ("libxml2-dev", "libxml2-devel"),
     "xslt.h": ("libxslt1-dev", "libxslt-devel"),
+    "crypt.h": ("libcrypt-dev", "glibc-devel"),
     "expat.h": ("libexpat1-dev", "expat-devel"),
     "jansson.h": ("libjansson-dev", "jansson-devel"),
     "pcre2.h": ("libpcre2-dev", "pcre2-devel"),

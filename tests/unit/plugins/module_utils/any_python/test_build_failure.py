@@ -113,6 +113,8 @@ WHY = [
     (["x.c:1:1: fatal error: own/thing.h: No such file or directory", SECOND], 0, "the package with it"),
     (["x.c:1:10: fatal error: 'Python.h' file not found", "1 error generated.", SECOND], 0, "python3-devel"),
     (["/usr/bin/ld: cannot find -lpq", "collect2: error: ld returned 1 exit status", SECOND], 0, "no library pq"),
+    (["error: unable to find dynamic system library 'jansson' using strategy 'paths_first'."], 0, "no library jansson"),
+    (["x.c:7:10: fatal error: 'crypt.h' file not found", SECOND], 0, "libcrypt-dev"),
     (["Error: pg_config executable not found.", "", "pg_config is required to build psycopg2"], 0, "libpq-dev"),
     (["/bin/sh: 1: mysql_config: not found", "Exception: Can not find valid pkg-config name."], 1, "mariadb-devel"),
     (["error: can't find Rust compiler"], 0, "a Rust compiler; install it, or write a release of which"),
