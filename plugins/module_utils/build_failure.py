@@ -14,6 +14,8 @@ import re
 
 # Blanks and the frames of pip 22 and newer; text of Python 2.7 may be bytes, which the pattern has to match as well.
 _FRAME = re.compile("^[\\s|>]*(?:\xe2\x94\x82)?\\s*" if str is bytes else u"^[\\s|>\u2502]*")
+# When a line was logged.
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT[\d:]+,\d{3} ")
 # What pip says of any build that failed.
 _PIP = re.compile(
     r"error: (?:subprocess-exited-with-error|legacy-install-failure|metadata-generation-failed|\S+-\S+-\S+$)"
@@ -107,6 +109,15 @@ def cause(text):
         elif _ERROR.match(line):
             found[0] = line
     return next((line for line in found if line), "")
+
+
+def whole(said, log):
+    """What a command of pip's said, or where that does not tell why a build failed, what it left to its log.
+
+    The pips of Python 2.7 say "Check the logs" where they were told to write one.
+    """
+    lines = "\n".join(_TIME.sub("", line) for line in log.splitlines())
+    return lines if "Check the logs for full command output" in said and cause(lines) else said
 
 
 def _compiler(line):
