@@ -12,8 +12,8 @@ from ansible.module_utils.common.yaml import yaml_load
 from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import artifact_cache, spec, uwsgi_plan, wheel_plan
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec, uwsgi_plan, wheel_plan
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -57,6 +57,26 @@ def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any])
     facts = (hostvars[name].get("ansible_facts") or {}) if name in hostvars else {}
     found.update({ours: facts.get(theirs) for ours, theirs in FACTS.items()}, system=facts.get("system"))
     return found
+
+
+def _wheels(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the wheels of uWSGI on the controller were built with: those built once, and those to be brought.
+
+    Beside them the names of what lies in the folders from which a build takes what it needs.
+    """
+    told: dict[str, Any] = {"kept": [], "brought": []}
+    for key, variable in (("wheels", "uwsgi_wheel_dir"), ("headers", "uwsgi_headers_dir")):
+        folder = values.get(variable)
+        if isinstance(folder, str) and folder:
+            path = Path(folder).expanduser()
+            told[key] = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
+    if values.get("uwsgi_build_host") and found["cache"]:
+        told["kept"] = artifact_cache.kept(found["cache"])
+    folder = values.get("uwsgi_wheel_dir")
+    if isinstance(folder, str) and folder and not values.get("uwsgi_build_host"):
+        described = (wheel_plan.read(folder) or {"wheels": []})["wheels"]
+        told["brought"] = [{"name": wheel["file"], "features": wheel["features"]} for wheel in described]
+    return told
 
 
 def _groups(task_vars: Mapping[str, Any], publish: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +130,7 @@ def _host(
     facts = task_vars.get("ansible_facts") or {}
     systemd = facts.get("systemd") or {}
     python = facts.get("python_version")
+    builder = _builder(task_vars, "uwsgi", rooms["uwsgi"] or {})
     selinux = facts.get("selinux")
     return {
         **{ours: facts.get(theirs) for ours, theirs in FACTS.items()},
@@ -122,7 +143,7 @@ def _host(
         "published": facts.get(PUBLISHED),
         "ansible": __version__,
         "builder": _builder(task_vars, "nginx", rooms["nginx"] or {}),
-        "uwsgi_builder": _builder(task_vars, "uwsgi", rooms["uwsgi"] or {}),
+        "uwsgi_builder": {**builder, **_wheels(builder, rooms["uwsgi"] or {})},
     }
 
 
