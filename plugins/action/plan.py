@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleUndefinedVariable
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.module_utils.common.yaml import yaml_load
 from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec, uwsgi_plan, wheel_plan
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -91,6 +91,19 @@ def _requirements(apps: Any) -> dict[str, list[str]]:
     return found
 
 
+def _constraints(given: Any, find: Callable[[str], str]) -> dict[str, str | None]:
+    """Constraints for pip by the Python that they hold for, ``*`` for any; None where there is no such file."""
+    if given is None or given == uwsgi_plan.OWN_CONSTRAINTS:
+        files = sorted((ROLES / "uwsgi" / "files").glob("constraints-*.txt"))
+        return {file.stem.partition("-")[2]: file.read_text() for file in files}
+    if not isinstance(given, str) or not given:
+        return {}
+    try:
+        return {"*": Path(find(os.path.expanduser(given))).read_text(errors="replace")}
+    except (AnsibleError, OSError):
+        return {"*": None}
+
+
 def _host(
     task_vars: Mapping[str, Any], args: dict[str, Any], rooms: Mapping[str, Mapping[str, Any] | None]
 ) -> dict[str, Any]:
@@ -159,6 +172,9 @@ class ActionModule(Telling):
         host = _host(task_vars, args, variables)
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
+        given = (variables["uwsgi"] or {}).get("uwsgi_pip_constraints")
+        host["constraints"] = _constraints(given, lambda path: self._find_needle("files", path))
+        host["wheels"] = wheel_plan.read((variables["uwsgi"] or {}).get("uwsgi_wheel_dir"))
         plans, problems = planning.plan(specs, variables, host)
         for warning in planning.misspelt(own, specs[own], set(task_vars)):
             # Not by the result, which ansible-core 2.16 would hide with the plan.
