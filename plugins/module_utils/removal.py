@@ -521,15 +521,14 @@ class Removal:
         units = self._systemctl("list-units", "--all", "--plain", "--no-legend", "uwsgi@*.service")[1]
         names = set(re.findall(r"uwsgi@(\S+)\.service", units))
         links = glob.glob("/etc/systemd/system/*.wants/uwsgi@*.service")
-        names.update(os.path.basename(path)[len("uwsgi@"):-len(".service")] for path in links)
+        names.update(os.path.basename(path)[len("uwsgi@") : -len(".service")] for path in links)
         names = [name for name in names - mine if not name.endswith(generations.MARK)]
         others = sorted(name for name in names if self._is_used(name, links))
         self.uwsgi_goes = not others
         if others:
             self._keep(
                 "uWSGI (%s, uwsgi@.service)" % self.places["uwsgi_home"],
-                "runs what is not of this collection: %s"
-                % ", ".join("uwsgi@%s.service" % name for name in others),
+                "runs what is not of this collection: %s" % ", ".join("uwsgi@%s.service" % name for name in others),
             )
 
     def _is_used(self, name, links):
@@ -677,7 +676,7 @@ class Removal:
         for base, _folders, files in os.walk(TAKEN, topdown=False):
             for name in files:
                 copy = os.path.join(base, native(name))
-                path = copy[len(TAKEN):]
+                path = copy[len(TAKEN) :]
                 taken = os.path.lexists(path) and path not in self.removed
                 if taken or not os.path.isdir(os.path.dirname(path)) or re.search(r"\.\d+\Z", path):
                     self._keep(copy, "is what was taken over at %s" % path)
