@@ -505,7 +505,7 @@ class Removal:
     def _decide(self):
         """What of nginx and uWSGI stays since somebody else uses it."""
         # Without any note of it an nginx is somebody's, whoever built it.
-        noted = ownership.recorded("nginx") is not None or os.path.isdir(nginx_package.HOME)
+        noted = bool(ownership.recorded("nginx")) or os.path.isdir(nginx_package.HOME)
         foreign = self._foreign_sites() if noted else []
         ours = noted and (not os.path.lexists(NGINX) or nginx_package.is_ours(NGINX, self.run))
         self.nginx_goes = not foreign
@@ -521,15 +521,14 @@ class Removal:
         units = self._systemctl("list-units", "--all", "--plain", "--no-legend", "uwsgi@*.service")[1]
         names = set(re.findall(r"uwsgi@(\S+)\.service", units))
         links = glob.glob("/etc/systemd/system/*.wants/uwsgi@*.service")
-        names.update(os.path.basename(path)[len("uwsgi@"):-len(".service")] for path in links)
+        names.update(os.path.basename(path)[len("uwsgi@") : -len(".service")] for path in links)
         names = [name for name in names - mine if not name.endswith(generations.MARK)]
         others = sorted(name for name in names if self._is_used(name, links))
         self.uwsgi_goes = not others
         if others:
             self._keep(
                 "uWSGI (%s, uwsgi@.service)" % self.places["uwsgi_home"],
-                "runs what is not of this collection: %s"
-                % ", ".join("uwsgi@%s.service" % name for name in others),
+                "runs what is not of this collection: %s" % ", ".join("uwsgi@%s.service" % name for name in others),
             )
 
     def _is_used(self, name, links):
@@ -556,13 +555,20 @@ class Removal:
         made = self._made_by("nginx")
         if NGINX_CACHE in made:
             self._remove(NGINX_CACHE)
-        if NGINX_LOGS in made:
-            self._datum(NGINX_LOGS, "nginx's logs")
-        elif os.path.isdir(NGINX_LOGS):
+        if os.path.isdir(NGINX_LOGS) and NGINX_LOGS not in made:
             self._keep(NGINX_LOGS, "was there before, and has nginx's logs")
         self._made_folders("nginx")
         self._remove(nginx_package.HOME)
-        self._forget("nginx")
+
+    def _nginx_logs(self):
+        """nginx's logs, now or later; as long as they stay, its manifest tells that their folder was made here."""
+        if NGINX_LOGS in self._made_by("nginx"):
+            if os.path.lexists(NGINX) and NGINX not in self.removed:
+                self._keep(NGINX_LOGS, "has nginx's logs")
+            else:
+                self._datum(NGINX_LOGS, "nginx's logs")
+        if not os.path.lexists(NGINX_LOGS) or NGINX_LOGS in self.removed or NGINX_LOGS not in self._made_by("nginx"):
+            self._forget("nginx")
 
     def _undivert(self):
         """Have the package's own nginx back in its place, where dpkg was told to put it aside."""
@@ -670,7 +676,7 @@ class Removal:
         for base, _folders, files in os.walk(TAKEN, topdown=False):
             for name in files:
                 copy = os.path.join(base, native(name))
-                path = copy[len(TAKEN):]
+                path = copy[len(TAKEN) :]
                 taken = os.path.lexists(path) and path not in self.removed
                 if taken or not os.path.isdir(os.path.dirname(path)) or re.search(r"\.\d+\Z", path):
                     self._keep(copy, "is what was taken over at %s" % path)
@@ -694,6 +700,8 @@ class Removal:
         if self.wanted["all"]:
             if self.nginx_goes and self.nginx_noted:
                 self._nginx()
+            if self.nginx_goes:
+                self._nginx_logs()
             if self.uwsgi_goes:
                 self._uwsgi()
             self._centos7()
