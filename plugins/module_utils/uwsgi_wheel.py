@@ -6,7 +6,6 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-import binascii
 import hashlib
 import io
 import os
@@ -15,45 +14,28 @@ import struct
 import zipfile
 import zlib
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import elf, uwsgi_home
+from ansible_collections.graceful.wsgi.plugins.module_utils import elf
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import ArtifactError, Kind, read
 
 # What Python's own zip reader raises at one that was tampered with.
 BROKEN = (zipfile.BadZipfile, zlib.error, struct.error, EOFError, IOError, RuntimeError, ValueError)
 
 
-# uWSGI keeps the flags that it was compiled with as one text of hexadecimal digits, which `uwsgi --cflags` prints.
-_FLAGS = re.compile(b"(?<![0-9a-f])(?:[0-9a-f]{2}){200,}(?=\\0)")
-
-
-def _program(archive):
-    """The binary in a wheel of uWSGI."""
-    binary = re.search(r"^[^/\n]+\.data/scripts/uwsgi$", "\n".join(archive.namelist()), re.M)
+def _opened(data):
+    """(the archive, the names in it, the binary)"""
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    names = "\n".join(archive.namelist())
+    binary = re.search(r"^[^/\n]+\.data/scripts/uwsgi$", names, re.M)
     if not binary:
         raise elf.ElfError("is no wheel of uWSGI")
-    return archive.read(binary.group(0))
-
-
-def features(data):
-    """What the binary in the wheel was compiled with, by its own flags; None where it does not tell, or is none."""
-    try:
-        program = _program(zipfile.ZipFile(io.BytesIO(data)))
-    except BROKEN + (elf.ElfError,):
-        return None
-    for found in _FLAGS.findall(program):
-        flags = binascii.unhexlify(found)
-        if b"-DUWSGI_VERSION=" in flags:
-            text = flags.decode("utf-8", "replace")
-            return sorted(name for name in uwsgi_home.FEATURES if re.search(uwsgi_home.FEATURES[name], text))
-    return None
+    return archive, names, archive.read(binary.group(0))
 
 
 def describe(data):
     """What elf.describe() tells of the binary in the wheel, and the wheel's name, told from what lies in it."""
     try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        program = _program(archive)
-        about = re.search(r"^([\w.+!]+-[\w.+!]+)\.dist-info/WHEEL$", "\n".join(archive.namelist()), re.M)
+        archive, names, binary = _opened(data)
+        about = re.search(r"^([\w.+!]+-[\w.+!]+)\.dist-info/WHEEL$", names, re.M)
         if not about:
             raise elf.ElfError("is no wheel of uWSGI")
         tag = re.search(r"^Tag: *(\w[\w.]*-\w+-\w[\w.]*)\s*$", archive.read(about.group(0)).decode("utf-8"), re.M)
@@ -61,7 +43,12 @@ def describe(data):
         raise elf.ElfError("is no wheel: %s" % error)
     if not tag:
         raise elf.ElfError("does not say which Python it is for")
-    return dict(elf.describe(program), wheel="%s-%s.whl" % (about.group(1), tag.group(1)))
+    return dict(elf.describe(binary), wheel="%s-%s.whl" % (about.group(1), tag.group(1)))
+
+
+def program(data):
+    """The binary in the wheel."""
+    return _opened(data)[2]
 
 
 WHEEL = Kind("uwsgi.whl", 0o644, describe)

@@ -2,9 +2,7 @@
 
 from __future__ import absolute_import, division, print_function
 
-import binascii
 import os
-import zipfile
 
 import pytest
 
@@ -124,16 +122,3 @@ def test_packages_hold_the_libraries_that_the_binary_names(family, answer, packa
 
 def test_a_binary_without_libraries_asks_for_no_package():
     assert uwsgi_wheel.packages("/x/uwsgi", [], lambda argv: (1, "\tnot a dynamic executable\n", ""), "Debian") == []
-
-
-def test_its_features_are_told_by_the_flags_in_its_binary(tmp_path, make_wheel):
-    flags = b'-O2 -DUWSGI_ZLIB -DUWSGI_PCRE2 -DUWSGI_ROUTING -DUWSGI_VERSION="2.0.31" -DUWSGI_YAML' + b" -Wx" * 50
-    path = str(tmp_path / "x.whl")
-    with zipfile.ZipFile(path, "w") as archive:
-        # Its own uwsgi.h lies there in the same way.
-        other = binascii.hexlify(b"-DUWSGI_SSL" * 60)
-        binary = b"\x7fELF\0" + other + b"\0" + binascii.hexlify(flags) + b"\0"
-        archive.writestr("uwsgi-2.0.31.data/scripts/uwsgi", binary)
-    assert uwsgi_wheel.features(content(path)) == ["pcre", "routing", "yaml", "zlib"]
-    assert uwsgi_wheel.features(content(make_wheel(tmp_path / "y.whl"))) is None
-    assert uwsgi_wheel.features(b"no wheel") is None
