@@ -59,23 +59,15 @@ def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any])
     return found
 
 
-def _wheels(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the wheels of uWSGI on the controller were built with: those built once, and those to be brought.
-
-    Beside them the names of what lies in the folders from which a build takes what it needs.
-    """
-    told: dict[str, Any] = {"kept": [], "brought": []}
-    for key, variable in (("wheels", "uwsgi_wheel_dir"), ("headers", "uwsgi_headers_dir")):
-        folder = values.get(variable)
-        if isinstance(folder, str) and folder:
-            path = Path(folder).expanduser()
-            told[key] = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
+def _kept(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What manifests tell of the wheels of uWSGI that were built once, and which packages of headers there are."""
+    told: dict[str, Any] = {"kept": []}
     if values.get("uwsgi_build_host") and found["cache"]:
         told["kept"] = artifact_cache.kept(found["cache"])
-    folder = values.get("uwsgi_wheel_dir")
-    if isinstance(folder, str) and folder and not values.get("uwsgi_build_host"):
-        described = (wheel_plan.read(folder) or {"wheels": []})["wheels"]
-        told["brought"] = [{"name": wheel["file"], "features": wheel["features"]} for wheel in described]
+    folder = values.get("uwsgi_headers_dir")
+    if isinstance(folder, str) and folder:
+        path = Path(folder).expanduser()
+        told["headers"] = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
     return told
 
 
@@ -143,7 +135,7 @@ def _host(
         "published": facts.get(PUBLISHED),
         "ansible": __version__,
         "builder": _builder(task_vars, "nginx", rooms["nginx"] or {}),
-        "uwsgi_builder": {**builder, **_wheels(builder, rooms["uwsgi"] or {})},
+        "uwsgi_builder": {**builder, **_kept(builder, rooms["uwsgi"] or {})},
     }
 
 

@@ -74,14 +74,14 @@ def _wheels(uwsgi: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, list
     python = version.group(1) if version else ""
     found = {}
     if not uwsgi["uwsgi_build_host"]:
-        for wheel in known.get("brought") or []:
+        for wheel in (host.get("wheels") or {}).get("wheels") or []:
             # uWSGI-2.0.31-cp27-cp27mu-linux_x86_64.whl
-            words = wheel["name"].split("-")
+            words = wheel["file"].split("-")
             if len(words) != 5 or words[1] != uwsgi["uwsgi_version"] or wheel["features"] is None:
                 continue
             tag = f"cp{python.replace('.', '')}" if python else words[2]
             if words[2] == tag and words[4].endswith(f"_{host.get('arch')}.whl"):
-                found[wheel["name"]] = wheel["features"]
+                found[wheel["file"]] = wheel["features"]
         return found
     here = [str(host.get(name) or "").lower() for name in ("distribution", "version", "arch")]
     wanted = uwsgi_options.wanted(uwsgi)

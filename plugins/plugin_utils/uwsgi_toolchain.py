@@ -79,7 +79,8 @@ def _lacks(values: dict[str, Any], host: dict[str, Any], arch: str) -> list[str]
     known = host.get("uwsgi_builder") or {}
     found = []
     wheel = zig_wheel(values["uwsgi_zig_version"], arch)
-    if values["uwsgi_pip_no_index"] and wheel not in known.get("wheels", [wheel]):
+    files = (host["wheels"] or {}).get("files", []) if "wheels" in host else [wheel]
+    if values["uwsgi_pip_no_index"] and wheel not in files:
         found.append(
             f"uwsgi_wheel_dir: {values['uwsgi_wheel_dir']} has no {wheel}, and no index is asked; put it there"
         )

@@ -88,7 +88,7 @@ def kept(features, name="2.0.31-cp27mu-1", kind=(), build=(), asked=()):
 
 def asked_with(builder, **variables):
     """Of the check for ssl, which nobody asked for: whether it must be asked for, and the wheel that lacks it."""
-    host = {**EL7, "uwsgi_builder": builder}
+    host = {**EL7, "uwsgi_builder": builder, "wheels": {"wheels": builder.get("brought", [])}}
     found = feature_plan.checks([{**APP, "websocket": True}], {**UWSGI, **variables}, host)
     assert [(check["feature"], check["wheel"]) for check in found][1:] == [("gevent", "")]
     return found[0]["strict"], found[0]["wheel"]
@@ -123,13 +123,13 @@ def test_a_wheel_that_this_host_would_not_get_tells_nothing(other):
 
 def test_a_wheel_that_is_brought_is_held_against_them_too():
     name = "uWSGI-2.0.31-cp27-cp27mu-linux_x86_64.whl"
-    assert asked_with({"brought": [{"name": name, "features": ["json"]}]}) == (False, name)
-    assert asked_with({"brought": [{"name": name, "features": ["ssl"]}]}) == (False, "")
+    assert asked_with({"brought": [{"file": name, "features": ["json"]}]}) == (False, name)
+    assert asked_with({"brought": [{"file": name, "features": ["ssl"]}]}) == (False, "")
     for other in (
         name.replace("27", "36"),
         name.replace("2.0.31", "2.0.30"),
         name.replace("x86_64", "aarch64"),
         "x.whl",
     ):
-        assert asked_with({"brought": [{"name": other, "features": []}]}) == (True, "")
-    assert asked_with({"brought": [{"name": name, "features": None}]}) == (True, "")
+        assert asked_with({"brought": [{"file": other, "features": []}]}) == (True, "")
+    assert asked_with({"brought": [{"file": name, "features": None}]}) == (True, "")

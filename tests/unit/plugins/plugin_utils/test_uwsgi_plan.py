@@ -379,7 +379,7 @@ def test_zig_is_refused_on_what_it_is_not_made_for():
 
 def test_what_zig_takes_of_the_controller_is_missed_where_something_is_to_be_built():
     def lacks(wheels, headers):
-        builder = {"uwsgi_builder": {"wheels": wheels, "headers": headers}}
+        builder = {"uwsgi_builder": {"headers": headers}, "wheels": {"files": wheels, "wheels": []}}
         variables = {"uwsgi_pip_no_index": True, "uwsgi_wheel_dir": "/w", "uwsgi_headers_dir": "/rpms"}
         plan = planned({**CENTOS, **builder}, **ZIG, **variables)
         return [line.partition(":")[0] for line in plan["toolchain"]["lacks"]]
