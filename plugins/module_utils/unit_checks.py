@@ -21,14 +21,24 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 # systemd 219 writes "[FILE:LINE] ...", newer ones "FILE:LINE: ...".
 _COMPLAINT = re.compile(r"\[?(?:/[^\s:]+):(\d+)[\]:]+ (.+)")
 _UNKNOWN = re.compile(r"Unknown (?:lvalue|key(?: name)?) ")
+# What systemd still does as it is told, and only advises against.
+_ADVICE = re.compile(r"(?i)(?!.*ignor)(?:Unit uses |Special user |.* (?:obsolete|legacy|deprecated|please update)\b)")
 # Two names that are no further apart than this are one and a slip of the pen.
 _SLIP = 0.9
+# Directives that are as close to an older one and no slip: a systemd before 253 does not know them.
+_NEWER = ("MemoryZSwapMax", "StartupMemoryZSwapMax")
+# Directives of which not even a part of the value is repeated.
+_SECRET = ("Environment", "Exec", "SetCredential")
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 _ANALYZE = ("/usr/bin/systemd-analyze", "/bin/systemd-analyze")
 
 
 def _program(paths):
     return next((path for path in paths if os.path.exists(path)), None)
+
+
+def _is_advice(text):
+    return bool(_ADVICE.match(text))
 
 
 def _complaints(lines, run_command):
@@ -38,7 +48,8 @@ def _complaints(lines, run_command):
         return {}
     folder = tempfile.mkdtemp(prefix="graceful-")
     try:
-        path = os.path.join(folder, "graceful-check.service")
+        # An instance, as the units are that get the lines: %i would be empty in any other.
+        path = os.path.join(folder, "graceful-check@check.service")
         head = ["[Service]", "Type=oneshot", "ExecStart=/bin/true"]
         with open(path, "wb") as unit:
             unit.write("\n".join(head + lines + [""]).encode("utf-8"))
@@ -47,8 +58,9 @@ def _complaints(lines, run_command):
         for line in native(out + err).splitlines():
             match = _COMPLAINT.match(line.strip())
             if match and int(match.group(1)) > len(head):
-                found.setdefault(int(match.group(1)) - len(head) - 1, match.group(2))
-        return found
+                found.setdefault(int(match.group(1)) - len(head) - 1, []).append(match.group(2))
+        # Of several, what drops the line comes before what only advises.
+        return dict((number, sorted(texts, key=_is_advice)[0]) for number, texts in found.items())
     finally:
         shutil.rmtree(folder)
 
@@ -68,6 +80,12 @@ def _known(run_command):
     return found
 
 
+def _without_value(name, text):
+    """What systemd says without the value, which may be nobody's to read."""
+    said = re.split(r",? ignoring|: ", text)[0]
+    return re.split("[\"']", said)[0].strip() if name.startswith(_SECRET) else said
+
+
 def unit_directives(checks, tools):
     """Refuse directives that systemd cannot read, and names that are a slip; tell of those that it is too old for."""
     lines, owners = [], []
@@ -83,16 +101,18 @@ def unit_directives(checks, tools):
         path = "%s.%s" % (variable, name)
         if path in told:
             continue
+        if _is_advice(text):
+            tools.warn("%s: this host's systemd takes it, and says: %s" % (path, text))
+            continue
         told.add(path)
         if not _UNKNOWN.match(text):
-            # What follows is the value, which may be nobody's to read.
             hint = "write it as systemd.exec(5), systemd.service(5) or systemd.resource-control(5) has it"
-            found.append((path, "this host's systemd would drop it: %s" % text.partition(", ignoring")[0], hint))
+            found.append((path, "this host's systemd would drop it: %s" % _without_value(name, text), hint))
             continue
         slips = dict((one.lower(), one) for one in known)
         meant = difflib.get_close_matches(name.lower(), sorted(slips), n=1, cutoff=_SLIP)
         says = "this host's systemd knows no such directive in [Service], and would drop it"
-        if meant:
+        if meant and name not in _NEWER:
             found.append((path, says, "did you mean %s?" % slips[meant[0]]))
         else:
             tools.warn("%s: %s; leave it out for this host, or let it have a newer systemd" % (path, says))

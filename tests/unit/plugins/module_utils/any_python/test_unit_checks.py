@@ -76,6 +76,74 @@ def test_directives_that_systemd_would_drop_are_refused(monkeypatch, version):
     assert systemd.units[0].splitlines()[3:] == ["%s=%s" % (name, value) for name, value in LINES]
 
 
+TAKEN = [
+    ("StandardOutput", "syslog", "Standard output type syslog is obsolete, automatically updating to journal. Please"),
+    ("MemoryLimit", "1G", "Unit uses MemoryLimit=; please use MemoryMax= instead. Support for MemoryLimit= will be"),
+    ("KillMode", "none", "Unit uses KillMode=none. This is unsafe, as it disables systemd's"),
+    ("PIDFile", "/var/run/x", "PIDFile= references a path below legacy directory /var/run/, updating"),
+]
+
+
+def saying(*texts):
+    """A systemd that says one of these of each line, or several (a list)."""
+    listed = [text if isinstance(text, list) else [text] for text in texts]
+    said = [(number, text) for number, line in enumerate(listed) for text in line]
+
+    def run(words):
+        if words[1] == "--dump-configuration-items":
+            return 0, KNOWN + "[Service]\nMemorySwapMax=LIMIT\n", ""
+        return 0, "", "".join("%s:%d: %s\n" % (words[2], number + 4, text) for number, text in said)
+
+    return run
+
+
+def test_what_systemd_takes_and_only_advises_against_is_not_refused(monkeypatch):
+    lines = [[name, value] for name, value, _text in TAKEN]
+    problems, warned = judged(monkeypatch, saying(*[text for _name, _value, text in TAKEN]), [check(lines=lines)])
+    assert problems == []
+    assert len(warned) == len(TAKEN)
+    assert "MemoryLimit: this host's systemd takes it, and says: Unit uses MemoryLimit=" in warned[1]
+    # What is wrong with the line itself is told all the same.
+    systemd = saying([TAKEN[1][2], "Invalid memory limit '12XB', ignoring: Invalid argument"])
+    problems, _warned = judged(monkeypatch, systemd, [check(lines=[["MemoryLimit", "12XB"]])])
+    assert "would drop it: Invalid memory limit '12XB';" in problems[0]
+    gone = saying("Support for option Capabilities= has been removed and it is ignored")
+    assert judged(monkeypatch, gone, [check(lines=[["Capabilities", "x"]])])[0]
+
+
+def test_the_unit_that_is_shown_is_an_instance(monkeypatch):
+    """systemd 252 says of RuntimeDirectory=%i in a unit that is none: path has invalid length (0 bytes), ignoring."""
+    shown = []
+
+    def run(words):
+        shown.append(words[2])
+        return 0, "", ""
+
+    judged(monkeypatch, run, [check(lines=[["RuntimeDirectory", "%i"]])])
+    assert shown[0].endswith("/graceful-check@check.service")
+
+
+def test_a_directive_of_a_newer_systemd_that_is_like_an_older_one_is_no_slip(monkeypatch):
+    systemd = saying("Unknown key name 'MemoryZSwapMax' in section 'Service', ignoring.")
+    problems, warned = judged(monkeypatch, systemd, [check(lines=[["MemoryZSwapMax", "1G"]])])
+    assert problems == []
+    assert "MemoryZSwapMax: this host's systemd knows no such directive" in warned[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("RootDirectory", "RootDirectory= path is not absolute: S3CRET"),
+        ("ExecStartPre", "Neither a valid executable name nor an absolute path: S3CRET"),
+        ("Environment", "Failed to resolve unit specifiers in 'KEY=S3CRET', ignoring: Invalid argument"),
+    ],
+)
+def test_no_value_is_repeated(monkeypatch, name, said):
+    problems, _warned = judged(monkeypatch, saying(said), [check(lines=[[name, "S3CRET"]])])
+    assert len(problems) == 1
+    assert "S3CRET" not in problems[0]
+
+
 def test_two_variables_are_asked_about_at_once(monkeypatch):
     systemd = Systemd(252)
     checks = [check("nginx_unit_options", LINES[:1]), check("uwsgi_unit_options", LINES[1:])]
