@@ -50,8 +50,13 @@ OF_ROLES = ("nginx", "uwsgi", "centos7-python", "centos7-selinux")
 TAKEN = os.path.join(STATE, "taken-over")
 SELINUX_MODULE = "graceful-wsgi"
 # Folders of uWSGI's home that the role uwsgi makes: a version for a Python, what builds say, what a run brought.
-_OF_UWSGI = re.compile(r"(current|log|\d[\w.]*-(python|pypy)?\d[\w.]*(-[0-9a-f]+)?|virtualenv[\w.-]*|\.brought-.*)\Z")
-_PLACE = re.compile(r"chdir2[\"']?\s*[=:>]\s*[\"']?(/[^\s\"'<,]+)")
+_VERSION = r"\d[\w.]*-python\d[\w.]*(-[0-9a-f]+)?"
+_OF_UWSGI = re.compile(r"(current|%s|\.brought-.*)\Z" % _VERSION)
+_IN_FOLDERS = {"log": re.compile(_VERSION + r"\.log\Z"), "tools": re.compile(r"virtualenv-\d[\w.]*\Z")}
+# Where an application's processes stand, as its configuration has it: in a release, or in code of its own.
+_PLACE = re.compile(r"(?<![-\w])chdir2?[\"']?\s*[=:>]\s*[\"']?(/[^\s\"'<,]+)")
+# What a rotation appends to the name of a log: a number or a date, and how it is packed.
+_ROTATED = r"([.-]\d[\w.-]*)?\Z"
 TIMEOUT = 60
 BUSY = "another run is bringing applications on this host up to date; wait for it, run again"
 
@@ -66,7 +71,10 @@ class _Known(bundle.Bundle):
         if name == "manifest.json" and self.adopted:
             dropins = [os.path.dirname(path) for path in self.adopted if ownership.DROPIN.match(path)]
             folders = sorted(bundle.made_folders(found).union(dropins))
-            found = dict(found, files=dict(found.get("files", {}), **self.adopted), folders=folders)
+            # Secrets lie in files of NAME=value lines, of which no diff tells the values.
+            secret = sorted(set(found.get("secret", [])).union(path for path in self.adopted if path.endswith(".env")))
+            files = dict(found.get("files", {}), **self.adopted)
+            found = dict(found, files=files, folders=folders, secret=secret)
         return found
 
 
@@ -305,10 +313,16 @@ class Removal:
         going.logs = [log for log in sorted(set(logs)) if not self._is_logged_by_others(log, going)]
         made = [going.set.bundle(kind) for kind in removal_survey.KINDS]
         going.made = set(folder for name in made for folder in self._made_by(name))
-        for path in found["apps"][0]:
-            for place in _PLACE.findall(text_of(path)):
-                if not (place + "/").startswith(tuple(root.rstrip("/") + "/" for root in self.roots)):
-                    self._keep(place, "is the application's own folder, which was not made here")
+        going.own = {}
+        for app in going.apps:
+            home = os.path.join(self.roots[0], app)
+            releases = tuple(os.path.join(home, part) + "/" for part in ("current", "releases"))
+            names = tuple("/%s." % name for name in going.set.apps[app])
+            for path in found["apps"][0]:
+                for place in _PLACE.findall(text_of(path)) if any(name in path for name in names) else ():
+                    if not (place + "/").startswith(releases):
+                        self._keep(place, "is the application's own folder, which was not made here")
+                        going.own.setdefault(app, set()).add(place)
         return found
 
     def _made_by(self, name):
@@ -352,18 +366,21 @@ class Removal:
 
     # -- what applications have written -------------------------------------------------------------------------
 
-    def _folders(self, app):
-        return [os.path.join(root, app) for root in self.roots]
+    def _folders(self, app, going):
+        """The folders that were made for an application; one with code of its own in it is somebody's."""
+        own = tuple(place + "/" for place in getattr(going, "own", {}).get(app, ()))
+        folders = [os.path.join(root, app) for root in self.roots]
+        return [path for path in folders if not any(place.startswith(path + "/") for place in own)]
 
     def _note(self, going):
         """Note what goes before it does: a run that is killed on the way must not forget what is left."""
-        left_data.note(going.set.name, dict((app, self._folders(app)) for app in going.apps), self.check_mode)
+        left_data.note(going.set.name, dict((app, self._folders(app, going)) for app in going.apps), self.check_mode)
 
     def _data(self, going):
         """What is in the folders of what goes, or went before: kept and told, or removed."""
         live = set(app for name in self.sets for app in self.sets[name].apps)
         live -= set(app for other in self.going for app in other.apps)
-        found = dict((app, self._folders(app)) for app in going.apps)
+        found = dict((app, self._folders(app, going)) for app in going.apps)
         found.update((app, paths) for app, paths in going.set.dropped.items() if app in going.dropped)
         for app, paths in sorted(found.items()):
             if app not in live:
@@ -389,16 +406,21 @@ class Removal:
     def _log(self, log, going):
         """A log outside of the application's folders, with what rotation has made of it."""
         folder, name = os.path.split(log)
-        if any((log + "/").startswith(path + "/") for app in going.apps for path in self._folders(app)):
+        if any((log + "/").startswith(path + "/") for app in going.apps for path in self._folders(app, going)):
             return
         try:
             with safe_path.Folder(folder) as found:
-                names = [other for other in found.names() if re.match(re.escape(name) + r"([.-].*)?\Z", other)]
+                names = [other for other in found.names() if re.match(re.escape(name) + _ROTATED, other)]
+                names = [other for other in names if not _is_folder(found.lstat(other))]
         except (safe_path.UnsafePath, IOError, OSError):
             return
         ours = folder in going.made or folder in [NGINX_LOGS] + self.roots
-        for other in names:
-            path = os.path.join(folder, other)
+        rotated = [removal_survey.ROTATED % (going.set.name, kind) for kind in removal_survey.KINDS]
+        others = set(other for path in rotated for other in removal_survey.logs_of(path)).difference(going.logs)
+        others.update(self._logs_of_others(going))
+        for path in [os.path.join(folder, other) for other in names]:
+            if path in others:
+                continue
             if self.wanted["data"] and ours:
                 self._remove(path)
             else:
@@ -468,7 +490,9 @@ class Removal:
         names = set(self.users) | set(self.own_accounts.values())
         if self.wanted["all"]:
             names |= set(removal_accounts.at_home(homes))
-            names |= set(name for name in self.made if name != self.nginx_user or self.nginx_goes)
+            # The account of an nginx that stays, or that somebody else has put there, is not ours.
+            gone = self.nginx_goes and (NGINX in self.removed or not os.path.lexists(NGINX))
+            names |= set(name for name in self.made if name != self.nginx_user or gone)
         places = dict(self.made)
         chosen = removal_accounts.made(names, places, homes)
         dropins = glob.glob("/etc/systemd/system/uwsgi@*.service.d/*.conf")
@@ -597,12 +621,7 @@ class Removal:
         self._bundle("uwsgi")
         self.reload_systemd = True
         if os.path.isdir(home) and not os.path.islink(home):
-            for name in sorted(os.listdir(home)):
-                path = os.path.join(home, native(name))
-                if _OF_UWSGI.match(native(name)):
-                    self._remove(path)
-                else:
-                    self._keep(path, "was not made here")
+            self._versions(home)
             self._rmdir(home)
         if os.path.isdir(self.roots[1]):
             names = [os.path.join(self.roots[1], native(name)) for name in os.listdir(self.roots[1])]
@@ -613,6 +632,22 @@ class Removal:
         self._rmdir(self.places["conf_dir"])
         self._rmdir(self.roots[1])
         self._forget("uwsgi")
+
+    def _versions(self, home):
+        """What the role uwsgi made in its home, which may be a folder that others have things in."""
+        for name in sorted(native(name) for name in os.listdir(home)):
+            path = os.path.join(home, name)
+            if name in _IN_FOLDERS and os.path.isdir(path) and not os.path.islink(path):
+                for inner in sorted(native(inner) for inner in os.listdir(path)):
+                    if _IN_FOLDERS[name].match(inner):
+                        self._remove(os.path.join(path, inner))
+                    else:
+                        self._keep(os.path.join(path, inner), "was not made here")
+                self._rmdir(path)
+            elif _OF_UWSGI.match(name) and (name != "current" or os.path.islink(path)):
+                self._remove(path)
+            else:
+                self._keep(path, "was not made here")
 
     def _made_folders(self, name):
         for path in sorted(self._made_by(name), reverse=True):
@@ -661,14 +696,15 @@ class Removal:
         home = git_checkout.HOME
         keys = [".ssh", ".netrc", ".gitconfig"]
         found = [os.path.join(home, name) for name in keys if os.path.lexists(os.path.join(home, name))]
-        if not found or self.wanted["data"]:
+        kept = [path for path, _why in self.kept if (path + "/").startswith(home + "/")]
+        if self.wanted["data"] or not (found or kept):
             self._remove(home)
             return
         for name in sorted(os.listdir(home)):
             path = os.path.join(home, native(name))
             if path in found:
                 self._keep(path, "was put there for private repositories")
-            else:
+            elif not any((stays + "/").startswith(path + "/") for stays in kept):
                 self._remove(path)
 
     def _given_back(self):
@@ -684,10 +720,24 @@ class Removal:
                     self._keep(copy, "is what was taken over at %s, where others can write" % path)
                 else:
                     if not self.check_mode:
-                        os.rename(copy, path)
+                        self._give_back(copy, path)
                     self._say("%s is given back to %s" % (copy, path), copy)
                     self.reload_systemd = True
             self._rmdir(base)
+
+    def _give_back(self, copy, path):
+        """Put a copy in its place, which may be on another file system and has a label of its own under SELinux."""
+        found = os.lstat(copy)
+
+        def settle(handle):
+            os.fchown(handle, found.st_uid, found.st_gid)
+            os.fchmod(handle, stat.S_IMODE(found.st_mode))
+
+        beside = os.path.join(os.path.dirname(path), ".graceful-wsgi-%d" % os.getpid())
+        bundle.write_bytes(beside, bundle.read_bytes(copy), settle=settle)
+        self.relabel(beside, path)
+        os.rename(beside, path)
+        os.unlink(copy)
 
     # -- the whole ----------------------------------------------------------------------------------------------
 
@@ -713,6 +763,10 @@ class Removal:
     @property
     def changed(self):
         return bool(self.gone)
+
+
+def _is_folder(found):
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def _program(name):

@@ -20,7 +20,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 STATE = "/var/lib/graceful-wsgi/"
-# Numbers from here on are people's.
+# Numbers below are the distribution's own, as that of www-data is; from the other on they are people's.
+FIRST = 100
 PEOPLE = 1000
 # What holds no files, holds other hosts' files, or holds other systems' files with numbers of their own.
 NOT_LOOKED_AT = set(
@@ -45,7 +46,7 @@ def made(names, places, homes, state=STATE):
             continue
         home = os.path.normpath(entry.pw_dir)
         known = (home + "/").startswith(state) or home == places.get(name) or home in homes
-        if known and 0 < entry.pw_uid < PEOPLE and os.path.basename(entry.pw_shell) == "nologin":
+        if known and FIRST <= entry.pw_uid < PEOPLE and os.path.basename(entry.pw_shell) == "nologin":
             found[name] = (entry.pw_uid, entry.pw_gid)
     return found
 

@@ -212,6 +212,8 @@ class Entry:
         (Entry("/home/x"), False),
         (Entry("/srv/wsgi", uid=1000), False),
         (Entry("/srv/wsgi", uid=0), False),
+        # Debian's own, as www-data is, whose home may be where applications are.
+        (Entry("/srv/wsgi", uid=33), False),
         (Entry("/srv/wsgi", shell="/bin/bash"), False),
     ],
 )
@@ -258,9 +260,9 @@ def test_an_account_that_something_runs_as_is_not_removed(monkeypatch):
         ("2.0.31-python3.11", True),
         ("2.0.31-python2.7-0a1b2c", True),
         ("current", True),
-        ("log", True),
         (".brought-x7", True),
-        ("virtualenv-20.15.1", True),
+        ("3.2-1.1", False),
+        ("virtualenvs", False),
         ("mine", False),
         ("python3", False),
         ("logs", False),
@@ -268,6 +270,164 @@ def test_an_account_that_something_runs_as_is_not_removed(monkeypatch):
 )
 def test_what_the_role_uwsgi_makes_in_its_home(name, ours):
     assert bool(removal._OF_UWSGI.match(name)) == ours
+
+
+class Work(removal.Removal):
+    """A removal of which a test takes single steps."""
+
+    def __init__(self, tmp_path, going=(), **wanted):
+        self.roots = [str(tmp_path / name) for name in ("code", "logs")]
+        self.wanted = dict({"apps": [], "set": "", "all": False, "data": False}, **wanted)
+        self.going = list(going)
+        self.sets = dict((one.set.name, one.set) for one in going)
+        self.places = {"uwsgi_home": str(tmp_path / "uwsgi"), "homes": "/srv/wsgi"}
+        self.own_accounts, self.made, self.nginx_user = {}, {}, "nginx"
+        self.adopted, self.check_mode, self.nginx_goes = {}, False, False
+        self.gone, self.removed, self.kept, self.diffs = [], [], [], []
+        self.users, self.reload_systemd = set(), False
+        self.labelled = []
+        self.relabel = lambda path, like: self.labelled.append(like)
+        self.run = lambda *_words, **_more: (0, "", "")
+
+
+def write(path, text=u""):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
+    return str(path)
+
+
+def test_in_a_folder_for_uwsgi_what_others_have_there_stays(tmp_path):
+    home = tmp_path / "uwsgi"
+    ours = ["log/2.0.31-python2.7.log", "tools/virtualenv-16.7.12/virtualenv.py", "2.0.31-python2.7/bin/uwsgi"]
+    theirs = ["log/mine.log", "virtualenvs/a", "tools/mine", "current/index.html"]
+    for name in ours + theirs:
+        write(home / name)
+    work = Work(tmp_path)
+    work._versions(str(home))
+    assert [name for name in ours + theirs if (home / name).exists()] == theirs
+    assert len(work.kept) == 4
+    for name in theirs:
+        (home / name).unlink()
+    work = Work(tmp_path)
+    (home / "current").rmdir()
+    (home / "current").symlink_to("2.0.31-python2.7")
+    (home / "virtualenvs").rmdir()
+    work._versions(str(home))
+    assert os.listdir(str(home)) == []
+
+
+def test_no_diff_tells_a_secret_of_a_set_whose_manifest_is_lost(tmp_path, monkeypatch):
+    path = write(tmp_path / "shop.env", u"KEY=S3CRET\n")
+    monkeypatch.setattr(ownership, "STATE_DIR", str(tmp_path / "bundles"))
+    monkeypatch.setattr(removal.bundle, "untrusted_folder", lambda path: None)
+    known = removal._Known(
+        "publish-main-apps", [], [], [], None, None, prune=True, check_mode=True, state_dir=str(tmp_path / "bundles")
+    )
+    known.adopted = {path: removal.bundle.sha256(b"KEY=S3CRET\n")}
+    known._survey()
+    (shown,) = known.diff()
+    assert shown["before"] == "KEY=(hidden)\n"
+
+
+OWN = "[uwsgi]\nspooler-chdir = /tmp/x\nchdir = /srv/wsgi/shop\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "told", "folders"),
+    [
+        ("[uwsgi]\nchdir = /srv/shop/web\n", ["/srv/shop/web"], ["/srv/wsgi/shop", "/var/log/uwsgi/shop"]),
+        (OWN, ["/srv/wsgi/shop"], ["/var/log/uwsgi/shop"]),
+        ('{"uwsgi": {"chdir": "/srv/wsgi/shop/code"}}', ["/srv/wsgi/shop/code"], ["/var/log/uwsgi/shop"]),
+        (
+            "[uwsgi]\nchdir = /\nhook-post-fork = call:chdir /srv/wsgi/shop/current\nchdir2 = /srv/wsgi/shop/current\n",
+            [],
+            ["/srv/wsgi/shop", "/var/log/uwsgi/shop"],
+        ),
+        ("[uwsgi]\nchdir = /srv/wsgi/shop/current/web\n", [], ["/srv/wsgi/shop", "/var/log/uwsgi/shop"]),
+    ],
+)
+def test_code_that_was_not_made_here_is_told_and_never_noted_for_removal(
+    host, monkeypatch, tmp_path, config, told, folders
+):
+    host["/etc/uwsgi/shop.ini"] = config
+    monkeypatch.setattr(removal, "text_of", lambda path: host.get(path, ""))
+    going = Going(main_set(), ["shop"])
+    work = Work(tmp_path, [going], data=True)
+    work.roots = ["/srv/wsgi", "/var/log/uwsgi"]
+    work._files(going)
+    assert [path for path, _why in work.kept] == told
+    assert work._folders("shop", going) == folders
+
+
+def test_logs_of_others_stay(host, monkeypatch, tmp_path):
+    logs = tmp_path / "logs"
+    names = ["web", "web.1.gz", "web-20261128", "web-2/server.log", "web-3", "web.log", "webs"]
+    for name in names:
+        write(logs / name)
+    going = Going(main_set(), ["shop"])
+    going.logs, going.made = [str(logs / "web")], set()
+    host["/etc/logrotate.d/publish-main-apps"] += ROTATED % (logs / "web-3", "uwsgi@blog-1.service")
+    work = Work(tmp_path, [going], data=True)
+    monkeypatch.setattr(work, "_logs_of_others", lambda going: [])
+    work._log(str(logs / "web"), going)
+    assert [name for name in names if (logs / name).exists()] == ["web-2/server.log", "web-3", "web.log", "webs"]
+
+
+def test_what_was_taken_over_is_given_back_across_file_systems(tmp_path, monkeypatch):
+    state = tmp_path / "state"
+    place = tmp_path / "etc"
+    place.mkdir()
+    copy = write(tmp_path / "taken" / str(place)[1:] / "nginx.conf", u"theirs\n")
+    os.chmod(copy, 0o640)
+    monkeypatch.setattr(removal, "TAKEN", str(tmp_path / "taken"))
+    monkeypatch.setattr(safe_path, "untrusted", lambda path: None)
+    rename = os.rename
+
+    def renamed(before, after):
+        if os.path.dirname(before) != os.path.dirname(after):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), before)
+        rename(before, after)
+
+    monkeypatch.setattr(removal.os, "rename", renamed)
+    work = Work(state)
+    work._given_back()
+    assert (place / "nginx.conf").read_bytes() == b"theirs\n"
+    assert oct((place / "nginx.conf").stat().st_mode)[-3:] == "640"
+    assert not os.path.exists(copy)
+    # Its own label, not that of the copy.
+    assert work.labelled == [str(place / "nginx.conf")]
+
+
+@pytest.mark.parametrize("keys", [False, True])
+def test_clones_go_with_the_data_only(tmp_path, monkeypatch, keys):
+    home = tmp_path / "git"
+    monkeypatch.setattr(removal.git_checkout, "HOME", str(home))
+    clone = write(home / "repos" / "shop" / "HEAD")
+    other = write(home / ".graceful-wsgi" / "x" / "askpass")
+    if keys:
+        write(home / ".ssh" / "id")
+    work = Work(tmp_path)
+    work._keep(str(home / "repos" / "shop"), "code")
+    work._git()
+    assert os.path.exists(clone)
+    assert not os.path.exists(other)
+    assert (home / ".ssh").exists() == keys
+    work = Work(tmp_path, data=True)
+    work._git()
+    assert not home.exists()
+
+
+def test_the_account_of_an_nginx_that_is_there_stays(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(removal, "NGINX", write(tmp_path / "nginx"))
+    monkeypatch.setattr(removal_accounts, "at_home", lambda homes: [])
+    monkeypatch.setattr(removal_accounts, "made", lambda names, places, homes: asked.append(sorted(names)) or {})
+    for removed in (False, True):
+        work = Work(tmp_path, all=True)
+        work.nginx_goes, work.made = True, {"nginx": "/var/cache/nginx", "wsgi-git": "/x"}
+        work.removed = [removal.NGINX] if removed else []
+        work._accounts()
+    assert asked == [["wsgi-git"], ["nginx", "wsgi-git"]]
 
 
 def test_a_folder_that_an_overlay_does_not_move_is_removed_all_the_same(tmp_path, monkeypatch):
