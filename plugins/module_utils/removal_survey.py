@@ -34,6 +34,7 @@ LANGUAGES = ("ini", "json", "xml", "yaml", "env")
 _LINE = re.compile(r"(?m)^[dL] /run/wsgi/(.+)\.(?:d|sock) ")
 _UNIT = re.compile(r"uwsgi@(.+?)\.service")
 _BLOCK_OF_LOGS = re.compile(r"(?ms)^(/[^\n]*?) \{\n.*?^\}\n")
+_PASS = re.compile(r"(?m)(?:^|[\s{;])(?:fastcgi|grpc|memcached|proxy|scgi|uwsgi)_pass\s+[\"']?([^\s;\"']+)")
 _LOGS = re.compile(r"(?m)^\s*(?:access|error)_log\s+[\"']?(/[^\s;\"']+)")
 
 
@@ -97,6 +98,7 @@ def orphans(conf_dir, known):
         for name in (instance, app):
             for language in LANGUAGES:
                 add(publish_set, "apps", os.path.join(conf_dir, "%s.%s" % (name, language)))
+    configs = [path for files in found.values() for path in files]
     for path in sorted(glob.glob("/etc/nginx/conf.d/*.conf")):
         if path in known or not _is_ours(path):
             continue
@@ -104,7 +106,7 @@ def orphans(conf_dir, known):
             shared = SHARED[0] % publish_set
             if path != shared and (
                 "$publish_%s_" % re.sub(r"\W", "_", publish_set) in text_of(path)
-                or takeover_checks.led_to(instances.get(publish_set, []), [path], shared)
+                or takeover_checks.led_to(instances.get(publish_set, []), [path], shared, configs)
             ):
                 add(publish_set, "sites", path)
     return found
@@ -143,9 +145,17 @@ class Set:
 
     def led_to(self, app):
         """Its server blocks that lead to an application, or serve files of it."""
-        found = takeover_checks.led_to(self.apps[app], self.blocks, self.shared[0])
+        found = takeover_checks.led_to(self.apps[app], self.blocks, self.shared[0], self.files["apps"])
         home = os.path.join(self.roots[0], app) + "/" if self.roots else None
         return [path for path in self.blocks if path in found or (home and home in text_of(path))]
+
+    def passed_on(self, path, apps):
+        """Where a server block leads besides these applications; what a variable of nginx's stands for nobody knows."""
+        known = set()
+        for app in apps:
+            known.update(takeover_checks.addresses(self.apps[app], self.shared[0], self.files["apps"]))
+        targets = sorted(set(target for target in _PASS.findall(text_of(path)) if "$" not in target))
+        return [target for target in targets if not re.search(takeover_checks.words(known), target)]
 
 
 def all_sets(conf_dir, roots):
@@ -176,6 +186,7 @@ class Going:
         going = [path for path in self.set.blocks if any(path in led[app] for app in self.apps)]
         for path in going:
             staying = [app for app in sorted(led) if app not in self.apps and path in led[app]]
+            staying = staying or self.set.passed_on(path, self.apps)
             if staying:
                 raise RemovalError(
                     "remove_apps: the site %s of publish_set %s leads to %s, which goes, and to %s, which stays; take"

@@ -31,6 +31,7 @@ UNIT_DIRS = (
 REMOVE = "ansible-playbook graceful.wsgi.remove -e remove_set=%s"
 MARK = re.compile(r"ansible[ _]managed|Written by Ansible \(graceful", re.IGNORECASE)
 SOCKET = re.compile(r"(?<![-\w])(?:http-|uwsgi-)?socket\b[\"']?\s*[=:>]\s*[\"']?([^\s\"'<>,]+)")
+ANY_HOST = ("", "*", "0.0.0.0", "[::]")
 UPSTREAM = re.compile(r"(?ms)^upstream (\S+) \{\n(.*?)^\}")
 SERVER = re.compile(r"(?ms)^server \{\n(.*?)^\}")
 
@@ -199,24 +200,35 @@ def server(checks, tools):
     return problems
 
 
-def led_to(instances, files, shared):
-    """Of these server blocks those that lead to an application, by the links or the addresses of its instances.
+def addresses(instances, shared, configs=()):
+    """What leads to an application: the links and the addresses of its instances, and upstreams of them.
 
-    ``shared``: the file of what all sites of the set share, such as the servers of several instances.
+    ``shared``: the file of what all sites of the set share, such as the servers of several instances. ``configs``:
+    files of which the instances' configurations are some, where they may lie elsewhere than usual.
     """
-    addresses = set()
+    found = set()
     for instance in instances:
-        addresses.add("unix:/run/wsgi/%s.sock" % instance)
-        for kind in ("ini", "json", "xml", "yaml"):
-            path = "/etc/uwsgi/%s.%s" % (instance, kind)
-            addresses.update(found for found in SOCKET.findall(_text(path)) if ":" in found)
+        found.add("unix:/run/wsgi/%s.sock" % instance)
+        names = ["%s.%s" % (instance, kind) for kind in ("ini", "json", "xml", "yaml")]
+        paths = [path for path in configs if os.path.basename(path) in names]
+        for path in paths or [os.path.join("/etc/uwsgi", name) for name in names]:
+            for host, colon, port in [address.rpartition(":") for address in SOCKET.findall(_text(path))]:
+                # nginx asks here what listens at any address.
+                found.update([(host if host not in ANY_HOST else "127.0.0.1") + colon + port] if colon else [])
     for name, servers in UPSTREAM.findall(_text(shared)):
-        if instances and re.search(_words(addresses), servers):
-            addresses.add(name)
-    return [path for path in files if instances and re.search(_words(addresses), _text(path))]
+        if found and re.search(words(found), servers):
+            found.add(name)
+    return found
 
 
-def _words(addresses):
+def led_to(instances, files, shared, configs=()):
+    """Of these server blocks those that lead to an application; see addresses()."""
+    found = addresses(instances, shared, configs)
+    return [path for path in files if found and re.search(words(found), _text(path))]
+
+
+def words(addresses):
+    """A pattern of these, each as a word of its own."""
     return r"(?<![\w.:-])(?:%s)(?![\w.-])" % "|".join(re.escape(address) for address in sorted(addresses))
 
 
@@ -229,7 +241,7 @@ def _orphaned(check, going, written):
     blocks = [path for path in blocks if path != shared]
     instances = ownership.published(written["apps"])[0]
     for name in going:
-        led = led_to(instances[name], blocks, shared)
+        led = led_to(instances[name], blocks, shared, written["apps"])
         if led:
             sites = ", ".join(ownership.BLOCK.match(path).group(1) for path in led)
             says = "is empty, which leaves the sites of the set %r as they are, and %s leads to the application %s,"

@@ -142,6 +142,28 @@ def test_a_site_that_leads_to_what_stays_as_well_is_refused(host):
     )
 
 
+def test_a_site_that_leads_elsewhere_as_well_is_refused(host):
+    host[BLOCK % "shop.test"] += "server { location /n/ { proxy_pass http://127.0.0.1:9000/; } }"
+    with pytest.raises(RemovalError) as refused:
+        Going(main_set(), ["shop"])
+    assert "leads to shop, which goes, and to http://127.0.0.1:9000/, which stays" in str(refused.value)
+    # The whole set goes with wherever it leads, and what only nginx knows counts for nothing.
+    assert "shop.test" in Going(main_set()).sites
+    host[BLOCK % "shop.test"] = "server { uwsgi_pass unix:/run/wsgi/shop.sock; location /x { proxy_pass $y; } }"
+    assert Going(main_set(), ["shop"]).sites == ["shop.test"]
+
+
+@pytest.mark.parametrize("listens", ["0.0.0.0:5051", ":5051", "[::]:5051", "127.0.0.1:5051"])
+@pytest.mark.parametrize("folder", ["/etc/uwsgi", "/etc/elsewhere"])
+def test_the_site_of_an_application_on_a_port_is_found(host, listens, folder):
+    del host["/etc/uwsgi/shop.ini"]
+    host[folder + "/shop.ini"] = "[uwsgi]\nsocket = %s\n" % listens
+    host[BLOCK % "shop.test"] = "server {\n    uwsgi_pass 127.0.0.1:5051;\n}\n"
+    apps = [path for path in APPS if path != "/etc/uwsgi/shop.ini"] + [folder + "/shop.ini"]
+    going = Going(main_set(**{"publish-main-apps": dict.fromkeys(apps, "x")}), ["shop"])
+    assert going.sites == ["shop.test"]
+
+
 def test_what_another_set_has_by_now_stays(host):
     of = main_set(**{"publish-other-apps": {DROPIN % ("shop", ""): "x", "/etc/uwsgi/shop.ini": "x"}})
     going = Going(of)
