@@ -137,14 +137,24 @@ def _check_loop(site: Mapping[str, Any], index: int, path: str, problems: Proble
         problems.say(f"{path}.redirect", says, f"add a location for {target}, or let path be exact: = /old")
 
 
-def _check_static(location: Mapping[str, Any], apps: Mapping[str, Any], path: str, problems: Problems) -> None:
+def _holds_code(folder: str, app: Mapping[str, Any], root: str) -> bool:
+    """Whether a folder is one that an application's code lies in: of one that is published, its release or its home."""
+    if app["path"]:
+        return f"{posixpath.normpath(app['path'])}/".startswith(folder.rstrip("/") + "/")
+    home = posixpath.join(root, app["name"])
+    return bool(re.fullmatch(re.escape(home) + r"(/current|/releases(/[^/]+)?)?", folder))
+
+
+def _check_static(
+    location: Mapping[str, Any], apps: Mapping[str, Any], root: str, path: str, problems: Problems
+) -> None:
     """Refuse a folder by which anyone could read an application's code, and the settings that lie beside it."""
-    folder = posixpath.normpath(location["static"] or "static")
+    # Two slashes at the beginning are kept by normpath, and one to Linux.
+    folder = re.sub(r"\A//+", "/", posixpath.normpath(location["static"] or "static"))
     if location["app"]:
         found = [location["app"]] if folder == "." else []
     else:
-        below = folder.rstrip("/") + "/"
-        found = [name for name, app in apps.items() if app["path"] and f"{app['path'].rstrip('/')}/".startswith(below)]
+        found = [name for name, app in apps.items() if _holds_code(folder, app, posixpath.normpath(root))]
     for name in found[:1]:
         says = f"{location['static']!r} holds the code of {name}, which anyone could read with what lies beside it"
         problems.say(f"{path}.static", says, "name the folder of the files that are for everyone, such as static")
@@ -244,7 +254,7 @@ def check(values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problem
             kinds |= {kind} - {""}
             _check_path(location, site, f"{where}.path", problems)
             _check_loop(site, at, where, problems)
-            _check_static(location, apps, where, problems)
+            _check_static(location, apps, values["publish_root"], where, problems)
             _check_families(location["options"], {kind} - {""}, f"{where}.options", "the location", problems)
             if location["timeout"] and not kind:
                 says = "has no effect: the location waits for nobody"

@@ -174,9 +174,8 @@ def asks(location=None, **more):
 REAL = {"header": "proxy_protocol", "from": ["10.0.0.1"]}
 FOUND_NOBODY = [
     (asks(allow=[]), "publish_sites[0].allow: is an empty list, by which everyone may ask; write allow: [all]"),
-    (asks(deny=[]), "publish_sites[0].deny: is an empty list"),
+    (asks(allow=[], deny=[]), "publish_sites[0].allow: is an empty list"),
     (asks({**U, "allow": []}, allow=["10.0.0.0/8"]), "publish_sites[0].locations[0].allow: is an empty list"),
-    (asks({**U, "deny": []}, allow=["10.0.0.0/8"]), "publish_sites[0].locations[0].deny: is an empty list"),
     (asks(real_ip={"from": []}), "publish_sites[0].real_ip.from: is an empty list, by which nobody is believed"),
     (asks(real_ip=REAL), "publish_sites[0].real_ip.header: has no effect: no address in listen speaks the PROXY pro"),
     (asks(real_ip=REAL, listen=["80", "8080"]), "write e.g. listen: ['80 proxy_protocol']"),
@@ -196,6 +195,9 @@ def test_a_setting_that_lets_everyone_in_or_nobody_is_refused(sites, said):
         asks(allow=["all"]),
         asks(allow=["10.0.0.0/8"], deny=[]),
         asks(allow=[], deny=["all"]),
+        # Nobody is denied, as it says: a list of addresses to keep out may be empty.
+        asks(deny=[]),
+        asks({**U, "deny": []}, allow=["10.0.0.0/8"]),
         asks(real_ip=REAL, listen=["80 proxy_protocol"]),
         # nginx speaks it at a socket for all of its servers as soon as one says so.
         [*asks(real_ip=REAL), site("b.test", listen=["80 proxy_protocol"])],
@@ -207,10 +209,24 @@ def test_a_setting_that_says_who_is_let_in_is_taken(sites):
     assert refusals(sites) == []
 
 
-@pytest.mark.parametrize("static", ["/srv/shop", "/srv/shop/", "/srv", "/"])
+@pytest.mark.parametrize("static", ["/srv/shop", "/srv/shop/", "/srv", "/", "//srv/shop"])
 def test_a_static_folder_that_holds_an_applications_code_is_refused(static):
     files = {"path": "/files/", "static": static}
     app = {"name": "shop", "path": "/srv/shop", "module": "manage"}
     found = refusals([site("a.test", files, {"path": "/", "app": "shop"})], apps=[app])
     assert found[0].startswith(f"publish_sites[0].locations[0].static: {static!r} holds the code of shop, which anyone")
     assert refusals([site("a.test", {**files, "static": "/srv/shop/static"})], apps=[app]) == []
+
+
+RELEASED = "/srv/wsgi/u"
+
+
+@pytest.mark.parametrize("below", ["", "/", "/current", "/current/", "/releases", "/releases/20261128"])
+def test_a_static_folder_that_is_the_code_of_a_release_is_refused(below):
+    (problem,) = refusals([site("a.test", {"path": "/files/", "static": RELEASED + below})])
+    assert "holds the code of u, which anyone could read" in problem
+
+
+@pytest.mark.parametrize("below", ["/current/static", "/shared/media", "/shared", "-files", "/releases/1/static"])
+def test_a_static_folder_below_a_release_or_beside_it_is_taken(below):
+    assert refusals([site("a.test", {"path": "/files/", "static": RELEASED + below})]) == []
