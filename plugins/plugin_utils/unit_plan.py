@@ -37,7 +37,9 @@ _FAMILY = re.compile(r"AF_[A-Z0-9]+")
 _ELSEWHERE = re.compile(
     r"(After|Before|Wants|Requires|Requisite|BindsTo|PartOf|Upholds|Conflicts|OnFailure|OnSuccess|Description"
     r"|Documentation|DefaultDependencies|StopWhenUnneeded|RefuseManualSt(art|op)|JoinsNamespaceOf|RequiresMountsFor"
-    r"|StartLimitIntervalSec|(Condition|Assert)[A-Z].*|WantedBy|RequiredBy|Alias|Also)\Z"
+    r"|PropagatesReloadTo|ReloadPropagatedFrom|PropagatesStopTo|StopPropagatedFrom|On(Failure|Success)JobMode"
+    r"|WantsMountsFor|IgnoreOnIsolate|AllowIsolate|CollectMode|SourcePath|Job[A-Z].*|SuccessAction"
+    r"|StartLimitIntervalSec|(Condition|Assert)[A-Z].*|WantedBy|RequiredBy|UpheldBy|DefaultInstance|Alias|Also)\Z"
 )
 
 
