@@ -16,7 +16,7 @@ import re
 import shutil
 import tempfile
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
 
 # systemd 219 writes "[FILE:LINE] ...", newer ones "FILE:LINE: ...".
 _COMPLAINT = re.compile(r"\[?(?:/[^\s:]+):(\d+)[\]:]+ (.+)")
@@ -52,7 +52,7 @@ def _complaints(lines, run_command):
         path = os.path.join(folder, "graceful-check@check.service")
         head = ["[Service]", "Type=oneshot", "ExecStart=/bin/true"]
         with open(path, "wb") as unit:
-            unit.write("\n".join(head + lines + [""]).encode("utf-8"))
+            unit.write(encoded("\n".join(head + lines + [""])))
         _status, out, err = run_command([program, "verify", path])
         found = {}
         for line in native(out + err).splitlines():
@@ -91,7 +91,7 @@ def unit_directives(checks, tools):
     lines, owners = [], []
     for check in checks:
         for name, value in check["lines"]:
-            lines.append(u"%s=%s" % (name, value))
+            lines.append("%s=%s" % (native(name), native(value)))
             owners.append((check["variable"], native(name)))
     said = _complaints(lines, tools.run_command)
     known = _known(tools.run_command) if any(_UNKNOWN.match(text) for text in said.values()) else []

@@ -1,3 +1,4 @@
+# -*- coding: utf-8 -*-
 """What systemd 219 and 252 said of directives that they drop, as `systemd-analyze verify` of the real ones said it."""
 
 from __future__ import absolute_import, division, print_function
@@ -121,6 +122,19 @@ def test_the_unit_that_is_shown_is_an_instance(monkeypatch):
 
     judged(monkeypatch, run, [check(lines=[["RuntimeDirectory", "%i"]])])
     assert shown[0].endswith("/graceful-check@check.service")
+
+
+@pytest.mark.parametrize("value", ["GREETING=Grüße", u"GREETING=Gr\xfc\xdfe"])
+def test_a_value_may_have_letters_of_any_language(monkeypatch, value):
+    shown = []
+
+    def run(words):
+        with open(words[2], "rb") as unit:
+            shown.append(unit.read())
+        return 0, "", ""
+
+    assert judged(monkeypatch, run, [check(lines=[["Environment", value]])])[0] == []
+    assert shown[0].splitlines()[3] == b"Environment=GREETING=Gr\xc3\xbc\xc3\x9fe"
 
 
 def test_a_directive_of_a_newer_systemd_that_is_like_an_older_one_is_no_slip(monkeypatch):
