@@ -18,8 +18,10 @@ import tempfile
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
 
-# systemd 219 writes "[FILE:LINE] ...", newer ones "FILE:LINE: ...".
-_COMPLAINT = re.compile(r"\[?(?:/[^\s:]+):(\d+)[\]:]+ (.+)")
+# An instance, as the units are that get the lines: %i would be empty in any other.
+_UNIT = "graceful-check@check.service"
+# systemd 219 writes "[FILE:LINE] ...", newer ones "FILE:LINE: ...", of the units that one depends on as well.
+_COMPLAINT = re.compile(r"\[?/[^\s:]+/%s:(\d+)[\]:]+ (.+)" % re.escape(_UNIT))
 _UNKNOWN = re.compile(r"Unknown (?:lvalue|key(?: name)?) ")
 # What systemd still does as it is told, and only advises against.
 _ADVICE = re.compile(r"(?i)(?!.*ignor)(?:Unit uses |Special user |.* (?:obsolete|legacy|deprecated|please update)\b)")
@@ -48,8 +50,7 @@ def _complaints(lines, run_command):
         return {}
     folder = tempfile.mkdtemp(prefix="graceful-")
     try:
-        # An instance, as the units are that get the lines: %i would be empty in any other.
-        path = os.path.join(folder, "graceful-check@check.service")
+        path = os.path.join(folder, _UNIT)
         head = ["[Service]", "Type=oneshot", "ExecStart=/bin/true"]
         with open(path, "wb") as unit:
             unit.write(encoded("\n".join(head + lines + [""])))

@@ -112,6 +112,23 @@ def test_what_systemd_takes_and_only_advises_against_is_not_refused(monkeypatch)
     assert judged(monkeypatch, gone, [check(lines=[["Capabilities", "x"]])])[0]
 
 
+@pytest.mark.parametrize("form", ["[%s:%d] %s", "%s:%d: %s"])
+def test_what_is_wrong_with_other_units_of_the_host_is_not_told(monkeypatch, form):
+    """systemd-analyze verify loads what a unit depends on, sysinit.target and all, and tells of that too."""
+
+    def run(words):
+        theirs = [
+            form % ("/etc/systemd/system/theirs.service", line, "Unknown lvalue 'X' in section 'Service'")
+            for line in (4, 12)
+        ]
+        return 0, "", "\n".join(theirs + [form % (words[2], 5, "Nice priority out of range, ignoring: 99")])
+
+    lines = [["LimitCORE", "0"], ["Nice", "99"]]
+    problems, warned = judged(monkeypatch, run, [check(lines=lines)])
+    assert [problem.partition(": ")[0] for problem in problems] == ["publish_apps[1].service_options.Nice"]
+    assert warned == []
+
+
 def test_the_unit_that_is_shown_is_an_instance(monkeypatch):
     """systemd 252 says of RuntimeDirectory=%i in a unit that is none: path has invalid length (0 bytes), ignoring."""
     shown = []
@@ -124,7 +141,7 @@ def test_the_unit_that_is_shown_is_an_instance(monkeypatch):
     assert shown[0].endswith("/graceful-check@check.service")
 
 
-@pytest.mark.parametrize("value", ["GREETING=Grüße", u"GREETING=Gr\xfc\xdfe"])
+@pytest.mark.parametrize("value", ["GREETING=Grüße", b"GREETING=Gr\xc3\xbc\xc3\x9fe".decode("utf-8")])
 def test_a_value_may_have_letters_of_any_language(monkeypatch, value):
     shown = []
 
