@@ -55,6 +55,8 @@ _OF_UWSGI = re.compile(r"(current|%s|\.brought-.*)\Z" % _VERSION)
 _IN_FOLDERS = {"log": re.compile(_VERSION + r"\.log\Z"), "tools": re.compile(r"virtualenv-\d[\w.]*\Z")}
 # Where an application's processes stand, as its configuration has it: in a release, or in code of its own.
 _PLACE = re.compile(r"(?<![-\w])chdir2?[\"']?\s*[=:>]\s*[\"']?(/[^\s\"'<,]+)")
+# What the role publish makes in an application's folder.
+_OF_AN_APP = re.compile(r"(current|logs|releases|repo|shared|venvs?|\.(new|old)-.*)\Z")
 # What a rotation appends to the name of a log: a number or a date, and how it is packed.
 _ROTATED = r"([.-]\d[\w.-]*)?\Z"
 TIMEOUT = 60
@@ -398,10 +400,27 @@ class Removal:
         if not os.path.lexists(path):
             return
         self.users.update(_owners(path))
-        if self.wanted["data"]:
+        if not self.wanted["data"]:
+            self._keep(path, what)
+        elif self.places["root"] or os.path.dirname(path) != self.roots[0]:
             self._remove(path)
         else:
-            self._keep(path, what)
+            self._datum_beside_others(path)
+
+    def _datum_beside_others(self, path):
+        """An application's folder in one of everybody's, as /srv is, which may have been there before it."""
+        try:
+            with safe_path.Folder(path) as folder:
+                names = folder.names()
+        except (safe_path.UnsafePath, IOError, OSError) as error:
+            self._keep(path, "cannot be removed: %s" % error)
+            return
+        for name in names:
+            if _OF_AN_APP.match(name):
+                self._remove(os.path.join(path, name))
+            else:
+                self._keep(os.path.join(path, name), "was not made here")
+        self._rmdir_made(path)
 
     def _log(self, log, going):
         """A log outside of the application's folders, with what rotation has made of it."""

@@ -395,6 +395,26 @@ def test_logs_of_others_stay(host, monkeypatch, tmp_path):
     assert [name for name in names if (logs / name).exists()] == ["web-2/server.log", "web-3", "web.log", "webs"]
 
 
+@pytest.mark.parametrize("root", ["", "own"])
+def test_in_everybodys_folder_only_what_was_made_for_the_application_goes(tmp_path, root):
+    home = tmp_path / "code" / "git"
+    for name in ("releases/1/app.py", "shared/upload", "venvs/x/bin/python", ".new-x/y", "mine.git/HEAD"):
+        write(home / name)
+    (home / "current").symlink_to("releases/1")
+    work = Work(tmp_path, data=True)
+    work.places["root"] = root
+    work._datum(str(home), "code")
+    if root:
+        assert not home.exists()
+        return
+    assert os.listdir(str(home)) == ["mine.git"]
+    assert work.kept == [(str(home / "mine.git"), "was not made here")]
+    (home / "mine.git" / "HEAD").unlink()
+    (home / "mine.git").rmdir()
+    work._datum(str(home), "code")
+    assert not home.exists()
+
+
 def test_what_was_taken_over_is_given_back_across_file_systems(tmp_path, monkeypatch):
     state = tmp_path / "state"
     place = tmp_path / "etc"
