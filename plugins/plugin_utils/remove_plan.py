@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from typing import Any
 
 from . import account_plan, publish_plan
@@ -35,10 +37,16 @@ def plan(
             problems.say(f"remove_apps[{index}]", f"{name!r} is no name of an application", "write one of publish_apps")
     if values["remove_set"] and not SAFE_NAME.match(values["remove_set"]):
         problems.say("remove_set", f"{values['remove_set']!r} is no name of a set", "write one as publish_set has it")
+    nginx, uwsgi, publish = rooms["nginx"], rooms["uwsgi"], rooms["publish"]
+    folders = {"publish_root": publish["publish_root"]}
+    folders |= {name: uwsgi[name] for name in ("uwsgi_home", "uwsgi_conf_dir", "uwsgi_log_dir")}
+    for name, folder in folders.items():
+        if not folder.startswith("/"):
+            problems.say(name, f"{folder!r} is not absolute", "write the whole path, as it was when it was published")
     if problems:
         return {}, problems
-    nginx, uwsgi, publish = rooms["nginx"], rooms["uwsgi"], rooms["publish"]
-    root = publish["publish_root"]
+    # As the host has them: no slash at the end, and one at the beginning.
+    root, home, conf_dir, log_dir = (re.sub(r"\A//+", "/", posixpath.normpath(folder)) for folder in folders.values())
     return {
         "nothing": not (named or values["remove_all"]),
         "wanted": {
@@ -48,13 +56,13 @@ def plan(
             "data": values["remove_data"],
         },
         # Where each application has a folder of its name.
-        "roots": [root, uwsgi["uwsgi_log_dir"], *publish_plan.GIT_ROOTS],
+        "roots": [root, log_dir, *publish_plan.GIT_ROOTS],
         "places": {
             # Everybody's folders are not ours, be they empty.
             "root": "" if root in SHARED else root,
             "homes": root,
-            "uwsgi_home": uwsgi["uwsgi_home"],
-            "conf_dir": uwsgi["uwsgi_conf_dir"],
+            "uwsgi_home": home,
+            "conf_dir": conf_dir,
         },
         # Applications that run as an account of their own: {application: account}.
         "accounts": {name: account_plan.own_account(name) for name in values["remove_apps"]},

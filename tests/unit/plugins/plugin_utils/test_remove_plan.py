@@ -70,3 +70,15 @@ def test_other_roles_are_not_planned_with_it_nor_it_with_them():
     plans, problems = planning.plan(SPECS, given, {"room": "nginx", "distribution": "Debian", "version": "12"})
     assert "remove" not in plans
     assert not [problem for problem in problems if problem.path.startswith("remove")]
+
+
+@pytest.mark.parametrize("root", ["/srv/", "//srv", "/srv/."])
+def test_everybodys_folder_is_known_however_it_is_written(root):
+    plan, problems = attempt({"publish_root": root}, remove_apps=["shop"])
+    assert not problems
+    assert (plan["places"]["root"], plan["places"]["homes"], plan["roots"][0]) == ("", "/srv", "/srv")
+
+
+def test_a_folder_that_is_not_absolute_is_refused():
+    _plan, problems = attempt({"publish_root": "srv/wsgi"}, remove_all=True)
+    assert problems[0].startswith("publish_root: 'srv/wsgi' is not absolute")
