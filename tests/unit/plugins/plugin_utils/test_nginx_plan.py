@@ -396,6 +396,12 @@ def test_a_host_that_has_the_tools_otherwise_is_asked_for_no_package(tmp_path):
     assert planned(CENTOS)["build"]["extra_packages"] == ["logrotate"]
 
 
+def test_perls_command_alone_proves_none_of_its_modules():
+    query = planned(nginx_build_toolchain="zig")["build"]["package_query"]
+    assert "perl" in query
+    assert not [word for word in query if word.startswith("perl=")]
+
+
 def test_the_controllers_commands_are_asked_for():
     plan = planned(nginx_build_host="localhost", nginx_build_options=[])
     query = [*plan["build"]["package_query"], "no-such-command"]
