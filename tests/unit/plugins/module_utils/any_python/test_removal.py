@@ -482,3 +482,19 @@ def test_a_folder_that_an_overlay_does_not_move_is_removed_all_the_same(tmp_path
     monkeypatch.setattr(safe_path.os, "rename", rename)
     safe_path.remove_tree(str(tmp_path / "doomed"))
     assert not (tmp_path / "doomed").exists()
+
+
+def test_what_is_mounted_in_a_folder_stays_though_it_is_of_the_same_file_system(tmp_path, monkeypatch):
+    """mount --bind: the device is the same, and a rename out of it fails as across file systems."""
+    upload = write(tmp_path / "doomed" / "shared" / "deep" / "upload")
+    also = write(tmp_path / "doomed" / "shared" / "also")
+    monkeypatch.setattr(safe_path, "_mounts", lambda: set([str(tmp_path / "doomed" / "shared")]))
+    with pytest.raises(OSError) as refused:
+        safe_path.remove_tree(str(tmp_path / "doomed"))
+    assert refused.value.errno == errno.EXDEV
+    assert os.path.exists(upload) and os.path.exists(also)
+
+
+def test_where_something_is_mounted_is_known():
+    assert "/" in safe_path._mounts() and "/proc" in safe_path._mounts()
+    assert safe_path._byte(0o40) == b" "
