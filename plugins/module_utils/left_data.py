@@ -11,8 +11,10 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import errno
+import glob
 import json
 import os
+import re
 import stat
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import ownership, safe_path
@@ -21,6 +23,9 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DI
 
 # {application: [folders]} of each set that has dropped some.
 NOTES = os.path.join(os.path.dirname(ownership.STATE_DIR), "dropped")
+# Where an application's processes stand, as its configuration has it: in a release, or in code of its own.
+_PLACE = re.compile(r"(?<![-\w])chdir2?[\"']?\s*[=:>]\s*[\"']?(/[^\s\"'<,]+)")
+_CONFIG = re.compile(r"(?m)^ExecStart=\S+ --(?:ini|json|xml|yaml) (/\S+)$")
 
 
 def note_of(name):
@@ -54,6 +59,29 @@ def _write(name, found):
         return
     make_folders(NOTES)
     replace_bytes(path, encoded(json.dumps(found, indent=1, sort_keys=True)))
+
+
+def own_places(config, home):
+    """Where the processes of a configuration stand, unless in a release below the application's folder."""
+    releases = tuple(os.path.join(home, part) + "/" for part in ("current", "releases"))
+    return [place for place in _PLACE.findall(config) if not (place + "/").startswith(releases)]
+
+
+def made_for(app, roots, places=None):
+    """The folders that were made for an application; one that holds code of its own (``path``) is somebody's.
+
+    ``roots``: folders in which it has one of its name, that of the code first. ``places``: its own_places(), which are
+    else looked for in its configuration, as long as there is one.
+    """
+    if places is None:
+        places, home = [], os.path.join(roots[0], app) if roots else ""
+        for dropin in glob.glob("/etc/systemd/system/uwsgi@*.service.d/10-publish*.conf"):
+            found = ownership.DROPIN.match(dropin)
+            if found and app == (found.group(2) or found.group(1)):
+                for config in _CONFIG.findall(native(content_of(dropin) or b"")):
+                    places += own_places(native(content_of(config) or b""), home)
+    folders = [os.path.join(root, app) for root in roots]
+    return [path for path in folders if not any((place + "/").startswith(path + "/") for place in places)]
 
 
 def published():

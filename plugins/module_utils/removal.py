@@ -53,8 +53,6 @@ SELINUX_MODULE = "graceful-wsgi"
 _VERSION = r"\d[\w.]*-python\d[\w.]*(-[0-9a-f]+)?"
 _OF_UWSGI = re.compile(r"(current|%s|\.brought-.*)\Z" % _VERSION)
 _IN_FOLDERS = {"log": re.compile(_VERSION + r"\.log\Z"), "tools": re.compile(r"virtualenv-\d[\w.]*\Z")}
-# Where an application's processes stand, as its configuration has it: in a release, or in code of its own.
-_PLACE = re.compile(r"(?<![-\w])chdir2?[\"']?\s*[=:>]\s*[\"']?(/[^\s\"'<,]+)")
 # What the role publish makes in an application's folder.
 _OF_AN_APP = re.compile(r"(current|logs|releases|repo|shared|venvs?|\.(new|old)-.*)\Z")
 # What a rotation appends to the name of a log: a number or a date, and how it is packed.
@@ -317,12 +315,10 @@ class Removal:
         going.made = set(folder for name in made for folder in self._made_by(name))
         going.own = {}
         for app in going.apps:
-            home = os.path.join(self.roots[0], app)
-            releases = tuple(os.path.join(home, part) + "/" for part in ("current", "releases"))
             names = tuple("/%s." % name for name in going.set.apps[app])
             for path in found["apps"][0]:
-                for place in _PLACE.findall(text_of(path)) if any(name in path for name in names) else ():
-                    if not (place + "/").startswith(releases):
+                if any(name in path for name in names):
+                    for place in left_data.own_places(text_of(path), os.path.join(self.roots[0], app)):
                         self._keep(place, "is the application's own folder, which was not made here")
                         going.own.setdefault(app, set()).add(place)
         return found
@@ -370,9 +366,7 @@ class Removal:
 
     def _folders(self, app, going):
         """The folders that were made for an application; one with code of its own in it is somebody's."""
-        own = tuple(place + "/" for place in getattr(going, "own", {}).get(app, ()))
-        folders = [os.path.join(root, app) for root in self.roots]
-        return [path for path in folders if not any(place.startswith(path + "/") for place in own)]
+        return left_data.made_for(app, self.roots, getattr(going, "own", {}).get(app, ()))
 
     def _note(self, going):
         """Note what goes before it does: a run that is killed on the way must not forget what is left."""
