@@ -313,7 +313,8 @@ class Work(removal.Removal):
 
 
 def write(path, text=u""):
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.exists():
+        path.parent.mkdir(parents=True)
     path.write_bytes(text.encode())
     return str(path)
 
