@@ -25,6 +25,8 @@ _COMPLAINT = re.compile(r"\[?/[^\s:]+/%s:(\d+)[\]:]+ (.+)" % re.escape(_UNIT))
 _UNKNOWN = re.compile(r"Unknown (?:lvalue|key(?: name)?) ")
 # What systemd still does as it is told, and only advises against.
 _ADVICE = re.compile(r"(?i)(?!.*ignor)(?:Unit uses |Special user |.* (?:obsolete|legacy|deprecated|please update)\b)")
+# It was built without (CentOS 7's without seccomp), or does without by now: no mistake of the variables either.
+_WITHOUT = re.compile(r"Support for option \S+ (?:has been|was) (?:disabled|removed)")
 # Two names that are no further apart than this are one and a slip of the pen.
 _SLIP = 0.9
 # Directives that are as close to an older one and no slip: a systemd before 253 does not know them.
@@ -106,6 +108,9 @@ def unit_directives(checks, tools):
             tools.warn("%s: this host's systemd takes it, and says: %s" % (path, text))
             continue
         told.add(path)
+        if _WITHOUT.match(text):
+            tools.warn("%s: this host's systemd drops it: %s; leave it out for this host" % (path, text))
+            continue
         if not _UNKNOWN.match(text):
             hint = "write it as systemd.exec(5), systemd.service(5) or systemd.resource-control(5) has it"
             found.append((path, "this host's systemd would drop it: %s" % _without_value(name, text), hint))

@@ -108,8 +108,21 @@ def test_what_systemd_takes_and_only_advises_against_is_not_refused(monkeypatch)
     systemd = saying([TAKEN[1][2], "Invalid memory limit '12XB', ignoring: Invalid argument"])
     problems, _warned = judged(monkeypatch, systemd, [check(lines=[["MemoryLimit", "12XB"]])])
     assert "would drop it: Invalid memory limit '12XB';" in problems[0]
-    gone = saying("Support for option Capabilities= has been removed and it is ignored")
-    assert judged(monkeypatch, gone, [check(lines=[["Capabilities", "x"]])])[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("SystemCallFilter", "has been disabled at compile time and is ignored"),
+        ("Capabilities", "has been removed and it is ignored"),
+    ],
+)
+def test_what_a_systemd_was_built_without_is_warned_of(monkeypatch, name, said):
+    """As one that it is too old for: other hosts of the same inventory have it."""
+    systemd = saying("Support for option %s= %s" % (name, said))
+    problems, warned = judged(monkeypatch, systemd, [check(lines=[[name, "x"]])])
+    assert problems == []
+    assert "%s: this host's systemd drops it: Support for option" % name in warned[0]
 
 
 @pytest.mark.parametrize("form", ["[%s:%d] %s", "%s:%d: %s"])
