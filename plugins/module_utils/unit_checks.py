@@ -25,7 +25,7 @@ _COMPLAINT = re.compile(r"\[?/[^\s:]+/%s:(\d+)[\]:]+ (.+)" % re.escape(_UNIT))
 _UNKNOWN = re.compile(r"Unknown (?:lvalue|key(?: name)?) ")
 # What systemd still does as it is told, and only advises against.
 _ADVICE = re.compile(r"(?i)(?!.*ignor)(?:Unit uses |Special user |.* (?:obsolete|legacy|deprecated|please update)\b)")
-# It was built without (CentOS 7's without seccomp), or does without by now: no mistake of the variables either.
+# What it was built without, or does without by now: other hosts have it, and the variables may be for those.
 _WITHOUT = re.compile(r"Support for option \S+ (?:has been|was) (?:disabled|removed)")
 # Two names that are no further apart than this are one and a slip of the pen.
 _SLIP = 0.9
