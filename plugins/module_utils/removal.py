@@ -729,6 +729,9 @@ class Removal:
                 taken = os.path.lexists(path) and path not in self.removed
                 if taken or not os.path.isdir(os.path.dirname(path)) or re.search(r"\.\d+\Z", path):
                     self._keep(copy, "is what was taken over at %s" % path)
+                elif path.startswith("/etc/nginx/") and not self.nginx_goes:
+                    # It was never tested with what nginx serves now: the next reload, or a boot, might fail of it.
+                    self._keep(copy, "is what was taken over at %s; nginx, which stays, has not been asked of it" % path)
                 elif safe_path.untrusted(os.path.dirname(path)):
                     self._keep(copy, "is what was taken over at %s, where others can write" % path)
                 else:

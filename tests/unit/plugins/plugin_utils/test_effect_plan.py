@@ -230,3 +230,9 @@ def test_a_static_folder_that_is_the_code_of_a_release_is_refused(below):
 @pytest.mark.parametrize("below", ["/current/static", "/shared/media", "/shared", "-files", "/releases/1/static"])
 def test_a_static_folder_below_a_release_or_beside_it_is_taken(below):
     assert refusals([site("a.test", {"path": "/files/", "static": RELEASED + below})]) == []
+
+
+@pytest.mark.parametrize("name", ["*.a.*", ".a.*"])
+def test_a_name_with_a_wildcard_at_both_ends_is_refused(name):
+    (problem,) = refusals([site(name, name="a")])
+    assert problem.startswith(f"publish_sites[0].server_name[0]: {name!r} has a * at both ends")

@@ -441,6 +441,24 @@ def test_what_was_taken_over_is_given_back_across_file_systems(tmp_path, monkeyp
     assert work.labelled == [str(place / "nginx.conf")]
 
 
+def test_nothing_is_given_back_to_an_nginx_that_stays(tmp_path, monkeypatch):
+    """It was never tested with what nginx serves by now."""
+    copy = write(tmp_path / "taken" / "etc" / "nginx" / "conf.d" / "default.conf")
+    monkeypatch.setattr(removal, "TAKEN", str(tmp_path / "taken"))
+    isdir = os.path.isdir
+    monkeypatch.setattr(removal.os.path, "isdir", lambda path: path == "/etc/nginx/conf.d" or isdir(path))
+    monkeypatch.setattr(safe_path, "untrusted", lambda path: None)
+    given = []
+    monkeypatch.setattr(Work, "_give_back", lambda self, copy, path: given.append(path))
+    work = Work(tmp_path)
+    work._given_back()
+    assert [path for path, _why in work.kept] == [copy] and given == []
+    work = Work(tmp_path)
+    work.nginx_goes = True
+    work._given_back()
+    assert given == ["/etc/nginx/conf.d/default.conf"]
+
+
 @pytest.mark.parametrize("keys", [False, True])
 def test_clones_go_with_the_data_only(tmp_path, monkeypatch, keys):
     home = tmp_path / "git"
