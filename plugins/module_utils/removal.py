@@ -731,7 +731,7 @@ class Removal:
                     self._keep(copy, "is what was taken over at %s" % path)
                 elif path.startswith("/etc/nginx/") and not self.nginx_goes:
                     # It was never tested with what nginx serves now: the next reload, or a boot, might fail of it.
-                    self._keep(copy, "is what was taken over at %s; nginx, which stays, has not been asked of it" % path)
+                    self._keep(copy, "is what was taken over at %s; nginx stays, and has not been asked of it" % path)
                 elif safe_path.untrusted(os.path.dirname(path)):
                     self._keep(copy, "is what was taken over at %s, where others can write" % path)
                 else:
