@@ -18,6 +18,8 @@ _FILE = re.compile(r"(?:\S*/)?([A-Za-z0-9][\w.]*(?:-[A-Za-z_][\w.]*)*)-\d\S*\.(?
 _EGG = re.compile(r"#(?:\S*&)?egg=([\w.-]+)")
 _ELSEWHERE = re.compile(r"(?:-[rc]|--(?:requirement|constraint))[ =]*\w+://")
 _LOWER = re.compile(r"(>=|>|!=)\s*(\d+(?:\.\d+)*)(?:\.\*)?\Z")
+# `pip check`: "shop 1 has requirement Werkzeug<1, but you have werkzeug 1.0.1."
+_CLASH = re.compile(r" has requirement ([A-Za-z0-9][\w.-]*).*, but you have ")
 _BOUND = re.compile(r"\s*([\w.-]+)\s*<\s*(\d+(?:\.\d+)*)\s*(?:#.*)?\Z")
 
 
@@ -82,6 +84,15 @@ def effective(bounds, text):
             continue
         found.append("%s<%s%s" % (name, top, "".join("," + word for word in specifiers)))
     return found
+
+
+def without_clashes(lines, said):
+    """The bounds but those that stand against what an installed package asks for, as `pip check` ``said``.
+
+    The legacy resolver takes a constraint in the place of what the packages ask for, too, and only warns of it.
+    """
+    names = set(key(name) for name in _CLASH.findall(said))
+    return [line for line in lines if key(re.match(r"[\w.-]+", line).group(0)) not in names]
 
 
 def wanted(bounds, constraints, text):

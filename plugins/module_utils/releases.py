@@ -36,6 +36,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
 VENV_ID = "[0-9a-f]" * 12
 COMPLETE = ".complete"
+# The Python whose pips have the legacy resolver only, for which the first that is said of a version counts.
+LEGACY = "2.7"
 # The folder of virtualenvs: whoever builds one passes through it, and nobody else finds out what is there.
 PASSED = 0o711
 # An application as the modules take it.
@@ -548,21 +550,32 @@ class Home:
             wanted, names = self._bring(builder, venv)
             limits = self._limit(builder, venv["constraints"])
             builder.own(venv["path"])
-            install = [os.path.join(venv["path"], "bin", "python"), "-m", "pip", "install"] + list(pip_args) + limits
-            # A Python that only takes pips up to some release may come with one that knows no wheels of today.
-            newer = ["--upgrade"] if "<" in (pip or "") else []
-            steps = [list(venv_command) + [venv["path"]], install + newer + [pip] if pip else None, install + wanted]
-            for words in steps:
-                if words:
-                    status, said = builder.run(
-                        words, os.path.join(builder.home, "code"), environment, [venv["path"]], venv_command[:1]
-                    )
-                    if status != 0:
-                        text = build_failure.message(words, status, said, "requirements")
-                        for here, there in names:
-                            text = text.replace(here, there)
-                        text = self._of_limits(text, limits)
-                        raise ReleaseError("%s: %s" % (self.name, text))
+            run_pip = [os.path.join(venv["path"], "bin", "python"), "-m", "pip"]
+            install = run_pip + ["install"] + list(pip_args)
+
+            def run(words):
+                place = os.path.join(builder.home, "code")
+                return builder.run(words, place, environment, [venv["path"]], venv_command[:1])
+
+            def do(words, limits):
+                status, said = run(words)
+                if status != 0:
+                    text = build_failure.message(words, status, said, "requirements")
+                    for here, there in names:
+                        text = text.replace(here, there)
+                    raise ReleaseError("%s: %s" % (self.name, self._of_limits(text, limits)))
+
+            do(list(venv_command) + [venv["path"]], limits)
+            if pip:
+                # A Python that only takes pips up to some release may come with one that knows no wheels of today.
+                do(install + limits + (["--upgrade"] if "<" in pip else []) + [pip], limits)
+            do(install + limits + wanted, limits)
+            if limits and self.wanted.get("bounds") and self.python == LEGACY:
+                # What packages ask for comes before the bounds, as what the requirements say does; where pip finds
+                # nothing that they ask for, what it has put there stays.
+                left = constraints.without_clashes(venv["constraints"], run(run_pip + ["check"])[1])
+                if left != venv["constraints"]:
+                    run(install + self._limit(builder, left) + wanted)
             self._take_over(builder, venv["path"], venv_command[:1])
             _gate(venv["path"], self.wanted["group"])
         with open(os.path.join(venv["path"], COMPLETE), "w"):

@@ -67,3 +67,14 @@ def test_bounds_that_go_with_requirements(text, expected):
 def test_constraints_of_the_users_are_handed_over_as_they_are():
     assert constraints.wanted(BOUNDS, ["flask==2.0"], "flask==1.0") == ["flask==2.0"]
     assert constraints.wanted(BOUNDS, [], "flask==1.0") == without("Flask")
+
+
+def test_bounds_that_stand_against_what_a_package_asks_for_are_left_out():
+    said = (
+        "shop 1.0 has requirement zope.event<4.5, but you have zope-event 4.5.0.\n"
+        "x 1 has requirement Flask_SocketIO[y]>=1,<2; python_version < '3', but you have flask-socketio 4.3.2.\n"
+        "y 1 requires six, which is not installed.\n"
+    )
+    bounds = ["zope.event<5", "Flask-SocketIO<5,>=1", "six<2", "Flask<2"]
+    assert constraints.without_clashes(bounds, said) == ["six<2", "Flask<2"]
+    assert constraints.without_clashes(bounds, "No broken requirements found.") == bounds

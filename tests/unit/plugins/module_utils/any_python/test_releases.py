@@ -262,7 +262,8 @@ class Builders:
             remove_tree(self.home)
 
     def own(self, path):
-        os.mkdir(path, 0o700)
+        if not os.path.isdir(path):
+            os.mkdir(path, 0o700)
 
     def clear(self, path):
         pass
@@ -309,6 +310,26 @@ def test_fill_hands_pip_the_bounds_that_the_requirements_leave(root):
     assert [words[-4:-2] for words in run.calls[2:]] == [["--constraint", "HOME/limits/constraints.txt"]]
     assert "--upgrade" not in run.calls[1] and "--constraint" in run.calls[1]
     assert run.seen["limits/constraints.txt"] == "Flask<2\ngreenlet<3,>=1\n"
+
+
+@pytest.mark.parametrize("python", ["2.7", "3.6"])
+def test_what_packages_ask_for_comes_before_the_bounds_of_the_legacy_resolver(root, python):
+    """pip 19 and 20 under Python 2.7 put Werkzeug 1.0.1 beside a package that asks for Werkzeug<1, for the bound <2."""
+
+    class Clashing(Builders):
+        def run(self, words, *args, **kwargs):
+            status, said = Builders.run(self, words, *args, **kwargs)
+            clash = "shop 1 has requirement Werkzeug<1,>=0.7, but you have werkzeug 1.0.1.\n"
+            return (1, clash) if words[-1] == "check" else (status, said)
+
+    run = Clashing()
+    one = home(root, requirements=["shop"], bounds=["Werkzeug<2", "six<2"])
+    one.python = python
+    one.fill(run, ["mkvenv"], "", [])
+    ends = [words[-1] for words in run.calls[1:]]
+    assert ends == (["shop", "check", "shop"] if python == "2.7" else ["shop"])
+    if python == "2.7":
+        assert run.seen["limits/constraints.txt"] == "six<2\n"
 
 
 def test_a_virtualenv_is_another_one_where_other_constraints_hold(root):
