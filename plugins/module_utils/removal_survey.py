@@ -154,7 +154,8 @@ class Set:
         known = set()
         for app in apps:
             known.update(takeover_checks.addresses(self.apps[app], self.shared[0], self.files["apps"]))
-        targets = sorted(set(target for target in _PASS.findall(text_of(path)) if "$" not in target))
+        text = re.sub(r"(?m)^\s*#.*", "", text_of(path))
+        targets = sorted(set(target for target in _PASS.findall(text) if "$" not in target))
         return [target for target in targets if not re.search(takeover_checks.words(known), target)]
 
 

@@ -149,7 +149,9 @@ def test_a_site_that_leads_elsewhere_as_well_is_refused(host):
     assert "leads to shop, which goes, and to http://127.0.0.1:9000/, which stays" in str(refused.value)
     # The whole set goes with wherever it leads, and what only nginx knows counts for nothing.
     assert "shop.test" in Going(main_set()).sites
-    host[BLOCK % "shop.test"] = "server { uwsgi_pass unix:/run/wsgi/shop.sock; location /x { proxy_pass $y; } }"
+    host[BLOCK % "shop.test"] = (
+        "# proxy_pass http://127.0.0.1:1;\nserver { uwsgi_pass unix:/run/wsgi/shop.sock; location /x { proxy_pass $y; } }"
+    )
     assert Going(main_set(), ["shop"]).sites == ["shop.test"]
 
 
