@@ -150,7 +150,8 @@ def test_a_site_that_leads_elsewhere_as_well_is_refused(host):
     # The whole set goes with wherever it leads, and what only nginx knows counts for nothing.
     assert "shop.test" in Going(main_set()).sites
     host[BLOCK % "shop.test"] = (
-        "# proxy_pass http://127.0.0.1:1;\nserver { uwsgi_pass unix:/run/wsgi/shop.sock; location /x { proxy_pass $y; } }"
+        "# proxy_pass http://127.0.0.1:1;\n"
+        "server { uwsgi_pass unix:/run/wsgi/shop.sock; location /x { proxy_pass $y; } }"
     )
     assert Going(main_set(), ["shop"]).sites == ["shop.test"]
 
