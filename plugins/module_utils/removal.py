@@ -317,7 +317,7 @@ class Removal:
         for app in going.apps:
             names = tuple("/%s." % name for name in going.set.apps[app])
             for path in found["apps"][0]:
-                if any(name in path for name in names):
+                if any(name in path for name in names) and not path.endswith(".env"):
                     for place in left_data.own_places(text_of(path), os.path.join(self.roots[0], app)):
                         self._keep(place, "is the application's own folder, which was not made here")
                         going.own.setdefault(app, set()).add(place)

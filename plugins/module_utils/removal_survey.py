@@ -62,6 +62,11 @@ def _is_ours(path):
     return bool(takeover_checks.MARK.search(text) or text.startswith("d /run/wsgi "))
 
 
+def _own_name(publish_set):
+    """How the names of nginx's variables begin that a set's files have."""
+    return "$publish_%s_" % re.sub(r"\W", "_", publish_set)
+
+
 def orphans(conf_dir, known):
     """What the role publish wrote and no manifest names any more, {bundle: {path: digest}}. ``known``: what they name.
 
@@ -75,14 +80,20 @@ def orphans(conf_dir, known):
             found.setdefault("publish-%s-%s" % (publish_set, kind), {})[path] = _digest(path)
 
     patterns = ("/etc/tmpfiles.d/publish-*", "/etc/logrotate.d/publish-*", "/etc/nginx/*.d/publish-*.conf")
-    for path in sorted(path for pattern in patterns for path in glob.glob(pattern)):
+    named = set()
+    for path in [path for pattern in patterns for path in sorted(glob.glob(pattern))]:
         for pattern, kind in OF_SET:
             match = pattern.match(path)
-            if match and path not in known and _is_ours(path):
-                add(match.group(1), kind, path)
-                text = text_of(path)
-                for name in _LINE.findall(text) + _UNIT.findall(text):
-                    sets[name] = match.group(1)
+            if not match or path in known or not _is_ours(path):
+                continue
+            text, publish_set = text_of(path), match.group(1)
+            if path.startswith("/etc/nginx/") and not (publish_set in named or _own_name(publish_set) in text):
+                # Somebody's own role may call its server block so.
+                continue
+            named.add(publish_set)
+            add(publish_set, kind, path)
+            for name in _LINE.findall(text) + _UNIT.findall(text):
+                sets[name] = publish_set
     names = sorted(set(ownership.SET.match(bundle).group(1) for bundle in found))
     instances = {}
     for path in sorted(glob.glob("/etc/systemd/system/uwsgi@*.service.d/10-publish*.conf")):
@@ -105,7 +116,7 @@ def orphans(conf_dir, known):
         for publish_set in sorted(set(names) | set(instances)):
             shared = SHARED[0] % publish_set
             if path != shared and (
-                "$publish_%s_" % re.sub(r"\W", "_", publish_set) in text_of(path)
+                _own_name(publish_set) in text_of(path)
                 or takeover_checks.led_to(instances.get(publish_set, []), [path], shared, configs)
             ):
                 add(publish_set, "sites", path)

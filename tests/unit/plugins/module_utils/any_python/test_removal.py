@@ -214,6 +214,9 @@ def test_files_of_a_person_are_not_found(host):
     host[BLOCK % "mine"] = "server { location / { uwsgi_pass unix:/run/wsgi/shop.sock; } }"
     host[BLOCK % "theirs"] = "# Ansible managed\nserver { return 204; }"
     host["/etc/logrotate.d/publish-mine-apps"] = "# by hand\n"
+    # Another role's, which nothing but its name has in common with a set's.
+    host["/etc/nginx/conf.d/publish-theirs.conf"] = "# Ansible managed\nserver { return 204; }"
+    host["/etc/nginx/default.d/publish-theirs.conf"] = "# Ansible managed\nserver { return 204; }"
     found = removal_survey.orphans("/etc/uwsgi", set())
     paths = [path for files in found.values() for path in files]
     assert not [path for path in paths if "mine" in path or "theirs" in path]
