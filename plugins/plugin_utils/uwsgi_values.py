@@ -41,6 +41,7 @@ _TIMES = {"ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000, "h": 3_60
 _TIMES |= {"minute": 60_000, "minutes": 60_000, "hour": 3_600_000, "hours": 3_600_000, "day": 86_400_000}
 _BASE = {"bytes": 0, "kilobytes": 1, "megabytes": 2}
 _NUMBER = re.compile(r"(\d+)([.]\d+)?\s*([A-Za-z]*)\Z")
+_OFF = ("false", "no", "off")
 _FIRST = re.compile(r"-?\d*")
 # What stands for another text, which uWSGI puts in first.
 _STANDS_FOR = re.compile(r"[$@%]")
@@ -65,7 +66,8 @@ def check(app: Mapping[str, Any], path: str, problems: Problems) -> None:
                 problems.say(where, says, "write it as in the ini, such as a=b; a list repeats the option")
                 continue
             unit, text = _UNIT_OF.get(str(name).replace("_", "-")), str(item).strip()
-            if not unit or item is None or not text or _STANDS_FOR.search(text):
+            # What is off is 0 to uWSGI, as it is meant.
+            if not unit or item is None or not text or text.lower() in _OFF or _STANDS_FOR.search(text):
                 continue
             found = _NUMBER.match(text)
             word = found[3].lower() if found else ""

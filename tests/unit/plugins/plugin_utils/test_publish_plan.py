@@ -634,7 +634,7 @@ def test_a_number_that_uwsgi_reads_a_part_of_is_refused(name, value, said):
     assert said in str(problem)
 
 
-@pytest.mark.parametrize("value", ["%(seconds)", "$(SECONDS)", "@(/etc/seconds)", "-1", 0, None, " 60 "])
+@pytest.mark.parametrize("value", ["%(seconds)", "$(SECONDS)", "@(/etc/seconds)", "-1", 0, None, " 60 ", False, "off"])
 def test_a_number_that_uwsgi_reads_whole_or_puts_in_first_is_taken(value):
     problems = Problems()
     uwsgi_values.check(app(options={"harakiri": value}), "publish_apps[0]", problems)
