@@ -421,6 +421,8 @@ class Removal:
         folder, name = os.path.split(log)
         if any((log + "/").startswith(path + "/") for app in going.apps for path in self._folders(app, going)):
             return
+        if log.startswith("/dev/"):
+            return
         try:
             with safe_path.Folder(folder) as found:
                 names = [other for other in found.names() if re.match(re.escape(name) + _ROTATED, other)]

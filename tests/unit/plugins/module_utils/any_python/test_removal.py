@@ -400,6 +400,8 @@ def test_logs_of_others_stay(host, monkeypatch, tmp_path):
     monkeypatch.setattr(work, "_logs_of_others", lambda going: [])
     work._log(str(logs / "web"), going)
     assert [name for name in names if (logs / name).exists()] == ["web-2/server.log", "web-3", "web.log", "webs"]
+    work._log("/dev/null", going)
+    assert work.kept == []
 
 
 @pytest.mark.parametrize("root", ["", "own"])
