@@ -145,19 +145,27 @@ def _holds_code(folder: str, app: Mapping[str, Any], root: str) -> bool:
     return bool(re.fullmatch(re.escape(home) + r"(/current|/releases(/[^/]+)?)?", folder))
 
 
-def _check_static(
-    location: Mapping[str, Any], apps: Mapping[str, Any], root: str, path: str, problems: Problems
-) -> None:
-    """Refuse a folder by which anyone could read an application's code, and the settings that lie beside it."""
-    # Two slashes at the beginning are kept by normpath, and one to Linux.
-    folder = re.sub(r"\A//+", "/", posixpath.normpath(location["static"] or "static"))
-    if location["app"]:
-        found = [location["app"]] if folder == "." else []
-    else:
-        found = [name for name, app in apps.items() if _holds_code(folder, app, posixpath.normpath(root))]
-    for name in found[:1]:
-        says = f"{location['static']!r} holds the code of {name}, which anyone could read with what lies beside it"
-        problems.say(f"{path}.static", says, "name the folder of the files that are for everyone, such as static")
+def warnings(values: Mapping[str, Any]) -> list[str]:
+    """Folders of files by which anyone can read an application's code, and the settings that lie beside it.
+
+    Refused they are not: an application may be nothing but files, and what is published stays so.
+    """
+    root, found = posixpath.normpath(values["publish_root"]), []
+    for index, site in enumerate(values["publish_sites"]):
+        for at, location in enumerate(site["locations"]):
+            # Two slashes at the beginning are kept by normpath, and one to Linux.
+            static = re.sub(r"\A//+", "/", posixpath.normpath(location["static"] or "static"))
+            if location["app"]:
+                named = [location["app"]] if static == "." else []
+            else:
+                named = [app["name"] for app in values["publish_apps"] if _holds_code(static, app, root)]
+            for name in named[:1] if not location["internal"] else []:
+                found.append(
+                    f"publish_sites[{index}].locations[{at}].static: {location['static']!r} holds the code of {name}, "
+                    "which anyone can read with what lies beside it; name the folder of the files that are for "
+                    "everyone, such as static"
+                )
+    return found
 
 
 def _check_proxy_protocol(sites: list[dict[str, Any]], problems: Problems) -> None:
@@ -254,7 +262,6 @@ def check(values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problem
             kinds |= {kind} - {""}
             _check_path(location, site, f"{where}.path", problems)
             _check_loop(site, at, where, problems)
-            _check_static(location, apps, values["publish_root"], where, problems)
             _check_families(location["options"], {kind} - {""}, f"{where}.options", "the location", problems)
             if location["timeout"] and not kind:
                 says = "has no effect: the location waits for nobody"
