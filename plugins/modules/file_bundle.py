@@ -259,7 +259,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import Ansi
 
 def unread(item, find):
     """Whether the program that would read the file is not on this host, and the file is not there either."""
-    return bool(item["reader"]) and find(item["reader"]) is None and lstat(item["dest"]) is None
+    return bool(item.get("reader")) and find(item["reader"]) is None and lstat(item["dest"]) is None
 
 
 def main():
@@ -350,9 +350,12 @@ def main():
             **attributes(item)
         )
 
-    files = [item for item in module.params["files"] if not unread(item, module.get_bin_path)]
+    def read_here(items):
+        return [item for item in items if not unread(item, module.get_bin_path)]
+
+    wanted = read_here(module.params["files"])
     for item in module.params["files"]:
-        if item not in files:
+        if item not in wanted:
             text = "this host has no %(reader)s, and %(dest)s, which nothing else reads, is not written: what it would"
             text += " rotate grows without end. Install %(reader)s; the next run writes the file"
             module.warn(text % item)
@@ -364,7 +367,7 @@ def main():
     try:
         carried = module.params["carried"]
         if carried:
-            files = [file(item) for item in carried["files"]]
+            files = [file(item) for item in read_here(carried["files"])]
             take_over = carried["take_over"]
             carried = Bundle(
                 carried["name"], [], files, [], run, relabel, check_mode=module.check_mode, take_over=take_over
@@ -374,13 +377,13 @@ def main():
             folders=[
                 Folder(item["path"], force=item["force"], **attributes(item)) for item in module.params["directories"]
             ],
-            files=[file(item) for item in files],
+            files=[file(item) for item in wanted],
             trees=module.params["validate"],
             prune=module.params["prune"],
             undo=module.params["undo"],
             remove=module.params["remove"],
             # What was left out is asked for again by each run.
-            digest=module.params["digest"] if len(files) == len(module.params["files"]) else None,
+            digest=module.params["digest"] if len(wanted) == len(module.params["files"]) else None,
             take_over=module.params["take_over"],
             activate=module.params["activate"],
             nginx=module.params["nginx_pid_file"],
