@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleUndefinedVariable
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.module_utils.common.yaml import yaml_load
 from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import artifact_cache, spec, uwsgi_plan, wheel_plan
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -59,6 +59,18 @@ def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any])
     return found
 
 
+def _kept(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What manifests tell of the wheels of uWSGI that were built once, and which packages of headers there are."""
+    told: dict[str, Any] = {"kept": []}
+    if values.get("uwsgi_build_host") and found["cache"]:
+        told["kept"] = artifact_cache.kept(found["cache"])
+    folder = values.get("uwsgi_headers_dir")
+    if isinstance(folder, str) and folder:
+        path = Path(folder).expanduser()
+        told["headers"] = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
+    return told
+
+
 def _groups(task_vars: Mapping[str, Any], publish: Mapping[str, Any]) -> dict[str, Any]:
     """The hosts of the groups that publish_upstreams names, and under "" the names of all groups."""
     groups, hostvars = task_vars.get("groups") or {}, task_vars.get("hostvars") or {}
@@ -91,12 +103,26 @@ def _requirements(apps: Any) -> dict[str, list[str]]:
     return found
 
 
+def _constraints(given: Any, find: Callable[[str], str]) -> dict[str, str | None]:
+    """Constraints for pip by the Python that they hold for, ``*`` for any; None where there is no such file."""
+    if given is None or given == uwsgi_plan.OWN_CONSTRAINTS:
+        files = sorted((ROLES / "uwsgi" / "files").glob("constraints-*.txt"))
+        return {file.stem.partition("-")[2]: file.read_text() for file in files}
+    if not isinstance(given, str) or not given:
+        return {}
+    try:
+        return {"*": Path(find(os.path.expanduser(given))).read_text(errors="replace")}
+    except (AnsibleError, OSError):
+        return {"*": None}
+
+
 def _host(
     task_vars: Mapping[str, Any], args: dict[str, Any], rooms: Mapping[str, Mapping[str, Any] | None]
 ) -> dict[str, Any]:
     facts = task_vars.get("ansible_facts") or {}
     systemd = facts.get("systemd") or {}
     python = facts.get("python_version")
+    builder = _builder(task_vars, "uwsgi", rooms["uwsgi"] or {})
     selinux = facts.get("selinux")
     return {
         **{ours: facts.get(theirs) for ours, theirs in FACTS.items()},
@@ -109,7 +135,7 @@ def _host(
         "published": facts.get(PUBLISHED),
         "ansible": __version__,
         "builder": _builder(task_vars, "nginx", rooms["nginx"] or {}),
-        "uwsgi_builder": _builder(task_vars, "uwsgi", rooms["uwsgi"] or {}),
+        "uwsgi_builder": {**builder, **_kept(builder, rooms["uwsgi"] or {})},
     }
 
 
@@ -152,11 +178,16 @@ class ActionModule(Telling):
         specs = {room: _options(room) for room in planning.PLANNERS}
         variables: dict[str, dict[str, Any] | None] = {}
         for room, options in specs.items():
+            if own in planning.ALONE and room != own:
+                options = {name: options[name] for name in planning.ALONE[own].get(room, ())}
             variables[room] = self._visible(options, task_vars, strict=room == own)
         variables[own] = variables[own] or {}
         host = _host(task_vars, args, variables)
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
+        given = (variables["uwsgi"] or {}).get("uwsgi_pip_constraints")
+        host["constraints"] = _constraints(given, lambda path: self._find_needle("files", path))
+        host["wheels"] = wheel_plan.read((variables["uwsgi"] or {}).get("uwsgi_wheel_dir"))
         plans, problems = planning.plan(specs, variables, host)
         for warning in planning.misspelt(own, specs[own], set(task_vars)):
             # Not by the result, which ansible-core 2.16 would hide with the plan.

@@ -11,8 +11,10 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import errno
+import glob
 import json
 import os
+import re
 import stat
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import ownership, safe_path
@@ -21,31 +23,35 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DI
 
 # {application: [folders]} of each set that has dropped some.
 NOTES = os.path.join(os.path.dirname(ownership.STATE_DIR), "dropped")
+# Where an application's processes stand, as its configuration has it: in a release, or in code of its own.
+_PLACE = re.compile(r"(?<![-\w])chdir2?[\"']?\s*[=:>]\s*[\"']?(/[^\s\"'<,]+)")
+_CONFIG = re.compile(r"(?m)^ExecStart=\S+ --(?:ini|json|xml|yaml) (/\S+)$")
 
 
-def _note_of(name):
+def note_of(name):
+    """The path of the note of a set."""
     return os.path.join(NOTES, name + ".json")
 
 
 def noted(name):
     """What a set has dropped and left, {application: [folders]}."""
-    content = content_of(_note_of(name))
+    content = content_of(note_of(name))
     found = json.loads(content.decode("utf-8")) if content else {}
     return dict((native(app), [native(path) for path in paths]) for app, paths in found.items())
 
 
-def _sets():
+def sets():
     """The sets that have noted something."""
     return [native(name)[: -len(".json")] for name in sorted(os.listdir(NOTES) if os.path.isdir(NOTES) else [])]
 
 
 def all_noted():
     """The folders of all that any set has dropped and left."""
-    return set(path for name in _sets() for paths in noted(name).values() for path in paths)
+    return set(path for name in sets() for paths in noted(name).values() for path in paths)
 
 
 def _write(name, found):
-    path = _note_of(name)
+    path = note_of(name)
     if found == noted(name):
         return
     if not found:
@@ -53,6 +59,29 @@ def _write(name, found):
         return
     make_folders(NOTES)
     replace_bytes(path, encoded(json.dumps(found, indent=1, sort_keys=True)))
+
+
+def own_places(config, home):
+    """Where the processes of a configuration stand, unless in a release below the application's folder."""
+    releases = tuple(os.path.join(home, part) + "/" for part in ("current", "releases"))
+    return [place for place in _PLACE.findall(config) if not (place + "/").startswith(releases)]
+
+
+def made_for(app, roots, places=None):
+    """The folders that were made for an application; one that holds code of its own (``path``) is somebody's.
+
+    ``roots``: folders in which it has one of its name, that of the code first. ``places``: its own_places(), which are
+    else looked for in its configuration, as long as there is one.
+    """
+    if places is None:
+        places, home = [], os.path.join(roots[0], app) if roots else ""
+        for dropin in glob.glob("/etc/systemd/system/uwsgi@*.service.d/10-publish*.conf"):
+            found = ownership.DROPIN.match(dropin)
+            if found and app == (found.group(2) or found.group(1)):
+                for config in _CONFIG.findall(native(content_of(dropin) or b"")):
+                    places += own_places(native(content_of(config) or b""), home)
+    folders = [os.path.join(root, app) for root in roots]
+    return [path for path in folders if not any((place + "/").startswith(path + "/") for place in places)]
 
 
 def published():
@@ -80,7 +109,7 @@ def note(name, gone, check_mode=False):
     for app in gone:
         # That its code loads tells nobody anything any more.
         unlink(os.path.join(STATE_DIR, "loads-" + app))
-    for other in _sets():
+    for other in sets():
         if other != name:
             mine = set(path for paths in gone.values() for path in paths)
             _write(other, dict((app, paths) for app, paths in noted(other).items() if not mine.intersection(paths)))
@@ -106,7 +135,7 @@ def left(name, gone, check_mode=False):
 def nobodys(root, gone=()):
     """Folders of code below a root that no set publishes and none has noted: of a run before there were notes."""
     known = published().union(gone)
-    known.update(app for other in _sets() for app in noted(other))
+    known.update(app for other in sets() for app in noted(other))
     found = []
     for name in sorted(os.listdir(root)) if os.path.isdir(root) else []:
         path = os.path.join(root, native(name))

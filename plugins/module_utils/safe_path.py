@@ -15,6 +15,7 @@ import grp
 import json
 import os
 import pwd
+import re
 import stat
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
@@ -221,6 +222,7 @@ class Folder:
         if not stat.S_ISDIR(found.st_mode):
             os.unlink(self.at(name))
             return
+        mounts = _mounts()
         with self.open_folder(name) as doomed:
             number = 0
             while True:
@@ -228,11 +230,15 @@ class Folder:
                 if not names:
                     break
                 for below in names:
-                    number = doomed._flatten(below, number)
+                    number = doomed._flatten(below, number, mounts)
         os.rmdir(self.at(name))
 
-    def _flatten(self, name, number):
-        """Remove a name; folders in it come up here under new names. Returns the next number for such a name."""
+    def _flatten(self, name, number, mounts):
+        """Remove a name; folders in it come up here under new names. Returns the next number for such a name.
+
+        ``mounts``: where something is mounted. A part of this very file system may be (--bind), whose files are not
+        those of the folder.
+        """
         found = self.lstat(name)
         if found is None:
             return number
@@ -240,14 +246,20 @@ class Folder:
             os.unlink(self.at(name))
             return number
         with self.open_folder(name) as inner:
-            if inner.stat().st_dev != self.stat().st_dev:
+            if inner.stat().st_dev != self.stat().st_dev or os.readlink("/proc/self/fd/%d" % inner.handle) in mounts:
                 raise OSError(errno.EXDEV, "another file system is mounted there", inner.path)
             for below in inner.names():
                 found = inner.lstat(below)
                 if found is not None and stat.S_ISDIR(found.st_mode):
                     while self.lstat(".gone-%d" % number) is not None:
                         number += 1
-                    os.rename(inner.at(below), self.at(".gone-%d" % number))
+                    try:
+                        os.rename(inner.at(below), self.at(".gone-%d" % number))
+                    except OSError as error:
+                        if error.errno != errno.EXDEV or found.st_dev != self.stat().st_dev:
+                            raise
+                        # A folder of a lower layer of an overlay: no account has made it as deep as it likes.
+                        inner.remove(below)
                 elif found is not None:
                     os.unlink(inner.at(below))
         try:
@@ -257,6 +269,21 @@ class Folder:
             if error.errno not in (errno.ENOTEMPTY, errno.ENOENT):
                 raise
         return number
+
+
+def _mounts():
+    """The paths at which something is mounted, as this process sees them."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as source:
+            found = [line.split()[4] for line in source.read().splitlines() if line.count(b" ") > 4]
+    except (IOError, OSError):
+        return set()
+    # A blank and the like is written as a backslash and three octal digits.
+    return set(native(re.sub(br"\\([0-7]{3})", lambda code: _byte(int(code.group(1), 8)), path)) for path in found)
+
+
+def _byte(number):
+    return bytes(bytearray([number]))
 
 
 def split(path):

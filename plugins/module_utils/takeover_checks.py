@@ -27,8 +27,11 @@ UNIT_DIRS = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
+# The stated way to have all of a set gone.
+REMOVE = "ansible-playbook graceful.wsgi.remove -e remove_set=%s"
 MARK = re.compile(r"ansible[ _]managed|Written by Ansible \(graceful", re.IGNORECASE)
 SOCKET = re.compile(r"(?<![-\w])(?:http-|uwsgi-)?socket\b[\"']?\s*[=:>]\s*[\"']?([^\s\"'<>,]+)")
+ANY_HOST = ("", "*", "0.0.0.0", "[::]")
 UPSTREAM = re.compile(r"(?ms)^upstream (\S+) \{\n(.*?)^\}")
 SERVER = re.compile(r"(?ms)^server \{\n(.*?)^\}")
 
@@ -197,24 +200,35 @@ def server(checks, tools):
     return problems
 
 
-def _led_to(instances, files, shared):
-    """Of these server blocks those that lead to an application, by the links or the addresses of its instances.
+def addresses(instances, shared, configs=()):
+    """What leads to an application: the links and the addresses of its instances, and upstreams of them.
 
-    ``shared``: the file of what all sites of the set share, such as the servers of several instances.
+    ``shared``: the file of what all sites of the set share, such as the servers of several instances. ``configs``:
+    files of which the instances' configurations are some, where they may lie elsewhere than usual.
     """
-    addresses = set()
+    found = set()
     for instance in instances:
-        addresses.add("unix:/run/wsgi/%s.sock" % instance)
-        for kind in ("ini", "json", "xml", "yaml"):
-            path = "/etc/uwsgi/%s.%s" % (instance, kind)
-            addresses.update(found for found in SOCKET.findall(_text(path)) if ":" in found)
+        found.add("unix:/run/wsgi/%s.sock" % instance)
+        names = ["%s.%s" % (instance, kind) for kind in ("ini", "json", "xml", "yaml")]
+        paths = [path for path in configs if os.path.basename(path) in names]
+        for path in paths or [os.path.join("/etc/uwsgi", name) for name in names]:
+            for host, colon, port in [address.rpartition(":") for address in SOCKET.findall(_text(path))]:
+                # nginx asks here what listens at any address.
+                found.update([(host if host not in ANY_HOST else "127.0.0.1") + colon + port] if colon else [])
     for name, servers in UPSTREAM.findall(_text(shared)):
-        if re.search(_words(addresses), servers):
-            addresses.add(name)
-    return [path for path in files if re.search(_words(addresses), _text(path))]
+        if found and re.search(words(found), servers):
+            found.add(name)
+    return found
 
 
-def _words(addresses):
+def led_to(instances, files, shared, configs=()):
+    """Of these server blocks those that lead to an application; see addresses()."""
+    found = addresses(instances, shared, configs)
+    return [path for path in files if found and re.search(words(found), _text(path))]
+
+
+def words(addresses):
+    """A pattern of these, each as a word of its own."""
     return r"(?<![\w.:-])(?:%s)(?![\w.-])" % "|".join(re.escape(address) for address in sorted(addresses))
 
 
@@ -227,7 +241,7 @@ def _orphaned(check, going, written):
     blocks = [path for path in blocks if path != shared]
     instances = ownership.published(written["apps"])[0]
     for name in going:
-        led = _led_to(instances[name], blocks, shared)
+        led = led_to(instances[name], blocks, shared, written["apps"])
         if led:
             sites = ", ".join(ownership.BLOCK.match(path).group(1) for path in led)
             says = "is empty, which leaves the sites of the set %r as they are, and %s leads to the application %s,"
@@ -235,6 +249,17 @@ def _orphaned(check, going, written):
             hint = "name the sites that are to stay, name %s in publish_apps, or set publish_prune: false"
             return "publish_sites", says % (str(check["set"]), sites, name), hint % name
     return None
+
+
+def _tell_of_empty(check, apps, sites, tools):
+    """An empty list takes nothing off, which somebody may have meant it to."""
+    there = ["application %s" % name for name in apps] + ["site %s" % name for name in sites]
+    if there and not check["apps"] and not check["sites"]:
+        tools.warn(
+            "publish_apps and publish_sites are empty, and publish_set %s of this host (%s) has %s: an empty list takes"
+            " nothing off. To have it gone: %s"
+            % (check["set"], os.uname()[1], ", ".join(there), REMOVE % check["set"])
+        )
 
 
 def replaced(checks, tools):
@@ -253,6 +278,7 @@ def replaced(checks, tools):
             written_by[kind] = written
             found.append(ownership.published(written)[0 if kind == "apps" else 1])
         apps, sites = sorted(found[0]), [name for name in found[1] if name != "publish-%s" % check["set"]]
+        _tell_of_empty(check, apps, sites, tools)
         going = [("application", name) for name in apps if check["apps"] and name not in check["apps"]]
         going += [("site", name) for name in sites if check["sites"] and name not in check["sites"]]
         if not going:
@@ -278,6 +304,7 @@ def replaced(checks, tools):
             listed,
         )
         mend = "give this play a publish_set of its own, set publish_prune: false, or say publish_replace: true"
+        mend += " (to have it gone and nothing in its place: %s)" % REMOVE % check["set"]
         problems.append(("publish_set", says, mend))
     return problems
 

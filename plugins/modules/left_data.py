@@ -85,14 +85,18 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import Ansi
 
 
 def folders(module):
-    """The folders of what this run drops, {application: [folders]}."""
-    roots = module.params["roots"]
-    return dict((name, [os.path.join(root, name) for root in roots]) for name in module.params["gone"])
+    """The folders of what this run drops, {application: [folders]}; what is noted tells more once it is dropped."""
+    roots, known = module.params["roots"], left_data.noted(module.params["set"])
+    made = dict((name, left_data.made_for(name, roots)) for name in module.params["gone"])
+    if module.params["state"] == "absent":
+        made.update((name, known[name]) for name in made if name in known)
+    return made
 
 
 def noted(module):
-    left_data.note(module.params["set"], folders(module), module.check_mode)
-    return left_data.there(folders(module))
+    made = folders(module)
+    left_data.note(module.params["set"], made, module.check_mode)
+    return left_data.there(made)
 
 
 def absent(module):

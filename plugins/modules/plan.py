@@ -23,7 +23,7 @@ options:
     description: The role whose plan is wanted.
     type: str
     required: true
-    choices: [nginx, publish, uwsgi]
+    choices: [centos7, nginx, publish, remove, uwsgi]
   uwsgi:
     description: The fact C(uwsgi_installed) that the role uwsgi sets; the publish role passes it on.
     type: dict

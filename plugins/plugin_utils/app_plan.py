@@ -91,8 +91,8 @@ OWNED = {
 # What an ini from elsewhere says of its socket, and means nothing for one in the folder that only nginx reaches.
 SOCKET_MODES = {"chmod", "chmod-socket", "chown-socket"}
 REFUSED = {*OWNED, "daemonize", "daemonize2"}
-# What no name of a file holds: a version, or extras (`flask==3.1.2`, `gunicorn[gevent]`).
-_REQUIREMENT = re.compile(r"[=<>!~]=|[<>]|\w\[.*\]")
+# What no name of a file holds: a version, extras, or an address (`flask==3.1.2`, `gunicorn[gevent]`, `git+https://...`).
+_REQUIREMENT = re.compile(r"[=<>!~]=|[<>]|\w\[[^\]]*\]\s*\Z|\w://|\s@\s")
 # gevent itself, what is made for it (gevent-websocket), or an extra of that name (gunicorn[gevent]).
 _GEVENT = re.compile(r"gevent|[\w.-]+\s*\[[^\]]*\bgevent\b", re.IGNORECASE)
 HOW = "write the name of a file in the code, such as requirements.txt, or a list such as [Flask, gevent]"
@@ -212,14 +212,19 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     request_plan.check(app, path, problems)
     uwsgi_values.check(app, path, problems)
     unit_plan.check_options(f"{path}.service_options", app["service_options"], problems)
-    command = app["service_options"].get("ExecStart")
-    if command and not (isinstance(command, list) and command[0] in ("", None)):
+    command = app["service_options"].get("ExecStart", [])
+    commands = list(items(command))
+    if commands and all(item in ("", None) for item in commands):
+        says = "takes the role's command away and has none in its place, which systemd refuses"
+        problems.say(f"{path}.service_options.ExecStart", says, "leave it out")
+    elif commands and (len(commands) == 1 or commands[0] not in ("", None)):
         says = "the role writes one itself, and systemd takes no unit with a second one"
         hint = "leave it out, what runs before is ExecStartPre; or begin a list with '', which takes the role's away"
         problems.say(f"{path}.service_options.ExecStart", says, hint)
     if app["virtualenv"] and not app["virtualenv"].startswith("/"):
-        says = f"{app['virtualenv']!r} is not absolute, and a release brings none along"
-        problems.say(f"{path}.virtualenv", says, "write the whole path on the host, or state requirements instead")
+        says = f"{app['virtualenv']!r} is not absolute" + ("" if app["path"] else ", and a release brings none along")
+        whole = posixpath.join(app["path"], app["virtualenv"]) if app["path"] else "the whole path on the host"
+        problems.say(f"{path}.virtualenv", says, f"write {whole}, or state requirements instead")
     if app["log"] not in ("system", "project", "journal") and not app["log"].startswith("/"):
         problems.say(
             f"{path}.log", f"{app['log']!r} is not known", "write system, project, journal or an absolute path"
@@ -257,9 +262,11 @@ def _check_instances(app: dict[str, Any], path: str, problems: Problems) -> None
 def check_gevent(app: dict[str, Any], path: str, file: Iterable[str] | None, problems: Problems) -> None:
     """Refuse gevent where the requirements do not name it. ``file``: the lines of their file, if they are known."""
     wanted = app["requirements"]
-    lines = [str(line).strip() for line in (wanted if isinstance(wanted, list) else file or ())]
-    # What another file or a project brings along is not known here.
-    if not (app["gevent"] or app["websocket"]) or not lines or any(line.startswith("-") for line in lines):
+    given = wanted if isinstance(wanted, list) else file or ()
+    lines = [re.sub(r"(\A|\s)#.*", "", str(line)).strip() for line in given]
+    # What another file, or a project at a path or an address, brings along is not known here.
+    unknown = any(line.startswith(("-", ".")) or "/" in line for line in lines)
+    if not (app["gevent"] or app["websocket"]) or not lines or unknown:
         return
     if not any(_GEVENT.match(line) for line in lines):
         key = "gevent" if app["gevent"] else "websocket"

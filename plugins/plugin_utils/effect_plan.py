@@ -137,20 +137,28 @@ def _check_loop(site: Mapping[str, Any], index: int, path: str, problems: Proble
         problems.say(f"{path}.redirect", says, f"add a location for {target}, or let path be exact: = /old")
 
 
+def _holds_code(folder: str, app: Mapping[str, Any], root: str) -> bool:
+    """Whether a folder is one that an application's code lies in: of one that is published, its release or its home."""
+    if app["path"]:
+        return f"{posixpath.normpath(app['path'])}/".startswith(folder.rstrip("/") + "/")
+    home = posixpath.join(root, app["name"])
+    return bool(re.fullmatch(re.escape(home) + r"(/current|/releases(/[^/]+)?)?", folder))
+
+
 def warnings(values: Mapping[str, Any]) -> list[str]:
     """Folders of files by which anyone can read an application's code, and the settings that lie beside it.
 
     Refused they are not: an application may be nothing but files, and what is published stays so.
     """
-    folders = {app["name"]: f"{app['path'].rstrip('/')}/" for app in values["publish_apps"] if app["path"]}
-    found = []
+    root, found = posixpath.normpath(values["publish_root"]), []
     for index, site in enumerate(values["publish_sites"]):
         for at, location in enumerate(site["locations"]):
-            static = posixpath.normpath(location["static"] or "static")
+            # Two slashes at the beginning are kept by normpath, and one to Linux.
+            static = re.sub(r"\A//+", "/", posixpath.normpath(location["static"] or "static"))
             if location["app"]:
                 named = [location["app"]] if static == "." else []
             else:
-                named = [name for name, folder in folders.items() if folder.startswith(static.rstrip("/") + "/")]
+                named = [app["name"] for app in values["publish_apps"] if _holds_code(static, app, root)]
             for name in named[:1] if not location["internal"] else []:
                 found.append(
                     f"publish_sites[{index}].locations[{at}].static: {location['static']!r} holds the code of {name}, "

@@ -26,7 +26,10 @@ def written(names: Iterable[str]) -> str:
 
 def _wrong(name: str) -> tuple[str, str] | None:
     """What is wrong with a name, and the mend; None where nginx answers to it, or says itself that it is none."""
-    if name in ("", "_") or name.startswith("~") or "$" in name or _PLAIN.match(name) or _BRACKETS.match(name):
+    both = name.startswith((".", "*.")) and name.endswith(".*")
+    if name in ("", "_") or name.startswith("~") or "$" in name or _BRACKETS.match(name):
+        return None
+    if _PLAIN.match(name) and not both:
         return None
     if re.search(r"[\s,]", name):
         found = ", ".join(word for word in re.split(r"[\s,]+", name) if word)
@@ -42,6 +45,8 @@ def _wrong(name: str) -> tuple[str, str] | None:
         return "is an address, and a name is what stands in it", f"write {alone['name']}"
     if name == "*":
         return "is no name", "write _, which stands for each that no other site has"
+    if both:
+        return "has a * at both ends, of which nginx takes one", "write *.example.com or www.example.*, or both of them"
     if "*" in name:
         hint = "write *.example.com, www.example.*, or a regular expression that begins with ~"
         return "has a * that is no whole part of it at an end", hint

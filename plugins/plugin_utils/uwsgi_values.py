@@ -12,8 +12,8 @@ from .problem import Problems
 # write a unit to, by that unit (uwsgi_opt_set_int and _64bit, _16bit, _megabytes in its core/uwsgi.c).
 _UNITS = {
     "bytes": (
-        "buffer-size chunked-input-limit http-buffer-size limit-post log-big log-master-bufsize log-maxsize"
-        " mule-msg-size post-buffering post-buffering-bufsize socket-rcvbuf socket-sndbuf"
+        "buffer-size cache-blocksize chunked-input-limit http-buffer-size limit-post log-big log-master-bufsize"
+        " log-maxsize mule-msg-size post-buffering post-buffering-bufsize queue-blocksize socket-rcvbuf socket-sndbuf"
     ),
     "seconds": (
         "chunked-input-timeout cron-harakiri harakiri harakiri-graceful-timeout heartbeat http-connect-timeout"
@@ -38,8 +38,13 @@ _OWN = {
 }
 _KILO = {"k": 1, "kb": 1, "kib": 1, "m": 2, "mb": 2, "mib": 2, "g": 3, "gb": 3, "gib": 3}
 _TIMES = {"ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_TIMES |= {"minute": 60_000, "minutes": 60_000, "hour": 3_600_000, "hours": 3_600_000, "day": 86_400_000}
 _BASE = {"bytes": 0, "kilobytes": 1, "megabytes": 2}
-_NUMBER = re.compile(r"(\d+)(?:[.]\d+)?\s*([A-Za-z]+)\Z")
+_NUMBER = re.compile(r"(\d+)([.]\d+)?\s*([A-Za-z]*)\Z")
+_OFF = ("false", "no", "off")
+_FIRST = re.compile(r"-?\d*")
+# What stands for another text, which uWSGI puts in first.
+_STANDS_FOR = re.compile(r"[$@%]")
 
 
 def _in_unit(number: int, word: str, unit: str) -> int | None:
@@ -60,10 +65,16 @@ def check(app: Mapping[str, Any], path: str, problems: Problems) -> None:
                 says = "is not one text, which an option of uWSGI takes"
                 problems.say(where, says, "write it as in the ini, such as a=b; a list repeats the option")
                 continue
-            unit = _UNIT_OF.get(str(name).replace("_", "-"))
-            found = _NUMBER.match(str(item).strip()) if unit else None
-            if not unit or not found or found[2].lower() in _OWN[unit]:
+            unit, text = _UNIT_OF.get(str(name).replace("_", "-")), str(item).strip()
+            # What is off is 0 to uWSGI, as it is meant.
+            if not unit or item is None or not text or text.lower() in _OFF or _STANDS_FOR.search(text):
                 continue
-            meant = _in_unit(int(found[1]), found[2].lower(), unit) if "." not in str(item) else None
+            found = _NUMBER.match(text)
+            word = found[3].lower() if found else ""
+            if re.fullmatch(r"-?\d+", text) or (found and not found[2] and word in _OWN[unit]):
+                continue
+            meant = _in_unit(int(found[1]), word, unit) if found and not found[2] else None
             hint = f"write {meant}" if meant is not None else f"write a number of {unit}"
-            problems.say(where, f"{item!r} is {found[1]} {unit} to uWSGI, which knows no other unit here", hint)
+            read = (_FIRST.match(text) or [""])[0].strip("-") or "0"
+            more = "knows no other unit here" if word else "reads no more of it"
+            problems.say(where, f"{item!r} is {read} {unit} to uWSGI, which {more}", hint)

@@ -174,6 +174,7 @@ def asks(location=None, **more):
 REAL = {"header": "proxy_protocol", "from": ["10.0.0.1"]}
 FOUND_NOBODY = [
     (asks(allow=[]), "publish_sites[0].allow: is an empty list, by which everyone may ask; write allow: [all]"),
+    (asks(allow=[], deny=[]), "publish_sites[0].allow: is an empty list"),
     (asks({**U, "allow": []}, allow=["10.0.0.0/8"]), "publish_sites[0].locations[0].allow: is an empty list"),
     (asks(real_ip={"from": []}), "publish_sites[0].real_ip.from: is an empty list, by which nobody is believed"),
     (asks(real_ip=REAL), "publish_sites[0].real_ip.header: has no effect: no address in listen speaks the PROXY pro"),
@@ -191,9 +192,10 @@ def test_a_setting_that_lets_everyone_in_or_nobody_is_refused(sites, said):
     [
         asks(allow=["all"]),
         asks(allow=["10.0.0.0/8"], deny=[]),
-        # That nobody is denied is what an empty list of those who are says.
-        asks(deny=[]),
         asks(allow=[], deny=["all"]),
+        # Nobody is denied, as it says: a list of addresses to keep out may be empty.
+        asks(deny=[]),
+        asks({**U, "deny": []}, allow=["10.0.0.0/8"]),
         asks(real_ip=REAL, listen=["80 proxy_protocol"]),
         # nginx speaks it at a socket for all of its servers as soon as one says so.
         [*asks(real_ip=REAL), site("b.test", listen=["80 proxy_protocol"])],
@@ -205,7 +207,7 @@ def test_a_setting_that_says_who_is_let_in_is_taken(sites):
     assert refusals(sites) == []
 
 
-@pytest.mark.parametrize("static", ["/srv/shop", "/srv/shop/", "/srv", "/"])
+@pytest.mark.parametrize("static", ["/srv/shop", "/srv/shop/", "/srv", "/", "//srv/shop"])
 def test_a_static_folder_that_holds_an_applications_code_is_warned_of(static):
     files = {"path": "/files/", "static": static}
     app = {"name": "shop", "path": "/srv/shop", "module": "manage"}
@@ -227,3 +229,23 @@ def test_the_whole_release_as_static_files_is_warned_of(static):
 def warned(sites, apps):
     given = {"publish_apps": [{"name": "u", **CODE}, *apps], "publish_sites": sites}
     return effect_plan.warnings(spec.check(given, SPECS["publish"], []))
+
+
+RELEASED = "/srv/wsgi/u"
+
+
+@pytest.mark.parametrize("below", ["", "/", "/current", "/current/", "/releases", "/releases/20261128"])
+def test_a_static_folder_that_is_the_code_of_a_release_is_warned_of(below):
+    (told,) = warned([site("a.test", {"path": "/files/", "static": RELEASED + below})], [])
+    assert "holds the code of u, which anyone can read" in told
+
+
+@pytest.mark.parametrize("below", ["/current/static", "/shared/media", "/shared", "-files", "/releases/1/static"])
+def test_a_static_folder_below_a_release_or_beside_it_is_taken(below):
+    assert warned([site("a.test", {"path": "/files/", "static": RELEASED + below})], []) == []
+
+
+@pytest.mark.parametrize("name", ["*.a.*", ".a.*"])
+def test_a_name_with_a_wildcard_at_both_ends_is_refused(name):
+    (problem,) = refusals([site(name, name="a")])
+    assert problem.startswith(f"publish_sites[0].server_name[0]: {name!r} has a * at both ends")

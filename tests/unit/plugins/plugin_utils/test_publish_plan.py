@@ -590,6 +590,24 @@ def test_releases_know_whose_they_are_and_who_builds_them():
     assert (plan["build_user"], plan["git_user"], plan["releases"][0]["user"]) == ("builder", "wsgi-git", "alice")
 
 
+def test_releases_with_requirements_know_the_bounds_of_their_python(monkeypatch):
+    uwsgi = {**HOST["uwsgi"], "python": "2.7"}
+    monkeypatch.setitem(HOST, "uwsgi", uwsgi)
+    monkeypatch.setitem(HOST, "constraints", {"2.7": "Flask<2\n", "3.6": "Flask<2.1\n"})
+    first, second = planned([app(requirements=["flask"]), app("other")])["releases"]
+    assert (first["bounds"], first["constraints"]) == (["Flask<2"], [])
+    assert "bounds" not in second
+    monkeypatch.setitem(uwsgi, "python", "3.12")
+    assert planned([app(requirements=["flask"])])["releases"][0]["bounds"] == []
+
+
+def test_logs_are_rotated_where_the_host_can_do_that():
+    plan = planned([app(log="system")], [site({"path": "/", "app": "shop"}, access_log="/srv/logs/a.log")])
+    for bundle in ("app_bundle", "site_bundle"):
+        readers = [file["reader"] for file in plan[bundle]["files"] if "/logrotate.d/" in file["dest"]]
+        assert readers == ["logrotate"]
+
+
 def test_a_number_may_have_the_unit_that_it_has_anyway():
     given = {"harakiri": "60s", "reload-on-rss": "512M", "limit-as": 512, "log-slow": "500ms", "buffer-size": "32768"}
     problems = Problems()
@@ -597,8 +615,71 @@ def test_a_number_may_have_the_unit_that_it_has_anyway():
     assert not problems
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("harakiri", "fast", "'fast' is 0 seconds to uWSGI, which reads no more of it; write a number of seconds"),
+        ("harakiri", "1h30m", "'1h30m' is 1 seconds to uWSGI"),
+        ("harakiri", "1.5", "'1.5' is 1 seconds to uWSGI"),
+        ("harakiri", "5 minutes", "is 5 seconds to uWSGI, which knows no other unit here; write 300"),
+        ("http-keepalive", True, "True is 0 seconds to uWSGI"),
+        ("buffer-size", "0x8000", "'0x8000' is 0 bytes to uWSGI"),
+        ("cache-blocksize", "64k", "write 65536"),
+    ],
+)
+def test_a_number_that_uwsgi_reads_a_part_of_is_refused(name, value, said):
+    problems = Problems()
+    uwsgi_values.check(app(options={name: value}), "publish_apps[0]", problems)
+    (problem,) = problems
+    assert said in str(problem)
+
+
+@pytest.mark.parametrize("value", ["%(seconds)", "$(SECONDS)", "@(/etc/seconds)", "-1", 0, None, " 60 ", False, "off"])
+def test_a_number_that_uwsgi_reads_whole_or_puts_in_first_is_taken(value):
+    problems = Problems()
+    uwsgi_values.check(app(options={"harakiri": value}), "publish_apps[0]", problems)
+    assert not problems
+
+
 def test_gevent_may_come_as_an_extra():
     planned([app(gevent=9, requirements=["flask", "gunicorn[gevent]==23"])])
+
+
+@pytest.mark.parametrize(
+    "line", ["./wheels/gevent-25.1-cp311.whl", "https://example.com/gevent-25.1.whl", "git+https://x/y.git", "."]
+)
+def test_what_a_path_or_an_address_brings_along_is_not_known(line):
+    planned([app(gevent=9, requirements=["flask", line])])
+    # A comment is none.
+    assert attempt([app(gevent=9, requirements=["flask  # of https://example.com/"])])[1]
+
+
+@pytest.mark.parametrize("text", ["git+https://x/y.git", "flask @ https://x", "https://x/y.whl"])
+def test_an_address_in_the_place_of_a_file_is_refused(text):
+    (problem,) = attempt([app(requirements=text)])[1]
+    assert f"write it as a list: [{text!r}]" in str(problem)
+
+
+def test_a_file_of_requirements_may_have_brackets_in_its_name():
+    planned([app(requirements="requirements[1].txt")])
+
+
+@pytest.mark.parametrize("value", [None, "", [""], ["", None]])
+def test_a_unit_without_a_command_is_refused(value):
+    (problem,) = attempt([app(service_options={"ExecStart": value})])[1]
+    assert "has none in its place" in str(problem)
+
+
+@pytest.mark.parametrize("name", ["PropagatesReloadTo", "JobTimeoutSec", "WantsMountsFor", "DefaultInstance"])
+def test_directives_of_other_sections_are_refused(name):
+    (problem,) = attempt([app(service_options={name: "x"})])[1]
+    assert "stands in another section" in str(problem)
+
+
+def test_a_relative_virtualenv_of_code_in_place_is_told_its_path():
+    given = {**app(virtualenv=".venv"), "source": None, "path": "/srv/shop"}
+    (problem,) = attempt([given])[1]
+    assert "is not absolute; write /srv/shop/.venv, or state" in str(problem)
 
 
 def test_a_list_that_begins_empty_takes_the_place_of_the_command():

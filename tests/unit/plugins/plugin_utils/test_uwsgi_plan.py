@@ -1,5 +1,6 @@
 """The plan of the uwsgi role: bad input refused with its mend, packages by family, a unit the host's systemd knows."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec, uwsgi_plan
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec, uwsgi_plan, uwsgi_toolchain
 
 ROLE = Path(__file__).resolve().parents[4] / "roles/uwsgi"
 OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
@@ -270,3 +271,120 @@ def test_no_packages_are_asked_for_where_they_are_not_the_roles_business():
     plan = planned(uwsgi_build_host="builder", uwsgi_manage_packages=False)
     assert (plan["builder"]["needs"], plan["builder"]["python_packages"]) == ([], {})
     assert (plan["family"], plan["package_query"]) == ("", [])
+
+
+def test_packages_of_libraries_are_asked_for_only_where_a_library_is_missing():
+    query = planned()["library_query"]
+
+    def say(*names):
+        words = [*query, *names, "--", "echo", "asked"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert say() == say("libc.so.6") == planned()["libraries_found"]
+    assert say("libc.so.6", "libno.such.so.1") == "asked" == say("libc.so")
+
+
+CONSTRAINTS = {"2.7": "# why\nFlask<2\n", "3.6": "Flask<2.1\n"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "texts", "python", "bounds", "own"),
+    [
+        ("auto", CONSTRAINTS, "2.7", ["Flask<2"], []),
+        ("auto", CONSTRAINTS, "3.11", [], []),
+        ("auto", CONSTRAINTS, None, [], []),
+        ("auto", None, "2.7", [], []),
+        ("my.txt", {"*": "flask==2\n\n# x\n"}, "3.11", [], ["flask==2"]),
+        ("", {}, "2.7", [], []),
+    ],
+)
+def test_what_pip_keeps_to_by_python(variable, texts, python, bounds, own):
+    values = spec.check({"uwsgi_pip_constraints": variable}, OPTIONS, [])
+    host = {**DEBIAN, "constraints": texts, "uwsgi": {"python": python}}
+    assert uwsgi_plan.limits(values, host) == {"bounds": bounds, "constraints": own}
+    # uWSGI's own virtualenv is made before it is known which Python it is: the tasks choose.
+    plan, problems = uwsgi_plan.plan(values, host)
+    assert not problems and plan["constraints"] == {"*": "", **(texts or {})}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(None, "there is no file my.txt on the controller"), ("flask<2\n -c more.txt\n", "holds '-c more.txt'")],
+)
+def test_constraints_that_cannot_be_handed_over_are_refused(text, says):
+    _plan, problems = attempt({**DEBIAN, "constraints": {"*": text}}, uwsgi_pip_constraints="my.txt")
+    assert [problem.path for problem in problems] == ["uwsgi_pip_constraints"]
+    assert says in problems[0].says
+
+
+ZIG = {"uwsgi_build_toolchain": "zig"}
+
+
+def test_zig_takes_headers_and_no_compiler():
+    def packages(host, **variables):
+        plan = planned(host, **ZIG, **variables)
+        return [need["package"] for need in plan["needs"]], "headers" in plan["python_packages"]
+
+    assert packages(DEBIAN, uwsgi_features=["ssl"]) == (["libcrypt-dev", "libssl-dev"], True)
+    assert packages(CENTOS, uwsgi_features=["zlib"]) == (["glibc-devel", "zlib-devel"], True)
+    assert packages(CENTOS, uwsgi_headers_dir="/rpms") == ([], False)
+    # A failure names the package all the same.
+    assert planned(CENTOS, **ZIG, uwsgi_headers_dir="/rpms")["header_packages"]["ssl"] == "openssl-devel"
+
+
+def test_zig_is_pinned_and_known_by_what_it_built():
+    plan = planned(CENTOS, **ZIG)
+    checksum = uwsgi_toolchain.CHECKSUMS["zig-0.15.2-x86_64"]
+    assert plan["toolchain"]["requirement"] == f"ziglang==0.15.2 --hash=sha256:{checksum}"
+    assert "--platform=manylinux2010_x86_64" in plan["toolchain"]["pip"]
+    assert plan["build"]["toolchain"]["zig"] == "0.15.2"
+    other = planned(CENTOS, **ZIG, uwsgi_zig_version="0.16.0", uwsgi_checksums={"zig-0.16.0-x86_64": "A" * 64})
+    assert other["toolchain"]["requirement"].endswith("a" * 64)
+    # What the host's own compiler built before there was zig stays what is wanted.
+    assert planned(CENTOS)["toolchain"] == {}
+    assert planned(CENTOS)["build"] == {"extra_args": [], "env": {}}
+
+
+def test_zigs_build_finds_given_headers_before_the_hosts():
+    told = planned(CENTOS, **ZIG, uwsgi_headers_dir="/rpms")["toolchain"]
+    assert told["includes"][0] == "@place@/sysroot/usr/include"
+    assert "/usr/include" in told["includes"] and "/usr/lib64" in told["libraries"]
+    assert told["environment"]["PATH"].startswith("@place@/sysroot/usr/bin:")
+    assert all(not folder.startswith("@") for folder in planned(CENTOS, **ZIG)["toolchain"]["includes"])
+    assert "PATH" not in planned(CENTOS, **ZIG)["toolchain"]["environment"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "path", "mend"),
+    [
+        ({**ZIG, "uwsgi_zig_version": "0.99.0"}, "uwsgi_zig_version", "uwsgi_checksums['zig-0.99.0-x86_64']"),
+        ({**ZIG, "uwsgi_zig_version": "new"}, "uwsgi_zig_version", "quotes"),
+        ({"uwsgi_checksums": {"zig": "0" * 64}}, "uwsgi_checksums.zig", "<architecture>"),
+        ({"uwsgi_checksums": {"zig-0.16.0-x86_64": "0"}}, "uwsgi_checksums.zig-0.16.0-x86_64", "64"),
+        ({"uwsgi_headers_dir": "/rpms"}, "uwsgi_headers_dir", "uwsgi_build_toolchain: zig"),
+        ({**ZIG, "uwsgi_build_env": {"CC": "gcc"}}, "uwsgi_build_env.CC", "leave it out"),
+        ({**ZIG, "uwsgi_build_env": {"UWSGI_EMBED_FILES": "a"}}, "uwsgi_build_env.UWSGI_EMBED_FILES", "host"),
+    ],
+)
+def test_what_zig_cannot_take_is_refused(variables, path, mend):
+    _plan, problems = attempt(**variables)
+    assert [problem.path for problem in problems] == [path]
+    assert mend in problems[0].mend
+
+
+def test_zig_is_refused_on_what_it_is_not_made_for():
+    [problem] = attempt(dict(DEBIAN, arch="s390x"), **ZIG)[1]
+    assert problem.path == "uwsgi_build_toolchain" and "s390x" in str(problem)
+
+
+def test_what_zig_takes_of_the_controller_is_missed_where_something_is_to_be_built():
+    def lacks(wheels, headers):
+        builder = {"uwsgi_builder": {"headers": headers}, "wheels": {"files": wheels, "wheels": []}}
+        variables = {"uwsgi_pip_no_index": True, "uwsgi_wheel_dir": "/w", "uwsgi_headers_dir": "/rpms"}
+        plan = planned({**CENTOS, **builder}, **ZIG, **variables)
+        return [line.partition(":")[0] for line in plan["toolchain"]["lacks"]]
+
+    wheel = "ziglang-0.15.2-py3-none-manylinux_2_12_x86_64.manylinux2010_x86_64.musllinux_1_1_x86_64.whl"
+    assert lacks([wheel], ["zlib-devel-1.2.7-18.el7.x86_64.rpm"]) == []
+    assert lacks(["ziglang-0.14.0-py3-none-any.whl"], ["README"]) == ["uwsgi_wheel_dir", "uwsgi_headers_dir"]
+    assert planned(CENTOS, **ZIG)["toolchain"]["lacks"] == []

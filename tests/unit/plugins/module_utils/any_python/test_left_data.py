@@ -148,3 +148,26 @@ def test_a_link_in_its_place_is_removed_and_not_followed(host):
     host.join("srv", "shop").mksymlinkto(str(host.join("theirs")))
     left_data.undo(found)
     assert host.join("srv").listdir() == [] and host.join("theirs", "precious").check()
+
+
+@pytest.mark.parametrize(
+    ("config", "made"),
+    [
+        ("chdir = /srv/wsgi/shop\n", ["/var/log/uwsgi/shop"]),
+        ("chdir = /srv/wsgi/shop/web\n", ["/var/log/uwsgi/shop"]),
+        ("chdir = /srv/shop\n", ["/srv/wsgi/shop", "/var/log/uwsgi/shop"]),
+        ("chdir = /\nchdir2 = /srv/wsgi/shop/current\n", ["/srv/wsgi/shop", "/var/log/uwsgi/shop"]),
+        ("chdir = /srv/wsgi/shop/current/web\n", ["/srv/wsgi/shop", "/var/log/uwsgi/shop"]),
+    ],
+)
+def test_a_folder_that_holds_code_of_an_applications_own_is_not_noted_as_made(monkeypatch, config, made):
+    dropin = "/etc/systemd/system/uwsgi@shop-1.service.d/10-publish-shop.conf"
+    files = {
+        dropin: b"[Service]\nExecStart=\nExecStart=/opt/uwsgi/current/bin/uwsgi --ini /etc/uwsgi/shop-1.ini\nUser=x\n",
+        "/etc/uwsgi/shop-1.ini": ("[uwsgi]\n" + config).encode("utf-8"),
+    }
+    monkeypatch.setattr(left_data.glob, "glob", lambda pattern: [dropin, dropin.replace("shop", "other")])
+    monkeypatch.setattr(left_data, "content_of", files.get)
+    assert left_data.made_for("shop", ["/srv/wsgi", "/var/log/uwsgi"]) == made
+    assert left_data.made_for("blog", ["/srv/wsgi"]) == ["/srv/wsgi/blog"]
+    assert left_data.made_for("shop", []) == []
