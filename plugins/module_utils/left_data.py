@@ -21,6 +21,19 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DI
 
 # {application: [folders]} of each set that has dropped some.
 NOTES = os.path.join(os.path.dirname(ownership.STATE_DIR), "dropped")
+# What a first run makes of an application, as the modules take it.
+SPEC = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "name": {"type": "str", "required": True},
+        "dropins": {"type": "list", "elements": "path", "required": True},
+        "folders": {"type": "list", "elements": "path", "required": True},
+        "files": {"type": "list", "elements": "path", "required": True},
+        "clones": {"type": "list", "elements": "path", "required": True},
+    },
+}
 
 
 def note_of(name):
