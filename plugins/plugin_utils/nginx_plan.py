@@ -708,7 +708,12 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         "cache": builder.get("cache") or values["nginx_artifact_dir"],
         "arch": host.get("arch"),
         "sources": sources,
-        "zig": wheel and {**wheel, "tools": _zig_tools(host["arch"]), "platform": ZIG_WHEELS[host["arch"]][1]},
+        "zig": wheel
+        and {
+            **{key: wheel[key] for key in ("version", "release", "file", "sha256")},
+            "tools": _zig_tools(host["arch"]),
+            "platform": ZIG_WHEELS[host["arch"]][1],
+        },
         "signature": values["nginx_verify_signature"],
         "signing_keys": values["nginx_signing_keys"],
         "flags": flags,

@@ -52,6 +52,8 @@ ENTRIES = {
 }
 INCLUDES = ("ansible.builtin.include_tasks", "ansible.builtin.import_tasks")
 LOADER = DataLoader()
+# Stands for each element of a list in the path of a key.
+EACH = "[]"
 
 
 @contextlib.contextmanager
@@ -135,11 +137,12 @@ class Rendered:
     """The module tasks of a role as this plan makes them.
 
     ``registered``: what other tasks are taken to have registered, and the facts; ``templates``: folders with templates of
-    a user's own. ``sent``: (module, arguments) of all that ran; ``faults``: what is wrong with it; ``ran``: the tasks.
+    a user's own; ``about``: a word, to run only the tasks that it has to do with. ``sent``: (module, arguments) of all that
+    ran; ``faults``: what is wrong with it; ``ran``: the tasks.
     """
 
-    def __init__(self, role, plan, registered, templates=()):
-        self.role, self.templates = role, [str(folder) for folder in templates]
+    def __init__(self, role, plan, registered, templates=(), about=None):
+        self.role, self.templates, self.about = role, [str(folder) for folder in templates], about
         self.sent, self.faults, self.ran = [], [], set()
         vars_file = ROLES / role / "vars/main.yml"
         self.role_vars = LOADER.load_from_file(str(vars_file), trusted_as_template=True) if vars_file.exists() else {}
@@ -172,9 +175,20 @@ class Rendered:
                 name = included if isinstance(included, str) else included["file"]
                 # What an include is given wins over what was registered, and holds for all below it.
                 self._walk(name, self._load(name), block, {**include, **(task.get("vars") or {})})
-            elif ours:
+            elif self._concerned(task, {**self.role_vars, **own, **include}):
                 self.ran.add((file, task.get("name")))
                 self._run(file, task, ours.removeprefix(COLLECTION), templar)
+
+    def _concerned(self, task, variables):
+        """Whether the word occurs in the task, or in the variables that it takes."""
+        if self.about is None:
+            return True
+        words, more = set(), {str(task)}
+        while more:
+            found = {word for text in more for word in re.findall(r"\w+", text)} - words
+            words |= found
+            more = {str(variables[name]) for name in found if name in variables}
+        return self.about in words
 
     def _templar(self, block, include):
         return Templar(loader=LOADER, variables={**self.role_vars, **block, **self.registered, **include})
@@ -381,6 +395,7 @@ SHAPES = {
     "apps[].code": (missing_modules.hint, "about", set(), {"path"}),
     # The check of this name reads the rest of the same mapping.
     "wheels": (uwsgi_wheels.Look, "wanted", set(), {"build", "build_user", "python", "root"}),
+    "wheels.wheels[]": (uwsgi_wheels.Look._look_at, "wheel", set(), set()),
     # By a name that the function makes up.
     "python_packages": (uwsgi_home.python_packages, "names", set(), {"pip", "venv"}),
 }
@@ -399,11 +414,20 @@ def shape_faults(module, args):
         if name == "checks[]":
             faults += check_faults(value)
         elif name in SHAPES and value:
-            function, parameter, others, more = SHAPES[name]
-            found = _read(function, parameter).faults(set(value) - more)
-            faults += [f"{path}: {key} is read and not given" for key in sorted(more - set(value))]
-            faults += [f"{path}: {fault}" for fault in found if fault.partition(" ")[0] not in others]
+            for inner in SHAPES:
+                key = inner.removeprefix(f"{name}.").removesuffix(EACH)
+                if inner == f"{name}.{key}{EACH}":
+                    for one in value.get(key) or []:
+                        faults += _shape_faults(f"{path}.{key}{EACH}", inner, one)
+            faults += _shape_faults(path, name, value)
     return list(dict.fromkeys(faults))
+
+
+def _shape_faults(path, name, value):
+    function, parameter, others, more = SHAPES[name]
+    faults = [f"{key} is read and not given" for key in sorted(more - set(value))]
+    faults += _read(function, parameter).faults(set(value) - more)
+    return [f"{path}: {fault}" for fault in faults if fault.partition(" ")[0] not in others]
 
 
 def mappings(module, args):
@@ -437,21 +461,23 @@ ALIASES = {
     "__uwsgi_settings": ("uwsgi", "settings"),
     "__uwsgi_virtualenv": ("uwsgi", "virtualenv"),
 }
+# What an include says in the place of another part of the plan, by the same name.
+TWINS = [(("uwsgi", "virtualenv"), ("uwsgi", "builder", "virtualenv"))]
 PLANNED = re.compile(r"__(\w+?)(?:_build)?_planned\Z")
-EACH = "[]"
 METHODS = {"items", "keys", "values"}
 
 
-def texts(value, key=None, given=False, bare=False):
-    """(key, text, whether a module of ours is given it) of each template in what YAML gave."""
+def texts(value, key=None, given=False, bare=False, loop=None):
+    """(key, text, whether a module of ours is given it, what its task loops over) of each template in what YAML gave."""
     if isinstance(value, dict):
+        loop = value["loop"] if isinstance(value.get("loop"), str) else loop
         for name, item in value.items():
-            yield from texts(item, name, given or str(name).startswith(COLLECTION), name in BARE)
+            yield from texts(item, name, given or str(name).startswith(COLLECTION), name in BARE, loop)
     elif isinstance(value, list):
         for item in value:
-            yield from texts(item, key, given, bare)
+            yield from texts(item, key, given, bare, loop)
     elif isinstance(value, str):
-        yield key, ("{{ " + value + " }}" if bare and "{{" not in value else value), given
+        yield key, ("{{ " + value + " }}" if bare and "{{" not in value else value), given, loop
 
 
 class Reads:
@@ -467,29 +493,43 @@ class Reads:
         for folder in ("tasks", "templates", "handlers", "vars"):
             for path in sorted((ROLES / role / folder).rglob("*")):
                 if path.is_file():
-                    read = texts(read_yaml(path)) if path.suffix == ".yml" else [(None, path.read_text(), False)]
-                    found += [(variable, ENVIRONMENT.parse(text), given) for variable, text, given in read]
+                    read = texts(read_yaml(path)) if path.suffix == ".yml" else [(None, path.read_text(), False, None)]
+                    found += [(name, ENVIRONMENT.parse(text), given, loop) for name, text, given, loop in read]
         # What a variable holds that a module is given, the module is given.
         handed = set()
         for _again in range(5):
-            for variable, tree, given in found:
+            for variable, tree, given, _loop in found:
                 if given or variable in handed:
                     handed |= {node.name for node in tree.find_all(nodes.Name) if node.name not in ALIASES}
-        for variable, tree, given in found:
-            self._read(tree, given or variable in handed)
+        for variable, tree, given, loop in found:
+            # What a task goes through, `item` is one of.
+            path = _path(next(ENVIRONMENT.parse(loop).find_all(nodes.Output)).nodes[0], {}) if loop else None
+            self._read(tree, given or variable in handed, {"item": (*path, EACH)} if path else {})
+        for path, given in list(self.paths.items()):
+            for one, other in TWINS:
+                if path[: len(one)] == one:
+                    self.paths.setdefault((*other, *path[len(one) :]), given)
 
-    def _read(self, node, given):
-        found = _path(node)
+    def _read(self, node, given, local):
+        if isinstance(node, nodes.For) and isinstance(node.target, nodes.Name) and _path(node.iter, local):
+            self._read(node.iter, given, local)
+            local = {**local, node.target.name: (*_path(node.iter, local), EACH)}
+            for part in [*node.body, *node.else_]:
+                self._read(part, given, local)
+            return
+        found = _path(node, local)
         if found is not None:
+            # An element by itself says no more than the list.
+            found = found[:-1] if found[-1] == EACH else found
             self.paths[found] = self.paths.get(found, False) or given
             # By an alias something else is read as well, at times.
             self.names |= {found[-1]} if _root(node) in ALIASES else set()
             # What is below it is a part of the same path; arguments of its filters are not.
             while isinstance(node, (nodes.Getattr, nodes.Getitem, nodes.Filter)):
                 for argument in [*getattr(node, "args", []), *getattr(node, "kwargs", [])]:
-                    self._read(argument, given)
+                    self._read(argument, given, local)
                 if isinstance(node, nodes.Filter):
-                    element = _path(node.node)
+                    element = _path(node.node, local)
                     if element is not None and _attribute(node) is not None and node.name != "map":
                         self.paths.setdefault((*element, EACH, *_attribute(node).split(".")), given)
                 node = node.node
@@ -498,10 +538,8 @@ class Reads:
             self.names.add(node.attr)
         elif isinstance(node, nodes.Const) and isinstance(node.value, str):
             self.names |= set(node.value.split("."))
-        elif isinstance(node, nodes.Filter) and node.name in ("selectattr", "rejectattr") and _path(node.node):
-            self.paths.setdefault((*_path(node.node), EACH, *_attribute(node).split(".")), given)
         for child in node.iter_child_nodes():
-            self._read(child, given)
+            self._read(child, given, local)
 
     def alive(self, role, path):
         """Whether this key of the role's plan is read, be it as a part of what is."""
@@ -531,24 +569,24 @@ def _attribute(node):
     return value.value if isinstance(value, nodes.Const) else None
 
 
-def _path(node):
-    """What of which role's plan an expression is, (role, key, …); None for anything else."""
+def _path(node, local):
+    """What of which role's plan an expression is, (role, key, …); None for anything else. ``local``: other names of it."""
     if isinstance(node, nodes.Name):
-        return ALIASES.get(node.name)
+        return local.get(node.name) or ALIASES.get(node.name)
     if isinstance(node, nodes.Getattr):
         planned = PLANNED.match(node.node.name) if isinstance(node.node, nodes.Name) and node.attr == "plan" else None
         if planned:
             return (planned[1],)
-        above = _path(node.node)
+        above = _path(node.node, local)
         if above is None or not isinstance(node.node, (nodes.Getattr, nodes.Name)):
             return None
         return above if node.attr in METHODS else (*above, node.attr)
     if isinstance(node, nodes.Filter) and node.node is not None and node.name == "map":
-        above, attribute = _path(node.node), _attribute(node)
+        above, attribute = _path(node.node, local), _attribute(node)
         return (*above, EACH, *attribute.split(".")) if above and attribute else None
     if isinstance(node, nodes.Filter) and node.node is not None and node.name in ("selectattr", "rejectattr"):
         # Fewer of the same.
-        return _path(node.node)
+        return _path(node.node, local)
     return None
 
 
