@@ -1,8 +1,8 @@
 """Runs the roles' tasks without a host, as far as what their modules are given, and judges that by the modules' specs.
 
-A task's arguments are templated by Ansible itself with a plan in the place of what the task `Plan` would have registered,
-then handed to the action plugin, which renders files and takes passwords out, and what that would send to the host is
-held against the module's own argument spec. What earlier tasks would have registered is made up (`registered`).
+A task's arguments are templated by Ansible itself with a plan in the place of what the task `Plan` would have
+registered, then handed to the action plugin, which renders files and takes passwords out, and what that would send to
+the host is held against the module's own argument spec. What earlier tasks would have registered is made up.
 """
 
 import ast
@@ -136,9 +136,9 @@ def _tasks(role, name):
 class Rendered:
     """The module tasks of a role as this plan makes them.
 
-    ``registered``: what other tasks are taken to have registered, and the facts; ``templates``: folders with templates of
-    a user's own; ``about``: a word, to run only the tasks that it has to do with. ``sent``: (module, arguments) of all that
-    ran; ``faults``: what is wrong with it; ``ran``: the tasks.
+    ``registered``: what other tasks are taken to have registered, and the facts; ``templates``: folders with templates
+    of a user's own; ``about``: a word, to run only the tasks that it has to do with. ``sent``: (module, arguments) of
+    all that ran; ``faults``: what is wrong with it; ``ran``: the tasks.
     """
 
     def __init__(self, role, plan, registered, templates=(), about=None):
@@ -253,9 +253,6 @@ def _text(error):
     return re.sub(r"\s+", " ", str(error))[:300]
 
 
-# --- Mappings within a mapping -----------------------------------------------------------------------------------------
-
-
 class Read:
     """The keys of a mapping that a function, and those that it hands it on to, read.
 
@@ -305,8 +302,8 @@ class Read:
                 if any(_is(item, names) for item in node.comparators):
                     self.optional.add(node.left.value)
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
-                if _is(node.func.value, names) and isinstance(node.args[0], ast.Constant):
-                    self.optional.add(node.args[0].value)
+                asked = node.args[0] if _is(node.func.value, names) else None
+                self.optional |= {asked.value} if isinstance(asked, ast.Constant) else set()
 
     def _call(self, node, names, function):
         called = node.func
@@ -449,8 +446,6 @@ def _mappings(value, options, path):
                 yield where, one
 
 
-# --- What is read of a plan --------------------------------------------------------------------------------------------
-
 # A regex in a text of Jinja's is no matter of this.
 ENVIRONMENT = jinja2.Environment(extensions=["jinja2.ext.do"])
 # Keywords whose text is an expression without braces.
@@ -468,7 +463,7 @@ METHODS = {"items", "keys", "values"}
 
 
 def texts(value, key=None, given=False, bare=False, loop=None):
-    """(key, text, whether a module of ours is given it, what its task loops over) of each template in what YAML gave."""
+    """(key, text, whether a module of ours is given it, what its task loops over) of each template in some YAML."""
     if isinstance(value, dict):
         loop = value["loop"] if isinstance(value.get("loop"), str) else loop
         for name, item in value.items():
@@ -570,7 +565,7 @@ def _attribute(node):
 
 
 def _path(node, local):
-    """What of which role's plan an expression is, (role, key, …); None for anything else. ``local``: other names of it."""
+    """What of which role's plan an expression is, (role, key, …), or None; ``local``: other names of such parts."""
     if isinstance(node, nodes.Name):
         return local.get(node.name) or ALIASES.get(node.name)
     if isinstance(node, nodes.Getattr):

@@ -1,19 +1,21 @@
 """Every value that the plan hands to a module passes that module's argument spec, and every key of the plan is read.
 
-The plans are those of all variables that the tests and the documentation hold: the scenarios' inventories, the recipes of
-README.md, the rows of test_generated_nginx.py, and here an application and a site that state all there is to state.
+The plans are those of all variables that the tests and the documentation hold: the scenarios' inventories, the recipes
+of README.md, the rows of test_generated_nginx.py, and here an application and a site that state all there is to state.
 """
 
 import copy
 import importlib.util
 import re
 from pathlib import Path
+from unittest import mock
 
 import contract
 import pytest
 import yaml
 from ansible.template import Templar
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import uwsgi_options
 
@@ -175,7 +177,7 @@ EVERYTHING = {
                         "status": 429,
                     },
                     "limit_connections": 2,
-                    "options": {"proxy_buffering": False},
+                    "options": {"proxy_buffering": False, "include": ["/etc/nginx/snippets/*.conf"]},
                 },
                 {"path": "/chat/", "app": "sockets", "mount": True, "slash": "serve"},
                 {"path": "/there/", "app": "there", "uwsgi_chdir": True, "uwsgi_script": True},
@@ -207,6 +209,7 @@ EVERYTHING = {
     "publish_instance_template": "mine.service.j2",
     "publish_prune_data": True,
 }
+CUSTOM = {"uwsgi_build_env": {"UWSGI_PROFILE": "mine"}, "uwsgi_features": ["routing", "json", "xml", "yaml"]}
 PLAIN = {
     "publish_apps": [{"name": "shop", "source": "apps/shop", "module": "manage"}],
     "publish_sites": [{"server_name": ["a.test"], "locations": [{"path": "/", "app": "shop"}]}],
@@ -317,6 +320,8 @@ def inputs():
         host = {**DEBIAN, "wheels": WHEELS} if variables.get("uwsgi_wheel_dir") else DEBIAN
         yield name, {**PLAIN, **variables}, host
     yield "everything", EVERYTHING, DEBIAN
+    # Then the host is asked what its uWSGI can.
+    yield "everything on a host whose uWSGI nobody knows", {**EVERYTHING, **CUSTOM}, {**DEBIAN, "uwsgi": None}
     for name, host in HOSTS.items():
         yield f"nothing but defaults on {name}", {}, host
 
@@ -366,7 +371,7 @@ def published(plan):
         "wanted": [{**item, "id": "1"} for item in plan["releases"]],
         "before": [{**item, "id": "0"} for item in plan["releases"]],
     }
-    more = {key: True for key in ("put", "switch")} | {key: names for key in ("load", "open", "due")}
+    more = dict.fromkeys(("put", "switch"), True) | dict.fromkeys(("load", "open", "due"), names)
     return {
         "uwsgi_installed": UWSGI,
         "nginx_waiting": {},
@@ -391,7 +396,14 @@ def published(plan):
 
 def built(plan):
     """What the nginx role's tasks would have registered."""
-    found = {"built": False, "accounts": False, "installed": False, "held": True, "glibc": "2.36", "bundles": {"nginx": "0"}}
+    found = {
+        "built": False,
+        "accounts": False,
+        "installed": False,
+        "held": True,
+        "glibc": "2.36",
+        "bundles": {"nginx": "0"},
+    }
     noted = {"stale": True, "active": False, "enabled": False, "unread": ["/etc/nginx/nginx.conf"], "noted": True}
     return {
         "__nginx_verified": {"rc": 1, "stdout": ""},
@@ -408,7 +420,12 @@ def built(plan):
 def installed(plan):
     """What the uwsgi role's tasks would have registered: of a host that has none yet."""
     version = "2.7" if plan["family"] == "RedHat" else "3.11"
-    python = {"executable": f"/usr/bin/python{version}", "version": version, "full_version": f"{version}.2", "glibc": "2.17"}
+    python = {
+        "executable": f"/usr/bin/python{version}",
+        "version": version,
+        "full_version": f"{version}.2",
+        "glibc": "2.17",
+    }
     found = {
         "state": "missing",
         "home": UWSGI["home"],
@@ -465,7 +482,7 @@ def templates(tmp_path_factory):
 
 
 def rendered(role, plan, templates, before=None, about=None):
-    """The role's tasks with this plan; ``before``: the plan by which other tasks would have registered what they did."""
+    """The role's tasks with this plan; ``before``: the plan by which other tasks registered what they did."""
     return contract.Rendered(role, plan, {**FACTS, **REGISTERED[role](before or plan)}, [templates], about)
 
 
@@ -610,7 +627,7 @@ OPAQUE = {
 # What a check holds depends on its kind, and is tested with the modules that take it.
 for opaque in OPAQUE.values():
     opaque.add(("checks", "[]"))
-# The action plugin `plan` warns, remembers what is published, and gathers the checks of all roles for the first that asks.
+# The action plugin `plan` warns, remembers what is published, and gathers the checks of all roles for the first one.
 READ_ELSEWHERE = {
     "centos7": {("checks",)},
     # Of one source, zig, the version is read: the plan tells it once more.
@@ -645,7 +662,9 @@ def test_every_key_of_a_plan_is_read(reads, role):
 @pytest.mark.parametrize("role", sorted(REGISTERED))
 def test_all_that_is_read_of_a_plan_is_there(reads, role):
     there = {(role, *path) for case in CASES if case.values[0] == role for path in contract.keys(case.values[1], set())}
-    assert {path for read in reads.values() for path in read.paths if path[0] == role and len(path) > 1} - there == set()
+    assert {
+        path for read in reads.values() for path in read.paths if path[0] == role and len(path) > 1
+    } - there == set()
 
 
 def faults_of(role, plan, templates, reads, before, about):
@@ -682,3 +701,90 @@ def test_a_key_that_is_renamed_in_a_plan_fails(templates, reads, role):
         else:
             unnoticed.add(path)
     assert unnoticed == UNNOTICED[role]
+
+
+INSTANCE = {"name": "a", "unit": "uwsgi@a.service", "config": "/a.ini", "pidfile": "/a.pid", "socket": "/a.sock"}
+
+
+@pytest.mark.parametrize(
+    "module, args, fault",
+    [
+        ("uwsgi_instances", {"instances": [INSTANCE]}, None),
+        ("uwsgi_instances", {"instances": [{**INSTANCE, "soket": "/a.sock"}]}, "instances.soket"),
+        (
+            "uwsgi_instances",
+            {"instances": [{"name": "a"}]},
+            "missing required arguments: config, pidfile, socket, unit",
+        ),
+        (
+            "uwsgi_instances",
+            {"instances": [{**INSTANCE, "link": "/a"}]},
+            "missing parameter(s) required by 'link': run_dir",
+        ),
+        ("uwsgi_instances", {"instances": [{**INSTANCE, "whole": "yes"}]}, "instances[0].whole is 'yes'"),
+        ("uwsgi_instances", {"instances": [{**INSTANCE, "processes": "2"}]}, "instances[0].processes is '2'"),
+        ("uwsgi_instances", {"instance": []}, "uwsgi_instances: instance. Supported parameters"),
+        ("nginx_cache", {"state": "claimed", "folder": "/x", "name": "a"}, "version, about"),
+        ("plan", {"room": "attic"}, "must be one of"),
+    ],
+)
+def test_what_an_argument_spec_refuses(module, args, fault):
+    faults = contract.faults_of(module, args)
+    assert any(fault in one for one in faults) if fault else faults == []
+
+
+@pytest.mark.parametrize(
+    "check, fault",
+    [
+        ({"kind": "log", "path": "/a", "user": "b", "group": "c", "by_root": True, "dropin": "/d"}, None),
+        ({"kind": "logs"}, "there is no kind 'logs'"),
+        ({"kind": "static_link"}, "path is read and not given"),
+        ({"kind": "static_link", "path": "/a", "paths": []}, "paths is given and not read"),
+        ({"kind": "nginx_member", "user": "a", "nginx_groups": "b"}, "nginx_group is read and not given"),
+    ],
+)
+def test_what_a_kind_of_check_refuses(check, fault):
+    faults = contract.check_faults({"variable": "x", **check})
+    assert any(fault in one for one in faults) if fault else faults == []
+
+
+@pytest.mark.parametrize("name", ["nginx_cache", "uwsgi_cache"])
+def test_what_a_cache_gives_the_module_that_installs_passes_its_argument_spec(name):
+    """That one is named by the action itself and called by no task."""
+    action, sent = contract.action_of(name), {}
+    plugin = action.__new__(action)
+    connection = mock.MagicMock()
+    connection._shell.join_path = lambda *parts: "/".join(map(str, parts))
+
+    def execute(module_name, module_args, task_vars):
+        sent[module_name.removeprefix(contract.COLLECTION)] = module_args
+
+    plugin._connection, plugin._execute_module = connection, execute
+    plugin._make_tmp_path = plugin._transfer_file = lambda *_words: None
+    args = {"path": "/x", "version": "2.0.31", "about": {"a": 1}}
+    told = {"files": {action.kind.file: "0" * 64}}
+    plugin._install(mock.MagicMock(binary="/y"), args, told, {})
+    assert [fault for module, given in sent.items() for fault in contract.faults_of(module, given)] == []
+    assert len(sent) == 1
+
+
+@pytest.fixture(scope="module")
+def checks():
+    """A check of each kind for each set of keys that the cases give it."""
+    every = [check for case in CASES for check in case.values[1].get("checks", [])]
+    return list({(check["kind"], *sorted(check)): check for check in every}.values())
+
+
+def test_a_check_of_every_kind_is_asked_for_in_some_case(checks):
+    assert {check["kind"] for check in checks} == set(host_checks.KINDS)
+
+
+def test_a_key_that_is_renamed_in_a_check_fails(checks):
+    unnoticed = {
+        (check["kind"], key)
+        for check in checks
+        for key in check
+        if key not in contract.UNREAD.get(check["kind"], ())
+        and not contract.check_faults({f"{name}_" if name == key else name: value for name, value in check.items()})
+    }
+    assert unnoticed == set()
