@@ -210,6 +210,14 @@ EVERYTHING = {
     "publish_prune_data": True,
 }
 CUSTOM = {"uwsgi_build_env": {"UWSGI_PROFILE": "mine"}, "uwsgi_features": ["routing", "json", "xml", "yaml"]}
+KNOWN_TO_219 = {
+    "publish_apps": [
+        {key: value for key, value in app.items() if key != "socket_clients"} for app in EVERYTHING["publish_apps"]
+    ],
+    "centos7_firewalld_zone": "public",
+    "centos7_firewalld_ports": ["8080/tcp"],
+    "centos7_python": "rh-python38",
+}
 PLAIN = {
     "publish_apps": [{"name": "shop", "source": "apps/shop", "module": "manage"}],
     "publish_sites": [{"server_name": ["a.test"], "locations": [{"path": "/", "app": "shop"}]}],
@@ -222,6 +230,7 @@ OWN_TEMPLATES = {
 # What the other roles' plans have beside their plainest.
 ROLES = {
     "nginx built by zig on the controller": {
+        "nginx_version": "1.26.3",
         "nginx_build_toolchain": "zig",
         "nginx_build_host": "localhost",
         "nginx_http_proxy": "http://proxy.test:3128",
@@ -234,10 +243,11 @@ ROLES = {
         "uwsgi_headers_dir": "headers",
         "uwsgi_build_host": "builder.test",
         "uwsgi_build_env": {"A": "1"},
+        "uwsgi_pip_extra_args": ["--verbose"],
         "uwsgi_pip_index_url": "https://index.test/simple",
         "uwsgi_pip_ca_bundle": "/etc/ssl/ca.pem",
     },
-    "uwsgi built by zig": {"uwsgi_build_toolchain": "zig", "uwsgi_headers_dir": "headers"},
+    "uwsgi built by zig without its headers": {"uwsgi_build_toolchain": "zig", "uwsgi_headers_dir": "nowhere"},
     "uwsgi out of a folder of wheels": {"uwsgi_wheel_dir": "wheels", "uwsgi_pip_no_index": True},
 }
 REMOVALS = {
@@ -318,8 +328,11 @@ def inputs():
         yield name, values, DEBIAN
     for name, variables in ROLES.items():
         host = {**DEBIAN, "wheels": WHEELS} if variables.get("uwsgi_wheel_dir") else DEBIAN
+        if variables.get("uwsgi_headers_dir") == "nowhere":
+            host = {**DEBIAN, "uwsgi_builder": {**BUILDER, "kept": [], "headers": []}}
         yield name, {**PLAIN, **variables}, host
     yield "everything", EVERYTHING, DEBIAN
+    yield "everything that systemd 219 knows", {**EVERYTHING, **KNOWN_TO_219}, CENTOS7
     # Then the host is asked what its uWSGI can.
     yield "everything on a host whose uWSGI nobody knows", {**EVERYTHING, **CUSTOM}, {**DEBIAN, "uwsgi": None}
     for name, host in HOSTS.items():
