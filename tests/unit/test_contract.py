@@ -479,8 +479,8 @@ REGISTERED = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def short_names():
-    with contract.short_names():
+def templating():
+    with contract.templating():
         yield
 
 
@@ -510,7 +510,7 @@ def cases():
         yield pytest.param("remove", planned(variables, DEBIAN, "remove"), id=f"remove: {name}")
 
 
-with contract.short_names():
+with contract.templating():
     CASES = list(cases())
 
 
@@ -595,7 +595,7 @@ def declared(options, path):
 def test_all_that_an_application_a_site_and_an_upstream_can_state_is_stated_in_some_case():
     options = {name: option for name, option in SPECS["publish"].items() if option.get("options")}
     assert sorted(options) == ["publish_apps", "publish_sites", "publish_upstreams"]
-    with contract.short_names():
+    with contract.templating():
         found = {path for _name, variables, _host in inputs() for path in stated(variables, options, "")}
     assert set(declared(options, "")) - found == set()
 
