@@ -137,17 +137,27 @@ def _check_loop(site: Mapping[str, Any], index: int, path: str, problems: Proble
         problems.say(f"{path}.redirect", says, f"add a location for {target}, or let path be exact: = /old")
 
 
-def _check_static(location: Mapping[str, Any], apps: Mapping[str, Any], path: str, problems: Problems) -> None:
-    """Refuse a folder by which anyone could read an application's code, and the settings that lie beside it."""
-    folder = posixpath.normpath(location["static"] or "static")
-    if location["app"]:
-        found = [location["app"]] if folder == "." else []
-    else:
-        below = folder.rstrip("/") + "/"
-        found = [name for name, app in apps.items() if app["path"] and f"{app['path'].rstrip('/')}/".startswith(below)]
-    for name in found[:1]:
-        says = f"{location['static']!r} holds the code of {name}, which anyone could read with what lies beside it"
-        problems.say(f"{path}.static", says, "name the folder of the files that are for everyone, such as static")
+def warnings(values: Mapping[str, Any]) -> list[str]:
+    """Folders of files by which anyone can read an application's code, and the settings that lie beside it.
+
+    Refused they are not: an application may be nothing but files, and what is published stays so.
+    """
+    folders = {app["name"]: f"{app['path'].rstrip('/')}/" for app in values["publish_apps"] if app["path"]}
+    found = []
+    for index, site in enumerate(values["publish_sites"]):
+        for at, location in enumerate(site["locations"]):
+            static = posixpath.normpath(location["static"] or "static")
+            if location["app"]:
+                named = [location["app"]] if static == "." else []
+            else:
+                named = [name for name, folder in folders.items() if folder.startswith(static.rstrip("/") + "/")]
+            for name in named[:1] if not location["internal"] else []:
+                found.append(
+                    f"publish_sites[{index}].locations[{at}].static: {location['static']!r} holds the code of {name}, "
+                    "which anyone can read with what lies beside it; name the folder of the files that are for "
+                    "everyone, such as static"
+                )
+    return found
 
 
 def _check_proxy_protocol(sites: list[dict[str, Any]], problems: Problems) -> None:
@@ -244,7 +254,6 @@ def check(values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problem
             kinds |= {kind} - {""}
             _check_path(location, site, f"{where}.path", problems)
             _check_loop(site, at, where, problems)
-            _check_static(location, apps, where, problems)
             _check_families(location["options"], {kind} - {""}, f"{where}.options", "the location", problems)
             if location["timeout"] and not kind:
                 says = "has no effect: the location waits for nobody"

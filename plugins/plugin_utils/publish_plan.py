@@ -367,7 +367,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
-        "warnings": background_plan.warnings(values["publish_apps"], apps),
+        "warnings": background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
         "settings": spec.told(values, "publish", READ),
         "take_over": values["publish_take_over"],
         "members": members,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import effect_plan, publish_plan, spec
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 SPECS = {
@@ -180,8 +180,6 @@ FOUND_NOBODY = [
     (asks(real_ip={"from": []}), "publish_sites[0].real_ip.from: is an empty list, by which nobody is believed"),
     (asks(real_ip=REAL), "publish_sites[0].real_ip.header: has no effect: no address in listen speaks the PROXY pro"),
     (asks(real_ip=REAL, listen=["80", "8080"]), "write e.g. listen: ['80 proxy_protocol']"),
-    (asks({**U, "static": "."}), "static: '.' holds the code of u, which anyone could read"),
-    (asks({**U, "static": "./"}), "static: './' holds the code of u"),
 ]
 
 
@@ -208,9 +206,24 @@ def test_a_setting_that_says_who_is_let_in_is_taken(sites):
 
 
 @pytest.mark.parametrize("static", ["/srv/shop", "/srv/shop/", "/srv", "/"])
-def test_a_static_folder_that_holds_an_applications_code_is_refused(static):
+def test_a_static_folder_that_holds_an_applications_code_is_warned_of(static):
     files = {"path": "/files/", "static": static}
     app = {"name": "shop", "path": "/srv/shop", "module": "manage"}
-    found = refusals([site("a.test", files, {"path": "/", "app": "shop"})], apps=[app])
+    sites = [site("a.test", files, {"path": "/", "app": "shop"})]
+    found = warned(sites, [app])
     assert found[0].startswith(f"publish_sites[0].locations[0].static: {static!r} holds the code of shop, which anyone")
-    assert refusals([site("a.test", {**files, "static": "/srv/shop/static"})], apps=[app]) == []
+    assert refusals(sites, apps=[app]) == []
+    assert warned([site("a.test", {**files, "static": "/srv/shop/static"})], [app]) == []
+
+
+@pytest.mark.parametrize("static", [".", "./", "static/.."])
+def test_the_whole_release_as_static_files_is_warned_of(static):
+    files = {**U, "static": static, "path": "/files/"}
+    assert "holds the code of u, which anyone can read" in warned([site("a.test", files)], [])[0]
+    assert warned([site("a.test", {**files, "internal": True})], []) == []
+    assert warned([site("a.test", {**files, "static": "static"})], []) == []
+
+
+def warned(sites, apps):
+    given = {"publish_apps": [{"name": "u", **CODE}, *apps], "publish_sites": sites}
+    return effect_plan.warnings(spec.check(given, SPECS["publish"], []))
