@@ -123,10 +123,9 @@ def faults_of(name, args):
     """What a module's argument spec says against these arguments; what it would have to convert is a fault, too."""
     spec = spec_of(name)
     rules = ("mutually_exclusive", "required_together", "required_one_of", "required_if", "required_by")
-    given = copy.deepcopy(args)
-    result = ArgumentSpecValidator(
-        spec["argument_spec"], **{rule: spec[rule] for rule in rules if rule in spec}
-    ).validate(given)
+    # It fills in what is missing, in the defaults too.
+    own, given = copy.deepcopy((spec["argument_spec"], args))
+    result = ArgumentSpecValidator(own, **{rule: spec[rule] for rule in rules if rule in spec}).validate(given)
     if result.error_messages:
         return [f"{name}: {message}" for message in result.error_messages]
     return [f"{name}: {where}" for where in _converted(args, result.validated_parameters, "")]
