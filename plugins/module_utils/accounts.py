@@ -33,6 +33,13 @@ SPEC = {
         "before": {"type": "str"},
     },
 }
+# Accounts that are to be members of a group, as the modules take them.
+MEMBERS = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {"user": {"type": "str", "required": True}, "group": {"type": "str", "required": True}},
+}
 
 
 def _uid(user):

@@ -26,6 +26,19 @@ NOTES = os.path.join(os.path.dirname(ownership.STATE_DIR), "dropped")
 # Where an application's processes stand, as its configuration has it: in a release, or in code of its own.
 _PLACE = re.compile(r"(?<![-\w])chdir2?[\"']?\s*[=:>]\s*[\"']?(/[^\s\"'<,]+)")
 _CONFIG = re.compile(r"(?m)^ExecStart=\S+ --(?:ini|json|xml|yaml) (/\S+)$")
+# What a first run makes of an application, as the modules take it.
+SPEC = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "name": {"type": "str", "required": True},
+        "dropins": {"type": "list", "elements": "path", "required": True},
+        "folders": {"type": "list", "elements": "path", "required": True},
+        "files": {"type": "list", "elements": "path", "required": True},
+        "clones": {"type": "list", "elements": "path", "required": True},
+    },
+}
 
 
 def note_of(name):

@@ -45,6 +45,31 @@ options:
     type: list
     elements: dict
     default: []
+    suboptions:
+      name:
+        description: The application.
+        type: str
+        required: true
+      dropins:
+        description: The units' drop-ins; where one is there, the application is published.
+        type: list
+        elements: path
+        required: true
+      folders:
+        description: Folders, that of the code first.
+        type: list
+        elements: path
+        required: true
+      files:
+        description: Files.
+        type: list
+        elements: path
+        required: true
+      clones:
+        description: What git has made of it, which goes with the first of O(apps[].folders).
+        type: list
+        elements: path
+        required: true
 attributes:
   check_mode:
     description: Can run in check mode.
@@ -138,7 +163,7 @@ def main():
             "set": {"type": "str"},
             "gone": {"type": "list", "elements": "str", "default": []},
             "roots": {"type": "list", "elements": "path", "default": []},
-            "apps": {"type": "list", "elements": "dict", "default": []},
+            "apps": left_data.SPEC,
         },
         required_if=[["state", "noted", ["set"]], ["state", "absent", ["set"]]],
         supports_check_mode=True,

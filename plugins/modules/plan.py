@@ -46,9 +46,4 @@ plan:
     environments is registered, and shown to nobody.
   returned: success
   type: dict
-problems:
-  description: What is wrong, a mapping of C(path), C(says) and C(mend) each.
-  returned: failure
-  type: list
-  elements: dict
 """

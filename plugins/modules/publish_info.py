@@ -16,21 +16,63 @@ description:
   - Names what the publish role has yet to do before it writes configuration; a run with nothing to do asks only once.
 options:
   fresh:
-    description: What a first run makes of each application, a mapping of C(name), C(dropins), C(folders), C(files) and
-      C(clones).
+    description: What a first run makes of each application.
     type: list
     elements: dict
     default: []
+    suboptions:
+      name:
+        description: The application.
+        type: str
+        required: true
+      dropins:
+        description: The units' drop-ins; where one is there, the application is published.
+        type: list
+        elements: path
+        required: true
+      folders:
+        description: Folders, that of the code first.
+        type: list
+        elements: path
+        required: true
+      files:
+        description: Files.
+        type: list
+        elements: path
+        required: true
+      clones:
+        description: What git has made of it, which goes with the first of O(fresh[].folders).
+        type: list
+        elements: path
+        required: true
   accounts:
-    description: Users that are to be there, a mapping of C(name) and C(group) each.
+    description: Users that are to be there.
     type: list
     elements: dict
     default: []
+    suboptions:
+      name:
+        description: The user.
+        type: str
+        required: true
+      group:
+        description: Its group.
+        type: str
+        required: true
   members:
-    description: Accounts that are to be members of a group, a mapping of C(user) and C(group) each.
+    description: Accounts that are to be members of a group.
     type: list
     elements: dict
     default: []
+    suboptions:
+      user:
+        description: The account.
+        type: str
+        required: true
+      group:
+        description: The group.
+        type: str
+        required: true
   checkouts:
     description: As O(graceful.wsgi.releases#module:checkouts); not used by the module itself.
     type: dict
@@ -201,7 +243,12 @@ def due(module, wanted):
 def main():
     module = AnsibleModule(
         argument_spec={
-            "accounts": {"type": "list", "elements": "dict", "default": []},
+            "accounts": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"name": {"type": "str", "required": True}, "group": {"type": "str", "required": True}},
+            },
             "releases": {"type": "list", "elements": "dict", "required": True, "options": releases.SPEC},
             "checkouts": {"type": "dict", "default": {}},
             "python": {"type": "str", "default": ""},
@@ -212,9 +259,9 @@ def main():
             "bundles": {"type": "list", "elements": "str", "default": []},
             "checks": host_checks.SPEC,
             "served": served_checks.SPEC,
-            "members": {"type": "list", "elements": "dict", "default": []},
+            "members": account_utils.MEMBERS,
             "moves": account_utils.SPEC,
-            "fresh": {"type": "list", "elements": "dict", "default": []},
+            "fresh": left_data.SPEC,
         },
         supports_check_mode=True,
     )

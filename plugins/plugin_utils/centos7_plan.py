@@ -127,12 +127,10 @@ def _repositories(values: dict[str, Any], host: dict[str, Any]) -> list[dict[str
 
 
 def _scl(values: dict[str, Any]) -> dict[str, str] | None:
-    """What a software collection's Python is called, and where it is."""
-    found = _SCL.fullmatch(values["centos7_python"])
-    if not found or values["centos7_python"] == "python3":
+    """Where the libraries of a software collection's Python are."""
+    if not _SCL.fullmatch(values["centos7_python"]) or values["centos7_python"] == "python3":
         return None
-    root = f"/opt/rh/{values['centos7_python']}/root/usr"
-    return {"lib": f"{root}/lib64", "python": f"{root}/bin/python{found[2]}.{found[3]}"}
+    return {"lib": f"/opt/rh/{values['centos7_python']}/root/usr/lib64"}
 
 
 def _packages(values: dict[str, Any], host: dict[str, Any]) -> list[str]:

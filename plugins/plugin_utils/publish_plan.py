@@ -197,7 +197,8 @@ def _accounts(
         path, planned = f"publish_apps[{index}]", apps[app["name"]]
         user, group = planned["user"], planned["group"]
         own = {"variable": f"{path}.user", "user": user, "group": group}
-        checks.append({"kind": "nginx_member", **own, "nginx_group": nginx["nginx_group"]})
+        member = {"variable": own["variable"], "user": user, "nginx_group": nginx["nginx_group"]}
+        checks.append({"kind": "nginx_member", **member})
         named = [app["path"]] if app["path"] else []
         named += [
             str(item).partition(" ")[0]

@@ -431,7 +431,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         # By Python, "*" for all others.
         "constraints": {"*": "", **(host.get("constraints") or {})},
         "virtualenv": virtualenv,
-        "account": {"user": values["uwsgi_user"], "group": values["uwsgi_group"], "shell": nologin},
+        "account": {"shell": nologin},
         "unit": {
             "Unit": [["Description", "uWSGI application %i"], ["After", "network.target"]],
             "Service": _service(values, host),

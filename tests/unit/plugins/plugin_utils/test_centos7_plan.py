@@ -128,7 +128,7 @@ def test_packages():
     assert "gcc" in planned(elsewhere, centos7_toolchain="always")["packages"]
     collection = planned(centos7_python="rh-python38")
     assert {"rh-python38-python", "rh-python38-python-pip", "rh-python38-python-devel"} <= set(collection["packages"])
-    assert collection["scl"]["python"] == "/opt/rh/rh-python38/root/usr/bin/python3.8"
+    assert collection["scl"]["lib"] == "/opt/rh/rh-python38/root/usr/lib64"
     assert planned()["scl"] is None
 
 
