@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleUndefinedVariable
+from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
 from ansible.module_utils.common.yaml import yaml_load
 from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree, spec
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, digest, requirements
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -91,9 +93,24 @@ def _requirements(apps: Any) -> dict[str, list[str]]:
     return found
 
 
-def _host(
-    task_vars: Mapping[str, Any], args: dict[str, Any], rooms: Mapping[str, Mapping[str, Any] | None]
-) -> dict[str, Any]:
+def _digests(apps: Any, find: Callable[[str], str]) -> dict[str, str | None]:
+    """The digests of the applications' requirements; None where they cannot be read here."""
+    found: dict[str, str | None] = {}
+    for app in apps if isinstance(apps, list) else ():
+        name = app.get("name") if isinstance(app, Mapping) else None
+        if not isinstance(name, str) or not app.get("requirements"):
+            continue
+        with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
+            try:
+                read = requirements(app, find, Path(scratch))
+            except (KitError, AnsibleError, source_tree.SourceError, OSError, TypeError):
+                # Whoever puts the code on the host says what is wrong with it.
+                read = None
+        found[name] = digest(read[1]) if read else None
+    return found
+
+
+def _host(task_vars: Mapping[str, Any], args: dict[str, Any]) -> dict[str, Any]:
     facts = task_vars.get("ansible_facts") or {}
     systemd = facts.get("systemd") or {}
     python = facts.get("python_version")
@@ -108,8 +125,6 @@ def _host(
         "uwsgi": args["uwsgi"],
         "published": facts.get(PUBLISHED),
         "ansible": __version__,
-        "builder": _builder(task_vars, "nginx", rooms["nginx"] or {}),
-        "uwsgi_builder": _builder(task_vars, "uwsgi", rooms["uwsgi"] or {}),
     }
 
 
@@ -139,11 +154,23 @@ class ActionModule(Telling):
                     return None
         return found or None
 
+    def _kit(self, host: dict[str, Any], apps: Any, task_vars: Mapping[str, Any], collecting: bool) -> Any:
+        """What is known of the kit that is filled, or published from; None without one."""
+        name = "kit_dir" if collecting else "publish_kit"
+        folder = self._templar.template(task_vars.get(name) or "")
+        if not folder or not isinstance(folder, str):
+            if collecting:
+                raise AnsibleActionFail("kit_dir: is missing; name the folder of the kit: -e kit_dir=./kit")
+            return None
+        digests = {} if collecting else _digests(apps, lambda path: self._find_needle("files", path))
+        return Kit(os.path.abspath(os.path.expanduser(folder))).known(host, digests, collecting)
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _validation, args = self.validate_argument_spec(
             argument_spec={
+                "collecting": {"type": "bool", "default": False},
                 "room": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
                 "uwsgi": {"type": "dict"},
             },
@@ -154,7 +181,14 @@ class ActionModule(Telling):
         for room, options in specs.items():
             variables[room] = self._visible(options, task_vars, strict=room == own)
         variables[own] = variables[own] or {}
-        host = _host(task_vars, args, variables)
+        host = _host(task_vars, args)
+        host["kit"] = self._kit(host, (variables["publish"] or {}).get("publish_apps"), task_vars, args["collecting"])
+        folders = kit_plan.folders(host["kit"]["folder"]) if host["kit"] else {}
+        for room, name in (("nginx", "builder"), ("uwsgi", "uwsgi_builder")):
+            host[name] = _builder(task_vars, room, {**(variables[room] or {}), **folders.get(room, {})})
+            if kit_plan.publishing(host):
+                # Nobody builds here, and where the kit was made the builder was known.
+                host[name].update(kit_plan.builder(host["kit"], (variables[room] or {}).get(f"{room}_build_host")))
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
         plans, problems = planning.plan(specs, variables, host)
@@ -173,6 +207,8 @@ class ActionModule(Telling):
         # The first role of a play asks the host for all of them, before it changes anything.
         checks = [check for room in plans.values() for check in room.get("checks") or []]
         result.update(changed=False, plan={**plans[own], "checks": checks})
+        if args["collecting"]:
+            result["kit_folder"] = host["kit"]["folder"]
         # A plan with values of an application's environment in it is registered, and shown to nobody.
         result["_ansible_no_log"] = any(item["environment"] for item in plans[own].get("preflights", ()))
         if own == "publish":

@@ -520,12 +520,13 @@ class Home:
             found[self.link] = self.release
         return found
 
-    def fill(self, builders, venv_command, pip, pip_args, pip_env=None, pip_cert=None):
+    def fill(self, builders, venv_command, pip, pip_args, pip_env=None, pip_cert=None, brought=None):
         """Make the virtualenv that the code needs; one that an interrupted run left is made anew.
 
         ``builders``: a build_account.Pool; ``venv_command``: words that make a virtualenv when its path is appended;
         ``pip``: the pip that it gets, as a requirement; ``pip_args``: further words for `pip install`, ``pip_env``:
-        settings of pip's, which its process list does not show; ``pip_cert``: the CA bundle.
+        settings of pip's, which its process list does not show; ``pip_cert``: the CA bundle; ``brought``: wheels that
+        the controller has brought (brought_wheels.Brought).
         """
         venv = self.venv()
         if venv is None or venv["complete"]:
@@ -541,8 +542,15 @@ class Home:
                 environment["PIP_CERT"] = readable(builder, pip_cert)
             wanted, names = self._bring(builder, venv)
             builder.own(venv["path"])
-            install = [os.path.join(venv["path"], "bin", "python"), "-m", "pip", "install"] + list(pip_args)
-            for words in (list(venv_command) + [venv["path"]], install + [pip] if pip else None, install + wanted):
+            python = os.path.join(venv["path"], "bin", "python")
+            install = [python, "-m", "pip", "install"] + list(pip_args)
+            first = install + [pip] if pip else None
+            folder = brought.unpack(builder, self.name) if brought else None
+            if folder:
+                environment["PIP_FIND_LINKS"] = folder
+                if "--without-pip" in venv_command:
+                    first = brought.first_pip(python, folder, pip)
+            for words in (list(venv_command) + [venv["path"]], first, install + wanted):
                 if words:
                     status, said = builder.run(
                         words, os.path.join(builder.home, "code"), environment, [venv["path"]], venv_command[:1]

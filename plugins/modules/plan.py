@@ -24,6 +24,10 @@ options:
     type: str
     required: true
     choices: [nginx, publish, uwsgi]
+  collecting:
+    description: Whether a kit is being filled, in the folder that the variable C(kit_dir) names.
+    type: bool
+    default: false
   uwsgi:
     description: The fact C(uwsgi_installed) that the role uwsgi sets; the publish role passes it on.
     type: dict
@@ -46,6 +50,10 @@ plan:
     environments is registered, and shown to nobody.
   returned: success
   type: dict
+kit_folder:
+  description: The folder of the kit.
+  returned: with O(collecting)
+  type: str
 problems:
   description: What is wrong, a mapping of C(path), C(says) and C(mend) each.
   returned: failure

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import nginx_tree, nginx_versions, spec, takeover_plan, unit_plan
+from . import kit_plan, nginx_tree, nginx_versions, spec, takeover_plan, unit_plan
 from .problem import Problem, close_match, unknown_host
 
 HOME = "/var/lib/graceful-wsgi/nginx"
@@ -640,7 +640,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         }
     )
     name = f"{values['nginx_version']}-{build_id}"
-    run_packages = PACKAGES.get(host.get("os_family") or "", {}).get("run", [])
+    run_packages = [] if kit_plan.publishing(host) else PACKAGES.get(host.get("os_family") or "", {}).get("run", [])
     proxy = values["nginx_http_proxy"]
     environment = {"http_proxy": proxy, "https_proxy": proxy, "ftp_proxy": proxy} if proxy else {}
     if values["nginx_ca_bundle"]:

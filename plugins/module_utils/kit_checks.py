@@ -1,0 +1,114 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether a kit holds what this very host needs, asked before anything on it is changed."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+import re
+import sys
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+
+DESCRIBED = "%(distribution)s %(major)s on %(architecture)s with Python %(python)s (%(abi)s) at %(interpreter)s"
+_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+
+
+def which(name):
+    """Where a command is, as Ansible's own get_bin_path() looks for it, or None."""
+    for folder in os.environ.get("PATH", "").split(os.pathsep) + list(_FOLDERS):
+        path = os.path.join(folder, name)
+        if folder and os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def libraries(run_command):
+    """The names of all shared libraries that the loader of this host knows; None where it cannot be asked."""
+    for command in ("ldconfig", "/sbin/ldconfig"):
+        status, out, _err = run_command([command, "-p"])
+        found = set(re.findall(r"^\s+(\S+) \(", native(out), re.M))
+        if status == 0 and found:
+            return found
+    return None
+
+
+def system():
+    """The distribution and its release, as Ansible's facts have them."""
+    from ansible.module_utils.common.sys_info import get_distribution, get_distribution_version
+
+    return get_distribution(), get_distribution_version()
+
+
+def host(python, run_command):
+    """(what the wanted Python is, the host's kind) as wheels are made for it."""
+
+    def run(words):
+        status, out, err = run_command(words)
+        return status, native(out), native(err)
+
+    about = uwsgi_home.find_python(python, sys.executable, which, run)
+    return about, uwsgi_home.kind_of(about, *system())
+
+
+def _installed(check, about):
+    """Whether an uWSGI that is as wanted was verified on this host already."""
+    build = uwsgi_home.full_build(check["build"], check["version"], about)
+    plain = os.path.join(check["home"], "%s-python%s" % (check["version"], about["version"]))
+    digest = uwsgi_home.digest_of({"build": build, "features": sorted(check["features"])})
+    return any((uwsgi_home.read_stamp(home) or {}).get("build") == build for home in (plain, plain + "-" + digest))
+
+
+def _uwsgi(check, entry, about, kind, run_command):
+    """What is wrong with the uWSGI that the kit holds for this host, if anything."""
+    if _installed(check, about):
+        return None
+    wanted = "%s for this host" % check["version"]
+    if check["built"]:
+        build = uwsgi_home.full_build(check["build"], check["version"], about)
+        name = uwsgi_home.wheel_of(check["version"], build, check["features"], kind)["name"]
+        wanted, held = name, entry["uwsgi"].get(name)
+    else:
+        held = next((one for one in entry["uwsgi"].values() if one["version"] == check["version"]), None)
+    if held is None:
+        names = ", ".join(sorted(entry["uwsgi"])) or "none"
+        return "%s lacks uWSGI %s, which these variables ask for; it holds %s" % (check["folder"], wanted, names), None
+    known = libraries(run_command)
+    missing = [] if known is None else sorted(set(held["libraries"]) - known)
+    if missing:
+        says = "the uWSGI of %s needs %s, which this host does not have" % (check["folder"], " and ".join(missing))
+        return says, "install what holds it from the distribution's own media, or build uWSGI without it: uwsgi_features"
+    return None
+
+
+def kit(checks, tools):
+    """Refuse a kit that is not for this host's kind, or lacks its uWSGI or the wheels of an application."""
+    found = []
+    for check in checks:
+        again = "make it where there is a network: %s" % check["command"]
+        try:
+            about, kind = host(check["python"], tools.run_command)
+        except uwsgi_home.HomeError as error:
+            name, _colon, says = str(error).partition(": ")
+            found.append((name, says, "a host that reaches nothing has to have its Python"))
+            continue
+        entry = next((one for one in check["entries"] if one["kind"] == kind), None)
+        if entry is None:
+            others = "; ".join(check["others"]) or "nothing"
+            says = "this host is %s, and %s is for %s" % (DESCRIBED % kind, check["folder"], others)
+            found.append((check["variable"], says, again))
+            continue
+        wrong = _uwsgi(check, entry, about, kind, tools.run_command)
+        if wrong:
+            found.append((check["variable"], wrong[0], wrong[1] or again))
+        for app in check["apps"]:
+            if app["digest"] not in entry["requirements"]:
+                says = "%s lacks the wheels of %s for %s" % (check["folder"], app["name"], DESCRIBED % kind)
+                found.append((app["variable"], says, again))
+    return found
+
+
+KINDS = {"kit": kit}
