@@ -1,0 +1,80 @@
+"""A host that reaches nothing: published from a kit, and refused what the kit lacks before anything on it changes."""
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import one_host
+import pytest
+from publishing import ansible
+
+HOST = "graceful-airgap"
+KIT = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "kit"
+
+
+def site(kit, *words, **variables):
+    more = {"publish_hosts": HOST, "publish_kit": str(kit), **variables}
+    return ansible("ansible-playbook", f"--extra-vars={json.dumps(more)}", *words, "playbooks/site.yml")
+
+
+def changed(said):
+    return int(re.search(rf"^{HOST} +: ok=\d+ +changed=(\d+)", said, re.M)[1])
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    kit = tmp_path / "kit"
+    shutil.copytree(KIT, kit)
+    return kit
+
+
+def only(folder, pattern):
+    (found,) = folder.glob(pattern)
+    return found
+
+
+# The tests run in their order: the first ones find a host on which nothing was done yet.
+def test_the_host_has_no_way_out_and_nothing_that_builds():
+    assert one_host.sh("ip route", host=HOST).strip() == ""
+    assert one_host.sh("command -v gcc cc pip pip3 nginx uwsgi", host=HOST, check=False).strip() == ""
+    assert one_host.sh("python3 -c 'import ensurepip'", host=HOST, check=False).strip().endswith("'ensurepip'")
+
+
+def test_a_kit_with_a_byte_changed_and_one_without_a_wheel_are_refused_before_anything_changes(damaged):
+    wheel = only(damaged, "wheels/gevent-*.whl")
+    content = bytearray(wheel.read_bytes())
+    content[len(content) // 2] ^= 1
+    wheel.write_bytes(content)
+    lacking = only(damaged, "wheels/flask-*.whl")
+    lacking.unlink()
+    status, said = site(damaged)
+    assert (status, changed(said)) == (2, 0)
+    assert f"{wheel} has the sha256 " in said
+    assert f"{lacking} is missing; make it where there is a network: ansible-playbook graceful.wsgi.kit" in said
+    assert "nothing on the host was changed" in said
+
+
+def test_requirements_that_the_kit_does_not_know_are_refused_before_anything_changes():
+    apps = [{"name": "shop", "source": str(one_host.WHOAMI), "module": "manage", "requirements": ["Flask==3.1.1"]}]
+    status, said = site(KIT, publish_apps=apps, publish_sites=[one_host.site("shop.test", "shop")])
+    assert (status, changed(said)) == (2, 0)
+    assert f"publish_apps[0].requirements: {KIT} lacks the wheels of shop" in said
+
+
+def test_check_mode_promises_and_changes_nothing():
+    status, said = site(KIT, "--check", "--diff")
+    assert status == 0, said
+    assert changed(said) > 5
+    assert one_host.sh("ls -d /opt/uwsgi /usr/sbin/nginx /srv/wsgi", host=HOST, check=False).count("No such file") == 3
+
+
+def test_the_host_is_published_from_the_kit_and_the_second_run_changes_nothing():
+    status, said = site(KIT)
+    assert status == 0, said
+    for name in ("shop", "chat"):
+        ask = f"import http.client as h; c = h.HTTPConnection('127.0.0.1', 80); c.request('GET', '/', headers={{'Host': '{name}.test'}}); print(c.getresponse().status)"
+        assert one_host.sh(f'python3 -c "{ask}"', host=HOST).strip() == "200"
+    status, said = site(KIT)
+    assert (status, changed(said)) == (0, 0), said
