@@ -21,6 +21,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import (
     Pip,
     digest,
     entry,
+    portable,
     requirements,
     unbringable,
 )
@@ -44,7 +45,8 @@ class Collector:
         self.entry = entry(manifest, self.host["kind"], self.host["glibc"])
         self.needs: list[str] = []
         self.problems: list[Problem] = []
-        self.lacking: list[dict[str, str]] = []
+        # What has to be built by a host of this one's kind.
+        self.lacking: list[dict[str, Any]] = []
         folder = args["uwsgi"]["settings"]["wheel_dir"]
         # What somebody made by hand is taken before an index is asked.
         self.links = [folder] if folder else []
@@ -142,8 +144,13 @@ class Collector:
         try:
             found = self.pip.download(words, self.host, self.links, root)
         except Missed as missed:
-            self.lacking.append({"variable": variable, "name": name, "what": missed.what, "digest": named})
-            return None
+            if self.args["uwsgi"]["builder"]["host"]:
+                told = {"variable": variable, "name": name, "what": missed.what, "digest": named}
+                self.lacking.append({**told, "files": portable(root, wanted)["files"]})
+                return None
+            says = f"{missed.what} has no wheel for {kit_plan.describe(self.host['kind'])}"
+            hint = "name a host of that kind in uwsgi_build_host, which builds it, or put a wheel into uwsgi_wheel_dir"
+            return self.problems.append(Problem(variable, says, hint))
         except KitError as error:
             return self.problems.append(Problem(variable, str(error), "mend that and run the play again"))
         files = self.kit.note(self.manifest, self.kit.take(found, kit_plan.WHEELS))
@@ -159,7 +166,19 @@ class ActionModule(Telling):
     _supports_check_mode = True
     _supports_diff = False
 
-    def _collected(self, args: dict[str, Any]) -> tuple[list[str], list[Problem], list[dict[str, str]]]:
+    def _built(self, args: dict[str, Any]) -> None:
+        """Take what a builder made for one application, out of a folder of the controller."""
+        kit, kind = Kit(args["folder"]), args["host"]["kind"]
+        found = sorted(Path(args["source"]).glob("*.whl"))
+        own = [file for file in found if file.name.endswith(f"-linux_{kind['architecture']}.whl")]
+        with kit.filling() as manifest:
+            # What was compiled on one distribution may have the name of what another one's compiler made.
+            place = f"{kit_plan.WHEELS}/{kind['distribution']}-{kind['major']}-{kind['architecture']}".lower()
+            paths = kit.take(own, place) + kit.take([file for file in found if file not in own], kit_plan.WHEELS)
+            held = entry(manifest, kind, args["host"]["glibc"])["requirements"]
+            held[args["digest"]] = {"apps": [args["name"]], "files": kit.note(manifest, paths)}
+
+    def _collected(self, args: dict[str, Any]) -> tuple[list[str], list[Problem], list[dict[str, Any]]]:
         kit, check = Kit(args["folder"]), bool(self._task.check_mode)
         with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as folder:
             settings = args["pip"]
@@ -191,20 +210,31 @@ class ActionModule(Telling):
         result = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(
             argument_spec={
-                "state": {"type": "str", "required": True, "choices": ["wanted", "collected"]},
+                "state": {"type": "str", "required": True, "choices": ["wanted", "collected", "built"]},
                 "folder": {"type": "str", "required": True},
                 "host": {"type": "dict", "required": True},
-                "uwsgi": {"type": "dict", "required": True},
+                "uwsgi": {"type": "dict"},
                 "nginx": {"type": "dict"},
                 "pip": {"type": "dict"},
                 "apps": {"type": "list", "elements": "dict", "default": []},
+                "source": {"type": "str"},
+                "name": {"type": "str"},
+                "digest": {"type": "str"},
             },
-            required_if=[("state", "collected", ["nginx", "pip"])],
+            required_if=[
+                ("state", "wanted", ["uwsgi"]),
+                ("state", "collected", ["nginx", "uwsgi", "pip"]),
+                ("state", "built", ["source", "name", "digest"]),
+            ],
         )
         result["changed"] = False
         if args["state"] == "wanted":
             return {**result, "wheel": _wheel(args["host"], args["uwsgi"])}
         try:
+            if args["state"] == "built":
+                if not self._task.check_mode:
+                    self._built(args)
+                return {**result, "changed": True}
             needs, problems, lacking = self._collected(args)
         except (KitError, OSError, elf.ElfError) as error:
             raise AnsibleActionFail(f"kit_dir: {error}") from error

@@ -78,6 +78,26 @@ def requirements(app: Mapping[str, Any], find: Callable[[str], str], scratch: Pa
     return root, releases.read_requirements(str(path))
 
 
+def portable(root: Path, wanted: str | list[Any]) -> dict[str, Any]:
+    """Requirements as words for pip, and the ``files`` that these name, for a folder on another machine."""
+    lines = [f"-r {wanted}"] if isinstance(wanted, str) else releases.as_lines(wanted)
+    sources = [root / match[2] for match in map(releases._INCLUDE.match, lines) if match and "://" not in match[2]]
+    read = [item for source in sources for item in releases.requirement_files(str(source))]
+    names = {path: f"{number}.txt" for number, (path, _text) in enumerate(read)}
+
+    def led(line: str, folder: Path) -> str:
+        match = releases._INCLUDE.match(line)
+        name = names.get(os.path.realpath(folder / match[2])) if match and "://" not in match[2] else None
+        return f"{match[1]}{name}" if match and name else line
+
+    files = {
+        names[path]: "\n".join(led(line, Path(path).parent) for line in text.splitlines()) + "\n" for path, text in read
+    }
+    # A list is a file of its own, so that no line of it is split into words here.
+    files["wanted.txt"] = "\n".join(led(line, root) for line in lines) + "\n"
+    return {"files": files, "words": ["-r", "wanted.txt"]}
+
+
 def digest(text: str) -> str:
     """Names requirements by what they say."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
