@@ -11,7 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
-from ansible_collections.graceful.wsgi.plugins.module_utils import elf, uwsgi_home, uwsgi_wheel
+from ansible_collections.graceful.wsgi.plugins.module_utils import constraints, elf, uwsgi_home, uwsgi_wheel
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import (
     EMPTY,
@@ -84,6 +84,7 @@ class Collector:
         if built:
             told = self.kit.artifact(kit_plan.UWSGI, name)
             paths, libraries = told["paths"], told["libraries"]
+            packages = (told.get("found") or {}).get("packages") or []
         else:
             try:
                 found = self.pip.download([f"uWSGI=={version}", "--no-deps"], self.host, self.links)
@@ -92,10 +93,10 @@ class Collector:
                 hint = "name a host of that kind that builds it, or put such a wheel into the folder uwsgi_wheel_dir"
                 self.problems.append(Problem("uwsgi_build_host", says, hint))
                 return
-            libraries = uwsgi_wheel.describe(found[0].read_bytes())["libraries"]
-            paths = self.kit.take(found, f"{kit_plan.TOOLS}/{self.host['kind']['python']}")
+            libraries, packages = uwsgi_wheel.describe(found[0].read_bytes())["libraries"], []
+            paths = self.kit.take(found, kit_plan.TOOLS)
         files = self.kit.note(self.manifest, paths)
-        self.entry["uwsgi"][name] = {"version": version, "libraries": libraries, "files": files}
+        self.entry["uwsgi"][name] = {"libraries": libraries, "packages": packages, "files": files}
 
     def tools(self) -> None:
         """pip, and what a virtualenv takes where the host's Python has neither."""
@@ -141,12 +142,17 @@ class Collector:
             return None
         wanted = app["requirements"]
         words = ["-r", str(root / wanted)] if isinstance(wanted, str) else [str(item) for item in wanted]
+        limits = constraints.wanted(app.get("bounds") or [], app.get("constraints") or [], text)
+        if limits:
+            file = scratch / "constraints.txt"
+            file.write_text("\n".join(limits) + "\n")
+            words += ["-c", str(file)]
         try:
             found = self.pip.download(words, self.host, self.links, root)
         except Missed as missed:
             if self.args["uwsgi"]["builder"]["host"]:
                 told = {"variable": variable, "name": name, "what": missed.what, "digest": named}
-                self.lacking.append({**told, "files": portable(root, wanted)["files"]})
+                self.lacking.append({**told, "files": portable(root, wanted, limits)})
                 return None
             says = f"{missed.what} has no wheel for {kit_plan.describe(self.host['kind'])}"
             hint = "name a host of that kind in uwsgi_build_host, which builds it, or put a wheel into uwsgi_wheel_dir"

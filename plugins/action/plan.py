@@ -13,7 +13,7 @@ from ansible.module_utils.common.yaml import yaml_load
 from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree, spec
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree, spec, uwsgi_plan, wheel_plan
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, digest, requirements
 
@@ -110,6 +110,19 @@ def _digests(apps: Any, find: Callable[[str], str]) -> dict[str, str | None]:
     return found
 
 
+def _constraints(given: Any, find: Callable[[str], str]) -> dict[str, str | None]:
+    """Constraints for pip by the Python that they hold for, ``*`` for any; None where there is no such file."""
+    if given is None or given == uwsgi_plan.OWN_CONSTRAINTS:
+        files = sorted((ROLES / "uwsgi" / "files").glob("constraints-*.txt"))
+        return {file.stem.partition("-")[2]: file.read_text() for file in files}
+    if not isinstance(given, str) or not given:
+        return {}
+    try:
+        return {"*": Path(find(os.path.expanduser(given))).read_text(errors="replace")}
+    except (AnsibleError, OSError):
+        return {"*": None}
+
+
 def _host(task_vars: Mapping[str, Any], args: dict[str, Any]) -> dict[str, Any]:
     facts = task_vars.get("ansible_facts") or {}
     systemd = facts.get("systemd") or {}
@@ -191,6 +204,10 @@ class ActionModule(Telling):
                 host[name].update(kit_plan.builder(host["kit"], (variables[room] or {}).get(f"{room}_build_host")))
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
+        given = (variables["uwsgi"] or {}).get("uwsgi_pip_constraints")
+        host["constraints"] = _constraints(given, lambda path: self._find_needle("files", path))
+        wheels = f"{host['kit']['folder']}/{kit_plan.TOOLS}" if kit_plan.publishing(host) else None
+        host["wheels"] = wheel_plan.read(wheels or (variables["uwsgi"] or {}).get("uwsgi_wheel_dir"))
         plans, problems = planning.plan(specs, variables, host)
         for warning in planning.misspelt(own, specs[own], set(task_vars)):
             # Not by the result, which ansible-core 2.16 would hide with the plan.

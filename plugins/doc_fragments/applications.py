@@ -54,6 +54,18 @@ options:
       requirements:
         description: A file in the code, or a list of requirements.
         type: raw
+      bounds:
+        description:
+          - What the Python can run, lines of C(NAME<VERSION) that pip is handed as constraints. What the requirements
+            pin has no bound, and to what they only bound from below the bound is added.
+        type: list
+        elements: str
+        default: []
+      constraints:
+        description: Lines of constraints that pip is handed as they are, in the place of O(releases[].bounds).
+        type: list
+        elements: str
+        default: []
       id:
         description: Name of the release; the action plugin fills it in.
         type: str

@@ -13,7 +13,7 @@ import struct
 # As `uname -m` names them.
 MACHINES = {3: "i386", 21: "ppc64", 22: "s390x", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
 LOAD, DYNAMIC, INTERP = 1, 2, 3
-NEEDED, STRTAB, VERNEED = 1, 5, 0x6FFFFFFE
+NEEDED, STRTAB, RPATH, RUNPATH, VERNEED = 1, 5, 15, 29, 0x6FFFFFFE
 # A symbol version without a number that a glibc has from this one on.
 NAMED = {"GLIBC_ABI_DT_RELR": (2, 36)}
 
@@ -119,6 +119,18 @@ def describe(data):
     if name == "ppc64" and program.order == "<":
         name = "ppc64le"
     return {"architecture": name, "static": not loaded and not libraries, "glibc": glibc, "libraries": libraries}
+
+
+def library_paths(data):
+    """Folders in which the program itself says that its libraries are looked for."""
+    try:
+        program = _File(data)
+        told = program.dynamic()
+        tables = [program.place(value) for tag, value in told if tag == STRTAB]
+        found = [program.text(tables[0] + value) for tag, value in told if tables and tag in (RPATH, RUNPATH)]
+    except (struct.error, OverflowError):
+        raise ElfError("is cut short")
+    return [path for text in found for path in text.split(":") if path]
 
 
 def glibc():

@@ -18,6 +18,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     served_checks,
     takeover_checks,
     uwsgi_checks,
+    uwsgi_wheels,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
@@ -115,6 +116,7 @@ for _kinds in (
     served_checks.KINDS,
     takeover_checks.KINDS,
     uwsgi_checks.KINDS,
+    uwsgi_wheels.KINDS,
 ):
     KINDS.update((kind, _told(check)) for kind, check in _kinds.items())
 

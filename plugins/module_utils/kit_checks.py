@@ -7,33 +7,12 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import os
-import re
 import sys
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
+from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home, uwsgi_wheels
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 DESCRIBED = "%(distribution)s %(major)s on %(architecture)s with Python %(python)s (%(abi)s) at %(interpreter)s"
-_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
-
-
-def which(name):
-    """Where a command is, as Ansible's own get_bin_path() looks for it, or None."""
-    for folder in os.environ.get("PATH", "").split(os.pathsep) + list(_FOLDERS):
-        path = os.path.join(folder, name)
-        if folder and os.path.isfile(path) and os.access(path, os.X_OK):
-            return path
-    return None
-
-
-def libraries(run_command):
-    """The names of all shared libraries that the loader of this host knows; None where it cannot be asked."""
-    for command in ("ldconfig", "/sbin/ldconfig"):
-        status, out, _err = run_command([command, "-p"])
-        found = set(re.findall(r"^\s+(\S+) \(", native(out), re.M))
-        if status == 0 and found:
-            return found
-    return None
 
 
 def system():
@@ -50,7 +29,7 @@ def host(python, run_command):
         status, out, err = run_command(words)
         return status, native(out), native(err)
 
-    about = uwsgi_home.find_python(python, sys.executable, which, run)
+    about = uwsgi_home.find_python(native(python), sys.executable, uwsgi_wheels.which, run)
     return about, uwsgi_home.kind_of(about, *system())
 
 
@@ -63,25 +42,27 @@ def _installed(check, about):
 
 
 def _uwsgi(check, entry, about, kind, run_command):
-    """What is wrong with the uWSGI that the kit holds for this host, if anything."""
-    if _installed(check, about):
+    """(what is wrong with the uWSGI that was built for this host, the cure or None); None where all is well.
+
+    Of a wheel that lies among the tools, in the place of uwsgi_wheel_dir, uwsgi_wheels.py judges.
+    """
+    if not check["built"] or _installed(check, about):
         return None
-    wanted = "%s for this host" % check["version"]
-    if check["built"]:
-        build = uwsgi_home.full_build(check["build"], check["version"], about)
-        name = uwsgi_home.wheel_of(check["version"], build, check["features"], kind)["name"]
-        wanted, held = name, entry["uwsgi"].get(name)
-    else:
-        held = next((one for one in entry["uwsgi"].values() if one["version"] == check["version"]), None)
+    build = uwsgi_home.full_build(check["build"], check["version"], about)
+    name = uwsgi_home.wheel_of(check["version"], build, check["features"], kind)["name"]
+    held = entry["uwsgi"].get(name)
     if held is None:
         names = ", ".join(sorted(entry["uwsgi"])) or "none"
-        return "%s lacks uWSGI %s, which these variables ask for; it holds %s" % (check["folder"], wanted, names), None
-    known = libraries(run_command)
+        return "%s lacks uWSGI %s, which these variables ask for; it holds %s" % (check["folder"], name, names), None
+    known = uwsgi_wheels.libraries(lambda words: run_command(words), kind["architecture"])
     missing = [] if known is None else sorted(set(held["libraries"]) - known)
-    if missing:
-        says = "the uWSGI of %s needs %s, which this host does not have" % (check["folder"], " and ".join(missing))
-        return says, "install what holds it from the distribution's own media, or build uWSGI without it: uwsgi_features"
-    return None
+    if not missing:
+        return None
+    says = "the uWSGI of %s needs %s, which this host does not have" % (check["folder"], " and ".join(missing))
+    hint = "install what holds it from the distribution's media, or build uWSGI without it (uwsgi_features)"
+    if held["packages"]:
+        hint += "; its builder had its libraries from the packages %s" % ", ".join(held["packages"])
+    return says, hint
 
 
 def kit(checks, tools):

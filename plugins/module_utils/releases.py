@@ -21,7 +21,7 @@ import tarfile
 import tempfile
 import zlib
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import build_failure, tree
+from ansible_collections.graceful.wsgi.plugins.module_utils import build_failure, constraints, tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import readable, surroundings
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native, switch_link
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
@@ -51,6 +51,8 @@ SPEC = {
     "path": {"type": "path"},
     "exclude": {"type": "list", "elements": "str", "default": []},
     "requirements": {"type": "raw"},
+    "bounds": {"type": "list", "elements": "str", "default": []},
+    "constraints": {"type": "list", "elements": "str", "default": []},
     "id": {"type": "str"},
     "sent": {"type": "path"},
 }
@@ -497,8 +499,11 @@ class Home:
                 return {"name": self.name, "path": None, "complete": False, "requirements": source, "lines": []}
             text, lines = _joined(self.requirement_files(source)), []
         local = any(is_local(line) for line in text.splitlines())
+        limits = constraints.wanted(self.wanted.get("bounds") or [], self.wanted.get("constraints") or [], text)
         if local and not self.wanted["path"]:
             text += "\n# %s" % self.id
+        if limits:
+            text += "\n# constraints: %s" % " ".join(limits)
         path = os.path.join(self.venvs, requirements_digest(self.python, text))
         return {
             "name": self.name,
@@ -507,6 +512,7 @@ class Home:
             "requirements": source,
             "lines": lines,
             "local": local,
+            "constraints": limits,
         }
 
     @property
@@ -541,10 +547,13 @@ class Home:
             if pip_cert:
                 environment["PIP_CERT"] = readable(builder, pip_cert)
             wanted, names = self._bring(builder, venv)
+            limits = self._limit(builder, venv["constraints"])
             builder.own(venv["path"])
             python = os.path.join(venv["path"], "bin", "python")
-            install = [python, "-m", "pip", "install"] + list(pip_args)
-            first = install + [pip] if pip else None
+            install = [python, "-m", "pip", "install"] + list(pip_args) + limits
+            # A Python that only takes pips up to some release may come with one that knows no wheels of today.
+            newer = ["--upgrade"] if "<" in (pip or "") else []
+            first = install + newer + [pip] if pip else None
             folder = brought.unpack(builder, self.name) if brought else None
             if folder:
                 environment["PIP_FIND_LINKS"] = folder
@@ -559,6 +568,7 @@ class Home:
                         text = build_failure.message(words, status, said, "requirements")
                         for here, there in names:
                             text = text.replace(here, there)
+                        text = self._of_limits(text, limits)
                         raise ReleaseError("%s: %s" % (self.name, text))
             self._take_over(builder, venv["path"], venv_command[:1])
             _gate(venv["path"], self.wanted["group"])
@@ -593,6 +603,27 @@ class Home:
         if venv["requirements"] is None:
             return self._words(venv["lines"], places), names
         return ["-r", places[files[0][0]]], names
+
+    def _limit(self, builder, lines):
+        """Put constraints before a builder; returns words for pip."""
+        if not lines:
+            return []
+        # Beside the folder of the requirements, whose files the user's own may name.
+        folder = os.path.join(builder.home, "limits")
+        path = os.path.join(folder, "constraints.txt")
+        builder.own(folder)
+        as_account(builder.who, lambda: _write(path, encoded("\n".join(lines) + "\n")))
+        return ["--constraint", path]
+
+    def _of_limits(self, text, words):
+        """The text of a failure, which says whose constraints pip speaks of."""
+        if not words or not re.search(r"constraint\)|\(from -c |%s" % re.escape(words[1]), text.partition("\n")[2]):
+            return text
+        return (
+            "%s\nConstraints of uwsgi_pip_constraints hold for Python %s; write a version in the requirements, which "
+            "comes before the role's own bounds, name another file in uwsgi_pip_constraints, or set it to ''"
+            % (text.replace(words[1], "uwsgi_pip_constraints"), self.python)
+        )
 
     def _line(self, line, folder, places):
         """A line of requirements as the builder reads it: includes lead to its copies."""

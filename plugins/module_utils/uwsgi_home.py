@@ -6,6 +6,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import binascii
 import hashlib
 import json
 import os
@@ -22,6 +23,9 @@ FEATURES = {
     "yaml": r"-DUWSGI_YAML\b",
     "zlib": r"-DUWSGI_ZLIB\b",
 }
+
+# The same in the file itself, as uWSGI's build puts it there.
+_CFLAGS = re.compile(b"(?:[0-9a-f]{2}){40,}")
 
 STAMP = "graceful-wsgi.json"
 
@@ -118,6 +122,16 @@ def sha256(path):
     except (IOError, OSError):
         return None
     return digest.hexdigest()
+
+
+def compiled_with(program):
+    """The features of a binary that need not run here, read from its bytes; None where they do not tell."""
+    for found in _CFLAGS.finditer(program):
+        flags = binascii.unhexlify(found.group(0))
+        if b"-DUWSGI_" in flags:
+            text = flags.decode("utf-8", "replace")
+            return sorted(name for name in FEATURES if re.search(FEATURES[name], text))
+    return None
 
 
 def recall(home, stamp, run):

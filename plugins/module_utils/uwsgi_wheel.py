@@ -21,22 +21,34 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact impor
 BROKEN = (zipfile.BadZipfile, zlib.error, struct.error, EOFError, IOError, RuntimeError, ValueError)
 
 
+def _opened(data):
+    """(the archive, the names in it, the binary)"""
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    names = "\n".join(archive.namelist())
+    binary = re.search(r"^[^/\n]+\.data/scripts/uwsgi$", names, re.M)
+    if not binary:
+        raise elf.ElfError("is no wheel of uWSGI")
+    return archive, names, archive.read(binary.group(0))
+
+
 def describe(data):
     """What elf.describe() tells of the binary in the wheel, and the wheel's name, told from what lies in it."""
     try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
-        names = "\n".join(archive.namelist())
-        binary = re.search(r"^[^/\n]+\.data/scripts/uwsgi$", names, re.M)
+        archive, names, binary = _opened(data)
         about = re.search(r"^([\w.+!]+-[\w.+!]+)\.dist-info/WHEEL$", names, re.M)
-        if not binary or not about:
+        if not about:
             raise elf.ElfError("is no wheel of uWSGI")
-        program = archive.read(binary.group(0))
         tag = re.search(r"^Tag: *(\w[\w.]*-\w+-\w[\w.]*)\s*$", archive.read(about.group(0)).decode("utf-8"), re.M)
     except BROKEN as error:
         raise elf.ElfError("is no wheel: %s" % error)
     if not tag:
         raise elf.ElfError("does not say which Python it is for")
-    return dict(elf.describe(program), wheel="%s-%s.whl" % (about.group(1), tag.group(1)))
+    return dict(elf.describe(binary), wheel="%s-%s.whl" % (about.group(1), tag.group(1)))
+
+
+def program(data):
+    """The binary in the wheel."""
+    return _opened(data)[2]
 
 
 WHEEL = Kind("uwsgi.whl", 0o644, describe)

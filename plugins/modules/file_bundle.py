@@ -96,6 +96,10 @@ options:
       validate:
         description: A command that judges a changed file before it goes live; C(%s) stands for the staged copy.
         type: str
+      reader:
+        description: The program that reads the file, such as C(logrotate). On a host that has neither the program nor
+          the file it is left out, with a warning; the run after the program is installed writes it.
+        type: str
   validate:
     description: Commands that judge a whole tree with all changes applied to a copy of it.
     type: list
@@ -242,8 +246,20 @@ validated:
 import base64
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import ownership
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import Bundle, BundleError, File, Folder, octal
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import (
+    Bundle,
+    BundleError,
+    File,
+    Folder,
+    lstat,
+    octal,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
+
+
+def unread(item, find):
+    """Whether the program that would read the file is not on this host, and the file is not there either."""
+    return bool(item["reader"]) and find(item["reader"]) is None and lstat(item["dest"]) is None
 
 
 def main():
@@ -280,6 +296,7 @@ def main():
                     force={"type": "bool", "default": True},
                     secret={"type": "bool", "default": False},
                     validate={"type": "str"},
+                    reader={"type": "str"},
                 ),
             },
             "validate": {
@@ -333,6 +350,13 @@ def main():
             **attributes(item)
         )
 
+    files = [item for item in module.params["files"] if not unread(item, module.get_bin_path)]
+    for item in module.params["files"]:
+        if item not in files:
+            text = "this host has no %(reader)s, and %(dest)s, which nothing else reads, is not written: what it would"
+            text += " rotate grows without end. Install %(reader)s; the next run writes the file"
+            module.warn(text % item)
+
     def run(command):
         # A command that is not there must not end the module in the middle of a swap.
         return module.run_command(command, environ_update={"LC_ALL": "C"}, handle_exceptions=False)
@@ -350,12 +374,13 @@ def main():
             folders=[
                 Folder(item["path"], force=item["force"], **attributes(item)) for item in module.params["directories"]
             ],
-            files=[file(item) for item in module.params["files"]],
+            files=[file(item) for item in files],
             trees=module.params["validate"],
             prune=module.params["prune"],
             undo=module.params["undo"],
             remove=module.params["remove"],
-            digest=module.params["digest"],
+            # What was left out is asked for again by each run.
+            digest=module.params["digest"] if len(files) == len(module.params["files"]) else None,
             take_over=module.params["take_over"],
             activate=module.params["activate"],
             nginx=module.params["nginx_pid_file"],

@@ -56,7 +56,9 @@ options:
     elements: str
     default: [python3, -m, venv]
   pip:
-    description: The pip that a virtualenv gets first, as a requirement; empty for the one that it comes with.
+    description:
+      - The pip that a virtualenv gets first, as a requirement; empty for the one that it comes with.
+      - Where it has an upper bound, the newest below that is taken, if pip finds one.
     type: str
     default: pip
   pip_args:

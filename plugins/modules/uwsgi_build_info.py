@@ -75,6 +75,12 @@ options:
     description: Whether the wheel of that virtualenv will be brought from the controller.
     type: bool
     default: false
+  wheels:
+    description:
+      - The wheels of uWSGI that the controller has in C(uwsgi_wheel_dir), as the plan tells of them. Where one fits the
+        host nothing is built, and where the host lacks what it takes the module fails. Empty where there are none.
+    type: dict
+    default: {}
   like:
     description:
       - Look at this host as the one that builds the wheel for a host of this RV(kind), and fail where it is of another.
@@ -152,7 +158,7 @@ current:
   returned: success
   type: str
 packages:
-  description: Packages that a build lacks; empty where nothing is to be built.
+  description: Packages that a build lacks, or of a wheel the libraries; empty where nothing is to be installed.
   returned: success
   type: list
   elements: str
@@ -166,6 +172,10 @@ wheel:
     installed.
   returned: success
   type: dict
+wheel_file:
+  description: The one of O(wheels) that fits the host, an empty string where none does or nothing is to be installed.
+  returned: success
+  type: str
 glibc:
   description: The version of the host's glibc, null where it has none.
   returned: success
@@ -198,7 +208,7 @@ import sys
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.sys_info import get_distribution, get_distribution_version
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
+from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, uwsgi_home, uwsgi_wheels
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import run_built
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
@@ -248,6 +258,7 @@ def main():
             "virtualenv": {"type": "path"},
             "virtualenv_wheel": {"type": "bool", "default": False},
             "pip_wheels": {"type": "list", "elements": "str", "default": []},
+            "wheels": {"type": "dict", "default": {}},
             "like": {"type": "dict", "default": {}},
             "builder": {"type": "str", "default": ""},
             "user": {"type": "str"},
@@ -284,7 +295,7 @@ def main():
                 wrong = ["the binary is not the one that was verified"]
         old = about["version"] == "2.7"
         script = os.path.join(wanted["virtualenv"] or "", "virtualenv.py")
-        pip_python, packages, kind, wheel = "", [], {}, {}
+        pip_python, packages, kind, wheel, wheel_file = "", [], {}, {}, ""
         if chosen["state"] not in ("verified", "examined"):
             if old and not os.path.exists(script):
                 # Any pip can fetch the pure wheel; the wanted Python's own comes first, since it surely can.
@@ -294,9 +305,20 @@ def main():
                         break
             kind = uwsgi_home.kind_of(about, *system())
             wheel = uwsgi_home.wheel_of(wanted["version"], chosen["build"], wanted["features"], kind)
-            packages = uwsgi_home.missing_packages(wanted["needs"]) + uwsgi_home.python_packages(
+            names = wanted["python_packages"]
+            packages = uwsgi_home.missing_packages(wanted["needs"])
+            if wanted["wheels"]:
+                look = uwsgi_wheels.Look(wanted["wheels"], about, run)
+                found = [host_checks.Problem(*told) for told in look.problems]
+                host_checks.refuse_these(module, found, "the role uwsgi has changed nothing on it")
+                wheel_file = look.file
+                if wheel_file:
+                    # A wheel takes neither a compiler nor headers.
+                    packages = look.packages
+                    names = dict((what, named) for what, named in names.items() if what != "headers")
+            packages += uwsgi_home.python_packages(
                 about,
-                wanted["python_packages"],
+                names,
                 wanted["virtualenv_wheel"] or os.path.exists(script),
                 bool(pip_python),
             )
@@ -325,6 +347,7 @@ def main():
         packages=packages,
         kind=kind,
         wheel=wheel,
+        wheel_file=wheel_file,
         glibc=glibc(),
         pip_python=pip_python,
         venv_command=uwsgi_home.venv_command(about, script, about["version"] in wanted["pip_wheels"]),

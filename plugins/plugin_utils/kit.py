@@ -78,8 +78,11 @@ def requirements(app: Mapping[str, Any], find: Callable[[str], str], scratch: Pa
     return root, releases.read_requirements(str(path))
 
 
-def portable(root: Path, wanted: str | list[Any]) -> dict[str, Any]:
-    """Requirements as words for pip, and the ``files`` that these name, for a folder on another machine."""
+def portable(root: Path, wanted: str | list[Any], limits: Sequence[str] = ()) -> dict[str, str]:
+    """Requirements as files for a folder on another machine, of which ``wanted.txt`` names the others.
+
+    ``limits``: lines of constraints that hold beside them.
+    """
     lines = [f"-r {wanted}"] if isinstance(wanted, str) else releases.as_lines(wanted)
     sources = [root / match[2] for match in map(releases._INCLUDE.match, lines) if match and "://" not in match[2]]
     read = [item for source in sources for item in releases.requirement_files(str(source))]
@@ -94,8 +97,8 @@ def portable(root: Path, wanted: str | list[Any]) -> dict[str, Any]:
         names[path]: "\n".join(led(line, Path(path).parent) for line in text.splitlines()) + "\n" for path, text in read
     }
     # A list is a file of its own, so that no line of it is split into words here.
-    files["wanted.txt"] = "\n".join(led(line, root) for line in lines) + "\n"
-    return {"files": files, "words": ["-r", "wanted.txt"]}
+    files["wanted.txt"] = "\n".join([*(led(line, root) for line in lines), *(["-c limits.txt"] if limits else [])]) + "\n"
+    return {**files, **({"limits.txt": "\n".join(limits) + "\n"} if limits else {})}
 
 
 def digest(text: str) -> str:

@@ -190,7 +190,7 @@ def checks(values: Mapping[str, Mapping[str, Any]], host: Mapping[str, Any]) -> 
                 {
                     "kind": entry["kind"],
                     "uwsgi": {
-                        name: {"version": one["version"], "libraries": one["libraries"]}
+                        name: {key: one[key] for key in ("libraries", "packages")}
                         for name, one in entry["uwsgi"].items()
                     },
                     "requirements": sorted(entry["requirements"]),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import kit_plan, nginx_tree, nginx_versions, spec, takeover_plan, unit_plan
+from . import nginx_tree, nginx_versions, spec, takeover_plan, unit_plan
 from .problem import Problem, close_match, unknown_host
 
 HOME = "/var/lib/graceful-wsgi/nginx"
@@ -167,6 +167,36 @@ PACKAGE_QUERY = {
     "RedHat": ["rpm", "-q", "--qf", "installed %{NAME}\\n"],
     "localhost": ["sh", "-c", 'for name; do command -v "$name" >/dev/null && echo "installed $name"; done; true', "sh"],
 }
+
+# A command, or a file, that proves that the host has what the package brings, wherever it has it from.
+PROOFS = {
+    "gcc": "gcc",
+    "glibc-devel": "/usr/include/stdio.h",
+    "gnupg2": "gpg",
+    "gpg": "gpg",
+    "gzip": "gzip",
+    "libc6-dev": "/usr/include/stdio.h",
+    "libssl-dev": "/usr/include/openssl/ssl.h",
+    "logrotate": "logrotate",
+    "make": "make",
+    "openssl-devel": "/usr/include/openssl/ssl.h",
+    "perl": "perl",
+    "python3": "python3",
+    "tar": "tar",
+    "zlib-devel": "/usr/include/zlib.h",
+    "zlib1g-dev": "/usr/include/zlib.h",
+}
+# PACKAGE=PROOF for each that is known, then -- and the query of the packages; a host without the package may be proven.
+PROVE = """\
+PATH=$PATH:/usr/sbin:/sbin
+while [ "$1" != -- ]; do
+    proof=${1#*=}
+    if command -v "$proof" >/dev/null 2>&1 || [ -e "$proof" ]; then echo "installed ${1%%=*}"; fi
+    shift
+done
+shift
+exec "$@"
+"""
 
 # Who must be able to what: bind port 80, become the workers' account and signal it, make, own and open logs, temporary
 # folders and keys that belong to others, raise the workers' limit of files above systemd's.
@@ -434,13 +464,22 @@ def _packages(values: dict[str, Any], family: str | None, sources: list[dict[str
     known = PACKAGES.get(family or "")
     if known is None:
         return []
-    wanted = [*known["run"], *known["base"]]
+    wanted = list(known["base"])
     wanted += known["zig"] if _zig(values) else known["compiler"]
     wanted += known["pip"] if any(not source["path"] and not source["url"] for source in sources) else []
     wanted += [] if _from_source(values, "zlib") else known["zlib"]
     wanted += known["openssl_build"] if _from_source(values, "openssl") else known["openssl"]
     wanted += known["signature"] if values["nginx_verify_signature"] else []
     return wanted
+
+
+def _package_query(family: str, packages: list[str]) -> list[str]:
+    """The command that prints "installed NAME" for each of these that the host has, as a package or otherwise."""
+    query = [*PACKAGE_QUERY[family], *packages]
+    if family == "localhost":
+        return query
+    proofs = [f"{package}={PROOFS[package]}" for package in packages if package in PROOFS]
+    return ["sh", "-c", PROVE, "sh", *proofs, "--", *query]
 
 
 def _build(values: dict[str, Any], host: dict[str, Any], name: str, sources: list[dict[str, Any]]) -> dict[str, Any]:
@@ -450,6 +489,8 @@ def _build(values: dict[str, Any], host: dict[str, Any], name: str, sources: lis
     local = elsewhere == "localhost"
     family = "localhost" if local else (builder if elsewhere else host).get("os_family")
     packages = sorted(_packages(values, family, sources))
+    # Wanted, but no reason to ask for packages where nothing else is missing.
+    extra = PACKAGES.get(family or "", {}).get("run", []) if packages else []
     home = (builder.get("home") or HOME) if local else HOME
     account = "" if local else values["nginx_build_user"]
     return {
@@ -463,7 +504,8 @@ def _build(values: dict[str, Any], host: dict[str, Any], name: str, sources: lis
         "as": ["runuser", "-u", account, "--"] if account else [],
         "owner": "" if local else "root",
         "packages": packages,
-        "package_query": [*PACKAGE_QUERY[family], *packages] if packages and family else [],
+        "extra_packages": extra,
+        "package_query": _package_query(family, [*packages, *extra]) if packages and family else [],
     }
 
 
@@ -640,7 +682,6 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         }
     )
     name = f"{values['nginx_version']}-{build_id}"
-    run_packages = [] if kit_plan.publishing(host) else PACKAGES.get(host.get("os_family") or "", {}).get("run", [])
     proxy = values["nginx_http_proxy"]
     environment = {"http_proxy": proxy, "https_proxy": proxy, "ftp_proxy": proxy} if proxy else {}
     if values["nginx_ca_bundle"]:
@@ -667,8 +708,6 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         "build": _build(values, host, name, sources),
         "cache": builder.get("cache") or values["nginx_artifact_dir"],
         "arch": host.get("arch"),
-        "run_packages": run_packages,
-        "run_query": [*PACKAGE_QUERY[host["os_family"]], *run_packages] if run_packages else [],
         "sources": sources,
         "zig": wheel and {**wheel, "tools": _zig_tools(host["arch"]), "platform": ZIG_WHEELS[host["arch"]][1]},
         "signature": values["nginx_verify_signature"],

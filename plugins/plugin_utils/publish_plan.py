@@ -264,7 +264,13 @@ def _links(apps: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 def _rotation(name: str, logs: list[dict[str, Any]], keep: int) -> list[dict[str, Any]]:
     """The file that rotates these logs; none where there is nothing to rotate."""
-    file = {"dest": f"/etc/logrotate.d/{name}", "template": "logrotate.j2", "vars": {"logs": logs, "keep": keep}}
+    file = {
+        "dest": f"/etc/logrotate.d/{name}",
+        "template": "logrotate.j2",
+        "vars": {"logs": logs, "keep": keep},
+        # A host can do without; it is told.
+        "reader": "logrotate",
+    }
     return [file] if logs else []
 
 
@@ -385,7 +391,13 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "pip": uwsgi_plan.pip_settings(rooms["uwsgi"]),
         # The wheels that virtualenvs are filled from, where no host reaches an index.
         "kit": kit_plan.wheels(values, host),
-        "releases": [app_plan.release(app, apps[app["name"]], values) for app in values["publish_apps"]],
+        "releases": [
+            {
+                **app_plan.release(app, apps[app["name"]], values),
+                **(uwsgi_plan.limits(rooms["uwsgi"], host) if app["requirements"] else {}),
+            }
+            for app in values["publish_apps"]
+        ],
         "reloads": [
             {**{key: unit[key] for key in ("name", "pidfile", "config")}, "probe": asked[unit["app"]]["probe"]}
             for unit in units

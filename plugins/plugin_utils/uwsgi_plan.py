@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import kit_plan, log_plan, spec, takeover_plan, unit_plan
+from . import kit_plan, log_plan, spec, takeover_plan, unit_plan, wheel_plan
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -14,6 +14,8 @@ BAD = {"2.0.27": "it ignores SIGHUP, so nothing published with it could be reloa
 
 # Where a pip stops for the Python that it runs under; every other Python gets the newest that pip finds for it.
 PIP = {"2.7": "pip<=20.3.4", "3.6": "pip<=21.3.1", "*": "pip"}
+# The value of uwsgi_pip_constraints for the role's own, of Pythons that new releases have left behind.
+OWN_CONSTRAINTS = "auto"
 # The last virtualenv that makes environments of Python 2.7 from one pure script, with a pip inside that still runs.
 VIRTUALENV = "16.7.12"
 
@@ -192,6 +194,7 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
                     "set uwsgi_wheel_dir to a folder that holds what pip needs",
                 )
             )
+    _check_constraints(values, host, problems)
     problems += unknown_host("uwsgi_build_host", values["uwsgi_build_host"], host.get("uwsgi_builder") or {})
     for name in ("uwsgi_build_timeout", "uwsgi_limit_nofile", "uwsgi_stop_timeout"):
         if values[name] < 1:
@@ -255,6 +258,28 @@ def pip_settings(values: dict[str, Any]) -> dict[str, Any]:
         # No text: what is kept from logs is kept from them wherever it occurs.
         env["PIP_NO_INDEX"] = True
     return {"env": env, "cert": values["uwsgi_pip_ca_bundle"]}
+
+
+def _check_constraints(values: dict[str, Any], host: dict[str, Any], problems: list[Problem]) -> None:
+    given = values["uwsgi_pip_constraints"]
+    for text in (host.get("constraints") or {}).values():
+        if text is None:
+            says = f"there is no file {given} on the controller"
+            problems.append(Problem("uwsgi_pip_constraints", says, "name one, or write auto for the role's own"))
+            continue
+        option = next((line.strip() for line in text.splitlines() if line.strip().startswith("-")), None)
+        if option is not None:
+            says = f"{given} holds {option!r}, which is no constraint"
+            problems.append(Problem("uwsgi_pip_constraints", says, "write its lines into this one file"))
+
+
+def limits(values: dict[str, Any], host: dict[str, Any]) -> dict[str, list[str]]:
+    """What pip is to keep to in applications' virtualenvs: the role's own ``bounds``, or the user's ``constraints``."""
+    texts = host.get("constraints") or {}
+    text = texts.get((host.get("uwsgi") or {}).get("python") or "") or texts.get("*") or ""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
+    own = values["uwsgi_pip_constraints"] == OWN_CONSTRAINTS
+    return {"bounds": lines if own else [], "constraints": [] if own else lines}
 
 
 def _hardening(values: dict[str, Any]) -> list[tuple[str, str, int]]:
@@ -351,13 +376,19 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     needs = _needs(values, host) if managed else []
     python_packages = _python_packages(family, host.get("version")) if managed else {}
     elsewhere = bool(values["uwsgi_build_host"])
+    # What makes one binary differ from another; where it was downloaded from does not.
+    build = {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env}
+    virtualenv = _virtualenv(values["uwsgi_home"])
+    venv_names = _python_packages(family, host.get("version"))["venv"] if family in HEADERS else {}
+    wheels = wheel_plan.plan(values, host, build, virtualenv, venv_names)
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": takeover_plan.uwsgi(values),
+        "checks": [*takeover_plan.uwsgi(values), *wheel_plan.checks(wheels)],
+        # The wheels of uWSGI that the controller has for hosts that build none.
+        "wheels": wheels,
         "settings": spec.told(values, "uwsgi", READ),
         "take_over": values["uwsgi_take_over"],
-        # What makes one binary differ from another; where it was downloaded from does not.
-        "build": {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env},
+        "build": build,
         "needs": [] if elsewhere else needs,
         # A wheel takes no headers.
         "python_packages": {
@@ -367,6 +398,8 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         "builder": {**_builder(values, host), "needs": needs, "python_packages": python_packages},
         "family": family if managed else "",
         "package_query": PACKAGE_QUERY[family] if managed else [],
+        "library_query": ["sh", "-c", wheel_plan.FIND, "sh"],
+        "libraries_found": wheel_plan.FOUND,
         "header_packages": {
             feature: need["package"]
             for feature in values["uwsgi_features"]
@@ -377,7 +410,9 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         # Python to a wheel of pip below wheel_dir, for a Python that brings none.
         "pip_wheels": kit_plan.pip_wheels(host.get("kit")),
         "pip_env": _pip_env(values) | build_env,
-        "virtualenv": _virtualenv(values["uwsgi_home"]),
+        # By Python, "*" for all others.
+        "constraints": {"*": "", **(host.get("constraints") or {})},
+        "virtualenv": virtualenv,
         "account": {"user": values["uwsgi_user"], "group": values["uwsgi_group"], "shell": nologin},
         "unit": {
             "Unit": [["Description", "uWSGI application %i"], ["After", "network.target"]],

@@ -114,6 +114,19 @@ def fetched(folder):
     return {file.name: file.read_bytes() for file in (folder / "sources").iterdir()}
 
 
+@pytest.mark.parametrize("words", [(), ("--check",)], ids=["run", "check"])
+def test_a_source_that_the_folder_lacks_is_named_before_anything_is_done(tmp_path, words):
+    (tmp_path / PCRE2).touch()
+    tasks = {"name": "graceful.wsgi.nginx", "tasks_from": "build.yml"}
+    steps = [{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.include_role": tasks}]}]
+    (tmp_path / "play.yml").write_text(json.dumps(steps))
+    given = {"__nginx_planned": {"plan": plan(nginx_source_dir=str(tmp_path))}}
+    status, said = play(tmp_path / "play.yml", *words, f"--extra-vars={json.dumps(given)}")
+    assert status == 2, said
+    assert f"nginx_source_dir: there is no {tmp_path}/{NGINX} on the controller" in " ".join(said.split())
+    assert "changed=0" in said and PCRE2 not in said.partition("nginx_source_dir:")[2].partition("put it there")[0]
+
+
 def test_what_does_not_arrive_whole_is_asked_for_again(mirror, tmp_path):
     mirror.ways = {NGINX: ["503", "503", "cut", "whole"], PCRE2: ["short", "reset", "other", "whole"]}
     status, said = fetch(tmp_path, nginx_mirror=mirror.url)

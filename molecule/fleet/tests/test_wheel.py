@@ -133,6 +133,35 @@ def test_a_host_of_another_kind_is_refused_before_a_change(web, words):
 
 
 @pytest.fixture
+def cut_off(host):
+    """A host whose packages are not to be had."""
+    nowhere = "/etc/apt/apt.conf.d/99nowhere"
+    host.check_output(f"""echo 'Acquire::http::Proxy "http://127.0.0.1:9";' > {nowhere}""")
+    yield
+    host.check_output(f"rm {nowhere}")
+
+
+def test_a_wheel_on_the_controller_is_all_that_a_host_which_reaches_nothing_takes(host, cut_off, tmp_path):
+    folder, told = kept()
+    brought = {"uwsgi_build_host": "", "uwsgi_wheel_dir": str(tmp_path), "uwsgi_pip_no_index": True}
+    brought["uwsgi_home"] = "/opt/uwsgi-brought"
+    other = tmp_path / told["wheel"].replace("cp311", "cp39")
+    shutil.copy(folder / "uwsgi.whl", other)
+    status, said = install(APP, "--check", **brought)
+    words = " ".join(said.split())
+    assert status == 2, said
+    assert f"uwsgi_wheel_dir: {tmp_path} holds no uWSGI 2.0.31 for Python 3.11 (cp311)" in words
+    assert f"it holds {other.name}" in words
+    other.rename(tmp_path / told["wheel"])
+    status, said = install(APP, **brought)
+    assert status == 0, said
+    binary = host.file("/opt/uwsgi-brought/current/bin/uwsgi").sha256sum
+    assert binary == host.file(BINARY).sha256sum
+    # The tests below have the role write the unit for the other one again.
+    host.check_output("rm -rf /opt/uwsgi-brought")
+
+
+@pytest.fixture
 def bare(host, builder):
     """Neither the controller has a wheel nor a host a uWSGI; what serves runs on."""
     shutil.rmtree(kept()[0])

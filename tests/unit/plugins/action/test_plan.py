@@ -3,6 +3,7 @@
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.action import plan
+from ansible_collections.graceful.wsgi.plugins.module_utils import constraints
 
 TASK_VARS = {
     "groups": {"backends": ["one", "two"], "empty": [], "other": ["one"]},
@@ -47,3 +48,27 @@ def test_requirements_files_on_the_controller_are_read(tmp_path):
 )
 def test_what_is_no_such_file_is_not_known(apps):
     assert plan._requirements(apps) == {}
+
+
+def found(path):
+    return path
+
+
+def test_the_roles_own_constraints_are_upper_bounds_and_nothing_else():
+    for given in (None, "auto"):
+        texts = plan._constraints(given, found)
+        assert sorted(texts) == ["2.7", "3.6"]
+        for text in texts.values():
+            lines = [line for line in text.splitlines() if not line.startswith("#")]
+            # What requirements leave of them is all of them.
+            assert constraints.effective(lines, "") == lines
+            assert {"pip", "flask", "gevent", "flask-socketio", "python-engineio"} <= {
+                constraints.key(line.partition("<")[0]) for line in lines
+            }
+
+
+def test_a_file_of_constraints_holds_for_every_python(tmp_path):
+    (tmp_path / "c.txt").write_text("flask<2\n")
+    assert plan._constraints(str(tmp_path / "c.txt"), found) == {"*": "flask<2\n"}
+    assert plan._constraints(str(tmp_path / "no.txt"), found) == {"*": None}
+    assert plan._constraints("", found) == {} == plan._constraints(["x"], found)

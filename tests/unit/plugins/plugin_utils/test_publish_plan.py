@@ -590,6 +590,24 @@ def test_releases_know_whose_they_are_and_who_builds_them():
     assert (plan["build_user"], plan["git_user"], plan["releases"][0]["user"]) == ("builder", "wsgi-git", "alice")
 
 
+def test_releases_with_requirements_know_the_bounds_of_their_python(monkeypatch):
+    uwsgi = {**HOST["uwsgi"], "python": "2.7"}
+    monkeypatch.setitem(HOST, "uwsgi", uwsgi)
+    monkeypatch.setitem(HOST, "constraints", {"2.7": "Flask<2\n", "3.6": "Flask<2.1\n"})
+    first, second = planned([app(requirements=["flask"]), app("other")])["releases"]
+    assert (first["bounds"], first["constraints"]) == (["Flask<2"], [])
+    assert "bounds" not in second
+    monkeypatch.setitem(uwsgi, "python", "3.12")
+    assert planned([app(requirements=["flask"])])["releases"][0]["bounds"] == []
+
+
+def test_logs_are_rotated_where_the_host_can_do_that():
+    plan = planned([app(log="system")], [site({"path": "/", "app": "shop"}, access_log="/srv/logs/a.log")])
+    for bundle in ("app_bundle", "site_bundle"):
+        readers = [file["reader"] for file in plan[bundle]["files"] if "/logrotate.d/" in file["dest"]]
+        assert readers == ["logrotate"]
+
+
 def test_a_number_may_have_the_unit_that_it_has_anyway():
     given = {"harakiri": "60s", "reload-on-rss": "512M", "limit-as": 512, "log-slow": "500ms", "buffer-size": "32768"}
     problems = Problems()

@@ -1,5 +1,6 @@
 """The plan of the uwsgi role: bad input refused with its mend, packages by family, a unit the host's systemd knows."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -270,3 +271,47 @@ def test_no_packages_are_asked_for_where_they_are_not_the_roles_business():
     plan = planned(uwsgi_build_host="builder", uwsgi_manage_packages=False)
     assert (plan["builder"]["needs"], plan["builder"]["python_packages"]) == ([], {})
     assert (plan["family"], plan["package_query"]) == ("", [])
+
+
+def test_packages_of_libraries_are_asked_for_only_where_a_library_is_missing():
+    query = planned()["library_query"]
+
+    def say(*names):
+        words = [*query, *names, "--", "echo", "asked"]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert say() == say("libc.so.6") == planned()["libraries_found"]
+    assert say("libc.so.6", "libno.such.so.1") == "asked" == say("libc.so")
+
+
+CONSTRAINTS = {"2.7": "# why\nFlask<2\n", "3.6": "Flask<2.1\n"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "texts", "python", "bounds", "own"),
+    [
+        ("auto", CONSTRAINTS, "2.7", ["Flask<2"], []),
+        ("auto", CONSTRAINTS, "3.11", [], []),
+        ("auto", CONSTRAINTS, None, [], []),
+        ("auto", None, "2.7", [], []),
+        ("my.txt", {"*": "flask==2\n\n# x\n"}, "3.11", [], ["flask==2"]),
+        ("", {}, "2.7", [], []),
+    ],
+)
+def test_what_pip_keeps_to_by_python(variable, texts, python, bounds, own):
+    values = spec.check({"uwsgi_pip_constraints": variable}, OPTIONS, [])
+    host = {**DEBIAN, "constraints": texts, "uwsgi": {"python": python}}
+    assert uwsgi_plan.limits(values, host) == {"bounds": bounds, "constraints": own}
+    # uWSGI's own virtualenv is made before it is known which Python it is: the tasks choose.
+    plan, problems = uwsgi_plan.plan(values, host)
+    assert not problems and plan["constraints"] == {"*": "", **(texts or {})}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(None, "there is no file my.txt on the controller"), ("flask<2\n -c more.txt\n", "holds '-c more.txt'")],
+)
+def test_constraints_that_cannot_be_handed_over_are_refused(text, says):
+    _plan, problems = attempt({**DEBIAN, "constraints": {"*": text}}, uwsgi_pip_constraints="my.txt")
+    assert [problem.path for problem in problems] == ["uwsgi_pip_constraints"]
+    assert says in problems[0].says

@@ -292,12 +292,52 @@ def test_fill(root):
         os.umask(before)
     path = one.venv()["path"]
     install = [path + "/bin/python", "-m", "pip", "install", "-q"]
-    assert run.calls == [["mkvenv", "-x", path], install + ["pip<21"], install + ["flask"]]
+    assert run.calls == [["mkvenv", "-x", path], install + ["--upgrade", "pip<21"], install + ["flask"]]
     assert (run.environment["PIP_INDEX_URL"], run.environment["PIP_NO_INDEX"]) == ("i", "yes")
     assert one.venv()["complete"] is True and mode(one.venvs) == 0o711 and mode(one.home) == 0o755
     assert mode(path) == 0o750 and os.listdir(one.venvs) == [os.path.basename(path)]
     assert one.fill(run, ["mkvenv", "-x"], "pip<21", []) is False and len(run.calls) == 3
     assert home(root, requirements=None).fill(run, ["mkvenv"], "", []) is False
+
+
+def test_fill_hands_pip_the_bounds_that_the_requirements_leave(root):
+    run, bounds = Builders(), ["Flask<2", "gevent<23", "greenlet<3"]
+    one = made(root, "r1", requirements="r.txt", bounds=bounds)
+    put(os.path.join(one.release, "r.txt"), u"flask\n-r more.txt\n")
+    put(os.path.join(one.release, "more.txt"), u"gevent==20.9.0 --hash=sha256:00\ngreenlet>=1\n")
+    one.fill(run, ["mkvenv"], "pip", [])
+    assert [words[-4:-2] for words in run.calls[2:]] == [["--constraint", "HOME/limits/constraints.txt"]]
+    assert "--upgrade" not in run.calls[1] and "--constraint" in run.calls[1]
+    assert run.seen["limits/constraints.txt"] == "Flask<2\ngreenlet<3,>=1\n"
+
+
+def test_a_virtualenv_is_another_one_where_other_constraints_hold(root):
+    plain = home(root, requirements=["flask"]).venv()
+    bound = home(root, requirements=["flask"], bounds=["Flask<2"]).venv()
+    assert plain["path"] != bound["path"]
+    assert home(root, requirements=["flask"], bounds=[]).venv() == plain
+    # What the requirements pin has no bound, so that it is the same one.
+    pinned = home(root, requirements=["flask==1.0"]).venv()
+    assert home(root, requirements=["flask==1.0"], bounds=["Flask<2"]).venv()["path"] == pinned["path"]
+    own = home(root, requirements=["flask==1.0"], constraints=["flask==1.0 --hash=sha256:00"]).venv()
+    assert own["constraints"] == ["flask==1.0 --hash=sha256:00"] and own["path"] != pinned["path"]
+
+
+def test_a_failure_over_a_constraint_names_the_variable(root):
+    class Refusing(Builders):
+        def run(self, words, *args, **kwargs):
+            status, _said = Builders.run(self, words, *args, **kwargs)
+            said = "ERROR: No matching distribution for flask<2 (from -c %s/limits/constraints.txt (line 1))"
+            return (1 if words[-1] == "flask>=1" else status), said % self.home
+
+    one = home(root, requirements=["flask>=1"], bounds=["Flask<2"])
+    with pytest.raises(ReleaseError) as caught:
+        one.fill(Refusing(), ["mkvenv"], "", [])
+    assert "from -c uwsgi_pip_constraints (line 1)" in str(caught.value)
+    assert "hold for Python 3.11; write a version in the requirements" in str(caught.value)
+    with pytest.raises(ReleaseError) as caught:
+        home(root, requirements=["flask"], bounds=["Flask<2"]).fill(Builders(fail=2), ["mkvenv"], "", [])
+    assert "uwsgi_pip_constraints:" not in str(caught.value) and "hold for" not in str(caught.value)
 
 
 def test_incomplete_is_what_has_yet_to_be_made(root):
