@@ -148,7 +148,7 @@ class Look(object):
                 )
                 hint = "put it there: pip download --no-deps virtualenv==%s" % self.wanted["virtualenv_version"]
                 self._problem("uwsgi_wheel_dir", says, hint)
-        elif not self.about["venv"] and self.alone and self.about["version"] not in self.wanted["pip_wheels"]:
+        elif not self.about["venv"] and self.alone and self.about["version"] not in self.wanted.get("pip_wheels", ()):
             names, version = self.wanted["venv_packages"], self.about["version"]
             package = (names.get(version) or names.get("*") or "").replace("{version}", version)
             says = "Python %s of this host makes no virtualenvs: it lacks venv or ensurepip" % self.about["version"]
