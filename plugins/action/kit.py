@@ -89,7 +89,8 @@ class Collector:
             try:
                 found = self.pip.download([f"uWSGI=={version}", "--no-deps"], self.host, self.links)
             except Missed:
-                says = f"is empty, and no wheel of uWSGI {version} is to be had for {kit_plan.describe(self.host['kind'])}"
+                kind = kit_plan.describe(self.host["kind"])
+                says = f"is empty, and no wheel of uWSGI {version} is to be had for {kind}"
                 hint = "name a host of that kind that builds it, or put such a wheel into the folder uwsgi_wheel_dir"
                 self.problems.append(Problem("uwsgi_build_host", says, hint))
                 return

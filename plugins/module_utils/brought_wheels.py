@@ -25,7 +25,7 @@ def _write(folder, contents):
 
 
 class Brought:
-    """``wheels``: what the action plugin of graceful.wsgi.releases sent: C(archive), C(apps) and C(files); or nothing."""
+    """``wheels``: what the action plugin of graceful.wsgi.releases sent, archive, apps and files; or nothing."""
 
     def __init__(self, wheels):
         self.archive = wheels.get("archive")

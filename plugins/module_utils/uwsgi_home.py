@@ -192,7 +192,8 @@ def digest_of(wish):
 def full_build(build, version, about):
     """What makes one build differ from another, as a stamp tells it."""
     # As from json: what is compared with it was read from a file.
-    return json.loads(json.dumps(dict(build, version=version, python=about["version"], interpreter=about["executable"])))
+    found = dict(build, version=version, python=about["version"], interpreter=about["executable"])
+    return json.loads(json.dumps(found))
 
 
 def choose(root, version, about, build, features, run):

@@ -148,8 +148,8 @@ import multiprocessing
 import os
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import causes, git_checkout
-from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.brought_wheels import Brought, WheelError
+from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import SPEC, Home, ReleaseError
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, remove_tree

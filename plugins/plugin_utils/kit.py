@@ -97,8 +97,11 @@ def portable(root: Path, wanted: str | list[Any], limits: Sequence[str] = ()) ->
         names[path]: "\n".join(led(line, Path(path).parent) for line in text.splitlines()) + "\n" for path, text in read
     }
     # A list is a file of its own, so that no line of it is split into words here.
-    files["wanted.txt"] = "\n".join([*(led(line, root) for line in lines), *(["-c limits.txt"] if limits else [])]) + "\n"
-    return {**files, **({"limits.txt": "\n".join(limits) + "\n"} if limits else {})}
+    wished = [led(line, root) for line in lines]
+    if limits:
+        wished.append("-c limits.txt")
+        files["limits.txt"] = "\n".join(limits) + "\n"
+    return {**files, "wanted.txt": "\n".join(wished) + "\n"}
 
 
 def digest(text: str) -> str:
@@ -109,7 +112,9 @@ def digest(text: str) -> str:
 def unbringable(text: str) -> str | None:
     """A line of requirements that a folder of wheels cannot stand for, such as an address or the code itself."""
     for line in text.splitlines():
-        if not _INDEX.match(line) and not line.lstrip().startswith("#") and (_URL.match(line) or releases.is_local(line)):
+        if line.lstrip().startswith("#") or _INDEX.match(line):
+            continue
+        if _URL.match(line) or releases.is_local(line):
             return line.strip()
     return None
 

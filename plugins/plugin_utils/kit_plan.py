@@ -1,8 +1,8 @@
 """What a kit holds for hosts that reach nothing, and where the roles' variables lead when one is published from it.
 
-Pure: ``kit`` is what the action plugin knows of the folder: ``folder``, ``collecting`` (it is being filled), ``manifest``
-(None where there is none), ``wrong`` (what is wrong with it or its files, as text) and ``digests`` (application to the
-digest of its requirements, None where the controller cannot read them).
+Pure: ``kit`` is what the action plugin knows of the folder: ``folder``, ``collecting`` (it is being filled),
+``manifest`` (None where there is none), ``wrong`` (what is wrong with it or its files, as text) and ``digests``
+(application to the digest of its requirements, None where the controller cannot read them).
 """
 
 from __future__ import annotations
@@ -141,9 +141,7 @@ def unreadable(values: Mapping[str, Any], kit: Mapping[str, Any] | None) -> list
     return found
 
 
-def check(
-    values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], host: Mapping[str, Any]
-) -> list[Problem]:
+def check(values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], host: Mapping[str, Any]) -> list[Problem]:
     """What the kit lacks that can be told without asking the host."""
     if not publishing(host):
         return []
