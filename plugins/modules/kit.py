@@ -15,8 +15,8 @@ author:
 description:
   - Puts into a kit what one host takes of it, and notes the sha256 of each file in its C(manifest.json). What is there
     already and intact is not fetched again.
-  - Wheels are fetched by the pip of whoever runs Ansible, or of a virtualenv of its Python, for the Python, the processor
-    and the libc of the host. Markers in requirements are judged as that host would judge them.
+  - Wheels are fetched by the pip of whoever runs Ansible, or of a virtualenv of its Python, for the Python, the
+    processor and the libc of the host. Markers in requirements are judged as that host would judge them.
 options:
   state:
     description: V(wanted) tells which wheel of uWSGI the host takes, V(collected) collects, V(built) takes what another

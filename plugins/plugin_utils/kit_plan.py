@@ -147,10 +147,10 @@ def check(values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], hos
         return []
     kit = host["kit"]
     again = f"make it where there is a network: {command(kit['folder'])}"
-    if kit["wrong"]:
-        return [Problem("publish_kit", said, again) for said in kit["wrong"]]
-    found = []
+    found = [Problem("publish_kit", said, again) for said in kit["wrong"]]
     manifest = kit["manifest"]
+    if not manifest:
+        return found
     wanted = (plans.get("nginx") or {}).get("id")
     if wanted and wanted not in manifest["nginx"]:
         held = ", ".join(sorted(manifest["nginx"])) or "none"

@@ -42,25 +42,20 @@ def test_the_host_has_no_way_out_and_nothing_that_builds():
     assert one_host.sh("python3 -c 'import ensurepip'", host=HOST, check=False).strip().endswith("'ensurepip'")
 
 
-def test_a_kit_with_a_byte_changed_and_one_without_a_wheel_are_refused_before_anything_changes(damaged):
+def test_what_is_damaged_missing_or_unknown_is_refused_all_at_once_before_anything_changes(damaged):
     wheel = only(damaged, "wheels/gevent-*.whl")
     content = bytearray(wheel.read_bytes())
     content[len(content) // 2] ^= 1
     wheel.write_bytes(content)
-    lacking = only(damaged, "wheels/flask-*.whl")
+    lacking = only(damaged, "wheels/[fF]lask-*.whl")
     lacking.unlink()
-    status, said = site(damaged)
+    apps = [one_host.app("shop"), one_host.app("other", requirements=["Flask==3.1.1"])]
+    status, said = site(damaged, publish_apps=apps, publish_sites=[one_host.site("shop.test", "shop")])
     assert (status, changed(said)) == (2, 0)
-    assert f"{wheel} has the sha256 " in said
-    assert f"{lacking} is missing; make it where there is a network: ansible-playbook graceful.wsgi.kit" in said
-    assert "nothing on the host was changed" in said
-
-
-def test_requirements_that_the_kit_does_not_know_are_refused_before_anything_changes():
-    apps = [{"name": "shop", "source": str(one_host.WHOAMI), "module": "manage", "requirements": ["Flask==3.1.1"]}]
-    status, said = site(KIT, publish_apps=apps, publish_sites=[one_host.site("shop.test", "shop")])
-    assert (status, changed(said)) == (2, 0)
-    assert f"publish_apps[0].requirements: {KIT} lacks the wheels of shop" in said
+    assert "3 problems in the variables; nothing on the host was changed" in said
+    assert f"publish_kit: {wheel} has the sha256 " in said
+    assert f"publish_kit: {lacking} is missing; make it where there is a network: ansible-playbook graceful" in said
+    assert f"publish_apps[1].requirements: {damaged} lacks the wheels of other" in said
 
 
 def test_check_mode_promises_and_changes_nothing():

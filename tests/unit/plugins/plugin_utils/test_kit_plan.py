@@ -154,8 +154,12 @@ def test_a_named_builder_keeps_its_toolchain():
             ["publish_kit: there is no /kit/manifest.json"],
         ),
         (
-            lambda: whole(wrong=["/kit/a is missing", "/kit/b has the sha256 1 and should have 2"]),
-            ["publish_kit: /kit/a is missing", "publish_kit: /kit/b has the sha256 1 and should have 2"],
+            lambda: kit(wrong=["/kit/a is missing", "/kit/b has the sha256 1 and should have 2"]),
+            [
+                "publish_kit: /kit/a is missing",
+                "publish_kit: /kit/b has the sha256 1 and should have 2",
+                "publish_kit: /kit lacks nginx {nginx}, which these variables ask for; it holds 1.30.6-0123456789ab",
+            ],
         ),
         (kit, ["publish_kit: /kit lacks nginx {nginx}, which these variables ask for; it holds 1.30.6-0123456789ab"]),
         (
