@@ -64,6 +64,10 @@ class ActionModule(ActionBase):
             }
         )
         name = task_vars["inventory_hostname"]
+        if "dest" in self._task.args and not args["dest"]:
+            raise AnsibleActionFail(
+                "kit_facts: is missing; name the file that is to be written: -e kit_facts=./hosts.json"
+            )
         if args["facts"]:
             file = Path(os.path.abspath(os.path.expanduser(args["facts"])))
             told = read(file).get(name)
