@@ -165,13 +165,15 @@ def check(values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], hos
     return found
 
 
-def checks(values: Mapping[str, Mapping[str, Any]], host: Mapping[str, Any]) -> list[dict[str, Any]]:
+def checks(
+    values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], host: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """What only the host can judge: whether the kit is for its kind; see module_utils/kit_checks.py."""
-    kit = host.get("kit")
+    kit, uwsgi = host.get("kit"), values.get("uwsgi") or {}
     if not kit or kit["collecting"] or not kit["manifest"]:
         return []
-    uwsgi = values["uwsgi"]
-    env = {name: str(value) for name, value in sorted(uwsgi["uwsgi_build_env"].items())}
+    # A play that shows nothing of the role uwsgi has no uWSGI to ask for.
+    build = (plans.get("uwsgi") or {}).get("build")
     return [
         {
             "kind": "kit",
@@ -182,8 +184,8 @@ def checks(values: Mapping[str, Mapping[str, Any]], host: Mapping[str, Any]) -> 
             "home": uwsgi["uwsgi_home"],
             "version": uwsgi["uwsgi_version"],
             "features": uwsgi["uwsgi_features"],
-            "build": {"extra_args": uwsgi["uwsgi_pip_extra_args"], "env": env},
-            "built": bool(uwsgi["uwsgi_build_host"]),
+            "build": build or {},
+            "built": bool(build and uwsgi["uwsgi_build_host"]),
             "entries": [
                 {
                     "kind": entry["kind"],

@@ -61,7 +61,7 @@ def plan(
     if plans.get("nginx"):
         # Whether what nginx.conf and the sites only take together may wait for the role that brings the sites.
         plans["nginx"]["leave_to_others"] = SITE_FOLDERS if "publish" in plans else []
-    asked = kit_plan.checks(rooms, host)
+    asked = kit_plan.checks(rooms, plans, host)
     first = plans.get("nginx") or plans.get("publish")
     if asked and first:
         first["checks"] = [*first["checks"], *asked]
