@@ -83,7 +83,7 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure as error:
             says = f"{name} cannot be reached from here, so what it needs is not known: {error}"
             hint = f"have a machine that reaches it write that down, {COLLECT}, and name FILE here in kit_facts"
-            raise AnsibleActionFail(f"{says}; {hint}") from error
+            raise AnsibleActionFail(f"{says}; {hint}") from None
         result.pop("invocation", None)
         if result.get("failed"):
             return result
