@@ -17,6 +17,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     safe_path,
     served_checks,
     takeover_checks,
+    unit_checks,
     uwsgi_checks,
     uwsgi_wheels,
 )
@@ -115,6 +116,7 @@ for _kinds in (
     nginx_config_checks.KINDS,
     served_checks.KINDS,
     takeover_checks.KINDS,
+    unit_checks.KINDS,
     uwsgi_checks.KINDS,
     uwsgi_wheels.KINDS,
 ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import (
@@ -103,6 +103,12 @@ AGAINST_SOCKETS = {
     "harakiri": ("ends the worker, with all its sockets, once one has been open that long", "leave it out"),
     "worker-reload-mercy": ("is how long open sockets may stay when their worker is to end", "state websocket_mercy"),
 }
+
+
+def entry(app: Mapping[str, Any]) -> str:
+    """The WSGI application as ``module:callable``; a module that names its callable itself counts."""
+    module = app["module"] or posixpath.splitext(posixpath.basename(app["wsgi_file"]))[0]
+    return module if ":" in module else f"{module}:{app['callable']}"
 
 
 def items(value: Any) -> Iterable[Any]:
@@ -393,7 +399,7 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
     if app["wsgi_file"] and app["unmounted"]:
         options.append(("wsgi-file", posixpath.join(code, app["wsgi_file"])))
     if app["mounts"]:
-        loaded = f"{app['module']}:{app['callable']}" if app["module"] else posixpath.join(code, app["wsgi_file"])
+        loaded = entry(app) if app["module"] else posixpath.join(code, app["wsgi_file"])
         options += [("mount", f"{path}={loaded}") for path in app["mounts"]]
         given = {name.replace("_", "-") for name in app["options"]}
         # Without the latter each is loaded by a Python interpreter of its own, which many C extensions do not bear.
@@ -506,7 +512,7 @@ def _unit(
         "probe": {key: value for key, value in app["probe"].items() if value is not None}
         if isinstance(app["probe"], dict)
         else {},
-        "script": f"{app['module'] or posixpath.splitext(posixpath.basename(app['wsgi_file']))[0]}:{app['callable']}",
+        "script": entry(app),
     }
     # A release's virtualenv hangs below it, so that its path says all; that of code not ours has a link of its own.
     planned["links"] = [] if app["path"] else [code]

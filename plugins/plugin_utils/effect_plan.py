@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -136,6 +137,35 @@ def _check_loop(site: Mapping[str, Any], index: int, path: str, problems: Proble
         problems.say(f"{path}.redirect", says, f"add a location for {target}, or let path be exact: = /old")
 
 
+def _check_static(location: Mapping[str, Any], apps: Mapping[str, Any], path: str, problems: Problems) -> None:
+    """Refuse a folder by which anyone could read an application's code, and the settings that lie beside it."""
+    folder = posixpath.normpath(location["static"] or "static")
+    if location["app"]:
+        found = [location["app"]] if folder == "." else []
+    else:
+        below = folder.rstrip("/") + "/"
+        found = [name for name, app in apps.items() if app["path"] and f"{app['path'].rstrip('/')}/".startswith(below)]
+    for name in found[:1]:
+        says = f"{location['static']!r} holds the code of {name}, which anyone could read with what lies beside it"
+        problems.say(f"{path}.static", says, "name the folder of the files that are for everyone, such as static")
+
+
+def _check_proxy_protocol(sites: list[dict[str, Any]], problems: Problems) -> None:
+    """Refuse a client's address by a protocol that is spoken at none of the site's sockets."""
+    spoken = {site_plan.endpoint(line) for site in sites for line, _tls in site_plan.sockets(site) if _speaks(line)}
+    for index, site in enumerate(sites):
+        asked = site["real_ip"] and site["real_ip"]["header"] == "proxy_protocol"
+        own = {site_plan.endpoint(line) for line, _tls in site_plan.sockets(site)}
+        if asked and not own & spoken and "listen" not in site["options"] and not site["template"]:
+            says = "has no effect: no address in listen speaks the PROXY protocol"
+            hint = "write e.g. listen: ['80 proxy_protocol'], or the header that names the client"
+            problems.say(f"publish_sites[{index}].real_ip.header", says, hint)
+
+
+def _speaks(line: str) -> bool:
+    return "proxy_protocol" in line.split()
+
+
 def _sockets(site: Mapping[str, Any]) -> Iterable[tuple[Any, bool]]:
     """Where the site itself answers, and whether TLS is spoken there."""
     moved = site["tls"] and site["tls"]["redirect"] and not site["redirect"] and not client_plan.believed(site, {})
@@ -214,6 +244,7 @@ def check(values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problem
             kinds |= {kind} - {""}
             _check_path(location, site, f"{where}.path", problems)
             _check_loop(site, at, where, problems)
+            _check_static(location, apps, where, problems)
             _check_families(location["options"], {kind} - {""}, f"{where}.options", "the location", problems)
             if location["timeout"] and not kind:
                 says = "has no effect: the location waits for nobody"
@@ -230,6 +261,7 @@ def check(values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problem
                 if str(name).startswith("ssl_") and "listen" not in site["options"]:
                     problems.say(f"{path}.options.{name}", "has no effect: the site speaks no TLS", "give it tls")
     _check_switches(values["publish_sites"], nginx["nginx_conf_options"], problems)
+    _check_proxy_protocol(values["publish_sites"], problems)
     _check_protocols(values["publish_sites"], nginx["nginx_version"], problems)
 
 

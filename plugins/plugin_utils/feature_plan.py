@@ -25,6 +25,7 @@ MARKS = {
     "zlib": "load-file-in-cache-gzip",
 }
 
+
 class Need(NamedTuple):
     """A feature that an application takes: by which variable, what would become of it without, and the cure."""
 

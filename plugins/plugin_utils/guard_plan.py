@@ -56,6 +56,11 @@ def check_address(text: str, path: str, problems: Problems) -> None:
 
 
 def check(block: dict[str, Any], path: str, problems: Problems) -> None:
+    for key in ("allow", "deny"):
+        # An expression that found no host writes this, too, and nginx would let everyone in.
+        if block[key] == [] and not block["deny" if key == "allow" else "allow"]:
+            hint = "write allow: [all] for everyone, deny: [all] for nobody, or leave it out"
+            problems.say(f"{path}.{key}", "is an empty list, by which everyone may ask", hint)
     both = set(_networks(block, "allow", path, problems)).intersection(_networks(block, "deny", path, problems))
     for text in sorted(both):
         problems.say(f"{path}.deny", f"{text} stands in allow too", "leave it in one of them; the narrower one counts")

@@ -689,7 +689,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     wheel = next((source for source in sources if source["name"] == "zig"), None)
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": takeover_plan.nginx(values),
+        "checks": takeover_plan.nginx(values) + unit_plan.checks("nginx_unit_options", values["nginx_unit_options"]),
         "settings": spec.told(values, "nginx", READ),
         "take_over": values["nginx_take_over"],
         # Said at each run; what is refused is a problem.

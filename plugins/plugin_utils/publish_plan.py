@@ -30,6 +30,7 @@ from . import (
     site_plan,
     spec,
     takeover_plan,
+    unit_plan,
     upstream_plan,
     uwsgi_options,
     uwsgi_plan,
@@ -333,9 +334,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     # The code's own folder belongs to whoever put it there; a log folder that we make is the application's.
     code = {app["code"] for app in apps.values()}
     folders += [
-        log_plan.directory(app, values, log_dir)
-        for app in app_logs
-        if posixpath.dirname(app["log_file"]) not in code
+        log_plan.directory(app, values, log_dir) for app in app_logs if posixpath.dirname(app["log_file"]) not in code
     ]
     app_files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
     conf_dir = rooms["uwsgi"]["uwsgi_conf_dir"]
@@ -439,5 +438,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     planned["checks"] += effect_plan.checks(values["publish_sites"], values["publish_set"], folder)
     planned["checks"] += uwsgi_options.checks(values["publish_apps"], rooms["uwsgi"], host)
     planned["checks"] += feature_plan.checks(values["publish_apps"], rooms["uwsgi"], host)
+    for index, app in enumerate(values["publish_apps"]):
+        planned["checks"] += unit_plan.checks(f"publish_apps[{index}].service_options", app["service_options"])
     planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
     return planned, problems

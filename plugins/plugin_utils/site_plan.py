@@ -433,6 +433,9 @@ def check(
     guard_plan.check(site, path, problems)
     for index, text in enumerate((site["real_ip"] or {}).get("from") or []):
         guard_plan.check_address(text, f"{path}.real_ip.from[{index}]", problems)
+    if site["real_ip"] and not site["real_ip"]["from"]:
+        hint = "name the proxies in front of the host, or leave real_ip out"
+        problems.say(f"{path}.real_ip.from", "is an empty list, by which nobody is believed", hint)
     if site["real_ip"] and not guard_plan.HEADER.match(site["real_ip"]["header"]):
         says = f"{site['real_ip']['header']!r} is no name of a header"
         problems.say(f"{path}.real_ip.header", says, "write e.g. X-Forwarded-For")

@@ -102,3 +102,10 @@ def with_options(
             if item is not None:
                 found.append([name, ("no", "yes")[item] if isinstance(item, bool) else str(item)])
     return found
+
+
+def checks(variable: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What only the host's systemd can tell of a user's directives, as module_utils/unit_checks.py takes it."""
+    # A directive of null is left out, or empties a list; neither can be wrong.
+    lines = [line for line in with_options([], options) if line[1]]
+    return [{"kind": "unit_directives", "variable": variable, "lines": lines}] if lines else []

@@ -383,7 +383,11 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     wheels = wheel_plan.plan(values, host, build, virtualenv, venv_names)
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": [*takeover_plan.uwsgi(values), *wheel_plan.checks(wheels)],
+        "checks": [
+            *takeover_plan.uwsgi(values),
+            *unit_plan.checks("uwsgi_unit_options", values["uwsgi_unit_options"]),
+            *wheel_plan.checks(wheels),
+        ],
         # The wheels of uWSGI that the controller has for hosts that build none.
         "wheels": wheels,
         "settings": spec.told(values, "uwsgi", READ),

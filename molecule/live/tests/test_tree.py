@@ -147,8 +147,15 @@ def test_what_nginx_could_not_serve_is_refused_before_it_goes_live():
         {"path": "/some/", "static": f"{FOLDERS}/some"},
         {"path": "/fine/", "static": f"{FOLDERS}/fine"},
     ]
-    status, said = play(sites=[{"server_name": ["tree.test"], "locations": locations}])
-    assert status != 0 and "5 problems on this host" in said, said
+    # What systemd would drop is asked of the host's own; what it reads is no problem.
+    unit = {"LimitNOFile": 1024, "LimitNOFILE": "many", "Environment": "S3CRET", "UMask": "0027", "CPUWeight": 50}
+    status, said = play(
+        [app("tree", service_options=unit)],
+        [{"server_name": ["tree.test"], "locations": locations}],
+        nginx_unit_options={"Nice": 99},
+    )
+    assert status != 0 and "9 problems on this host; nothing on it was changed" in said, said
+    assert "S3CRET" not in said
     said = " ".join(said.split())
     for text in (
         "locations[0].static: /home/trial-home (trial-home:trial-home, mode 0700) lets nginx's workers (nginx)",
@@ -157,6 +164,11 @@ def test_what_nginx_could_not_serve_is_refused_before_it_goes_live():
         "locations[2].static: 1 of 1 files and folders",
         f"locations[3].static: {FOLDERS}/robots.txt (root:root, mode 0600) cannot be read",
         f"locations[4].options.alias: there is no {FOLDERS}/nothing",
+        "publish_apps[0].service_options.LimitNOFile: this host's systemd knows no such directive",
+        "did you mean LimitNOFILE?",
+        "publish_apps[0].service_options.LimitNOFILE: this host's systemd would drop it: Failed to parse",
+        "publish_apps[0].service_options.Environment: this host's systemd would drop it",
+        "nginx_unit_options.Nice: this host's systemd would drop it: Nice priority out of range",
     ):
         assert text in said, text
     # Some of many may be meant so: told, and served.

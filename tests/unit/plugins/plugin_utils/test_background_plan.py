@@ -69,6 +69,7 @@ def test_what_is_replaced_worker_by_worker(options):
     assert plan["instances"][0]["whole"] is False and plan["crossing"] == []
     assert ["chdir", "/"] in plan["apps"][0]["options"]
 
+
 def test_sockets_that_stay_open_are_crossed_over_as_before():
     plan = planned({}, websocket=True)
     assert plan["crossing"] == ["shop"] and plan["instances"][0]["whole"] is False

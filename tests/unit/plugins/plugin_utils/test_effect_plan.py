@@ -16,10 +16,10 @@ TLS = {"certificate": "/etc/ssl/c.pem", "key": "/etc/ssl/k.pem"}
 CODE = {"source": "x", "module": "manage"}
 
 
-def refusals(sites, version="1.30.6", conf=None):
+def refusals(sites, version="1.30.6", conf=None, apps=()):
     """The problems of these sites, as text."""
     values = {
-        "publish_apps": [{"name": "u", **CODE}, {"name": "h", "protocol": "http", **CODE}],
+        "publish_apps": [{"name": "u", **CODE}, {"name": "h", "protocol": "http", **CODE}, *apps],
         "publish_upstreams": [{"name": "by-uwsgi", "protocol": "uwsgi", "servers": [{"address": "10.0.0.1:80"}]}],
         "publish_sites": sites,
     }
@@ -165,3 +165,52 @@ def test_names_that_are_one_to_nginx():
     (problem,) = refusals([site(r"~^mü\.test$", name="a")])
     assert problem.startswith("publish_sites[0].server_name[0]: ")
     assert "mü is sent as xn--m-yha" in problem or "xn--m-" in problem
+
+
+def asks(location=None, **more):
+    return [site("a.test", {"path": "/", **(location or U)}, **more)]
+
+
+REAL = {"header": "proxy_protocol", "from": ["10.0.0.1"]}
+FOUND_NOBODY = [
+    (asks(allow=[]), "publish_sites[0].allow: is an empty list, by which everyone may ask; write allow: [all]"),
+    (asks(deny=[]), "publish_sites[0].deny: is an empty list"),
+    (asks({**U, "allow": []}, allow=["10.0.0.0/8"]), "publish_sites[0].locations[0].allow: is an empty list"),
+    (asks({**U, "deny": []}, allow=["10.0.0.0/8"]), "publish_sites[0].locations[0].deny: is an empty list"),
+    (asks(real_ip={"from": []}), "publish_sites[0].real_ip.from: is an empty list, by which nobody is believed"),
+    (asks(real_ip=REAL), "publish_sites[0].real_ip.header: has no effect: no address in listen speaks the PROXY pro"),
+    (asks(real_ip=REAL, listen=["80", "8080"]), "write e.g. listen: ['80 proxy_protocol']"),
+    (asks({**U, "static": "."}), "static: '.' holds the code of u, which anyone could read"),
+    (asks({**U, "static": "./"}), "static: './' holds the code of u"),
+]
+
+
+@pytest.mark.parametrize(("sites", "said"), FOUND_NOBODY)
+def test_a_setting_that_lets_everyone_in_or_nobody_is_refused(sites, said):
+    assert any(said in problem for problem in refusals(sites)), refusals(sites)
+
+
+@pytest.mark.parametrize(
+    "sites",
+    [
+        asks(allow=["all"]),
+        asks(allow=["10.0.0.0/8"], deny=[]),
+        asks(allow=[], deny=["all"]),
+        asks(real_ip=REAL, listen=["80 proxy_protocol"]),
+        # nginx speaks it at a socket for all of its servers as soon as one says so.
+        [*asks(real_ip=REAL), site("b.test", listen=["80 proxy_protocol"])],
+        asks(real_ip=REAL, options={"listen": "8080 proxy_protocol"}),
+        [site("a.test", {"path": "/static/", "app": "u", "static": "static"})],
+    ],
+)
+def test_a_setting_that_says_who_is_let_in_is_taken(sites):
+    assert refusals(sites) == []
+
+
+@pytest.mark.parametrize("static", ["/srv/shop", "/srv/shop/", "/srv", "/"])
+def test_a_static_folder_that_holds_an_applications_code_is_refused(static):
+    files = {"path": "/files/", "static": static}
+    app = {"name": "shop", "path": "/srv/shop", "module": "manage"}
+    found = refusals([site("a.test", files, {"path": "/", "app": "shop"})], apps=[app])
+    assert found[0].startswith(f"publish_sites[0].locations[0].static: {static!r} holds the code of shop, which anyone")
+    assert refusals([site("a.test", {**files, "static": "/srv/shop/static"})], apps=[app]) == []

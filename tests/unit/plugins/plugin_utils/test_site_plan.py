@@ -557,6 +557,8 @@ def test_the_module_stays_where_it_is_used_unmounted_too():
 def test_a_file_is_mounted_by_its_path():
     given = {"module": None, "wsgi_file": "web/app.py"}
     assert mounted(to_app("/shop/", mount=True), **given)[0] == ("mount", "/shop=/srv/wsgi/shop/current/web/app.py")
+    given = {"module": "shop.wsgi:application"}
+    assert mounted(to_app("/shop/", mount=True), **given)[0] == ("mount", "/shop=shop.wsgi:application")
 
 
 def test_a_preflight_loads_what_is_mounted():
@@ -1107,7 +1109,8 @@ def test_whose_headers_are_believed():
     assert believed(site(to_app(), options=raw)) == ["10.0.0.1"]
     assert believed(site(to_app()), raw) == ["10.0.0.1"]
     # A proxy that passes on bytes passes on whatever a client says.
-    assert believed(site(to_app(), real_ip={"from": ["10.0.0.1"], "header": "proxy_protocol"})) == []
+    tunnel = {"from": ["10.0.0.1"], "header": "proxy_protocol"}
+    assert believed(site(to_app(), listen=["80 proxy_protocol"], real_ip=tunnel)) == []
 
 
 def test_other_spellings_of_headers_are_taken_away_where_nginx_lets_them_in():
