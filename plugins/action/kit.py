@@ -19,7 +19,6 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import (
     KitError,
     Missed,
     Pip,
-    digest,
     entry,
     portable,
     requirements,
@@ -133,7 +132,8 @@ class Collector:
             says = f"no folder of wheels can stand for {line!r}"
             hint = "name the project and its version, and put a wheel of it into the folder uwsgi_wheel_dir"
             return self.problems.append(Problem(variable, says, hint))
-        named = digest(text)
+        limits = constraints.wanted(app.get("bounds") or [], app.get("constraints") or [], text)
+        named = kit_plan.digest(text, limits)
         held = self.entry["requirements"].get(named)
         if held and self._intact(held["files"]):
             held["apps"] = sorted({*held["apps"], name})
@@ -143,7 +143,6 @@ class Collector:
             return None
         wanted = app["requirements"]
         words = ["-r", str(root / wanted)] if isinstance(wanted, str) else [str(item) for item in wanted]
-        limits = constraints.wanted(app.get("bounds") or [], app.get("constraints") or [], text)
         if limits:
             file = scratch / "constraints.txt"
             file.write_text("\n".join(limits) + "\n")

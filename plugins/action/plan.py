@@ -15,7 +15,7 @@ from ansible.release import __version__
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree, spec, uwsgi_plan, wheel_plan
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
-from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, digest, requirements
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, requirements
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -93,8 +93,8 @@ def _requirements(apps: Any) -> dict[str, list[str]]:
     return found
 
 
-def _digests(apps: Any, find: Callable[[str], str]) -> dict[str, str | None]:
-    """The digests of the applications' requirements; None where they cannot be read here."""
+def _texts(apps: Any, find: Callable[[str], str]) -> dict[str, str | None]:
+    """The text of the applications' requirements; None where it cannot be read here."""
     found: dict[str, str | None] = {}
     for app in apps if isinstance(apps, list) else ():
         name = app.get("name") if isinstance(app, Mapping) else None
@@ -106,7 +106,7 @@ def _digests(apps: Any, find: Callable[[str], str]) -> dict[str, str | None]:
             except (KitError, AnsibleError, source_tree.SourceError, OSError, TypeError):
                 # Whoever puts the code on the host says what is wrong with it.
                 read = None
-        found[name] = digest(read[1]) if read else None
+        found[name] = read[1] if read else None
     return found
 
 
@@ -175,8 +175,8 @@ class ActionModule(Telling):
             if collecting:
                 raise AnsibleActionFail("kit_dir: is missing; name the folder of the kit: -e kit_dir=./kit")
             return None
-        digests = {} if collecting else _digests(apps, lambda path: self._find_needle("files", path))
-        return Kit(os.path.abspath(os.path.expanduser(folder))).known(host, digests, collecting)
+        texts = {} if collecting else _texts(apps, lambda path: self._find_needle("files", path))
+        return Kit(os.path.abspath(os.path.expanduser(folder))).known(host, texts, collecting)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)

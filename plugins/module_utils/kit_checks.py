@@ -86,7 +86,7 @@ def kit(checks, tools):
         if wrong:
             found.append((check["variable"], wrong[0], wrong[1] or again))
         for app in check["apps"]:
-            if app["digest"] not in entry["requirements"]:
+            if app["digests"].get(kind["python"]) not in entry["requirements"]:
                 says = "%s lacks the wheels of %s for %s" % (check["folder"], app["name"], DESCRIBED % kind)
                 found.append((app["variable"], says, again))
     return found

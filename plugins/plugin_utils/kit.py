@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -104,11 +103,6 @@ def portable(root: Path, wanted: str | list[Any], limits: Sequence[str] = ()) ->
     return {**files, "wanted.txt": "\n".join(wished) + "\n"}
 
 
-def digest(text: str) -> str:
-    """Names requirements by what they say."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def unbringable(text: str) -> str | None:
     """A line of requirements that a folder of wheels cannot stand for, such as an address or the code itself."""
     for line in text.splitlines():
@@ -141,10 +135,10 @@ class Kit:
             raise KitError(f"{file} is no manifest of a kit that this release of the collection reads")
         return told
 
-    def known(self, host: Mapping[str, Any], digests: Mapping[str, str | None], collecting: bool) -> dict[str, Any]:
+    def known(self, host: Mapping[str, Any], texts: Mapping[str, str | None], collecting: bool) -> dict[str, Any]:
         """What the plan is told of the kit for this host; see kit_plan.py."""
         told: dict[str, Any] = {"folder": str(self.folder), "collecting": collecting, "manifest": None, "wrong": []}
-        told["digests"] = dict(digests)
+        told["texts"] = dict(texts)
         if collecting:
             return told
         try:

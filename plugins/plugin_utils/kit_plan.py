@@ -1,18 +1,24 @@
 """What a kit holds for hosts that reach nothing, and where the roles' variables lead when one is published from it.
 
 Pure: ``kit`` is what the action plugin knows of the folder: ``folder``, ``collecting`` (it is being filled),
-``manifest`` (None where there is none), ``wrong`` (what is wrong with it or its files, as text) and ``digests``
-(application to the digest of its requirements, None where the controller cannot read them).
+``manifest`` (None where there is none), ``wrong`` (what is wrong with it or its files, as text) and ``texts``
+(application to the text of its requirements, None where the controller cannot read them). ``limits(python)`` tells what
+pip keeps to for a Python, ``bounds`` and ``constraints``, as uwsgi_plan.limits() does.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import constraints
+
 from .problem import Problem
+
+Limits = Callable[[str], Mapping[str, list[str]]]
 
 FORMAT = 1
 # The parts of a kit, each a folder that a variable leads into.
@@ -55,6 +61,23 @@ def markers(python: str, full: str, architecture: str) -> dict[str, str]:
         "python_version": python,
         "sys_platform": "linux2" if python.startswith("2.") else "linux",
     }
+
+
+def digest(text: str, limits: Sequence[str]) -> str:
+    """Names requirements by what they say, and by the constraints that hold beside them."""
+    return hashlib.sha256("\n".join([text, *limits]).encode()).hexdigest()[:16]
+
+
+def digests(kit: Mapping[str, Any], name: str, limits: Limits) -> dict[str, str]:
+    """By Python, what an application's requirements are named in the manifest; empty where nobody can read them."""
+    text = kit["texts"].get(name)
+    if text is None:
+        return {}
+    found = {}
+    for python in {entry["kind"]["python"] for entry in kit["manifest"]["hosts"]}:
+        told = limits(python)
+        found[python] = digest(text, constraints.wanted(told["bounds"], told["constraints"], text))
+    return found
 
 
 def publishing(host: Mapping[str, Any]) -> bool:
@@ -141,7 +164,9 @@ def unreadable(values: Mapping[str, Any], kit: Mapping[str, Any] | None) -> list
     return found
 
 
-def check(values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], host: Mapping[str, Any]) -> list[Problem]:
+def check(
+    values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], host: Mapping[str, Any], limits: Limits
+) -> list[Problem]:
     """What the kit lacks that can be told without asking the host."""
     if not publishing(host):
         return []
@@ -158,15 +183,15 @@ def check(values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], hos
         found.append(Problem("publish_kit", says, again))
     entries = _entries(kit, host)
     for path, app in _apps(values["publish"]):
-        digest = kit["digests"].get(app["name"])
-        if digest and entries and not any(digest in entry["requirements"] for entry in entries):
+        named = digests(kit, app["name"], limits)
+        if named and entries and not any(named[entry["kind"]["python"]] in entry["requirements"] for entry in entries):
             says = f"{kit['folder']} lacks the wheels of {app['name']}, whose requirements it does not know as they are"
             found.append(Problem(path, says, again))
     return found
 
 
 def checks(
-    values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], host: Mapping[str, Any]
+    values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], host: Mapping[str, Any], limits: Limits
 ) -> list[dict[str, Any]]:
     """What only the host can judge: whether the kit is for its kind; see module_utils/kit_checks.py."""
     kit, uwsgi = host.get("kit"), values.get("uwsgi") or {}
@@ -199,9 +224,9 @@ def checks(
             ],
             "others": sorted({describe(entry["kind"]) for entry in kit["manifest"]["hosts"]}),
             "apps": [
-                {"variable": path, "name": app["name"], "digest": kit["digests"].get(app["name"])}
+                {"variable": path, "name": app["name"], "digests": digests(kit, app["name"], limits)}
                 for path, app in _apps(values["publish"])
-                if kit["digests"].get(app["name"])
+                if kit["texts"].get(app["name"]) is not None
             ],
         }
     ]
@@ -223,7 +248,7 @@ def pip_wheels(kit: Mapping[str, Any] | None) -> dict[str, str]:
     return found
 
 
-def wheels(values: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]:
+def wheels(values: Mapping[str, Any], host: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
     """The wheels that each application's virtualenv is filled from, for the publish role; empty without a kit."""
     kit, uwsgi = host.get("kit"), host.get("uwsgi") or {}
     if not kit or kit["collecting"] or not kit["manifest"]:
@@ -235,7 +260,7 @@ def wheels(values: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]
             continue
         tools = entry["tools"]
         for _path, app in _apps(values):
-            held = entry["requirements"].get(kit["digests"].get(app["name"]))
+            held = entry["requirements"].get(digests(kit, app["name"], limits).get(entry["kind"]["python"]))
             if held:
                 found[app["name"]] = sorted({*tools, *held["files"]})
     files = kit["manifest"]["files"]

@@ -57,11 +57,15 @@ def plan(
         if not wrong:
             plans[room], wrong = planner(rooms[room], dict(host), rooms)
         problems += wrong
-    problems += kit_plan.check(rooms, plans, host)
+
+    def limits(python: str) -> dict[str, list[str]]:
+        return uwsgi_plan.limits(rooms["uwsgi"], {**host, "uwsgi": {"python": python}})
+
+    problems += kit_plan.check(rooms, plans, host, limits)
     if plans.get("nginx"):
         # Whether what nginx.conf and the sites only take together may wait for the role that brings the sites.
         plans["nginx"]["leave_to_others"] = SITE_FOLDERS if "publish" in plans else []
-    asked = kit_plan.checks(rooms, plans, host)
+    asked = kit_plan.checks(rooms, plans, host, limits)
     first = plans.get("nginx") or plans.get("publish")
     if asked and first:
         first["checks"] = [*first["checks"], *asked]

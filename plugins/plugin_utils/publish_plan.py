@@ -389,7 +389,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "git_user": values["publish_git_user"],
         "pip": uwsgi_plan.pip_settings(rooms["uwsgi"]),
         # The wheels that virtualenvs are filled from, where no host reaches an index.
-        "kit": kit_plan.wheels(values, host),
+        "kit": kit_plan.wheels(values, host, lambda _python: uwsgi_plan.limits(rooms["uwsgi"], host)),
         "releases": [
             {
                 **app_plan.release(app, apps[app["name"]], values),

@@ -40,7 +40,10 @@ SITES = [{"server_name": ["shop.test"], "locations": [{"path": "/", "app": "shop
 PUBLISH = {"publish_apps": APPS, "publish_sites": SITES}
 
 
-def manifest(nginx="1.30.6-0123456789ab", digest="d1", **kind):
+DIGEST = kit_plan.digest("Flask", [])
+
+
+def manifest(nginx="1.30.6-0123456789ab", digest=DIGEST, **kind):
     entry = {
         "kind": {**KIND, **kind},
         "glibc": "2.36",
@@ -66,7 +69,7 @@ def manifest(nginx="1.30.6-0123456789ab", digest="d1", **kind):
 
 
 def kit(**more):
-    known = {"folder": "/kit", "collecting": False, "manifest": manifest(), "wrong": [], "digests": {"shop": "d1"}}
+    known = {"folder": "/kit", "collecting": False, "manifest": manifest(), "wrong": [], "texts": {"shop": "Flask"}}
     return {**known, **more}
 
 
@@ -132,7 +135,7 @@ def test_a_builder_of_the_inventory_is_known_from_the_kit():
 
 
 def test_while_it_is_filled_only_what_is_built_leads_into_it():
-    plans, problems = planned(kit(collecting=True, manifest=None, digests={}))
+    plans, problems = planned(kit(collecting=True, manifest=None, texts={}))
     assert problems == []
     assert plans["nginx"]["cache"] == "/kit/nginx" and plans["nginx"]["build"]["local"]
     assert plans["uwsgi"]["settings"]["wheel_dir"] == "" and "PIP_NO_INDEX" not in plans["uwsgi"]["pip_env"]
@@ -163,7 +166,7 @@ def test_a_named_builder_keeps_its_toolchain():
         ),
         (kit, ["publish_kit: /kit lacks nginx {nginx}, which these variables ask for; it holds 1.30.6-0123456789ab"]),
         (
-            lambda: whole(digests={"shop": "d2"}),
+            lambda: whole(texts={"shop": "Flask<3"}),
             [
                 "publish_apps[0].requirements: /kit lacks the wheels of shop, whose requirements it does not know as"
                 " they are"
@@ -198,9 +201,11 @@ def test_the_host_is_asked_what_only_it_knows():
     (check,) = [one for one in plans["nginx"]["checks"] if one["kind"] == "kit"]
     assert not [one for one in plans["publish"]["checks"] if one["kind"] == "kit"]
     assert check["entries"] == [
-        {"kind": KIND, "uwsgi": {"u": {"libraries": ["libz.so.1"], "packages": ["zlib1g"]}}, "requirements": ["d1"]}
+        {"kind": KIND, "uwsgi": {"u": {"libraries": ["libz.so.1"], "packages": ["zlib1g"]}}, "requirements": [DIGEST]}
     ]
-    assert check["apps"] == [{"variable": "publish_apps[0].requirements", "name": "shop", "digest": "d1"}]
+    assert check["apps"] == [
+        {"variable": "publish_apps[0].requirements", "name": "shop", "digests": {"2.7": DIGEST, "3.11": DIGEST}}
+    ]
     assert [text.split()[0] for text in check["others"]] == ["Centos", "Debian"]
 
 
@@ -216,9 +221,27 @@ def test_only_what_concerns_the_host_is_looked_at():
 def test_virtualenvs_are_filled_from_the_wheels_for_the_hosts_python():
     uwsgi = {"python": "3.11", "abi": "cp311", "interpreter": "/usr/bin/python3.11"}
     values = {"publish_apps": [{"name": "shop", "requirements": "r.txt"}, {"name": "plain", "requirements": None}]}
-    found = kit_plan.wheels(values, {**HOST, "kit": kit(), "uwsgi": uwsgi})
+    found = kit_plan.wheels(values, {**HOST, "kit": kit(), "uwsgi": uwsgi}, no_limits)
     paths = ["tools/3.11/pip-25.3-py3-none-any.whl", "wheels/flask.whl"]
     assert found == {"folder": "/kit", "apps": {"shop": paths}, "files": {path: f"sum of {path}" for path in paths}}
     other = {**uwsgi, "abi": "cp311d"}
-    assert kit_plan.wheels(values, {**HOST, "kit": kit(), "uwsgi": other})["apps"] == {}
-    assert kit_plan.wheels(values, HOST) == {} == kit_plan.wheels(values, {**HOST, "kit": kit(collecting=True)})
+    assert kit_plan.wheels(values, {**HOST, "kit": kit(), "uwsgi": other}, no_limits)["apps"] == {}
+    for host in (HOST, {**HOST, "kit": kit(collecting=True)}):
+        assert kit_plan.wheels(values, host, no_limits) == {}
+
+
+def no_limits(_python):
+    return {"bounds": [], "constraints": []}
+
+
+def test_requirements_are_named_with_the_constraints_of_each_python():
+    """What pip keeps to is a part of what was collected: wheels for other bounds are not the ones that it wants."""
+
+    def limits(python):
+        return {"bounds": ["Flask<2"] if python == "2.7" else [], "constraints": []}
+
+    found = kit_plan.digests(kit(), "shop", limits)
+    assert found == {"3.11": DIGEST, "2.7": kit_plan.digest("Flask", ["Flask<2"])}
+    assert kit_plan.digests(kit(texts={"shop": None}), "shop", limits) == {}
+    pinned = kit_plan.digests(kit(texts={"shop": "Flask==1.1.4"}), "shop", limits)
+    assert pinned["2.7"] == pinned["3.11"]

@@ -41,7 +41,7 @@ def check(kind, home="/nonexistent", **more):
         "built": True,
         "entries": [entry],
         "others": ["Debian 12 on x86_64"],
-        "apps": [{"variable": "publish_apps[0].requirements", "name": "shop", "digest": "d1"}],
+        "apps": [{"variable": "publish_apps[0].requirements", "name": "shop", "digests": {"2.7": "d1"}}],
     }
     found.update(more)
     # As it arrives on a host.
@@ -63,7 +63,8 @@ def test_another_kind_of_host_is_told_what_it_is_and_what_the_kit_is_for(host):
 
 
 def test_an_application_whose_wheels_are_for_another_python_only(host):
-    one = check(host, apps=[{"variable": "publish_apps[3].requirements", "name": "shop", "digest": "d2"}])
+    digests = {"2.7": "d2", "3.6": "d1"}
+    one = check(host, apps=[{"variable": "publish_apps[3].requirements", "name": "shop", "digests": digests}])
     (said,) = told(one)
     assert said.startswith("publish_apps[3].requirements: /kit lacks the wheels of shop for Centos 7 on ")
     assert said.endswith(AGAIN)
