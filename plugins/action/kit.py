@@ -83,20 +83,24 @@ class Collector:
         if built:
             told = self.kit.artifact(kit_plan.UWSGI, name)
             paths, libraries = told["paths"], told["libraries"]
-            packages = (told.get("found") or {}).get("packages") or []
+            found = told.get("found") or {}
+            packages, features = found.get("packages") or [], found.get("features") or []
         else:
             try:
-                found = self.pip.download([f"uWSGI=={version}", "--no-deps"], self.host, self.links)
+                wheels = self.pip.download([f"uWSGI=={version}", "--no-deps"], self.host, self.links)
             except Missed:
                 kind = kit_plan.describe(self.host["kind"])
                 says = f"is empty, and no wheel of uWSGI {version} is to be had for {kind}"
                 hint = "name a host of that kind that builds it, or put such a wheel into the folder uwsgi_wheel_dir"
                 self.problems.append(Problem("uwsgi_build_host", says, hint))
                 return
-            libraries, packages = uwsgi_wheel.describe(found[0].read_bytes())["libraries"], []
-            paths = self.kit.take(found, kit_plan.TOOLS)
+            data = wheels[0].read_bytes()
+            libraries, packages = uwsgi_wheel.describe(data)["libraries"], []
+            features = uwsgi_home.compiled_with(uwsgi_wheel.program(data)) or []
+            paths = self.kit.take(wheels, kit_plan.TOOLS)
         files = self.kit.note(self.manifest, paths)
-        self.entry["uwsgi"][name] = {"libraries": libraries, "packages": packages, "files": files}
+        told = {"features": features, "libraries": libraries, "packages": packages}
+        self.entry["uwsgi"][name] = {**told, "files": files}
 
     def tools(self) -> None:
         """pip, and what a virtualenv takes where the host's Python has neither."""

@@ -13,7 +13,14 @@ from ansible.module_utils.common.yaml import yaml_load
 from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree, spec, uwsgi_plan, wheel_plan
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
+    artifact_cache,
+    kit_plan,
+    source_tree,
+    spec,
+    uwsgi_plan,
+    wheel_plan,
+)
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, requirements
 
@@ -59,6 +66,18 @@ def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any])
     facts = (hostvars[name].get("ansible_facts") or {}) if name in hostvars else {}
     found.update({ours: facts.get(theirs) for ours, theirs in FACTS.items()}, system=facts.get("system"))
     return found
+
+
+def _kept(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """What manifests tell of the wheels of uWSGI that were built once, and which packages of headers there are."""
+    told: dict[str, Any] = {"kept": []}
+    if values.get("uwsgi_build_host") and found["cache"]:
+        told["kept"] = artifact_cache.kept(found["cache"])
+    folder = values.get("uwsgi_headers_dir")
+    if isinstance(folder, str) and folder:
+        path = Path(folder).expanduser()
+        told["headers"] = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
+    return told
 
 
 def _groups(task_vars: Mapping[str, Any], publish: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,13 +211,22 @@ class ActionModule(Telling):
         specs = {room: _options(room) for room in planning.PLANNERS}
         variables: dict[str, dict[str, Any] | None] = {}
         for room, options in specs.items():
+            if own in planning.ALONE and room != own:
+                options = {name: options[name] for name in planning.ALONE[own].get(room, ())}
             variables[room] = self._visible(options, task_vars, strict=room == own)
         variables[own] = variables[own] or {}
         host = _host(task_vars, args)
-        host["kit"] = self._kit(host, (variables["publish"] or {}).get("publish_apps"), task_vars, args["collecting"])
+        host["kit"] = None
+        if own not in planning.ALONE:
+            host["kit"] = self._kit(
+                host, (variables["publish"] or {}).get("publish_apps"), task_vars, args["collecting"]
+            )
         folders = kit_plan.folders(host["kit"]["folder"]) if host["kit"] else {}
         for room, name in (("nginx", "builder"), ("uwsgi", "uwsgi_builder")):
-            host[name] = _builder(task_vars, room, {**(variables[room] or {}), **folders.get(room, {})})
+            values = {**(variables[room] or {}), **folders.get(room, {})}
+            host[name] = _builder(task_vars, room, values)
+            if room == "uwsgi":
+                host[name].update(_kept(host[name], values))
             if kit_plan.publishing(host):
                 # Nobody builds here, and where the kit was made the builder was known.
                 host[name].update(kit_plan.builder(host["kit"], (variables[room] or {}).get(f"{room}_build_host")))

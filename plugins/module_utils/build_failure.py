@@ -14,6 +14,8 @@ import re
 
 # Blanks and the frames of pip 22 and newer; text of Python 2.7 may be bytes, which the pattern has to match as well.
 _FRAME = re.compile("^[\\s|>]*(?:\xe2\x94\x82)?\\s*" if str is bytes else u"^[\\s|>\u2502]*")
+# When a line was logged.
+_TIME = re.compile(r"^\d{4}-\d\d-\d\dT[\d:]+,\d{3} ")
 # What pip says of any build that failed.
 _PIP = re.compile(
     r"error: (?:subprocess-exited-with-error|legacy-install-failure|metadata-generation-failed|\S+-\S+-\S+$)"
@@ -49,7 +51,8 @@ _COMPILERS = [
     )
 ]
 _HEADER = re.compile(r"fatal error:? ['\"]?([\w./+-]+\.h(?:pp)?)['\"]?:? (?:No such file|file not found)")
-_LIBRARY = re.compile(r"\bld: cannot find -l([\w.+-]+)")
+# As ld says it, and as zig does.
+_LIBRARY = re.compile(r"(?:\bld: cannot find -l|unable to find \w+ system library ')([\w.+-]+)")
 # What a header, a library or a program is in: for Debian and for RedHat.
 _PYTHON = ("python3-dev (for Python 2.7 python-dev)", "python3-devel (for Python 2.7 python-devel)")
 _PACKAGES = {
@@ -65,6 +68,7 @@ _PACKAGES = {
     "jpeglib.h": ("libjpeg-dev", "libjpeg-turbo-devel"),
     "xmlversion.h": ("libxml2-dev", "libxml2-devel"),
     "xslt.h": ("libxslt1-dev", "libxslt-devel"),
+    "crypt.h": ("libcrypt-dev", "glibc-devel"),
     "expat.h": ("libexpat1-dev", "expat-devel"),
     "jansson.h": ("libjansson-dev", "jansson-devel"),
     "pcre2.h": ("libpcre2-dev", "pcre2-devel"),
@@ -105,6 +109,15 @@ def cause(text):
         elif _ERROR.match(line):
             found[0] = line
     return next((line for line in found if line), "")
+
+
+def whole(said, log):
+    """What a command of pip's said, or where that does not tell why a build failed, what it left to its log.
+
+    The pips of Python 2.7 say "Check the logs" where they were told to write one.
+    """
+    lines = "\n".join(_TIME.sub("", line) for line in log.splitlines())
+    return lines if "Check the logs for full command output" in said and cause(lines) else said
 
 
 def _compiler(line):

@@ -23,29 +23,30 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DI
 NOTES = os.path.join(os.path.dirname(ownership.STATE_DIR), "dropped")
 
 
-def _note_of(name):
+def note_of(name):
+    """The path of the note of a set."""
     return os.path.join(NOTES, name + ".json")
 
 
 def noted(name):
     """What a set has dropped and left, {application: [folders]}."""
-    content = content_of(_note_of(name))
+    content = content_of(note_of(name))
     found = json.loads(content.decode("utf-8")) if content else {}
     return dict((native(app), [native(path) for path in paths]) for app, paths in found.items())
 
 
-def _sets():
+def sets():
     """The sets that have noted something."""
     return [native(name)[: -len(".json")] for name in sorted(os.listdir(NOTES) if os.path.isdir(NOTES) else [])]
 
 
 def all_noted():
     """The folders of all that any set has dropped and left."""
-    return set(path for name in _sets() for paths in noted(name).values() for path in paths)
+    return set(path for name in sets() for paths in noted(name).values() for path in paths)
 
 
 def _write(name, found):
-    path = _note_of(name)
+    path = note_of(name)
     if found == noted(name):
         return
     if not found:
@@ -80,7 +81,7 @@ def note(name, gone, check_mode=False):
     for app in gone:
         # That its code loads tells nobody anything any more.
         unlink(os.path.join(STATE_DIR, "loads-" + app))
-    for other in _sets():
+    for other in sets():
         if other != name:
             mine = set(path for paths in gone.values() for path in paths)
             _write(other, dict((app, paths) for app, paths in noted(other).items() if not mine.intersection(paths)))
@@ -106,7 +107,7 @@ def left(name, gone, check_mode=False):
 def nobodys(root, gone=()):
     """Folders of code below a root that no set publishes and none has noted: of a run before there were notes."""
     known = published().union(gone)
-    known.update(app for other in _sets() for app in noted(other))
+    known.update(app for other in sets() for app in noted(other))
     found = []
     for name in sorted(os.listdir(root)) if os.path.isdir(root) else []:
         path = os.path.join(root, native(name))

@@ -63,6 +63,11 @@ def load(path, kind=NGINX):
     return manifest
 
 
+def found_sha256(found):
+    """The checksum of what a builder found out."""
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode("utf-8")).hexdigest()
+
+
 def manifest(binary, version, about, kind=NGINX, found=None):
     """What is to be remembered of a binary: all of it can be told again from the file and from what it was made of.
 
@@ -74,8 +79,7 @@ def manifest(binary, version, about, kind=NGINX, found=None):
         raise ArtifactError("%s %s" % (binary, error))
     told.update(version=version, about=about, files={kind.file: sha256(binary)})
     if found is not None:
-        text = json.dumps(found, sort_keys=True).encode("utf-8")
-        told.update(found=found, found_sha256=hashlib.sha256(text).hexdigest())
+        told.update(found=found, found_sha256=found_sha256(found))
     return told
 
 

@@ -151,7 +151,7 @@ def truename(path, run):
     return out.strip()
 
 
-def _yum_conf():
+def yum_conf():
     return next((path for path in YUM if os.path.isfile(path)), None)
 
 
@@ -168,7 +168,7 @@ def is_held(binary, run):
         return True
     if package["manager"] == "dpkg":
         return truename(binary, run) != binary
-    return _excluded(_yum_conf(), package["name"])
+    return _excluded(yum_conf(), package["name"])
 
 
 def take_over(binary, run):
@@ -200,7 +200,7 @@ def take_over(binary, run):
             aside,
             binary,
         )
-    path = os.path.realpath(_yum_conf() or YUM[-1])
+    path = os.path.realpath(yum_conf() or YUM[-1])
     text = _read(path)
     found = EXCLUDE.search(text)
     if found:

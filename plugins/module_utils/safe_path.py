@@ -247,7 +247,13 @@ class Folder:
                 if found is not None and stat.S_ISDIR(found.st_mode):
                     while self.lstat(".gone-%d" % number) is not None:
                         number += 1
-                    os.rename(inner.at(below), self.at(".gone-%d" % number))
+                    try:
+                        os.rename(inner.at(below), self.at(".gone-%d" % number))
+                    except OSError as error:
+                        if error.errno != errno.EXDEV or found.st_dev != self.stat().st_dev:
+                            raise
+                        # A folder of a lower layer of an overlay: no account has made it as deep as it likes.
+                        inner.remove(below)
                 elif found is not None:
                     os.unlink(inner.at(below))
         try:

@@ -27,6 +27,8 @@ UNIT_DIRS = (
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 )
+# The stated way to have all of a set gone.
+REMOVE = "ansible-playbook graceful.wsgi.remove -e remove_set=%s"
 MARK = re.compile(r"ansible[ _]managed|Written by Ansible \(graceful", re.IGNORECASE)
 SOCKET = re.compile(r"(?<![-\w])(?:http-|uwsgi-)?socket\b[\"']?\s*[=:>]\s*[\"']?([^\s\"'<>,]+)")
 UPSTREAM = re.compile(r"(?ms)^upstream (\S+) \{\n(.*?)^\}")
@@ -197,7 +199,7 @@ def server(checks, tools):
     return problems
 
 
-def _led_to(instances, files, shared):
+def led_to(instances, files, shared):
     """Of these server blocks those that lead to an application, by the links or the addresses of its instances.
 
     ``shared``: the file of what all sites of the set share, such as the servers of several instances.
@@ -209,9 +211,9 @@ def _led_to(instances, files, shared):
             path = "/etc/uwsgi/%s.%s" % (instance, kind)
             addresses.update(found for found in SOCKET.findall(_text(path)) if ":" in found)
     for name, servers in UPSTREAM.findall(_text(shared)):
-        if re.search(_words(addresses), servers):
+        if instances and re.search(_words(addresses), servers):
             addresses.add(name)
-    return [path for path in files if re.search(_words(addresses), _text(path))]
+    return [path for path in files if instances and re.search(_words(addresses), _text(path))]
 
 
 def _words(addresses):
@@ -227,7 +229,7 @@ def _orphaned(check, going, written):
     blocks = [path for path in blocks if path != shared]
     instances = ownership.published(written["apps"])[0]
     for name in going:
-        led = _led_to(instances[name], blocks, shared)
+        led = led_to(instances[name], blocks, shared)
         if led:
             sites = ", ".join(ownership.BLOCK.match(path).group(1) for path in led)
             says = "is empty, which leaves the sites of the set %r as they are, and %s leads to the application %s,"
@@ -235,6 +237,17 @@ def _orphaned(check, going, written):
             hint = "name the sites that are to stay, name %s in publish_apps, or set publish_prune: false"
             return "publish_sites", says % (str(check["set"]), sites, name), hint % name
     return None
+
+
+def _tell_of_empty(check, apps, sites, tools):
+    """An empty list takes nothing off, which somebody may have meant it to."""
+    there = ["application %s" % name for name in apps] + ["site %s" % name for name in sites]
+    if there and not check["apps"] and not check["sites"]:
+        tools.warn(
+            "publish_apps and publish_sites are empty, and publish_set %s of this host (%s) has %s: an empty list takes"
+            " nothing off. To have it gone: %s"
+            % (check["set"], os.uname()[1], ", ".join(there), REMOVE % check["set"])
+        )
 
 
 def replaced(checks, tools):
@@ -253,6 +266,7 @@ def replaced(checks, tools):
             written_by[kind] = written
             found.append(ownership.published(written)[0 if kind == "apps" else 1])
         apps, sites = sorted(found[0]), [name for name in found[1] if name != "publish-%s" % check["set"]]
+        _tell_of_empty(check, apps, sites, tools)
         going = [("application", name) for name in apps if check["apps"] and name not in check["apps"]]
         going += [("site", name) for name in sites if check["sites"] and name not in check["sites"]]
         if not going:
@@ -278,6 +292,7 @@ def replaced(checks, tools):
             listed,
         )
         mend = "give this play a publish_set of its own, set publish_prune: false, or say publish_replace: true"
+        mend += " (to have it gone and nothing in its place: %s)" % REMOVE % check["set"]
         problems.append(("publish_set", says, mend))
     return problems
 

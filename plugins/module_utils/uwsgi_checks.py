@@ -20,7 +20,7 @@ def _known(check):
     for home in glob.glob(os.path.join(check["home"], check["version"] + "-python*")):
         stamp = read_stamp(home) or {}
         built = stamp.get("build") or {}
-        if all(built.get(name) == check["build"][name] for name in ("env", "extra_args")):
+        if all(built.get(name) == check["build"].get(name) for name in ("env", "extra_args", "toolchain")):
             found.update(native(name) for name in (stamp.get("said") or {}).get("options") or [])
     return found
 
@@ -48,16 +48,22 @@ def uwsgi_options(checks, _tools):
 def uwsgi_features(checks, _tools):
     """Refuse what takes a feature that no uWSGI has which is here and as wanted.
 
-    Where there is none yet, pip builds one with whatever it finds: what has to be there is refused unless it is asked
-    for, the rest is asked of the binary later.
+    Where there is none yet, what counts is the ``wheel`` without it that would be installed. Where there is none of
+    that either, pip builds one with whatever it finds: what has to be there is refused unless it is asked for, the rest
+    is asked of the binary later.
     """
     found = []
     for check in checks:
         known = _known(check)
-        if check["option"] in known or not (known or check["strict"]):
+        if check["option"] in known or not (known or check.get("wheel") or check["strict"]):
             continue
         says = "takes %s, which %s: %s"
-        how = "the uWSGI of this host was built without" if known else "uwsgi_features does not ask for"
+        if known:
+            how = "the uWSGI of this host was built without"
+        elif check.get("wheel"):
+            how = "the wheel %s, which would be installed here, was built without" % check["wheel"]
+        else:
+            how = "uwsgi_features does not ask for"
         found.append((check["variable"], says % (check["feature"], how, check["why"]), check["hint"]))
     return found
 

@@ -128,7 +128,7 @@ def compiled_with(program):
     """The features of a binary that need not run here, read from its bytes; None where they do not tell."""
     for found in _CFLAGS.finditer(program):
         flags = binascii.unhexlify(found.group(0))
-        if b"-DUWSGI_" in flags:
+        if b"-DUWSGI_VERSION=" in flags:
             text = flags.decode("utf-8", "replace")
             return sorted(name for name in FEATURES if re.search(FEATURES[name], text))
     return None

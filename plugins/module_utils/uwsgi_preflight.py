@@ -357,6 +357,10 @@ class Child:
         safe_path.remove_tree(self.place)
 
 
+# What a master says of its first worker.
+_SPAWNED = re.compile(r"^spawned uWSGI worker 1 \(.*\bpid: (\d+)", re.M)
+
+
 def _last(trial, lines=40):
     """What uWSGI said of the code: from where its worker started, if it came so far."""
     said = trial.said().splitlines()
@@ -415,21 +419,22 @@ def _refuse_unloaded(trial):
 
 
 def _await(trial, limit):
-    """Until the worker accepts; a worker that ended or was put in another's place will never."""
-    first = None
+    """Until the worker accepts; a worker that ended or was put in another's place will never.
+
+    Only what the master says tells a worker from other programs that it starts: gevent, which it loads with
+    gevent-early-monkey-patch, has Python 2.7 ask `uname`.
+    """
     while True:
         if trial.accepts():
             return
         pid = trial.pid
-        # Before it is uWSGI it is a shell, whose children are no workers.
-        loads = pid and procfs.read("/proc/%d/comm" % pid) not in (b"", b"sh\n")
-        workers = procfs.children(pid) if loads else set()
-        if first is None and workers:
-            first = min(workers)
+        spawned = _SPAWNED.search(trial.said()) if pid else None
+        # In this order: it was there when it was said.
+        workers = procfs.children(pid) if spawned else set()
         ended = trial.ended()
         if ended is not None and not trial.accepts():
             raise PreflightError("uWSGI ended with %s:\n%s" % (ended, _last(trial)))
-        if first is not None and first not in workers and not trial.accepts():
+        if spawned and int(spawned.group(1)) not in workers and not trial.accepts():
             raise PreflightError("the worker ended before it accepted a request:\n%s" % _last(trial))
         if time.time() > limit:
             raise PreflightError("the code was not loaded within the time limit:\n%s" % _last(trial))

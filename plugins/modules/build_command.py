@@ -117,21 +117,24 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import
     readable,
     surroundings,
 )
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import Folder, UnsafePath
 
 
 def keep_log(account, target):
-    """Put pip's log where root keeps it, whatever the account made of its own."""
+    """Put pip's log where root keeps it, whatever the account made of its own; what is in it."""
     with Folder(account.home) as folder:
         if folder.lstat("pip.log") is None:
-            return
+            return ""
         with os.fdopen(folder.open_file("pip.log"), "rb") as source:
-            with open(target, "ab") as out:
-                out.write(source.read())
+            content = source.read()
+    with open(target, "ab") as out:
+        out.write(content)
+    return native(content)
 
 
 def run(account, wanted):
-    """(status, what it said) of the command."""
+    """(status, what it said, what it logged) of the command."""
     names = wanted["keep_env"]
     environment = surroundings(account.home, dict((name, os.environ[name]) for name in names if name in os.environ))
     if environment.get("PIP_CERT"):
@@ -142,9 +145,7 @@ def run(account, wanted):
     status, said = account.run(
         argv, account.home, environment, wanted["folders"], wanted["reads"], wanted["timeout"]
     )
-    if wanted["pip_log"]:
-        keep_log(account, wanted["pip_log"])
-    return status, said
+    return status, said, keep_log(account, wanted["pip_log"]) if wanted["pip_log"] else ""
 
 
 def main():
@@ -169,13 +170,13 @@ def main():
         module.exit_json(changed=False, rc=0, stdout_lines=[])
     if module.check_mode:
         module.exit_json(changed=True, rc=0, stdout_lines=[])
-    status, said = 0, ""
+    status, said, log = 0, "", ""
     try:
         with Pool(wanted["user"], 0, module.run_command).lease() as account:
             for folder in wanted["folders"]:
                 account.own(folder)
             if wanted["argv"]:
-                status, said = run(account, wanted)
+                status, said, log = run(account, wanted)
             if status == 0 and os.geteuid() == 0 and account.uid != 0:
                 for folder in wanted["take_over"]:
                     tree.settle(folder, account, 0, wanted["named"])
@@ -184,7 +185,9 @@ def main():
     lines = said.strip().splitlines()[-200:]
     if status and wanted["check"]:
         module.fail_json(msg=build_failure.message(wanted["argv"], status, said), rc=status)
-    why = {"cause": build_failure.cause(said), "missing": build_failure.missing(said)} if status else {}
+    # A pip that writes a log may leave what a build said to it.
+    text = build_failure.whole(said, log)
+    why = {"cause": build_failure.cause(text), "missing": build_failure.missing(text)} if status else {}
     module.exit_json(changed=True, rc=status, stdout_lines=lines, **why)
 
 

@@ -35,6 +35,24 @@ def _runs(pid: int, started: int | None) -> bool:
     return procfs.process_start(pid) == started
 
 
+def kept(folder: str) -> list[dict[str, Any]]:
+    """What the manifests in the folder tell of what their builders found out: name, version, about and features.
+
+    For the plan; whoever installs one looks whether it is what its manifest says.
+    """
+    told = []
+    for file in sorted(Path(folder).glob(f"[!.]*/{nginx_artifact.MANIFEST}")):
+        try:
+            manifest = json.loads(file.read_text())
+            found = manifest["found"]
+            if nginx_artifact.found_sha256(found) == manifest["found_sha256"]:
+                about = {"version": manifest["version"], "about": dict(manifest["about"])}
+                told.append({"name": file.parent.name, **about, "features": list(found["features"])})
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return told
+
+
 class Cache:
     """One artifact in the folder: ``<folder>/<name>/`` with file and manifest, and beside it who builds it now."""
 

@@ -6,6 +6,7 @@ whether that is there, the options tell that a binary lists (`uwsgi --dump-optio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -63,6 +64,40 @@ def needs(app: Mapping[str, Any], path: str, asked: Iterable[str]) -> list[Need]
     return [need for need in found if need.feature not in asked]
 
 
+def _wheels(uwsgi: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The wheels on the controller of which this host would get one, each with its features; empty where none is there.
+
+    Which Python a name stands for only the host knows; where it may be any, several wheels may be the one.
+    """
+    known = host.get("uwsgi_builder") or {}
+    version = re.fullmatch(r"(?:.*/)?python(\d\.\d+)", uwsgi["uwsgi_python"])
+    python = version.group(1) if version else ""
+    found = {}
+    if not uwsgi["uwsgi_build_host"]:
+        for wheel in (host.get("wheels") or {}).get("wheels") or []:
+            # uWSGI-2.0.31-cp27-cp27mu-linux_x86_64.whl
+            words = wheel["file"].split("-")
+            if len(words) != 5 or words[1] != uwsgi["uwsgi_version"] or wheel["features"] is None:
+                continue
+            tag = f"cp{python.replace('.', '')}" if python else words[2]
+            if words[2] == tag and words[4].endswith(f"_{host.get('arch')}.whl"):
+                found[wheel["file"]] = wheel["features"]
+        return found
+    here = [str(host.get(name) or "").lower() for name in ("distribution", "version", "arch")]
+    wanted = uwsgi_options.wanted(uwsgi)
+    for kept in known.get("kept") or []:
+        kind, build = kept["about"].get("kind") or {}, kept["about"].get("build") or {}
+        if (
+            kept["version"] == uwsgi["uwsgi_version"]
+            and [str(kind.get(name)).lower() for name in ("distribution", "major", "architecture")] == here
+            and python in ("", kind.get("python"))
+            and kept["about"].get("features") == sorted(uwsgi["uwsgi_features"])
+            and all(build.get(name) == wanted["build"].get(name) for name in ("env", "extra_args", "toolchain"))
+        ):
+            found[kept["name"]] = kept["features"]
+    return found
+
+
 def check(
     app: Mapping[str, Any], path: str, host: Mapping[str, Any], uwsgi: Mapping[str, Any], problems: Problems
 ) -> None:
@@ -77,6 +112,12 @@ def checks(apps: list[dict[str, Any]], uwsgi: Mapping[str, Any], host: Mapping[s
     """The same for a uWSGI that is on the host already, or is not, as module_utils/uwsgi_checks.py takes it."""
     if (host.get("uwsgi") or {}).get("options"):
         return []
+    wheels = _wheels(uwsgi, host)
+
+    def lacking(feature: str) -> list[str]:
+        """The wheels without it. Of gevent their flags do not tell."""
+        return [] if feature == "gevent" else [name for name in sorted(wheels) if feature not in wheels[name]]
+
     return [
         {
             "kind": "uwsgi_features",
@@ -86,7 +127,9 @@ def checks(apps: list[dict[str, Any]], uwsgi: Mapping[str, Any], host: Mapping[s
             "option": MARKS[need.feature],
             "why": need.why,
             "hint": need.hint,
-            "strict": need.strict,
+            # A wheel that is there tells by itself, and where it may be one of several that differ, the binary later.
+            "strict": need.strict and not wheels,
+            "wheel": " or ".join(lacking(need.feature)) if len(lacking(need.feature)) == len(wheels) else "",
         }
         for index, app in enumerate(apps)
         for need in needs(app, f"publish_apps[{index}]", uwsgi["uwsgi_features"])

@@ -342,7 +342,7 @@ def _check_toolchain(values: dict[str, Any], host: dict[str, Any], problems: lis
         problems.append(Problem("nginx_main_options.load_module", STATIC, mend))
 
 
-def _zig_wheel(version: str, arch: str) -> str:
+def zig_wheel(version: str, arch: str) -> str:
     """The name that zig's wheel bears on PyPI."""
     return f"ziglang-{version}-py3-none-{'.'.join(ZIG_WHEELS[arch])}.whl"
 
@@ -389,7 +389,7 @@ def _sources(values: dict[str, Any], host: dict[str, Any], problems: list[Proble
             mend = f"set nginx_checksums['{release}']"
             mend += f", or take a version whose checksum is known: {known}" if known else " (none is known here)"
             problems.append(Problem(variable, f"no sha256 is known for {release}", mend))
-        file = _zig_wheel(version, str(arch)) if name == "zig" else f"{release}.tar.gz"
+        file = zig_wheel(version, str(arch)) if name == "zig" else f"{release}.tar.gz"
         folder = values["nginx_source_dir"] if name not in urls else ""
         if name == "zig" and file not in wheels:
             # Where no URL is named either, pip fetches it, by its own settings.

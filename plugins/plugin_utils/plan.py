@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import centos7_plan, kit_plan, nginx_plan, old_hosts, publish_plan, spec, uwsgi_plan
+from . import centos7_plan, kit_plan, nginx_plan, old_hosts, publish_plan, remove_plan, spec, uwsgi_plan
 from .problem import Problem, close_match
 
 # Where nginx.conf has the files of the publish role included.
@@ -16,7 +16,10 @@ PLANNERS = {
     "nginx": lambda values, host, _rooms: nginx_plan.plan(values, host),
     "uwsgi": lambda values, host, _rooms: uwsgi_plan.plan(values, host),
     "publish": publish_plan.plan,
+    "remove": remove_plan.plan,
 }
+# Rooms that are planned only where they are asked for, and by themselves; which variables of the others they read.
+ALONE = {"remove": remove_plan.READ}
 
 
 def _outgrown(host: Mapping[str, Any]) -> list[Problem]:
@@ -52,7 +55,8 @@ def plan(
             bad = {problem.path.partition(".")[0].partition("[")[0] for problem in wrong}
             rooms[room].update((name, specs[room][name].get("default")) for name in bad)
         rooms[room].update(kit_plan.derived(room, rooms[room], host.get("kit")))
-        if given is None:
+        asked = host.get("room")
+        if given is None or (room != asked and (room in ALONE or asked in ALONE)):
             continue
         if not wrong:
             plans[room], wrong = planner(rooms[room], dict(host), rooms)
@@ -65,10 +69,10 @@ def plan(
     if plans.get("nginx"):
         # Whether what nginx.conf and the sites only take together may wait for the role that brings the sites.
         plans["nginx"]["leave_to_others"] = SITE_FOLDERS if "publish" in plans else []
-    asked = kit_plan.checks(rooms, plans, host, limits)
+    questions = kit_plan.checks(rooms, plans, host, limits)
     first = plans.get("nginx") or plans.get("publish")
-    if asked and first:
-        first["checks"] = [*first["checks"], *asked]
+    if questions and first:
+        first["checks"] = [*first["checks"], *questions]
     return plans, problems
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import uwsgi_toolchain
 from .problem import Problems, close_match
 
 # Options that load a plugin's file, and with it options of its own.
@@ -286,9 +287,10 @@ def check_plugins(app: Mapping[str, Any], path: str, problems: Problems) -> None
 
 def wanted(uwsgi: Mapping[str, Any]) -> dict[str, Any]:
     """By what a uWSGI that is on the host is known as the one that is to run."""
-    build = {"env": {name: str(value) for name, value in uwsgi["uwsgi_build_env"].items()}}
+    build: dict[str, Any] = {"env": {name: str(value) for name, value in uwsgi["uwsgi_build_env"].items()}}
     about = {"home": uwsgi["uwsgi_home"], "version": uwsgi["uwsgi_version"]}
-    return {**about, "build": {**build, "extra_args": uwsgi["uwsgi_pip_extra_args"]}}
+    build.update(uwsgi_toolchain.identity(uwsgi), extra_args=uwsgi["uwsgi_pip_extra_args"])
+    return {**about, "build": build}
 
 
 def checks(apps: list[dict[str, Any]], uwsgi: Mapping[str, Any], host: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import kit_plan, log_plan, spec, takeover_plan, unit_plan, wheel_plan
+from . import kit_plan, log_plan, spec, takeover_plan, unit_plan, uwsgi_toolchain, wheel_plan
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -29,6 +29,8 @@ HEADERS: dict[str, dict[str, tuple[str, list[str]]]] = {
     "Debian": {
         "compiler": ("gcc", ["/usr/bin/gcc"]),
         "libc": ("libc6-dev", ["/usr/include/stdio.h"]),
+        # Of the C library the one part that zig does not bring.
+        "crypt": ("libcrypt-dev", ["/usr/include/crypt.h"]),
         "ssl": ("libssl-dev", ["/usr/include/openssl/ssl.h"]),
         "pcre": ("libpcre2-dev", ["/usr/bin/pcre2-config"]),
         "pcre1": ("libpcre3-dev", ["/usr/bin/pcre-config"]),
@@ -41,6 +43,7 @@ HEADERS: dict[str, dict[str, tuple[str, list[str]]]] = {
     "RedHat": {
         "compiler": ("gcc", ["/usr/bin/gcc"]),
         "libc": ("glibc-devel", ["/usr/include/stdio.h"]),
+        "crypt": ("glibc-devel", ["/usr/include/crypt.h"]),
         "ssl": ("openssl-devel", ["/usr/include/openssl/ssl.h"]),
         "pcre": ("pcre2-devel", ["/usr/bin/pcre2-config"]),
         "pcre1": ("pcre-devel", ["/usr/bin/pcre-config"]),
@@ -196,6 +199,7 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
             )
     _check_constraints(values, host, problems)
     problems += unknown_host("uwsgi_build_host", values["uwsgi_build_host"], host.get("uwsgi_builder") or {})
+    problems += uwsgi_toolchain.check(values, host)
     for name in ("uwsgi_build_timeout", "uwsgi_limit_nofile", "uwsgi_stop_timeout"):
         if values[name] < 1:
             problems.append(Problem(name, f"{values[name]} is too small", "write a number above 0"))
@@ -218,19 +222,27 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
     return problems
 
 
-def _needs(values: dict[str, Any], host: dict[str, Any]) -> list[dict[str, Any]]:
-    """Packages that a build takes, each with the files that prove it is there."""
-    known = HEADERS.get(host.get("os_family") or "")
-    if not known:
-        return []
-    wanted = ["compiler", "libc"]
-    for feature in values["uwsgi_features"]:
+def _header_needs(values: dict[str, Any], host: dict[str, Any], features: list[str]) -> list[dict[str, Any]]:
+    """Packages with the headers of these features, each with the files that prove it is there."""
+    known = HEADERS.get(host.get("os_family") or "", {})
+    wanted = []
+    for feature in features:
         if feature in ("routing", "pcre"):
             # Releases before 2.0.22 know the first PCRE only.
             feature = "pcre" if _release(values["uwsgi_version"]) >= (2, 0, 22) else "pcre1"
         if feature in known and feature not in wanted:
             wanted.append(feature)
     return [{"package": known[name][0], "files": known[name][1]} for name in wanted]
+
+
+def _needs(values: dict[str, Any], host: dict[str, Any]) -> list[dict[str, Any]]:
+    """Packages that a build takes, each with the files that prove it is there."""
+    known = HEADERS.get(host.get("os_family") or "")
+    if not known or values["uwsgi_headers_dir"]:
+        return []
+    base = ["crypt"] if uwsgi_toolchain.is_zig(values) else ["compiler", "libc"]
+    needs = [{"package": known[name][0], "files": known[name][1]} for name in base]
+    return needs + _header_needs(values, host, values["uwsgi_features"])
 
 
 def _pip_env(values: dict[str, Any]) -> dict[str, str]:
@@ -375,9 +387,11 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     nologin = "/sbin/nologin" if family == "RedHat" else "/usr/sbin/nologin"
     needs = _needs(values, host) if managed else []
     python_packages = _python_packages(family, host.get("version")) if managed else {}
+    if values["uwsgi_headers_dir"]:
+        python_packages = {kind: names for kind, names in python_packages.items() if kind != "headers"}
     elsewhere = bool(values["uwsgi_build_host"])
     # What makes one binary differ from another; where it was downloaded from does not.
-    build = {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env}
+    build = {"extra_args": values["uwsgi_pip_extra_args"], "env": build_env, **uwsgi_toolchain.identity(values)}
     virtualenv = _virtualenv(values["uwsgi_home"])
     venv_names = _python_packages(family, host.get("version"))["venv"] if family in HEADERS else {}
     wheels = wheel_plan.plan(values, host, build, virtualenv, venv_names)
@@ -393,6 +407,8 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         "settings": spec.told(values, "uwsgi", READ),
         "take_over": values["uwsgi_take_over"],
         "build": build,
+        # zig in the place of the host's compiler; empty where that is used.
+        "toolchain": uwsgi_toolchain.plan(values, host),
         "needs": [] if elsewhere else needs,
         # A wheel takes no headers.
         "python_packages": {
@@ -407,7 +423,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         "header_packages": {
             feature: need["package"]
             for feature in values["uwsgi_features"]
-            for need in _needs({**values, "uwsgi_features": [feature]}, host)[2:]
+            for need in _header_needs(values, host, [feature])
         },
         "build_user": values["uwsgi_build_user"],
         "pip": PIP,

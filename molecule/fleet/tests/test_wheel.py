@@ -187,7 +187,16 @@ def test_two_plays_at_once_build_once(host, builder, bare):
 
 
 def test_one_host_after_another_builds_once(host, builder, bare):
-    status, said = install(f"{BUILDER},{APP}", fleet_serial=1)
+    # In the place of the builder's gcc, which the other builds take: both are to make what runs here.
+    status, said = install(f"{BUILDER},{APP}", fleet_serial=1, uwsgi_build_toolchain="zig")
     assert status == 0, said
     assert built(said) == 1, said
     installed_anew(host, builder)
+    folder, told = kept()
+    log = builder.file(f"/var/lib/graceful-wsgi/uwsgi/logs/{folder.name}.log").content_string
+    assert re.search(r"/bin/zig-cc\] core/", log), log[-2000:]
+    assert {"json", "routing", "ssl", "xml", "yaml", "zlib"} <= set(told["found"]["features"])
+    assert told["about"]["build"]["toolchain"]["zig"] == "0.15.2"
+    assert "clang" in builder.check_output(f"readelf -p .comment {BINARY}")
+    for one in (host, builder):
+        assert one.check_output("find / -xdev -not -path '/proc/*' \\( -name zig -o -name zig-cc \\)") == ""

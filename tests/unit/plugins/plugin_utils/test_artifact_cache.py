@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import NGINX
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_wheel import WHEEL
-from ansible_collections.graceful.wsgi.plugins.plugin_utils.artifact_cache import GRACE, Cache, CacheError
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.artifact_cache import GRACE, Cache, CacheError, kept
 
 NAME = "1.26.3-0123456789ab"
 ABOUT = {"flags": ["--x"]}
@@ -248,3 +248,17 @@ def test_a_play_does_not_wait_for_itself_without_a_worker(cache, other_play):
     cache.claim("one", ME, ALL)
     with pytest.raises(CacheError, match="cannot wait for it: too many"):
         cache.wait(ME, ALL, "too many")
+
+
+def test_the_plan_is_told_what_kept_wheels_were_found_to_be(tmp_path, make_wheel):
+    (tmp_path / "cache").mkdir()
+    wheel, about = make_wheel(tmp_path / "x.whl"), {"features": ["ssl"]}
+    for name, found in (("a", {"features": ["json", "ssl"]}), ("b", {"features": []}), ("c", None)):
+        nginx_artifact.write(str(tmp_path / "cache" / name), wheel, "2.0.31", about, None, WHEEL, found)
+    # Neither one that is being brought nor one that was changed by hand.
+    shutil.copytree(tmp_path / "cache/a", tmp_path / "cache/.d")
+    file = tmp_path / "cache/b/manifest.json"
+    file.write_text(file.read_text().replace('"features": []', '"features": ["ssl"]'))
+    told = {"name": "a", "version": "2.0.31", "about": about, "features": ["json", "ssl"]}
+    assert kept(str(tmp_path / "cache")) == [told]
+    assert kept(str(tmp_path / "none")) == []

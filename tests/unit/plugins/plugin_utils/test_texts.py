@@ -25,6 +25,7 @@ GIVEN = {
     "centos7": {},
     "nginx": {"nginx_version": "1.26.3"},
     "uwsgi": {},
+    "remove": {},
     "publish": {
         "publish_apps": [{"name": "shop", "source": "apps/shop", "module": "manage"}],
         "publish_sites": [{"server_name": ["shop.test"], "locations": [{"path": "/", "app": "shop"}]}],

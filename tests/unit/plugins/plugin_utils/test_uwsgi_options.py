@@ -10,6 +10,7 @@ UWSGI = {
     "uwsgi_version": "2.0.31",
     "uwsgi_build_env": {},
     "uwsgi_pip_extra_args": [],
+    "uwsgi_build_toolchain": "host",
     "uwsgi_home": "/opt/uwsgi",
     "uwsgi_features": ["routing"],
 }

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec, uwsgi_plan
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec, uwsgi_plan, uwsgi_toolchain
 
 ROLE = Path(__file__).resolve().parents[4] / "roles/uwsgi"
 OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
@@ -315,3 +315,76 @@ def test_constraints_that_cannot_be_handed_over_are_refused(text, says):
     _plan, problems = attempt({**DEBIAN, "constraints": {"*": text}}, uwsgi_pip_constraints="my.txt")
     assert [problem.path for problem in problems] == ["uwsgi_pip_constraints"]
     assert says in problems[0].says
+
+
+ZIG = {"uwsgi_build_toolchain": "zig"}
+
+
+def test_zig_takes_headers_and_no_compiler():
+    def packages(host, **variables):
+        plan = planned(host, **ZIG, **variables)
+        return [need["package"] for need in plan["needs"]], "headers" in plan["python_packages"]
+
+    assert packages(DEBIAN, uwsgi_features=["ssl"]) == (["libcrypt-dev", "libssl-dev"], True)
+    assert packages(CENTOS, uwsgi_features=["zlib"]) == (["glibc-devel", "zlib-devel"], True)
+    assert packages(CENTOS, uwsgi_headers_dir="/rpms") == ([], False)
+    # A failure names the package all the same.
+    assert planned(CENTOS, **ZIG, uwsgi_headers_dir="/rpms")["header_packages"]["ssl"] == "openssl-devel"
+
+
+def test_zig_is_pinned_and_known_by_what_it_built():
+    plan = planned(CENTOS, **ZIG)
+    checksum = uwsgi_toolchain.CHECKSUMS["zig-0.15.2-x86_64"]
+    assert plan["toolchain"]["requirement"] == f"ziglang==0.15.2 --hash=sha256:{checksum}"
+    assert "--platform=manylinux2010_x86_64" in plan["toolchain"]["pip"]
+    assert plan["build"]["toolchain"]["zig"] == "0.15.2"
+    other = planned(CENTOS, **ZIG, uwsgi_zig_version="0.16.0", uwsgi_checksums={"zig-0.16.0-x86_64": "A" * 64})
+    assert other["toolchain"]["requirement"].endswith("a" * 64)
+    # What the host's own compiler built before there was zig stays what is wanted.
+    assert planned(CENTOS)["toolchain"] == {}
+    assert planned(CENTOS)["build"] == {"extra_args": [], "env": {}}
+
+
+def test_zigs_build_finds_given_headers_before_the_hosts():
+    told = planned(CENTOS, **ZIG, uwsgi_headers_dir="/rpms")["toolchain"]
+    assert told["includes"][0] == "@place@/sysroot/usr/include"
+    assert "/usr/include" in told["includes"] and "/usr/lib64" in told["libraries"]
+    assert told["environment"]["PATH"].startswith("@place@/sysroot/usr/bin:")
+    assert all(not folder.startswith("@") for folder in planned(CENTOS, **ZIG)["toolchain"]["includes"])
+    assert "PATH" not in planned(CENTOS, **ZIG)["toolchain"]["environment"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "path", "mend"),
+    [
+        ({**ZIG, "uwsgi_zig_version": "0.99.0"}, "uwsgi_zig_version", "uwsgi_checksums['zig-0.99.0-x86_64']"),
+        ({**ZIG, "uwsgi_zig_version": "new"}, "uwsgi_zig_version", "quotes"),
+        ({"uwsgi_checksums": {"zig": "0" * 64}}, "uwsgi_checksums.zig", "<architecture>"),
+        ({"uwsgi_checksums": {"zig-0.16.0-x86_64": "0"}}, "uwsgi_checksums.zig-0.16.0-x86_64", "64"),
+        ({"uwsgi_headers_dir": "/rpms"}, "uwsgi_headers_dir", "uwsgi_build_toolchain: zig"),
+        ({**ZIG, "uwsgi_build_env": {"CC": "gcc"}}, "uwsgi_build_env.CC", "leave it out"),
+        ({**ZIG, "uwsgi_build_env": {"UWSGI_EMBED_FILES": "a"}}, "uwsgi_build_env.UWSGI_EMBED_FILES", "host"),
+    ],
+)
+def test_what_zig_cannot_take_is_refused(variables, path, mend):
+    _plan, problems = attempt(**variables)
+    assert [problem.path for problem in problems] == [path]
+    assert mend in problems[0].mend
+
+
+def test_zig_is_refused_on_what_it_is_not_made_for():
+    [problem] = attempt(dict(DEBIAN, arch="s390x"), **ZIG)[1]
+    assert problem.path == "uwsgi_build_toolchain" and "s390x" in str(problem)
+
+
+def test_what_zig_takes_of_the_controller_is_missed_where_something_is_to_be_built():
+    def lacks(wheels, headers):
+        builder = {"uwsgi_builder": {"headers": headers}, "wheels": {"files": wheels, "wheels": []}}
+        variables = {"uwsgi_pip_no_index": True, "uwsgi_wheel_dir": "/w", "uwsgi_headers_dir": "/rpms"}
+        plan = planned({**CENTOS, **builder}, **ZIG, **variables)
+        return [line.partition(":")[0] for line in plan["toolchain"]["lacks"]]
+
+    wheel = "ziglang-0.15.2-py3-none-manylinux_2_12_x86_64.manylinux2010_x86_64.musllinux_1_1_x86_64.whl"
+    assert lacks([wheel], ["zlib-devel-1.2.7-18.el7.x86_64.rpm"]) == []
+    assert lacks(["ziglang-0.14.0-py3-none-any.whl"], ["README"]) == ["uwsgi_wheel_dir", "uwsgi_headers_dir"]
+    assert planned(CENTOS, **ZIG)["toolchain"]["lacks"] == []

@@ -113,6 +113,8 @@ WHY = [
     (["x.c:1:1: fatal error: own/thing.h: No such file or directory", SECOND], 0, "the package with it"),
     (["x.c:1:10: fatal error: 'Python.h' file not found", "1 error generated.", SECOND], 0, "python3-devel"),
     (["/usr/bin/ld: cannot find -lpq", "collect2: error: ld returned 1 exit status", SECOND], 0, "no library pq"),
+    (["error: unable to find dynamic system library 'jansson' using strategy 'paths_first'."], 0, "no library jansson"),
+    (["x.c:7:10: fatal error: 'crypt.h' file not found", SECOND], 0, "libcrypt-dev"),
     (["Error: pg_config executable not found.", "", "pg_config is required to build psycopg2"], 0, "libpq-dev"),
     (["/bin/sh: 1: mysql_config: not found", "Exception: Can not find valid pkg-config name."], 1, "mariadb-devel"),
     (["error: can't find Rust compiler"], 0, "a Rust compiler; install it, or write a release of which"),
@@ -179,3 +181,21 @@ def test_one_cause_in_several_applications_is_told_once_with_the_cure(age):
 
 def test_the_message_of_a_command_without_a_known_cause_is_as_it_was():
     assert build_failure.message(["a", "b"], 3, "x\ny\n") == "`a b` failed (status 3):\nx\ny"
+
+
+def test_what_an_old_pip_left_to_its_log_is_told_from_there():
+    said = "ERROR: Command errored out with exit status 1: x Check the logs for full command output."
+    log = "\n".join(
+        "2026-11-28T08:54:50,633 " + line
+        for line in (
+            "  x.c:7:10: fatal error: 'crypt.h' file not found",
+            "  1 error generated.",
+            "ERROR: Command errored out with exit status 1: x Check the logs for full command output.",
+        )
+    )
+    text = build_failure.whole(said, log)
+    assert build_failure.cause(text) == "x.c:7:10: fatal error: 'crypt.h' file not found"
+    assert "libcrypt-dev" in build_failure.missing(text)
+    # A pip that says it itself, or a log that holds nothing, changes nothing.
+    assert build_failure.whole("error: x", log) == "error: x"
+    assert build_failure.whole(said, "") == said

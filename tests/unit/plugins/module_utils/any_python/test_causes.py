@@ -247,6 +247,8 @@ def test_a_feature_is_asked_of_the_uwsgi_that_is_here(tmpdir):
     assert found() == [
         "publish_apps[0].websocket: takes ssl, which uwsgi_features does not ask for: it takes it; add ssl"
     ]
+    loose["wheel"] = "2.0.31-cp39-1"
+    assert "takes xml, which the wheel 2.0.31-cp39-1, which would be installed here, was built without" in found()[1]
     stamped(tmpdir, "2.0.31-python3.9", ["module"])
     assert [line.partition(":")[0] for line in found()] == [check["variable"], loose["variable"]]
     assert "the uWSGI of this host was built without" in found()[0]

@@ -226,3 +226,53 @@ def test_an_option_that_it_does_not_know_is_told_before_what_came_of_it(tmpdir):
     with pytest.raises(uwsgi_preflight.PreflightError, match="no option modul,"):
         options = [("strict", "true"), ("modul", "m"), ("log-master", "true")]
         uwsgi_preflight.preflight(str(binary), options, who(), {}, str(tmpdir), 10)
+
+
+class Trial(object):
+    """A throw-away uWSGI whose master has these children, and has said so much, at each look."""
+
+    pid = 100
+
+    def __init__(self, *looks):
+        self.looks = list(looks)
+
+    def accepts(self):
+        return self.looks[0] == "accepts"
+
+    def ended(self):
+        return None
+
+    def said(self):
+        return self.looks[0][0]
+
+    def children(self, _pid):
+        return set(self.looks.pop(0)[1])
+
+
+SPAWNED = "spawned uWSGI master process (pid: 100)\nspawned uWSGI worker 1 (pid: 102, cores: 1000)\nTraceback: x\n"
+
+
+def test_a_program_that_the_master_starts_is_no_worker(monkeypatch):
+    # What Python 2.7 asks of `uname` while gevent patches in the master.
+    asked = [("*** Operational MODE: async ***\n", [101]), ("*** Operational MODE: async ***\n", [])]
+    trial = Trial(*(asked + [(SPAWNED, [102]), "accepts"]))
+
+    def sleep(_seconds):
+        # Nobody has looked where nothing was said of a worker.
+        if trial.looks[0] in asked:
+            trial.looks.pop(0)
+
+    monkeypatch.setattr(uwsgi_preflight.procfs, "children", trial.children)
+    monkeypatch.setattr(uwsgi_preflight.time, "sleep", sleep)
+    uwsgi_preflight._await(trial, uwsgi_preflight.time.time() + 60)
+    assert trial.looks == ["accepts"]
+
+
+def test_a_worker_that_ended_or_was_replaced_is_refused_with_what_was_said_since(monkeypatch):
+    for children in ([], [103]):
+        trial = Trial((SPAWNED, [102]), (SPAWNED, children), (SPAWNED, children))
+        monkeypatch.setattr(uwsgi_preflight.procfs, "children", trial.children)
+        monkeypatch.setattr(uwsgi_preflight.time, "sleep", lambda _seconds: None)
+        with pytest.raises(uwsgi_preflight.PreflightError) as caught:
+            uwsgi_preflight._await(trial, uwsgi_preflight.time.time() + 60)
+        assert str(caught.value) == "the worker ended before it accepted a request:\nTraceback: x"

@@ -2,11 +2,12 @@
 
 from __future__ import absolute_import, division, print_function
 
+import binascii
 import os
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import elf, uwsgi_wheel
+from ansible_collections.graceful.wsgi.plugins.module_utils import elf, uwsgi_home, uwsgi_wheel
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import ArtifactError, manifest, sha256, write
 
 NAME = "uwsgi-2.0.31-cp311-cp311-linux_x86_64.whl"
@@ -122,3 +123,12 @@ def test_packages_hold_the_libraries_that_the_binary_names(family, answer, packa
 
 def test_a_binary_without_libraries_asks_for_no_package():
     assert uwsgi_wheel.packages("/x/uwsgi", [], lambda argv: (1, "\tnot a dynamic executable\n", ""), "Debian") == []
+
+
+def test_its_features_are_told_by_the_flags_in_its_binary():
+    flags = b'-O2 -DUWSGI_ZLIB -DUWSGI_PCRE2 -DUWSGI_ROUTING -DUWSGI_VERSION="2.0.31" -DUWSGI_YAML' + b" -Wx" * 50
+    # Its own uwsgi.h lies there in the same way.
+    other = binascii.hexlify(b"-DUWSGI_SSL" * 60)
+    binary = b"\x7fELF\0" + other + b"\0" + binascii.hexlify(flags) + b"\0"
+    assert uwsgi_home.compiled_with(binary) == ["pcre", "routing", "yaml", "zlib"]
+    assert uwsgi_home.compiled_with(b"\x7fELF\0" + other + b"\0") is None

@@ -1,0 +1,69 @@
+"""The plan of the role remove: what is named, and where the other roles have put what may go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import account_plan, publish_plan
+from .app_plan import SAFE_NAME
+from .log_plan import SHARED
+from .problem import Problem, Problems
+
+# What is read of the other roles' variables: where things are, and which accounts were made. Nothing else of an
+# inventory matters here: what it publishes may be wrong by now, or gone.
+READ = {
+    "nginx": ("nginx_user", "nginx_build_user"),
+    "uwsgi": ("uwsgi_home", "uwsgi_conf_dir", "uwsgi_log_dir", "uwsgi_user", "uwsgi_build_user"),
+    "publish": ("publish_root", "publish_build_user", "publish_git_user"),
+}
+
+
+def plan(
+    values: dict[str, Any], host: dict[str, Any], rooms: dict[str, dict[str, Any]]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """What graceful.wsgi.removal is asked; ``rooms``: the variables of the other roles, defaults where unknown."""
+    problems = Problems()
+    named = [f"remove_{name}" for name in ("apps", "set") if values[f"remove_{name}"]]
+    if values["remove_all"] and named:
+        says = f"takes all off the host, and {' and '.join(named)} only a part of it"
+        problems.say("remove_all", says, "say one of the two")
+    if values["remove_data"] and not named and not values["remove_all"]:
+        says = "is true, and nothing says what is to go"
+        problems.say("remove_data", says, "name it by remove_apps, remove_set or remove_all")
+    for index, name in enumerate(values["remove_apps"]):
+        if not SAFE_NAME.match(name):
+            problems.say(f"remove_apps[{index}]", f"{name!r} is no name of an application", "write one of publish_apps")
+    if values["remove_set"] and not SAFE_NAME.match(values["remove_set"]):
+        problems.say("remove_set", f"{values['remove_set']!r} is no name of a set", "write one as publish_set has it")
+    if problems:
+        return {}, problems
+    nginx, uwsgi, publish = rooms["nginx"], rooms["uwsgi"], rooms["publish"]
+    root = publish["publish_root"]
+    return {
+        "nothing": not (named or values["remove_all"]),
+        "wanted": {
+            "apps": values["remove_apps"],
+            "set": values["remove_set"],
+            "all": values["remove_all"],
+            "data": values["remove_data"],
+        },
+        # Where each application has a folder of its name.
+        "roots": [root, uwsgi["uwsgi_log_dir"], *publish_plan.GIT_ROOTS],
+        "places": {
+            # Everybody's folders are not ours, be they empty.
+            "root": "" if root in SHARED else root,
+            "homes": root,
+            "uwsgi_home": uwsgi["uwsgi_home"],
+            "conf_dir": uwsgi["uwsgi_conf_dir"],
+        },
+        # Applications that run as an account of their own: {application: account}.
+        "accounts": {name: account_plan.own_account(name) for name in values["remove_apps"]},
+        # Accounts of the roles themselves: {account: the home that marks it as made by them}.
+        "made": {
+            nginx["nginx_user"]: "/var/cache/nginx",
+            nginx["nginx_build_user"]: "/nonexistent",
+            uwsgi["uwsgi_user"]: "/nonexistent",
+            publish["publish_git_user"]: "/var/lib/graceful-wsgi/git",
+        },
+        "web_user": nginx["nginx_user"],
+    }, problems

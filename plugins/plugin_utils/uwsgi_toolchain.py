@@ -1,0 +1,138 @@
+"""zig in the place of the host's compiler: which one pip fetches, and how it finds the host's headers and libraries.
+
+zig brings a linker, a C library of any age and its headers, so that a host or builder needs no compiler. What it
+compiles for is the builder's own kind: it links the libraries that are there, for the glibc that is there.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .nginx_plan import CHECKSUMS, ZIG_WHEELS, zig_wheel
+from .problem import Problem
+
+# Where a toolchain lies is known when it is there only.
+PLACE = "@place@"
+ZIG = f"{PLACE}/zig"
+SYSROOT = f"{PLACE}/sysroot"
+HEADERS = f"{PLACE}/headers"
+# What uWSGI's build takes for the compiler and for where headers are; any other value would lead it past zig.
+OWN = ("CC", "CPP", "UWSGI_INCLUDES")
+# uWSGI links these in by `ld` and `objcopy`, and goes on without them where there are none.
+EMBEDDED = ("UWSGI_EMBED_CONFIG", "UWSGI_EMBED_FILES")
+# Any processor of the architecture is to run what is compiled, and no undefined behaviour is to end it.
+OPTIONS = "-mcpu=baseline -fno-sanitize=undefined"
+_VERSION = re.compile(r"\d+(\.\d+){1,3}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def is_zig(values: dict[str, Any]) -> bool:
+    return values["uwsgi_build_toolchain"] == "zig"
+
+
+def check(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
+    """What is wrong with the variables of the toolchain."""
+    problems = []
+    for key, checksum in values["uwsgi_checksums"].items():
+        path = f"uwsgi_checksums.{key}"
+        if not re.fullmatch(rf"zig-{_VERSION.pattern}-({'|'.join(ZIG_WHEELS)})", key):
+            problems.append(Problem(path, "is no name of a release", "write zig-<version>-<architecture>"))
+        elif not isinstance(checksum, str) or not _SHA256.fullmatch(checksum.lower()):
+            problems.append(Problem(path, f"{checksum!r} is no sha256", "write its 64 hexadecimal digits in quotes"))
+    if not is_zig(values):
+        if values["uwsgi_headers_dir"]:
+            says = "is for zig only; the host's own compiler takes the headers that are installed beside it"
+            problems.append(Problem("uwsgi_headers_dir", says, "set uwsgi_build_toolchain: zig, or leave it out"))
+        return problems
+    arch, version = host.get("arch"), values["uwsgi_zig_version"]
+    if arch and arch not in ZIG_WHEELS:
+        hint = f"set uwsgi_build_toolchain: host; zig builds for {' and '.join(ZIG_WHEELS)}"
+        problems.append(Problem("uwsgi_build_toolchain", f"is zig, and this host is {arch}", hint))
+    if not _VERSION.fullmatch(version):
+        hint = 'write it in quotes, e.g. "0.15.2"'
+        problems.append(Problem("uwsgi_zig_version", f"{version!r} is no version", hint))
+    elif arch in ZIG_WHEELS and not _checksum(values, arch):
+        release = f"zig-{version}-{arch}"
+        known = ", ".join(key for key in CHECKSUMS if key.startswith("zig-") and key.endswith(f"-{arch}"))
+        hint = f"set uwsgi_checksums['{release}'], or take one whose checksum is known: {known}"
+        problems.append(Problem("uwsgi_zig_version", f"no sha256 is known for {release}", hint))
+    for name in sorted(set(values["uwsgi_build_env"]) & {*OWN, *EMBEDDED}):
+        says = "is zig's own" if name in OWN else "takes ld and objcopy, which zig does not bring"
+        hint = "leave it out, or set uwsgi_build_toolchain: host"
+        problems.append(Problem(f"uwsgi_build_env.{name}", says, hint))
+    return problems
+
+
+def _checksum(values: dict[str, Any], arch: str) -> str:
+    release = f"zig-{values['uwsgi_zig_version']}-{arch}"
+    return str(values["uwsgi_checksums"].get(release) or CHECKSUMS.get(release) or "").lower()
+
+
+def identity(values: dict[str, Any]) -> dict[str, Any]:
+    """What of the toolchain makes one binary differ from another; nothing where it is the host's own."""
+    return {"toolchain": {"zig": values["uwsgi_zig_version"], "options": OPTIONS}} if is_zig(values) else {}
+
+
+def _lacks(values: dict[str, Any], host: dict[str, Any], arch: str) -> list[str]:
+    """What a build would miss on the controller; asked where there is something to build only."""
+    known = host.get("uwsgi_builder") or {}
+    found = []
+    wheel = zig_wheel(values["uwsgi_zig_version"], arch)
+    files = (host["wheels"] or {}).get("files", []) if "wheels" in host else [wheel]
+    if values["uwsgi_pip_no_index"] and wheel not in files:
+        found.append(
+            f"uwsgi_wheel_dir: {values['uwsgi_wheel_dir']} has no {wheel}, and no index is asked; put it there"
+        )
+    if values["uwsgi_headers_dir"] and not any(
+        name.endswith((".rpm", ".deb")) for name in known.get("headers", [".rpm"])
+    ):
+        folder = values["uwsgi_headers_dir"]
+        found.append(f"uwsgi_headers_dir: {folder} holds neither rpm nor deb; put the packages with the headers there")
+    return found
+
+
+def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
+    """How zig comes to where uWSGI is built, and what its build is told of it; empty where the host's own compiles."""
+    if not is_zig(values):
+        return {}
+    # A host of which nothing is known is never built on.
+    arch = host.get("arch") or "x86_64"
+    given = bool(values["uwsgi_headers_dir"])
+    multiarch = f"{arch}-linux-gnu"
+    roots = [SYSROOT, ""] if given else [""]
+    includes = [f"{root}/usr/include{folder}" for root in roots for folder in ("", f"/{multiarch}")]
+    libraries = [f"{root}/usr/lib{folder}" for root in roots for folder in (f"/{multiarch}", "64", "")]
+    environment = {
+        "CC": f"{PLACE}/bin/zig-cc",
+        # uWSGI asks its preprocessor where headers are: one that says nothing has it look where it is told.
+        "CPP": ":",
+        "UWSGI_INCLUDES": ",".join([*includes, f"{ZIG}/ziglang/lib/libc/include/generic-glibc"]),
+    }
+    if given:
+        # Where pcre-config and the like are.
+        environment["PATH"] = f"{SYSROOT}/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return {
+        "release": f"zig-{values['uwsgi_zig_version']}-{arch}",
+        "requirement": f"ziglang=={values['uwsgi_zig_version']} --hash=sha256:{_checksum(values, arch)}",
+        # The Python that is told is one that the wheel is for; it runs under none.
+        "pip": [
+            f"--platform={ZIG_WHEELS[arch][1]}",
+            "--python-version=3.8",
+            "--implementation=cp",
+            # An old pip asks the Python that runs it all the same.
+            "--ignore-requires-python",
+            "--only-binary=:all:",
+            "--no-deps",
+            "--no-compile",
+            "--require-hashes",
+        ],
+        "arch": arch,
+        "options": OPTIONS,
+        "includes": includes,
+        "libraries": libraries,
+        "place": PLACE,
+        "environment": environment,
+        "headers_dir": values["uwsgi_headers_dir"],
+        "lacks": _lacks(values, host, arch),
+    }
