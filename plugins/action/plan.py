@@ -203,6 +203,7 @@ class ActionModule(Telling):
         _validation, args = self.validate_argument_spec(
             argument_spec={
                 "collecting": {"type": "bool", "default": False},
+                "kit": {"type": "bool", "default": True},
                 "room": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
                 "uwsgi": {"type": "dict"},
             },
@@ -217,7 +218,7 @@ class ActionModule(Telling):
         variables[own] = variables[own] or {}
         host = _host(task_vars, args)
         host["kit"] = None
-        if own not in planning.ALONE:
+        if args["kit"] and own not in planning.ALONE:
             host["kit"] = self._kit(
                 host, (variables["publish"] or {}).get("publish_apps"), task_vars, args["collecting"]
             )

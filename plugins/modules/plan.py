@@ -28,6 +28,10 @@ options:
     description: Whether a kit is being filled, in the folder that the variable C(kit_dir) names.
     type: bool
     default: false
+  kit:
+    description: Whether a kit that the variable C(publish_kit) names is looked at. Who installs nothing needs none.
+    type: bool
+    default: true
   uwsgi:
     description: The fact C(uwsgi_installed) that the role uwsgi sets; the publish role passes it on.
     type: dict
