@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleError, AnsibleUndefinedVariable
+from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
 from ansible.module_utils.common.yaml import yaml_load
 from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import artifact_cache, spec, uwsgi_plan, wheel_plan
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
+    artifact_cache,
+    kit_plan,
+    source_tree,
+    spec,
+    uwsgi_plan,
+    wheel_plan,
+)
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, requirements
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -103,6 +112,23 @@ def _requirements(apps: Any) -> dict[str, list[str]]:
     return found
 
 
+def _texts(apps: Any, find: Callable[[str], str]) -> dict[str, str | None]:
+    """The text of the applications' requirements; None where it cannot be read here."""
+    found: dict[str, str | None] = {}
+    for app in apps if isinstance(apps, list) else ():
+        name = app.get("name") if isinstance(app, Mapping) else None
+        if not isinstance(name, str) or not app.get("requirements"):
+            continue
+        with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
+            try:
+                read = requirements(app, find, Path(scratch))
+            except (KitError, AnsibleError, source_tree.SourceError, OSError, TypeError):
+                # Whoever puts the code on the host says what is wrong with it.
+                read = None
+        found[name] = read[1] if read else None
+    return found
+
+
 def _constraints(given: Any, find: Callable[[str], str]) -> dict[str, str | None]:
     """Constraints for pip by the Python that they hold for, ``*`` for any; None where there is no such file."""
     if given is None or given == uwsgi_plan.OWN_CONSTRAINTS:
@@ -116,13 +142,10 @@ def _constraints(given: Any, find: Callable[[str], str]) -> dict[str, str | None
         return {"*": None}
 
 
-def _host(
-    task_vars: Mapping[str, Any], args: dict[str, Any], rooms: Mapping[str, Mapping[str, Any] | None]
-) -> dict[str, Any]:
+def _host(task_vars: Mapping[str, Any], args: dict[str, Any]) -> dict[str, Any]:
     facts = task_vars.get("ansible_facts") or {}
     systemd = facts.get("systemd") or {}
     python = facts.get("python_version")
-    builder = _builder(task_vars, "uwsgi", rooms["uwsgi"] or {})
     selinux = facts.get("selinux")
     return {
         **{ours: facts.get(theirs) for ours, theirs in FACTS.items()},
@@ -134,8 +157,6 @@ def _host(
         "uwsgi": args["uwsgi"],
         "published": facts.get(PUBLISHED),
         "ansible": __version__,
-        "builder": _builder(task_vars, "nginx", rooms["nginx"] or {}),
-        "uwsgi_builder": {**builder, **_kept(builder, rooms["uwsgi"] or {})},
     }
 
 
@@ -165,11 +186,24 @@ class ActionModule(Telling):
                     return None
         return found or None
 
+    def _kit(self, host: dict[str, Any], apps: Any, task_vars: Mapping[str, Any], collecting: bool) -> Any:
+        """What is known of the kit that is filled, or published from; None without one."""
+        name = "kit_dir" if collecting else "publish_kit"
+        folder = self._templar.template(task_vars.get(name) or "")
+        if not folder or not isinstance(folder, str):
+            if collecting:
+                raise AnsibleActionFail("kit_dir: is missing; name the folder of the kit: -e kit_dir=./kit")
+            return None
+        texts = {} if collecting else _texts(apps, lambda path: self._find_needle("files", path))
+        return Kit(os.path.abspath(os.path.expanduser(folder))).known(host, texts, collecting)
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _validation, args = self.validate_argument_spec(
             argument_spec={
+                "collecting": {"type": "bool", "default": False},
+                "kit": {"type": "bool", "default": True},
                 "room": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
                 "uwsgi": {"type": "dict"},
             },
@@ -182,12 +216,27 @@ class ActionModule(Telling):
                 options = {name: options[name] for name in planning.ALONE[own].get(room, ())}
             variables[room] = self._visible(options, task_vars, strict=room == own)
         variables[own] = variables[own] or {}
-        host = _host(task_vars, args, variables)
+        host = _host(task_vars, args)
+        host["kit"] = None
+        if args["kit"] and own not in planning.ALONE:
+            host["kit"] = self._kit(
+                host, (variables["publish"] or {}).get("publish_apps"), task_vars, args["collecting"]
+            )
+        folders = kit_plan.folders(host["kit"]["folder"]) if host["kit"] else {}
+        for room, name in (("nginx", "builder"), ("uwsgi", "uwsgi_builder")):
+            values = {**(variables[room] or {}), **folders.get(room, {})}
+            host[name] = _builder(task_vars, room, values)
+            if room == "uwsgi":
+                host[name].update(_kept(host[name], values))
+            if kit_plan.publishing(host):
+                # Nobody builds here, and where the kit was made the builder was known.
+                host[name].update(kit_plan.builder(host["kit"], (variables[room] or {}).get(f"{room}_build_host")))
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
         given = (variables["uwsgi"] or {}).get("uwsgi_pip_constraints")
         host["constraints"] = _constraints(given, lambda path: self._find_needle("files", path))
-        host["wheels"] = wheel_plan.read((variables["uwsgi"] or {}).get("uwsgi_wheel_dir"))
+        wheels = f"{host['kit']['folder']}/{kit_plan.TOOLS}" if kit_plan.publishing(host) else None
+        host["wheels"] = wheel_plan.read(wheels or (variables["uwsgi"] or {}).get("uwsgi_wheel_dir"))
         plans, problems = planning.plan(specs, variables, host)
         for warning in planning.misspelt(own, specs[own], set(task_vars)):
             # Not by the result, which ansible-core 2.16 would hide with the plan.
@@ -204,6 +253,8 @@ class ActionModule(Telling):
         # The first role of a play asks the host for all of them, before it changes anything.
         checks = [check for room in plans.values() for check in room.get("checks") or []]
         result.update(changed=False, plan={**plans[own], "checks": checks})
+        if args["collecting"]:
+            result["kit_folder"] = host["kit"]["folder"]
         # A plan with values of an application's environment in it is registered, and shown to nobody.
         result["_ansible_no_log"] = any(item["environment"] for item in plans[own].get("preflights", ()))
         if own == "publish":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tarfile
 import tempfile
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
@@ -64,6 +66,14 @@ class Identifier(Telling):
         return result
 
 
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A file of nobody's, whoever has it here."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mode = 0o644
+    return member
+
+
 class ActionModule(Identifier):
     """Controller side of graceful.wsgi.releases."""
 
@@ -83,9 +93,24 @@ class ActionModule(Identifier):
             says = f"{item['name']}: its code cannot be sent to {remote}: {error}"
             raise AnsibleActionFail(f"{says}; is there room on that file system (ansible_remote_tmp)?") from error
 
+    def _send_wheels(self, kit: Mapping[str, Any], names: set[str], scratch: str) -> dict[str, Any]:
+        """Bring the wheels of a kit that virtualenvs of these applications are filled from."""
+        apps = {name: files for name, files in kit["apps"].items() if name in names}
+        wanted = sorted({file for files in apps.values() for file in files})
+        if not wanted:
+            return {}
+        local = os.path.join(scratch, "wheels.tar")
+        # Wheels are packed already.
+        with tarfile.open(local, "w") as archive:
+            for path in wanted:
+                archive.add(os.path.join(kit["folder"], path), path, filter=_plain)
+        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "wheels.tar")
+        return {"archive": self._transfer_file(local, remote), "apps": apps, "files": kit["files"]}
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
         args = dict(self._task.args)
+        kit = args.pop("kit", None)
         task_vars = task_vars or {}
         with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
             found = [self._identify(item, args.get("checkouts") or {}, scratch) for item in args.get("releases") or []]
@@ -107,5 +132,8 @@ class ActionModule(Identifier):
                     for item, root in found:
                         if item["name"] in missing and root is not None:
                             item["sent"] = self._send(item, root, scratch)
+                if kit and not self._task.check_mode:
+                    incomplete = {item["name"] for item in survey["releases"] if item["incomplete"]}
+                    args["wheels"] = self._send_wheels(kit, incomplete, scratch)
             result.update(self._module(args, task_vars))
         return self._told(self._tell(result, items), task_vars)

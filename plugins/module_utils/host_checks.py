@@ -11,6 +11,7 @@ import os
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     account_checks,
     accounts,
+    kit_checks,
     log_files,
     nginx_config_checks,
     safe_path,
@@ -111,6 +112,7 @@ def _told(check):
 
 for _kinds in (
     account_checks.KINDS,
+    kit_checks.KINDS,
     nginx_config_checks.KINDS,
     served_checks.KINDS,
     takeover_checks.KINDS,

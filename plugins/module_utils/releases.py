@@ -528,12 +528,13 @@ class Home:
             found[self.link] = self.release
         return found
 
-    def fill(self, builders, venv_command, pip, pip_args, pip_env=None, pip_cert=None):
+    def fill(self, builders, venv_command, pip, pip_args, pip_env=None, pip_cert=None, brought=None):
         """Make the virtualenv that the code needs; one that an interrupted run left is made anew.
 
         ``builders``: a build_account.Pool; ``venv_command``: words that make a virtualenv when its path is appended;
         ``pip``: the pip that it gets, as a requirement; ``pip_args``: further words for `pip install`, ``pip_env``:
-        settings of pip's, which its process list does not show; ``pip_cert``: the CA bundle.
+        settings of pip's, which its process list does not show; ``pip_cert``: the CA bundle; ``brought``: wheels that
+        the controller has brought (brought_wheels.Brought).
         """
         venv = self.venv()
         if venv is None or venv["complete"]:
@@ -550,26 +551,29 @@ class Home:
             wanted, names = self._bring(builder, venv)
             limits = self._limit(builder, venv["constraints"])
             builder.own(venv["path"])
-            run_pip = [os.path.join(venv["path"], "bin", "python"), "-m", "pip"]
+            python = os.path.join(venv["path"], "bin", "python")
+            run_pip = [python, "-m", "pip"]
             install = run_pip + ["install"] + list(pip_args)
+            # A Python that only takes pips up to some release may come with one that knows no wheels of today.
+            newer = ["--upgrade"] if "<" in (pip or "") else []
+            first = install + limits + newer + [pip] if pip else None
+            folder = brought.unpack(builder, self.name) if brought else None
+            if folder:
+                environment["PIP_FIND_LINKS"] = folder
+                if "--without-pip" in venv_command:
+                    first = brought.first_pip(python, folder, pip)
 
             def run(words):
                 place = os.path.join(builder.home, "code")
                 return builder.run(words, place, environment, [venv["path"]], venv_command[:1])
 
-            def do(words, limits):
-                status, said = run(words)
+            for words in (list(venv_command) + [venv["path"]], first, install + limits + wanted):
+                status, said = run(words) if words else (0, "")
                 if status != 0:
                     text = build_failure.message(words, status, said, "requirements")
                     for here, there in names:
                         text = text.replace(here, there)
                     raise ReleaseError("%s: %s" % (self.name, self._of_limits(text, limits)))
-
-            do(list(venv_command) + [venv["path"]], limits)
-            if pip:
-                # A Python that only takes pips up to some release may come with one that knows no wheels of today.
-                do(install + limits + (["--upgrade"] if "<" in pip else []) + [pip], limits)
-            do(install + limits + wanted, limits)
             if limits and self.wanted.get("bounds") and self.python == LEGACY:
                 # What packages ask for comes before the bounds, as what the requirements say does; where pip finds
                 # nothing that they ask for, what it has put there stays.

@@ -189,6 +189,13 @@ def digest_of(wish):
     return hashlib.sha256(json.dumps(wish, sort_keys=True).encode("utf-8")).hexdigest()[:12]
 
 
+def full_build(build, version, about):
+    """What makes one build differ from another, as a stamp tells it."""
+    # As from json: what is compared with it was read from a file.
+    found = dict(build, version=version, python=about["version"], interpreter=about["executable"])
+    return json.loads(json.dumps(found))
+
+
 def choose(root, version, about, build, features, run):
     """The folder for this wish and its state.
 
@@ -197,8 +204,7 @@ def choose(root, version, about, build, features, run):
     run from a verified binary execute that very file again when they reload.
     """
     python = about["version"]
-    # As from json: what is compared with it was read from a file.
-    build = json.loads(json.dumps(dict(build, version=version, python=python, interpreter=about["executable"])))
+    build = full_build(build, version, about)
     digest = digest_of({"build": build, "features": sorted(features)})
     plain = os.path.join(root, "%s-python%s" % (version, python))
     free = []
@@ -258,6 +264,17 @@ def find_like(kind, builder, find, *system):
         "No uWSGI was built. Name a builder of this host's kind (by group, where hosts differ), or set it to '' to "
         "have each host build its own" % (builder, named(mine), named(kind))
     )
+
+
+def venv_command(about, script, pip_wheel):
+    """Words of the command that makes a virtualenv of this Python once a path is appended.
+
+    ``script`` is what makes those of Python 2.7; ``pip_wheel``: whether there is a wheel of pip for one without pip.
+    """
+    if about["version"] == "2.7":
+        # The wheels that lie in virtualenv itself are the ones that still know Python 2.7.
+        return [about["executable"], script, "--no-download"]
+    return [about["executable"], "-m", "venv"] + (["--without-pip"] if pip_wheel and not about["venv"] else [])
 
 
 def missing_packages(needs):

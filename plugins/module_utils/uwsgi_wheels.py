@@ -148,7 +148,7 @@ class Look(object):
                 )
                 hint = "put it there: pip download --no-deps virtualenv==%s" % self.wanted["virtualenv_version"]
                 self._problem("uwsgi_wheel_dir", says, hint)
-        elif not self.about["venv"] and self.alone:
+        elif not self.about["venv"] and self.alone and self.about["version"] not in self.wanted.get("pip_wheels", ()):
             names, version = self.wanted["venv_packages"], self.about["version"]
             package = (names.get(version) or names.get("*") or "").replace("{version}", version)
             says = "Python %s of this host makes no virtualenvs: it lacks venv or ensurepip" % self.about["version"]
@@ -156,7 +156,7 @@ class Look(object):
             self._problem("uwsgi_python", says, hint)
 
 
-def _which(name):
+def which(name):
     folders = os.environ.get("PATH", "").split(os.pathsep) + ["/usr/local/bin", "/usr/bin", "/bin"]
     paths = [os.path.join(folder, name) for folder in folders if os.path.isabs(folder)]
     return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
@@ -172,7 +172,7 @@ def wheels(checks, tools):
             return run_built(words, user, lambda command, **_more: tools.run_command(command))
 
         try:
-            about = uwsgi_home.find_python(native(check["python"]), sys.executable, _which, tools.run_command)
+            about = uwsgi_home.find_python(native(check["python"]), sys.executable, which, tools.run_command)
             words = [check[name] for name in ("root", "version")] + [about, check["build"], check["features"]]
             there = uwsgi_home.choose(*(words + [run_binary]))["state"] == "verified"
         except uwsgi_home.HomeError as error:

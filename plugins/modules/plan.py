@@ -24,6 +24,14 @@ options:
     type: str
     required: true
     choices: [centos7, nginx, publish, remove, uwsgi]
+  collecting:
+    description: Whether a kit is being filled, in the folder that the variable C(kit_dir) names.
+    type: bool
+    default: false
+  kit:
+    description: Whether a kit that the variable C(publish_kit) names is looked at. Who installs nothing needs none.
+    type: bool
+    default: true
   uwsgi:
     description: The fact C(uwsgi_installed) that the role uwsgi sets; the publish role passes it on.
     type: dict
@@ -46,4 +54,8 @@ plan:
     environments is registered, and shown to nobody.
   returned: success
   type: dict
+kit_folder:
+  description: The folder of the kit.
+  returned: with O(collecting)
+  type: str
 """

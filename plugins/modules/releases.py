@@ -73,6 +73,15 @@ options:
   pip_cert:
     description: The CA bundle that pip trusts; the account that builds gets a copy.
     type: path
+  kit:
+    description: A C(folder) of wheels on the controller, by C(apps) which of them each application is filled from, and
+      their checksums, C(files), as the plan of the publish role tells them. Where it is given, nothing else is asked.
+    type: dict
+    default: {}
+  wheels:
+    description: Where the action plugin has put those wheels.
+    type: dict
+    default: {}
   keep:
     description: How many releases stay when switching, the live one among them. The one that was live before stays
       in any case, since processes run on it until they are reloaded.
@@ -139,6 +148,7 @@ import multiprocessing
 import os
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import causes, git_checkout
+from ansible_collections.graceful.wsgi.plugins.module_utils.brought_wheels import Brought, WheelError
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import SPEC, Home, ReleaseError
@@ -153,6 +163,8 @@ def named(home, call):
         return call()
     except ReleaseError as error:
         raise ReleaseError(str(error) + no_room(error, home.home, True))
+    except WheelError as error:
+        raise ReleaseError("%s: %s" % (home.name, error))
     except EnvironmentError as error:
         said = str(error)
         if not getattr(error, "filename", None):
@@ -164,12 +176,13 @@ def fill(module, homes):
     """Fill all virtualenvs, as many at a time as there are processors; {name: whether there was something to do}."""
     filled, failed = {}, []
     builders = Pool(module.params["build_user"], multiprocessing.cpu_count(), module.run_command)
+    brought = Brought(module.params["wheels"])
 
     def work(home):
         try:
             wanted = module.params
             words = [wanted[name] for name in ("venv_command", "pip", "pip_args", "pip_env", "pip_cert")]
-            filled[home.name] = named(home, lambda: home.fill(builders, *words))
+            filled[home.name] = named(home, lambda: home.fill(builders, *(words + [brought])))
         except ReleaseError as error:
             # It names the application already.
             said = str(error)
@@ -213,6 +226,8 @@ def present(module, homes, checkouts):
             changed = home.incomplete
         item = {"name": home.name, "id": home.id, "current": home.current, "missing": missing[home.name]}
         item["changed"] = changed
+        if survey:
+            item["incomplete"] = home.incomplete
         found.append(item if survey else dict(item, replace=home.replace))
     return found
 
@@ -295,6 +310,8 @@ def main():
             # An index's address may hold a password.
             "pip_env": {"type": "dict", "default": {}, "no_log": True},
             "pip_cert": {"type": "path"},
+            "kit": {"type": "dict", "default": {}},
+            "wheels": {"type": "dict", "default": {}},
             "keep": {"type": "int", "default": 5},
             "survey": {"type": "bool", "default": False},
         },

@@ -65,6 +65,12 @@ options:
   virtualenv:
     description: Folder on the host of the virtualenv that serves Python 2.7.
     type: path
+  pip_wheels:
+    description: Versions of Python, such as V(3.11), for which the controller brings a wheel of pip, so that one that
+      makes no pip of its own will do.
+    type: list
+    elements: str
+    default: []
   virtualenv_wheel:
     description: Whether the wheel of that virtualenv will be brought from the controller.
     type: bool
@@ -251,6 +257,7 @@ def main():
             "python_packages": {"type": "dict", "default": {}},
             "virtualenv": {"type": "path"},
             "virtualenv_wheel": {"type": "bool", "default": False},
+            "pip_wheels": {"type": "list", "elements": "str", "default": []},
             "wheels": {"type": "dict", "default": {}},
             "like": {"type": "dict", "default": {}},
             "builder": {"type": "str", "default": ""},
@@ -343,8 +350,7 @@ def main():
         wheel_file=wheel_file,
         glibc=glibc(),
         pip_python=pip_python,
-        # --no-download: the wheels that lie in virtualenv itself are the ones that still know Python 2.7.
-        venv_command=[about["executable"]] + ([script, "--no-download"] if old else ["-m", "venv"]),
+        venv_command=uwsgi_home.venv_command(about, script, about["version"] in wanted["pip_wheels"]),
         account=account(wanted["user"], wanted["group"]),
         bundles=dict((name, standing(name)) for name in wanted["bundles"]),
     )

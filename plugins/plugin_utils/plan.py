@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import centos7_plan, nginx_plan, old_hosts, publish_plan, remove_plan, spec, uwsgi_plan
+from . import centos7_plan, kit_plan, nginx_plan, old_hosts, publish_plan, remove_plan, spec, uwsgi_plan
 from .problem import Problem, close_match
 
 # Where nginx.conf has the files of the publish role included.
@@ -54,15 +54,25 @@ def plan(
             # The other rooms' planners go on with its defaults, so that what is wrong with these is told as well.
             bad = {problem.path.partition(".")[0].partition("[")[0] for problem in wrong}
             rooms[room].update((name, specs[room][name].get("default")) for name in bad)
+        rooms[room].update(kit_plan.derived(room, rooms[room], host.get("kit")))
         asked = host.get("room")
         if given is None or (room != asked and (room in ALONE or asked in ALONE)):
             continue
         if not wrong:
             plans[room], wrong = planner(rooms[room], dict(host), rooms)
         problems += wrong
+
+    def limits(python: str) -> dict[str, list[str]]:
+        return uwsgi_plan.limits(rooms["uwsgi"], {**host, "uwsgi": {"python": python}})
+
+    problems += kit_plan.check(rooms, plans, host, limits)
     if plans.get("nginx"):
         # Whether what nginx.conf and the sites only take together may wait for the role that brings the sites.
         plans["nginx"]["leave_to_others"] = SITE_FOLDERS if "publish" in plans else []
+    questions = kit_plan.checks(rooms, plans, host, limits)
+    first = plans.get("nginx") or plans.get("publish")
+    if questions and first:
+        first["checks"] = [*first["checks"], *questions]
     return plans, problems
 
 

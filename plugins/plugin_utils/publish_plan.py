@@ -21,6 +21,7 @@ from . import (
     effect_plan,
     feature_plan,
     inherited_plan,
+    kit_plan,
     log_plan,
     probe_plan,
     refusal_plan,
@@ -305,6 +306,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     by_name = {app["name"]: app for app in values["publish_apps"]}
     request_plan.check_sites(values["publish_sites"], by_name, rooms["nginx"]["nginx_conf_options"], problems)
     served_plan.check(values["publish_sites"], rooms["nginx"], problems)
+    problems += kit_plan.unreadable(values, host.get("kit"))
     packets = {app["name"]: _packets(app["name"], values["publish_sites"], problems) for app in values["publish_apps"]}
     if problems:
         return {}, problems
@@ -387,6 +389,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "build_user": values["publish_build_user"],
         "git_user": values["publish_git_user"],
         "pip": uwsgi_plan.pip_settings(rooms["uwsgi"]),
+        # The wheels that virtualenvs are filled from, where no host reaches an index.
+        "kit": kit_plan.wheels(values, host, lambda _python: uwsgi_plan.limits(rooms["uwsgi"], host)),
         "releases": [
             {
                 **app_plan.release(app, apps[app["name"]], values),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import log_plan, spec, takeover_plan, unit_plan, uwsgi_toolchain, wheel_plan
+from . import kit_plan, log_plan, spec, takeover_plan, unit_plan, uwsgi_toolchain, wheel_plan
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -427,6 +427,8 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         },
         "build_user": values["uwsgi_build_user"],
         "pip": PIP,
+        # Python to a wheel of pip below wheel_dir, for a Python that brings none.
+        "pip_wheels": kit_plan.pip_wheels(host.get("kit")),
         "pip_env": _pip_env(values) | build_env,
         # By Python, "*" for all others.
         "constraints": {"*": "", **(host.get("constraints") or {})},

@@ -9,6 +9,8 @@ from typing import Any
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import elf, uwsgi_home, uwsgi_wheel
 
+from . import kit_plan
+
 DEBIAN_PYTHONS = ("2.7", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 # The package of a library that uWSGI may be linked with, by the name in the binary.
 LIBRARIES: dict[str, dict[str, str]] = {
@@ -128,6 +130,8 @@ def plan(
         "virtualenv_wheel": virtualenv["wheel"] in known["files"],
         # By the version of the Python.
         "venv_packages": venv_packages,
+        # Pythons that need make no pip of their own.
+        "pip_wheels": sorted(kit_plan.pip_wheels(host.get("kit"))),
         "library_packages": LIBRARIES.get(family, {}),
         "install": INSTALL.get(family, "install"),
     }

@@ -26,7 +26,16 @@ BARE = {"when", "until", "that", "failed_when", "changed_when"}
 BEFORE_THE_PLAN = {
     ("nginx/tasks/main.yml", "nginx_build_host"),
     ("nginx/tasks/main.yml", "nginx_build_toolchain"),
-    ("nginx/tasks/once.yml", "nginx_build_host"),
+    ("nginx/tasks/kept.yml", "nginx_build_host"),
+    ("nginx/tasks/collect.yml", "nginx_build_host"),
+    ("nginx/tasks/collect.yml", "nginx_build_toolchain"),
+    # Whether a kit is published from, and of the kit: paths, and the name of a Python.
+    ("nginx/tasks/main.yml", "publish_kit"),
+    ("kit/tasks/built.yml", "uwsgi_build_host"),
+    ("kit/tasks/facts.yml", "kit_facts"),
+    ("kit/tasks/facts.yml", "uwsgi_python"),
+    ("kit/tasks/known.yml", "kit_facts"),
+    ("kit/tasks/known.yml", "uwsgi_python"),
     ("uwsgi/tasks/once.yml", "uwsgi_build_host"),
 }
 # A regex in a text of Jinja's is no matter of this.

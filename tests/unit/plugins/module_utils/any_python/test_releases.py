@@ -301,6 +301,27 @@ def test_fill(root):
     assert home(root, requirements=None).fill(run, ["mkvenv"], "", []) is False
 
 
+class Wheels:
+    """In the place of brought_wheels.Brought."""
+
+    def unpack(self, builder, name):
+        return os.path.join(builder.home, "wheels-of-" + name)
+
+    def first_pip(self, python, folder, pip):
+        return [python, folder, pip]
+
+
+def test_fill_from_brought_wheels_with_a_python_that_makes_no_pip(root):
+    run, one = Builders(), home(root, requirements=["flask"])
+    assert one.fill(run, ["mkvenv", "--without-pip"], "pip", [], {"PIP_NO_INDEX": True}, brought=Wheels()) is True
+    python, folder = one.venv()["path"] + "/bin/python", os.path.join("HOME", "wheels-of-" + one.name)
+    assert run.calls[1:] == [[python, folder, "pip"], [python, "-m", "pip", "install", "flask"]]
+    assert run.environment["PIP_FIND_LINKS"].endswith("/wheels-of-" + one.name)
+    other = home(root, requirements=["flask", "six"])
+    other.fill(run, ["mkvenv"], "pip", [], brought=Wheels())
+    assert run.calls[-2][1:] == ["-m", "pip", "install", "pip"]
+
+
 def test_fill_hands_pip_the_bounds_that_the_requirements_leave(root):
     run, bounds = Builders(), ["Flask<2", "gevent<23", "greenlet<3"]
     one = made(root, "r1", requirements="r.txt", bounds=bounds)

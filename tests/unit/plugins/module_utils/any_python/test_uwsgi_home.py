@@ -278,3 +278,18 @@ def test_who_gets_a_wheel_needs_no_headers():
     names = {"venv": {"*": "python{version}-venv"}}
     bare = dict(ABOUT, headers=False, venv=False, executable="/opt/py/bin/python3")
     assert uwsgi_home.python_packages(bare, names, False, False) == ["python3.11-venv"]
+
+
+@pytest.mark.parametrize(
+    "about, pip_wheel, words",
+    [
+        ({"version": "3.11", "venv": True}, False, ["-m", "venv"]),
+        ({"version": "3.11", "venv": True}, True, ["-m", "venv"]),
+        ({"version": "3.11", "venv": False}, True, ["-m", "venv", "--without-pip"]),
+        ({"version": "3.11", "venv": False}, False, ["-m", "venv"]),
+        ({"version": "2.7", "venv": False}, True, ["/tools/virtualenv.py", "--no-download"]),
+    ],
+)
+def test_what_makes_a_virtualenv(about, pip_wheel, words):
+    found = uwsgi_home.venv_command(dict(about, executable="/usr/bin/python"), "/tools/virtualenv.py", pip_wheel)
+    assert found == ["/usr/bin/python"] + words

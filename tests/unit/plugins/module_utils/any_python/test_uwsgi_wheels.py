@@ -183,7 +183,7 @@ def test_this_hosts_own_python_and_loader_answer():
 
     python = next(path for path in ("/usr/bin/python3", "/usr/bin/python2.7") if os.path.exists(path))
     about = uwsgi_home.find_python(os.path.basename(python), "", lambda name: "/usr/bin/" + name, run)
-    assert uwsgi_wheels._which("sh").endswith("/sh") and uwsgi_wheels._which("no-such-program") is None
+    assert uwsgi_wheels.which("sh").endswith("/sh") and uwsgi_wheels.which("no-such-program") is None
     machine = os.uname()[4]
     name = "uwsgi-2.0.31-cp%s-%s-linux_%s.whl" % (about["version"].replace(".", ""), about["abi"], machine)
     assert uwsgi_wheels.fits(name, about, machine, "2.17")
