@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,7 +32,10 @@ FACTS = {
     "version": "distribution_major_version",
     "os_family": "os_family",
     "arch": "architecture",
+    "package_manager": "pkg_mgr",
 }
+# What the role nginx left to the sites' role in this run.
+WAITING = "__nginx_waiting"
 # What a role has registered once it changes things.
 WORKED = {
     "centos7": "__centos7_planned",
@@ -53,6 +57,7 @@ def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any])
     """What is known of the host that builds nginx, or uWSGI, for this one, and the controller's folders."""
     cache = values.get(f"{room}_artifact_dir")
     found: dict[str, Any] = {"home": os.path.expanduser(f"{CONTROLLER_HOME}/{room}")}
+    found["controller_python"] = sys.executable
     found["cache"] = os.path.abspath(os.path.expanduser(cache)) if isinstance(cache, str) and cache else None
     folder = values.get(f"{room}_source_dir")
     if isinstance(folder, str) and folder and os.path.isdir(folder):
@@ -156,6 +161,7 @@ def _host(task_vars: Mapping[str, Any], args: dict[str, Any]) -> dict[str, Any]:
         "python": ".".join(str(python).split(".")[:2]) if python else None,
         "uwsgi": args["uwsgi"],
         "published": facts.get(PUBLISHED),
+        "waiting": task_vars.get(WAITING),
         "ansible": __version__,
     }
 

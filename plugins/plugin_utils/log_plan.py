@@ -95,9 +95,8 @@ def rotation(planned: dict[str, Any], values: dict[str, Any], log_dir: str) -> d
     shared = by_root(planned, values, log_dir)
     return {
         "path": planned["log_file"],
-        "su": None if shared else who,
         # In a folder of root's the application could not make the next one.
-        "create": f"0640 {who}" if shared else None,
+        "directives": [f"create 0640 {who}"] if shared else [f"su {who}"],
         "postrotate": kill(REOPEN[0], planned["unit"]),
     }
 

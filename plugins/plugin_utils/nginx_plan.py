@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from . import nginx_tree, nginx_versions, spec, takeover_plan, unit_plan
+from . import kit_plan, nginx_tree, nginx_versions, packages, spec, takeover_plan, unit_plan
 from .problem import Problem, close_match, unknown_host
 
 HOME = "/var/lib/graceful-wsgi/nginx"
@@ -72,6 +73,8 @@ ZIG_WHEELS = {
 STATIC = "a static nginx cannot load modules"
 # Debugging tables would be three quarters of what goes to every host.
 ZIG_LD_OPT = "-static -s"
+# Who unpacks owns it.
+TAR = "--no-same-owner --no-same-permissions"
 # What takes a library of the host's along, which is not there to be linked into a static binary.
 HOST_MODULES = {
     "--with-http_xslt_module": "libxslt",
@@ -453,6 +456,24 @@ def _zig_tools(arch: str) -> dict[str, str]:
     return {"cc": f"cc -target {arch}-linux-musl -mcpu=baseline", "ar": "ar", "ranlib": "ranlib", "ld": "ld.lld"}
 
 
+def _zig_script(python: str, wheel: str, arch: str) -> list[str]:
+    """How zig comes to stand for the compiler and its tools in the folder of a build, as lines of its script."""
+    lines = [
+        "mkdir bin",
+        f"{shlex.quote(python)} -m zipfile -e ../sources/{shlex.quote(wheel)} zig",
+        "# A wheel's executables get their mode from whoever installs it.",
+        "chmod +x zig/ziglang/zig",
+    ]
+    for tool, arguments in _zig_tools(arch).items():
+        lines += [
+            f"""printf '#!/bin/sh\\nexec "%s/zig/ziglang/zig" {arguments} "$@"\\n' "$PWD" > bin/zig-{tool}""",
+            f"chmod +x bin/zig-{tool}",
+            f"{tool.upper()}=zig-{tool}",
+            f"export {tool.upper()}",
+        ]
+    return [*lines, "PATH=$PWD/bin:$PATH"]
+
+
 def digest(inputs: dict[str, Any]) -> str:
     """Twelve digits that name the inputs of a build."""
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
@@ -482,30 +503,44 @@ def _package_query(family: str, packages: list[str]) -> list[str]:
     return ["sh", "-c", PROVE, "sh", *proofs, "--", *query]
 
 
+def _lacks_facts(values: dict[str, Any], host: dict[str, Any]) -> bool:
+    """Whether the host that builds has to be asked of which kind it is, and the plan made anew.
+
+    What a host's own compiler makes bears the builder's name; what zig makes is the same from every builder.
+    """
+    builder = host.get("builder") or {}
+    if _zig(values) or not values["nginx_build_host"] or not builder.get("known") or kit_plan.publishing(host):
+        # Where hosts are published from a kit, it tells what its builder was.
+        return False
+    return any(builder.get(fact) is None for fact in ("distribution", "version", "os_family", "arch"))
+
+
 def _build(values: dict[str, Any], host: dict[str, Any], name: str, sources: list[dict[str, Any]]) -> dict[str, Any]:
     """Who builds, where and with what: the host itself, another one, or the controller, which needs no root for it."""
     builder = host.get("builder") or {}
     elsewhere = values["nginx_build_host"]
     local = elsewhere == "localhost"
     family = "localhost" if local else (builder if elsewhere else host).get("os_family")
-    packages = sorted(_packages(values, family, sources))
+    wanted = sorted(_packages(values, family, sources))
     # Wanted, but no reason to ask for packages where nothing else is missing.
-    extra = PACKAGES.get(family or "", {}).get("run", []) if packages else []
+    extra = PACKAGES.get(family or "", {}).get("run", []) if wanted else []
     home = (builder.get("home") or HOME) if local else HOME
     account = "" if local else values["nginx_build_user"]
     return {
         "host": elsewhere,
         "local": local,
+        "lacks_facts": _lacks_facts(values, host),
         "family": family,
+        "package_manager": packages.manager(builder if elsewhere else host),
         "home": home,
         "artifact": f"{home}/artifacts/{name}",
         "log": f"{home}/logs/{name}.log",
         "user": account,
         "as": ["runuser", "-u", account, "--"] if account else [],
         "owner": "" if local else "root",
-        "packages": packages,
+        "packages": wanted,
         "extra_packages": extra,
-        "package_query": _package_query(family, [*packages, *extra]) if packages and family else [],
+        "package_query": _package_query(family, [*wanted, *extra]) if wanted and family else [],
     }
 
 
@@ -667,6 +702,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         return {}, problems
 
     flags = _flags(values)
+    archives = [source["file"] for source in sources if source["name"] != "zig"]
     toolchain: dict[str, Any] = {"kind": values["nginx_build_toolchain"]}
     if _zig(values):
         # Where it is built and where it runs makes no difference to what is built.
@@ -687,6 +723,8 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     if values["nginx_ca_bundle"]:
         environment["SSL_CERT_FILE"] = environment["PIP_CERT"] = values["nginx_ca_bundle"]
     wheel = next((source for source in sources if source["name"] == "zig"), None)
+    local = elsewhere == "localhost"
+    python = str(builder.get("controller_python") or "python3") if local else "python3"
     return {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": takeover_plan.nginx(values) + unit_plan.checks("nginx_unit_options", values["nginx_unit_options"]),
@@ -711,13 +749,16 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         "zig": wheel
         and {
             **{key: wheel[key] for key in ("version", "release", "file", "sha256")},
-            "tools": _zig_tools(host["arch"]),
             "platform": ZIG_WHEELS[host["arch"]][1],
         },
+        # Lines of the script that builds, before ./configure.
+        "unpack": [f"tar -xzf ../sources/{shlex.quote(file)} {TAR}" for file in archives],
+        "toolchain": _zig_script(python, wheel["file"], host["arch"]) if wheel else [],
         "signature": values["nginx_verify_signature"],
         "signing_keys": values["nginx_signing_keys"],
         "flags": flags,
-        "jobs": values["nginx_build_jobs"],
+        "jobs": str(values["nginx_build_jobs"] or '"$(getconf _NPROCESSORS_ONLN)"'),
+        "python": python,
         "timeout": values["nginx_build_timeout"],
         "environment": environment,
         "download": {"timeout": values["nginx_download_timeout"], "retries": values["nginx_download_retries"]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import centos7_plan, kit_plan, nginx_plan, old_hosts, publish_plan, remove_plan, spec, uwsgi_plan
+from . import centos7_plan, kit_plan, kit_role_plan, nginx_plan, old_hosts, publish_plan, remove_plan, spec, uwsgi_plan
 from .problem import Problem, close_match
 
 # Where nginx.conf has the files of the publish role included.
@@ -17,9 +17,10 @@ PLANNERS = {
     "uwsgi": lambda values, host, _rooms: uwsgi_plan.plan(values, host),
     "publish": publish_plan.plan,
     "remove": remove_plan.plan,
+    "kit": kit_role_plan.plan,
 }
 # Rooms that are planned only where they are asked for, and by themselves; which variables of the others they read.
-ALONE = {"remove": remove_plan.READ}
+ALONE = {"remove": remove_plan.READ, "kit": kit_role_plan.READ}
 
 
 def _outgrown(host: Mapping[str, Any]) -> list[Problem]:

@@ -276,6 +276,12 @@ def _rotation(name: str, logs: list[dict[str, Any]], keep: int) -> list[dict[str
     return [file] if logs else []
 
 
+def _uwsgi(host: dict[str, Any]) -> dict[str, Any] | None:
+    """The uWSGI that applications run on; None while nobody knows it."""
+    found = host.get("uwsgi") or {}
+    return {key: found.get(key) for key in ("binary", "python", "venv_command", "pip")} if found else None
+
+
 def _unique(items: Iterable[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     return list({item[key]: item for item in items}.values())
 
@@ -358,7 +364,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         site_files.append({"dest": dest, "template": "http.conf.j2", "vars": {"http": refusing}})
     reopen_apps = [log_plan.rotation(app, values, log_dir) for app in app_logs]
     reopen_nginx = log_plan.kill("USR1", "nginx.service")
-    reopen_sites = [{"path": log, "su": None, "create": None, "postrotate": reopen_nginx} for log in site_logs]
+    reopen_sites = [{"path": log, "directives": [], "postrotate": reopen_nginx} for log in site_logs]
     account_checks, members, moves = _accounts(apps, values, rooms["nginx"])
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     checks = _checks(values, apps, rooms["uwsgi"]) + account_checks
@@ -372,6 +378,9 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "warnings": background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
         "settings": spec.told(values, "publish", READ),
         "take_over": values["publish_take_over"],
+        # What the role nginx has left to be tested and put in place together with the sites; empty for nothing.
+        "carried": host.get("waiting") or {},
+        "uwsgi": _uwsgi(host),
         "members": members,
         # What nginx reads out of releases: asked of those that are there, and of the others once they are.
         "served": served_later,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import kit_plan, log_plan, spec, takeover_plan, unit_plan, uwsgi_toolchain, wheel_plan
+from . import kit_plan, log_plan, packages, spec, takeover_plan, unit_plan, uwsgi_toolchain, wheel_plan
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -417,6 +417,8 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         # The builder is of the host's kind, so its packages have the same names.
         "builder": {**_builder(values, host), "needs": needs, "python_packages": python_packages},
         "family": family if managed else "",
+        # The builder's, too, which is of the host's kind.
+        "package_manager": packages.manager(host),
         "package_query": PACKAGE_QUERY[family] if managed else [],
         "library_query": ["sh", "-c", wheel_plan.FIND, "sh"],
         "libraries_found": wheel_plan.FOUND,

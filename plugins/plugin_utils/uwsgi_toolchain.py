@@ -130,6 +130,8 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
         "arch": arch,
         "options": OPTIONS,
         "includes": includes,
+        # The version of the Python goes on behind each.
+        "python_includes": [f"{SYSROOT}/usr/include/python"] if given else [],
         "libraries": libraries,
         "place": PLACE,
         "environment": environment,

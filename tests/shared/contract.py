@@ -151,14 +151,15 @@ def _tasks(role, name):
 class Rendered:
     """The module tasks of a role as this plan makes them.
 
-    ``registered``: what other tasks are taken to have registered, and the facts; ``templates``: folders with templates
+    ``registered``: what other tasks are taken to have registered, and the facts; ``again``: the plan that a further
+    call of the plan returns, once more is known; ``templates``: folders with templates
     of a user's own; ``about``: a word, to run only the tasks that it has to do with. ``sent``: (module, arguments) of
     all that ran; ``faults``: what is wrong with it; ``ran``: the tasks.
     """
 
-    def __init__(self, role, plan, registered, templates=(), about=None):
+    def __init__(self, role, plan, registered, templates=(), about=None, again=None):
         self.role, self.templates, self.about = role, [str(folder) for folder in templates], about
-        self.sent, self.faults, self.ran = [], [], set()
+        self.sent, self.faults, self.ran, self.again = [], [], set(), again
         vars_file = ROLES / role / "vars/main.yml"
         self.role_vars = LOADER.load_from_file(str(vars_file), trusted_as_template=True) if vars_file.exists() else {}
         self.registered = {**registered, f"__{role}_planned": {"plan": plan}}
@@ -224,6 +225,8 @@ class Rendered:
         except (AnsibleError, KeyError, AttributeError, TypeError) as error:
             self.faults.append(f"{where}: {type(error).__name__}: {_text(error)}")
             return
+        if name == "plan" and self.again is not None and file not in ENTRIES[self.role]:
+            self.registered[task["register"]] = {"plan": self.again}
         for module, given in sent:
             self.sent.append((module, given))
             self.faults += [f"{where}: {fault}" for fault in faults_of(module, given)]

@@ -36,7 +36,7 @@ UWSGI = {
     "options": sorted(uwsgi_options.OPTIONS),
 }
 UPSTREAM = [{"address": "127.0.0.2", "weight": 3}, {"address": "127.0.0.3"}]
-BUILDER = {"home": "/root/.cache/graceful-wsgi/x", "cache": "/root/.cache/graceful-wsgi/artifacts"}
+BUILDER = {"known": True, "home": "/root/.cache/graceful-wsgi/x", "cache": "/root/.cache/graceful-wsgi/artifacts"}
 DEBIAN = {
     "os_family": "Debian",
     "distribution": "Debian",
@@ -238,6 +238,7 @@ ROLES = {
         "nginx_verify_signature": True,
         "nginx_signing_keys": ["keys/one.asc"],
     },
+    "nginx built on a host of which nothing is known yet": {"nginx_build_host": "builder.test"},
     "uwsgi built by zig elsewhere": {
         "uwsgi_build_toolchain": "zig",
         "uwsgi_headers_dir": "headers",
@@ -358,8 +359,6 @@ FACTS = {
     "inventory_hostname": "web1",
     "groups": {"all": ["web1"]},
     "hostvars": {"web1": {"ansible_facts": {}}},
-    "nginx_build_host": "",
-    "uwsgi_build_host": "",
 }
 # What modules would have told of files and units, with something in each list that tasks look for.
 WRITTEN = {
@@ -387,7 +386,6 @@ def published(plan):
     more = dict.fromkeys(("put", "switch"), True) | dict.fromkeys(("load", "open", "due"), names)
     return {
         "uwsgi_installed": UWSGI,
-        "nginx_waiting": {},
         "__publish_checked_out": {"checkouts": {name: {"after": "1"} for name in names}},
         "__publish_found": {
             **found,
@@ -496,7 +494,8 @@ def templates(tmp_path_factory):
 
 def rendered(role, plan, templates, before=None, about=None):
     """The role's tasks with this plan; ``before``: the plan by which other tasks registered what they did."""
-    return contract.Rendered(role, plan, {**FACTS, **REGISTERED[role](before or plan)}, [templates], about)
+    again = {**plan, "uwsgi": UWSGI} if role == "publish" and "uwsgi" in plan else None
+    return contract.Rendered(role, plan, {**FACTS, **REGISTERED[role](before or plan)}, [templates], about, again)
 
 
 def cases():
