@@ -38,7 +38,7 @@ UWSGI = {
     "options": sorted(uwsgi_options.OPTIONS),
 }
 UPSTREAM = [{"address": "127.0.0.2", "weight": 3}, {"address": "127.0.0.3"}]
-BUILDER = {"known": True, "home": "/root/.cache/graceful-wsgi/x", "cache": "/root/.cache/graceful-wsgi/artifacts"}
+BUILDER = {"home": "/root/.cache/graceful-wsgi/x", "cache": "/root/.cache/graceful-wsgi/artifacts"}
 DEBIAN = {
     "os_family": "Debian",
     "distribution": "Debian",
@@ -371,6 +371,8 @@ def inputs():
         host = {**DEBIAN, "wheels": WHEELS} if variables.get("uwsgi_wheel_dir") else DEBIAN
         if variables.get("uwsgi_headers_dir") == "nowhere":
             host = {**DEBIAN, "uwsgi_builder": {**BUILDER, "kept": [], "headers": []}}
+        if variables.get("nginx_build_host") == "builder.test":
+            host = {**DEBIAN, "builder": {**BUILDER, "known": True}}
         yield name, {**PLAIN, **variables}, host
     yield "everything", EVERYTHING, DEBIAN
     yield "everything that systemd 219 knows", {**EVERYTHING, **KNOWN_TO_219}, CENTOS7

@@ -99,7 +99,7 @@ def rendered(folder, values):
         (folder / name).write_text((ROLES / "nginx/templates" / name).read_text())
     trees = {"nginx.conf": plans["nginx"]["conf"]}
     (folder / "nginx.conf").write_text(
-        environment.get_template("nginx.conf.j2").render(ansible_managed="x", nginx_tree=plans["nginx"]["conf"])
+        environment.get_template("nginx.conf.j2").render(ansible_managed="x", tree=plans["nginx"]["conf"])
     )
     for file in plans["publish"]["site_bundle"]["files"]:
         if file["dest"].startswith("/etc/nginx/"):

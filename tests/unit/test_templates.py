@@ -17,7 +17,7 @@ VARIABLES = {
     "app": {"options": [["master", "true"], ["env", "A=<1>"]], "service": [["User", "wsgi"]]},
     "document": {"uwsgi": {"master": "true", "env": "A=<1>"}},
     "elements": [["master", "true"], ["env", "<![CDATA[A=<1>]]>"]],
-    "nginx_tree": [["user", "nginx", None], ["http", "", TREE]],
+    "tree": [["user", "nginx", None], ["http", "", TREE]],
 }
 SITE = "map $a $b {\n    default 1;\n}\nserver {\n    listen 80;\n    location / {\n        return 204;\n    }\n%s}\n"
 

@@ -296,7 +296,8 @@ def test_zig_builds_everything_in():
         "--with-ld-opt=-static "
     )
     assert plan["static"] and not planned()["static"]
-    assert plan["zig"]["tools"]["cc"].startswith("cc -target x86_64-linux-musl ")
+    (compiler,) = [line for line in plan["toolchain"] if line.endswith("> bin/zig-cc")]
+    assert '/ziglang/zig" cc -target x86_64-linux-musl ' in compiler
     assert packages(plan) == ["gzip", "make", "perl", "python3", "python3-venv", "tar"]
     assert planned()["zig"] is None
 
@@ -421,6 +422,23 @@ def test_another_host_builds_with_its_packages_and_its_name():
 
 
 @pytest.mark.parametrize(
+    "host, variables, lacks",
+    [
+        ({"builder": {**HOME, "known": True}}, {}, True),
+        ({"builder": {**HOME, "known": True, **CENTOS, "os_family": None}}, {}, True),
+        ({"builder": {**HOME, "known": True, **CENTOS}}, {}, False),
+        ({"builder": {**HOME, "known": True}}, {**ZIG}, False),
+        ({"builder": {**HOME, "known": True}}, {"nginx_build_host": ""}, False),
+        # A kit tells what its builder was.
+        ({"builder": {**HOME, "known": True}, "kit": {"collecting": False, "manifest": None}}, {}, False),
+    ],
+)
+def test_facts_of_the_builder_that_the_name_of_a_build_takes_are_asked_for_where_they_lack(host, variables, lacks):
+    plan = planned({**DEBIAN, **host}, **{"nginx_build_host": "builder", **variables})
+    assert plan["build"]["lacks_facts"] is lacks
+
+
+@pytest.mark.parametrize(
     ("builder", "says"),
     [
         (
@@ -444,7 +462,7 @@ def printed(tree):
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters["comment"] = lambda text: f"# {text}"
     template = environment.from_string((ROLE / "templates/nginx.conf.j2").read_text())
-    return template.render(nginx_tree=tree, ansible_managed="x")
+    return template.render(tree=tree, ansible_managed="x")
 
 
 def lex(text):

@@ -684,3 +684,25 @@ def test_a_relative_virtualenv_of_code_in_place_is_told_its_path():
 
 def test_a_list_that_begins_empty_takes_the_place_of_the_command():
     assert planned([app(service_options={"ExecStart": ["", "/bin/x"]})])["apps"][0]["service"][-1][1] == "/bin/x"
+
+
+@pytest.mark.parametrize(
+    "known, uwsgi, carried",
+    [
+        ({"uwsgi": None}, None, {}),
+        (
+            {
+                "uwsgi": {"binary": "/b", "python": "3", "pip": "pip", "venv_command": ["v"], "abi": "x"},
+                "waiting": {"name": "nginx"},
+            },
+            {"binary": "/b", "python": "3", "pip": "pip", "venv_command": ["v"]},
+            {"name": "nginx"},
+        ),
+    ],
+)
+def test_plan_hands_on_uwsgi_and_what_nginx_left_to_the_sites(monkeypatch, known, uwsgi, carried):
+    for name, value in known.items():
+        monkeypatch.setitem(HOST, name, value)
+    plan = planned([app()])
+    assert plan["uwsgi"] == uwsgi
+    assert plan["carried"] == carried
