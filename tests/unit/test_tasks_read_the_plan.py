@@ -113,9 +113,9 @@ def faults(path):
         for name in sorted(read(text)):
             role = name.partition("_")[0]
             yield (
-                f"{place}:{line_of(name, lines, first, last)}: {name} is read beside the plan, which may have another value"
-                f" of it: have plugins/plugin_utils/{role}_plan.py return it as a field and read that of what the task"
-                " Plan registered, or, for what is known on the host only, register it as __x"
+                f"{place}:{line_of(name, lines, first, last)}: {name} is read beside the plan, which may have"
+                f" another value of it: have plugins/plugin_utils/{role}_plan.py return it as a field and"
+                " read that of what the task Plan registered; what only the host knows is registered as __x"
             )
 
 
@@ -126,7 +126,7 @@ def test_tasks_handlers_and_templates_read_nothing_of_a_role_but_the_plan():
 
 def test_templates_decide_nothing():
     found = [
-        f"{path.relative_to(ROOT)}: {decision}: decide it in plugins/plugin_utils/ and hand over the lines that come of it"
+        f"{path.relative_to(ROOT)}: {decision}: decide it in plugins/plugin_utils/ and hand over lines"
         for role in ROLES
         for path in files(role)
         if path.parent.name == "templates" and path.suffix == ".j2"
