@@ -36,9 +36,9 @@ class ActionModule(ActionBase):
             oldest = oldest if isinstance(oldest, tuple) else (2, 7)
             told = self._low_level_execute_command(old_hosts.ASK)
             complaint = " ".join(str(found.get(key) or "") for key in ("msg", "module_stderr", "module_stdout"))
-            says = old_hosts.refusal(__version__, oldest, str(told.get("stdout") or ""), complaint)
-            if says:
-                return {**result, "failed": True, "msg": f"Nothing on the host was changed. {says}"}
+            message = old_hosts.refusal(__version__, oldest, str(told.get("stdout") or ""), complaint)
+            if message:
+                return {**result, "failed": True, "msg": f"Nothing on the host was changed. {message}"}
             if raised:
                 raise raised
         result.update(found)

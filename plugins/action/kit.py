@@ -90,9 +90,9 @@ class Collector:
                 wheels = self.pip.download([f"uWSGI=={version}", "--no-deps"], self.host, self.links)
             except Missed:
                 kind = kit_plan.describe(self.host["kind"])
-                says = f"is empty, and no wheel of uWSGI {version} is to be had for {kind}"
+                message = f"is empty, and no wheel of uWSGI {version} is to be had for {kind}"
                 hint = "name a host of that kind that builds it, or put such a wheel into the folder uwsgi_wheel_dir"
-                self.problems.append(Problem("uwsgi_build_host", says, hint))
+                self.problems.append(Problem("uwsgi_build_host", message, hint))
                 return
             data = wheels[0].read_bytes()
             libraries, packages = uwsgi_wheel.describe(data)["libraries"], []
@@ -133,9 +133,9 @@ class Collector:
         root, text = read
         line = unbringable(text)
         if line is not None:
-            says = f"no folder of wheels can stand for {line!r}"
+            message = f"no folder of wheels can stand for {line!r}"
             hint = "name the project and its version, and put a wheel of it into the folder uwsgi_wheel_dir"
-            return self.problems.append(Problem(variable, says, hint))
+            return self.problems.append(Problem(variable, message, hint))
         limits = constraints.wanted(app.get("bounds") or [], app.get("constraints") or [], text)
         named = kit_plan.digest(text, limits)
         held = self.entry["requirements"].get(named)
@@ -158,9 +158,9 @@ class Collector:
                 told = {"variable": variable, "name": name, "what": missed.what, "digest": named}
                 self.lacking.append({**told, "files": portable(root, wanted, limits)})
                 return None
-            says = f"{missed.what} has no wheel for {kit_plan.describe(self.host['kind'])}"
+            message = f"{missed.what} has no wheel for {kit_plan.describe(self.host['kind'])}"
             hint = "name a host of that kind in uwsgi_build_host, which builds it, or put a wheel into uwsgi_wheel_dir"
-            return self.problems.append(Problem(variable, says, hint))
+            return self.problems.append(Problem(variable, message, hint))
         except KitError as error:
             return self.problems.append(Problem(variable, str(error), "mend that and run the play again"))
         files = self.kit.note(self.manifest, self.kit.take(found, kit_plan.WHEELS))

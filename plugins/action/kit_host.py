@@ -81,9 +81,9 @@ class ActionModule(ActionBase):
                 )
             )
         except AnsibleConnectionFailure as error:
-            says = f"{name} cannot be reached from here, so what it needs is not known: {error}"
+            message = f"{name} cannot be reached from here, so what it needs is not known: {error}"
             hint = f"have a machine that reaches it write that down, {COLLECT}, and name FILE here in kit_facts"
-            raise AnsibleActionFail(f"{says}; {hint}") from None
+            raise AnsibleActionFail(f"{message}; {hint}") from None
         result.pop("invocation", None)
         if result.get("failed"):
             return result

@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
     # What another kind of artifact has of its own.
     kind = nginx_artifact.NGINX
     folder_variable = "nginx_artifact_dir"
-    mend = "set nginx_build_toolchain: zig, or name a builder like it in nginx_build_host"
+    hint = "set nginx_build_toolchain: zig, or name a builder like it in nginx_build_host"
     receiver = "graceful.wsgi.nginx_artifact"
 
     def _crowded(self, batch: list[str]) -> str | None:
@@ -98,8 +98,8 @@ class ActionModule(ActionBase):
                 told = cache.found() if check else cache.wait(play, playing, self._crowded(batch))
                 unfit = nginx_artifact.unfit(told, args["architecture"], args["glibc"]) if told else None
                 if unfit:
-                    says = f"{cache.path} cannot run here: {unfit}. It was not copied; for this host {self.mend}"
-                    raise CacheError(says)
+                    message = f"{cache.path} cannot run here: {unfit}. It was not copied; for this host {self.hint}"
+                    raise CacheError(message)
                 result["manifest"] = told or {}
                 result["changed"] = args["state"] == "installed"
                 if result["changed"] and not check:
@@ -108,6 +108,6 @@ class ActionModule(ActionBase):
         except CacheError as error:
             raise AnsibleActionFail(str(error)) from error
         except OSError as error:
-            mend = f"set {self.folder_variable} to a folder that this account may write"
-            raise AnsibleActionFail(f"{error}; {mend}") from error
+            hint = f"set {self.folder_variable} to a folder that this account may write"
+            raise AnsibleActionFail(f"{error}; {hint}") from error
         return result

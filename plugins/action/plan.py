@@ -1,4 +1,4 @@
-"""Door to plugin_utils/plan.py: reads the rooms' variables, returns one room's plan or fails with every problem."""
+"""Door to plugin_utils/plan.py: reads the roles' variables, returns one role's plan or fails with every problem."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ WORKED = {
     "uwsgi": "__uwsgi_files",
     "publish": "__publish_planned",
 }
-# Where the controller builds, a folder for each room; what it built is then copied into the room's artifact_dir.
+# Where the controller builds, a folder for each role; what it built is then copied into the role's artifact_dir.
 CONTROLLER_HOME = "~/.cache/graceful-wsgi"
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
-def _options(room: str) -> dict[str, Any]:
-    spec = yaml_load((ROLES / room / "meta" / "argument_specs.yml").read_text())
+def _options(role: str) -> dict[str, Any]:
+    spec = yaml_load((ROLES / role / "meta" / "argument_specs.yml").read_text())
     return spec["argument_specs"]["main"]["options"]
 
 
-def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _builder(task_vars: Mapping[str, Any], role: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of the host that builds nginx, or uWSGI, for this one, and the controller's folders."""
-    cache = values.get(f"{room}_artifact_dir")
-    found: dict[str, Any] = {"home": os.path.expanduser(f"{CONTROLLER_HOME}/{room}")}
+    cache = values.get(f"{role}_artifact_dir")
+    found: dict[str, Any] = {"home": os.path.expanduser(f"{CONTROLLER_HOME}/{role}")}
     found["controller_python"] = sys.executable
     found["cache"] = os.path.abspath(os.path.expanduser(cache)) if isinstance(cache, str) and cache else None
-    folder = values.get(f"{room}_source_dir")
+    folder = values.get(f"{role}_source_dir")
     if isinstance(folder, str) and folder and os.path.isdir(folder):
         found["wheels"] = [file for file in os.listdir(folder) if file.endswith(".whl")]
-    name = values.get(f"{room}_build_host")
+    name = values.get(f"{role}_build_host")
     if not name or not isinstance(name, str):
         return found
     hostvars = task_vars.get("hostvars") or {}
@@ -154,7 +154,7 @@ def _host(task_vars: Mapping[str, Any], args: dict[str, Any]) -> dict[str, Any]:
     selinux = facts.get("selinux")
     return {
         **{ours: facts.get(theirs) for ours, theirs in FACTS.items()},
-        "room": args["room"],
+        "role": args["role"],
         "systemd": systemd.get("version"),
         # Before the fact had its present form it was false where there is none.
         "selinux": isinstance(selinux, Mapping) and selinux.get("status") == "enabled",
@@ -168,11 +168,11 @@ def _host(task_vars: Mapping[str, Any], args: dict[str, Any]) -> dict[str, Any]:
 
 def _earlier(task_vars: Mapping[str, Any]) -> list[str]:
     """The roles that may have changed the host in this run already."""
-    return [room for room, registered in WORKED.items() if registered in task_vars]
+    return [role for role, registered in WORKED.items() if registered in task_vars]
 
 
 class ActionModule(Telling):
-    """Plan a room on the controller; nothing is sent to the host."""
+    """Plan a role on the controller; nothing is sent to the host."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
@@ -180,7 +180,7 @@ class ActionModule(Telling):
     _supports_diff = False
 
     def _visible(self, options: dict[str, Any], task_vars: dict[str, Any], strict: bool) -> dict[str, Any] | None:
-        """The room's variables, templated, text read as the list it stands for; None where another's are incomplete."""
+        """The role's variables, templated, text read as the list it stands for; None where another's are incomplete."""
         found = {}
         for name in options:
             if name in task_vars:
@@ -210,17 +210,17 @@ class ActionModule(Telling):
             argument_spec={
                 "collecting": {"type": "bool", "default": False},
                 "kit": {"type": "bool", "default": True},
-                "room": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
+                "role": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
                 "uwsgi": {"type": "dict"},
             },
         )
-        own = args["room"]
-        specs = {room: _options(room) for room in planning.PLANNERS}
+        own = args["role"]
+        specs = {role: _options(role) for role in planning.PLANNERS}
         variables: dict[str, dict[str, Any] | None] = {}
-        for room, options in specs.items():
-            if own in planning.ALONE and room != own:
-                options = {name: options[name] for name in planning.ALONE[own].get(room, ())}
-            variables[room] = self._visible(options, task_vars, strict=room == own)
+        for role, options in specs.items():
+            if own in planning.ALONE and role != own:
+                options = {name: options[name] for name in planning.ALONE[own].get(role, ())}
+            variables[role] = self._visible(options, task_vars, strict=role == own)
         variables[own] = variables[own] or {}
         host = _host(task_vars, args)
         host["kit"] = None
@@ -229,14 +229,14 @@ class ActionModule(Telling):
                 host, (variables["publish"] or {}).get("publish_apps"), task_vars, args["collecting"]
             )
         folders = kit_plan.folders(host["kit"]["folder"]) if host["kit"] else {}
-        for room, name in (("nginx", "builder"), ("uwsgi", "uwsgi_builder")):
-            values = {**(variables[room] or {}), **folders.get(room, {})}
-            host[name] = _builder(task_vars, room, values)
-            if room == "uwsgi":
+        for role, name in (("nginx", "builder"), ("uwsgi", "uwsgi_builder")):
+            values = {**(variables[role] or {}), **folders.get(role, {})}
+            host[name] = _builder(task_vars, role, values)
+            if role == "uwsgi":
                 host[name].update(_kept(host[name], values))
             if kit_plan.publishing(host):
                 # Nobody builds here, and where the kit was made the builder was known.
-                host[name].update(kit_plan.builder(host["kit"], (variables[room] or {}).get(f"{room}_build_host")))
+                host[name].update(kit_plan.builder(host["kit"], (variables[role] or {}).get(f"{role}_build_host")))
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
         given = (variables["uwsgi"] or {}).get("uwsgi_pip_constraints")
@@ -257,7 +257,7 @@ class ActionModule(Telling):
         for warning in plans[own].get("warnings", ()):
             self._display.warning(warning)
         # The first role of a play asks the host for all of them, before it changes anything.
-        checks = [check for room in plans.values() for check in room.get("checks") or []]
+        checks = [check for role in plans.values() for check in role.get("checks") or []]
         result.update(changed=False, plan={**plans[own], "checks": checks})
         if args["collecting"]:
             result["kit_folder"] = host["kit"]["folder"]

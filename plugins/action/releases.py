@@ -90,8 +90,8 @@ class ActionModule(Identifier):
         except AnsibleConnectionFailure:
             raise
         except AnsibleError as error:
-            says = f"{item['name']}: its code cannot be sent to {remote}: {error}"
-            raise AnsibleActionFail(f"{says}; is there room on that file system (ansible_remote_tmp)?") from error
+            message = f"{item['name']}: its code cannot be sent to {remote}: {error}"
+            raise AnsibleActionFail(f"{message}; is there room on that file system (ansible_remote_tmp)?") from error
 
     def _send_wheels(self, kit: Mapping[str, Any], names: set[str], scratch: str) -> dict[str, Any]:
         """Bring the wheels of a kit that virtualenvs of these applications are filled from."""

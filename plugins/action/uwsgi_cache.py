@@ -11,5 +11,5 @@ class ActionModule(NginxCache):
 
     kind = WHEEL
     folder_variable = "uwsgi_artifact_dir"
-    mend = "name a builder like it in uwsgi_build_host, or set that to '' to have the host build its own"
+    hint = "name a builder like it in uwsgi_build_host, or set that to '' to have the host build its own"
     receiver = "graceful.wsgi.uwsgi_wheel"

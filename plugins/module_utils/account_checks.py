@@ -24,9 +24,10 @@ def nginx_member(checks, _tools):
     for check in checks:
         user, group = check["user"], check["nginx_group"]
         if accounts.is_member(user, group):
-            says = "%r is a member of nginx's group %r, which reaches the sockets of all applications" % (user, group)
-            mend = "run `gpasswd -d %s %s` (nginx needs no such member), or name another account" % (user, group)
-            found.append((check["variable"], says, mend))
+            message = "%r is a member of nginx's group %r, which reaches the sockets of all applications"
+            message %= (user, group)
+            hint = "run `gpasswd -d %s %s` (nginx needs no such member), or name another account" % (user, group)
+            found.append((check["variable"], message, hint))
     return found
 
 
@@ -70,14 +71,14 @@ def old_account(checks, _tools):
             if file is None or (logs and file.startswith(logs)):
                 continue
             before, user = befores[0], check["user"]
-            says = "it has run as %r, which owns %s; as %r it could not write there" % (before, file, user)
-            mend = (
+            message = "it has run as %r, which owns %s; as %r it could not write there" % (before, file, user)
+            hint = (
                 "keep the account with `user: %s`, or make the new one and give it the files: `useradd -r -s"
                 " /usr/sbin/nologin %s; chown -hR --from=%s %s:%s %s`" % (
                     before, user, before, user, check["group"], path
                 )
             )
-            found.append((check["variable"], says, mend))
+            found.append((check["variable"], message, hint))
             break
     return found
 
@@ -96,11 +97,11 @@ def socket_clients(checks, tools):
         listener.close()
     if without == 0 and kept != 0:
         return []
-    says = "this host does not keep other hosts out: a process with IPAddressDeny=any reached another one"
+    message = "this host does not keep other hosts out: a process with IPAddressDeny=any reached another one"
     if without != 0:
-        says = "it cannot be tried whether this host keeps other hosts out: systemd-run failed"
-    mend = "it takes cgroup version 2 and a kernel with BPF; until then leave it out and have the socket at 127.0.0.1"
-    return [(check["variable"], says, mend) for check in checks]
+        message = "it cannot be tried whether this host keeps other hosts out: systemd-run failed"
+    hint = "it takes cgroup version 2 and a kernel with BPF; until then leave it out and have the socket at 127.0.0.1"
+    return [(check["variable"], message, hint) for check in checks]
 
 
 KINDS = {"nginx_member": nginx_member, "old_account": old_account, "socket_clients": socket_clients}

@@ -515,7 +515,7 @@ class Bundle:
         """Refuse what is somebody else's, or note that it is taken over: {path: the bundle that had it, or None}."""
         own = self._manifest()
         left = ownership.interrupted(self.name, self.state_dir)
-        says = []
+        message = []
         for entry in self.files:
             # What is only made where nothing is there, a log say, replaces nobody's.
             if not entry.force:
@@ -523,15 +523,15 @@ class Bundle:
             digest = None if entry.before is None else sha256(entry.before)
             other = ownership.claimant(entry.path, digest, own, self.others)
             if other:
-                says.append("%s: is of %s" % (entry.path, ownership.called(other)))
+                message.append("%s: is of %s" % (entry.path, ownership.called(other)))
             elif entry.path in own or entry.path in left or entry.before in (None, entry.content):
                 continue
             else:
-                says.append("%s: is there, and nothing of this collection wrote it" % entry.path)
+                message.append("%s: is there, and nothing of this collection wrote it" % entry.path)
             self.taken[entry.path] = other
-        if says and not self.take_over:
-            mend = "choose another name, move the file away, or say by the role's take_over variable that it may go"
-            raise BundleError("%s; %s" % ("\n".join(says), mend))
+        if message and not self.take_over:
+            hint = "choose another name, move the file away, or say by the role's take_over variable that it may go"
+            raise BundleError("%s; %s" % ("\n".join(message), hint))
 
     def _take(self):
         """Keep a copy of what is taken over."""
@@ -950,7 +950,7 @@ class Bundle:
         files = [{"dest": entry.path, "state": self.states[entry.path]} for entry in written]
         files += [{"dest": path, "state": "removed"} for path in sorted(self.removed)]
         return {
-            "left": {"files": sorted(entry.path for entry in self.left), "says": self.why_left} if self.left else {},
+            "left": {"files": sorted(entry.path for entry in self.left), "message": self.why_left} if self.left else {},
             "carried": self.carrying,
             "changed": self.changed,
             "validated": self.validated,

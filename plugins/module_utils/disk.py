@@ -65,8 +65,8 @@ def no_room(error, path=None, releases=False):
         return ""
     if told[0] == errno.EROFS:
         return "; the file system %s cannot be written: mount it for writing" % (where or "there")
-    says = "; there is no room left on the file system %s: free some of it (df -h, df -i)" % (where or "there")
-    return says + (", e.g. keep fewer releases (publish_keep_releases)" if releases else "")
+    message = "; there is no room left on the file system %s: free some of it (df -h, df -i)" % (where or "there")
+    return message + (", e.g. keep fewer releases (publish_keep_releases)" if releases else "")
 
 
 def make_folders(path):

@@ -30,11 +30,11 @@ SPEC = {"type": "list", "elements": "dict", "default": []}
 class Problem:
     """One refusal: the variable's path, what is wrong, and how to mend it."""
 
-    def __init__(self, path, says, mend):
-        self.path, self.says, self.mend = path, says, mend
+    def __init__(self, path, message, hint):
+        self.path, self.message, self.hint = path, message, hint
 
     def __str__(self):
-        return "%s: %s; %s" % (self.path, self.says, self.mend)
+        return "%s: %s; %s" % (self.path, self.message, self.hint)
 
 
 # kind: function(checks of this kind, tools) -> problems; each sees all checks of its kind at once.
@@ -56,10 +56,10 @@ def static_links(checks, tools):
             except OSError:
                 break
             if link.st_uid == 0 and target.st_uid != 0:
-                says = "%s is a link of root's to what belongs to %s, and nginx follows none but among one owner's"
+                message = "%s is a link of root's to what belongs to %s, and nginx follows none but among one owner's"
                 real = "/".join([os.path.realpath(path)] + parts[length:])
                 hint = "write %s, or run: chown -h %s %s" % (real, safe_path.account_name(target.st_uid), path)
-                found.append(Problem(check["variable"], says % (path, safe_path.account_name(target.st_uid)), hint))
+                found.append(Problem(check["variable"], message % (path, safe_path.account_name(target.st_uid)), hint))
                 break
     return found
 
@@ -86,8 +86,8 @@ def _root_only(path):
     why = safe_path.untrusted(path)
     if why is None:
         return None
-    says = "root writes there, and another account can change it (%s)" % why
-    return says, "give that back to root, or name a folder that only root can change"
+    message = "root writes there, and another account can change it (%s)" % why
+    return message, "give that back to root, or name a folder that only root can change"
 
 
 def _log(path, user, group, by_root, dropin):

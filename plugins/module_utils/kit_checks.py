@@ -58,11 +58,11 @@ def _uwsgi(check, entry, about, kind, run_command):
     missing = [] if known is None else sorted(set(held["libraries"]) - known)
     if not missing:
         return None
-    says = "the uWSGI of %s needs %s, which this host does not have" % (check["folder"], " and ".join(missing))
+    message = "the uWSGI of %s needs %s, which this host does not have" % (check["folder"], " and ".join(missing))
     hint = "install what holds it from the distribution's media, or build uWSGI without it (uwsgi_features)"
     if held["packages"]:
         hint += "; its builder had its libraries from the packages %s" % ", ".join(held["packages"])
-    return says, hint
+    return message, hint
 
 
 def kit(checks, tools):
@@ -73,22 +73,22 @@ def kit(checks, tools):
         try:
             about, kind = host(check["python"], tools.run_command)
         except uwsgi_home.HomeError as error:
-            name, _colon, says = str(error).partition(": ")
-            found.append((name, says, "a host that reaches nothing has to have its Python"))
+            name, _colon, message = str(error).partition(": ")
+            found.append((name, message, "a host that reaches nothing has to have its Python"))
             continue
         entry = next((one for one in check["entries"] if one["kind"] == kind), None)
         if entry is None:
             others = "; ".join(check["others"]) or "nothing"
-            says = "this host is %s, and %s is for %s" % (DESCRIBED % kind, check["folder"], others)
-            found.append((check["variable"], says, again))
+            message = "this host is %s, and %s is for %s" % (DESCRIBED % kind, check["folder"], others)
+            found.append((check["variable"], message, again))
             continue
         wrong = _uwsgi(check, entry, about, kind, tools.run_command)
         if wrong:
             found.append((check["variable"], wrong[0], wrong[1] or again))
         for app in check["apps"]:
             if app["digests"].get(kind["python"]) not in entry["requirements"]:
-                says = "%s lacks the wheels of %s for %s" % (check["folder"], app["name"], DESCRIBED % kind)
-                found.append((app["variable"], says, again))
+                message = "%s lacks the wheels of %s for %s" % (check["folder"], app["name"], DESCRIBED % kind)
+                found.append((app["variable"], message, again))
     return found
 
 

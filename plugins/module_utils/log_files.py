@@ -51,15 +51,15 @@ def problem(path, user, group, by_root=False):
                 own = who is not None and found.st_uid == who["uid"] and _may_write(who, near.path, found, True)
                 if near.trusted or own:
                     return None
-                says = "%s is to be made in %s, which is neither root's alone nor writable for %s as its owner (%s)"
-                return says % (folder, near.path, user, near.why), "make it yourself and " + _cure(user, folder)
+                message = "%s is to be made in %s, which is neither root's alone nor writable for %s as its owner (%s)"
+                return message % (folder, near.path, user, near.why), "make it yourself and " + _cure(user, folder)
             if by_root:
                 if found.st_uid != 0 or found.st_mode & stat.S_IWOTH:
                     cure = "give it back to root (chown root:root %s), or write log: system" % folder
                     return "%s is not root's (%s)" % (folder, near.why), cure
             elif not _may_write(who, folder, found, True):
-                says = "the folder %s is not writable for %s, which is to write there" % (folder, user)
-                return says, _cure(user, folder)
+                message = "the folder %s is not writable for %s, which is to write there" % (folder, user)
+                return message, _cure(user, folder)
             found = near.lstat(name)
     except safe_path.UnsafePath as error:
         return str(error), elsewhere

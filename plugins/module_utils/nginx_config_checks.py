@@ -66,7 +66,7 @@ def _lines(include, home, depth=0):
 def included(checks, tools):
     """Lines of files that a site or a location includes, which are sent twice, or lost, or have others be lost.
 
-    ``include``, and by directive ``says``: what stands beside the include in the block; ``outer``: what the block has
+    ``include``, and by directive ``own``: what stands beside the include in the block; ``outer``: what the block has
     from around it unless it says some itself; ``lost``: directives that the blocks within the block say for themselves.
     """
     found = []
@@ -75,18 +75,18 @@ def included(checks, tools):
         for name in sorted(set(line[1] for line in lines)):
             said = [(path, key) for path, directive, key in lines if directive == name]
             keys, path = [key for _path, key in said], said[0][0]
-            twice = sorted(set(keys).intersection(check["says"].get(name, ())))
+            twice = sorted(set(keys).intersection(check["own"].get(name, ())))
             outer = sorted(set(check["outer"].get(name, ())).difference(keys))
             write = "write what you need of it as options.%s, and leave the include out" % name
             if name in check["lost"]:
-                says = "%s says %s of %s, and the locations say their own, so that it would not be sent"
-                found.append((check["variable"], says % (path, name, ", ".join(sorted(set(keys)))), write))
+                message = "%s says %s of %s, and the locations say their own, so that it would not be sent"
+                found.append((check["variable"], message % (path, name, ", ".join(sorted(set(keys)))), write))
             elif twice:
-                says = "%s says %s of %s, which the location says too, and both would be sent"
-                found.append((check["variable"], says % (path, name, ", ".join(twice)), write))
-            elif outer and not check["says"].get(name):
-                says = "%s says %s, by which nginx leaves out those of the site: %s"
-                found.append((check["variable"], says % (path, name, ", ".join(outer)), write))
+                message = "%s says %s of %s, which the location says too, and both would be sent"
+                found.append((check["variable"], message % (path, name, ", ".join(twice)), write))
+            elif outer and not check["own"].get(name):
+                message = "%s says %s, by which nginx leaves out those of the site: %s"
+                found.append((check["variable"], message % (path, name, ", ".join(outer)), write))
     return found
 
 
@@ -109,9 +109,10 @@ def first_server(checks, tools):
                     continue
                 said = [" ".join(line[1:]) for line in lines if line[0] == check["name"]]
                 if said != [check["value"]]:
-                    says = "is read before nginx knows which site is asked for, and %s of another set stands at %s too"
+                    message = "is read before nginx knows which site is asked for, "
+                    message += "and %s of another set stands at %s too"
                     hint = "say it in nginx_conf_options.%s for all of nginx, or give the site a port of its own"
-                    found.append((check["variable"], says % (path, check["listen"]), hint % check["name"]))
+                    found.append((check["variable"], message % (path, check["listen"]), hint % check["name"]))
     return found
 
 

@@ -101,13 +101,14 @@ class Watch:
         found = nginx_master.wait(self._decided, self.timeout)
         if found and found[0] == "up":
             return
-        says = "nginx was told to reload and did not: process %d serves on with what it had read before" % self.master
+        message = "nginx was told to reload and did not: process %d serves on with what it had read before"
+        message %= self.master
         if not found:
-            raise LoadError("%s. No new worker came within %d s; see %s" % (says, self.timeout, self.log.name))
+            raise LoadError("%s. No new worker came within %d s; see %s" % (message, self.timeout, self.log.name))
         time.sleep(0.2)
         lines = self.log.fatal()
         text = "\n".join(lines[-8:])
-        raise LoadError("%s. %s says:\n%s%s" % (says, self.log.name, text, _hint(text)))
+        raise LoadError("%s. %s says:\n%s%s" % (message, self.log.name, text, _hint(text)))
 
 
 def _hint(text):

@@ -159,11 +159,11 @@ class Upgrade:
             return same_file(new, self.dest) and bool(workers(new))
         return False
 
-    def _fail(self, says, start):
+    def _fail(self, message, start):
         logged = tail(self.error_log, start)
         raise MasterError(
             "%s; the running nginx (process %d) serves on as it was.%s"
-            % (says, self.old, "\n%s says:\n%s" % (self.error_log, logged) if logged else "")
+            % (message, self.old, "\n%s says:\n%s" % (self.error_log, logged) if logged else "")
         )
 
     def _stands(self):

@@ -77,8 +77,8 @@ def _probe(trial, asked, name):
         if fault:
             return fault
         if answer.late or time.time() > limit:
-            says = "the new code %s to the probe %s; %s%s"
-            return says % (why, _where(asked), visitor.wanted(status, text), answer.logged())
+            message = "the new code %s to the probe %s; %s%s"
+            return message % (why, _where(asked), visitor.wanted(status, text), answer.logged())
         time.sleep(visitor.PAUSE)
 
 

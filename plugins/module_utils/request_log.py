@@ -96,27 +96,27 @@ def callable_fault(text, name):
     return None
 
 
-def _type_error(says, name):
-    if re.search(r"object is not callable", says):
-        return "%s cannot be called (%s): let callable name the WSGI application itself" % (name, says)
-    if re.search(r"'(coroutine|async_generator)' object is not iterable", says):
+def _type_error(message, name):
+    if re.search(r"object is not callable", message):
+        return "%s cannot be called (%s): let callable name the WSGI application itself" % (name, message)
+    if re.search(r"'(coroutine|async_generator)' object is not iterable", message):
         cure = ASGI % name.rpartition(":")[2]
-        return "%s is asynchronous, and WSGI awaits nothing (%s): %s" % (name, says, cure)
-    if re.search(r"missing \d+ required positional", says):
+        return "%s is asynchronous, and WSGI awaits nothing (%s): %s" % (name, message, cure)
+    if re.search(r"missing \d+ required positional", message):
         cure = ASGI % name.rpartition(":")[2]
         text = "%s is an ASGI application, or at least none of WSGI, which gives two arguments (%s): %s"
-        return text % (name, says, cure)
-    if re.search(r"takes (no|exactly|at most|at least|from|\d+) .*argument", says):
+        return text % (name, message, cure)
+    if re.search(r"takes (no|exactly|at most|at least|from|\d+) .*argument", message):
         text = (
             "%s takes other arguments than WSGI's environ and start_response (%s): of a factory let the module keep"
             " what it makes (app = create_app()), and name that with callable; of an ASGI application, %s"
         )
-        return text % (name, says, ASGI % name.rpartition(":")[2])
-    if "'NoneType' object is not iterable" in says:
+        return text % (name, message, ASGI % name.rpartition(":")[2])
+    if "'NoneType' object is not iterable" in message:
         return "%s returns None: return a list of bytes, as WSGI wants it (a return is missing)" % name
-    if "object is not iterable" in says:
+    if "object is not iterable" in message:
         text = "%s returns no list of bytes (%s); of a factory name what it makes (app = create_app()) with callable"
-        return text % (name, says)
+        return text % (name, message)
     return None
 
 

@@ -122,28 +122,28 @@ def problem(check, path):
     nobody = "nginx's workers (%s)" % user
     if lacks == "there":
         if release is not None:
-            says = "the release has no %s: %s holds no %s" % (release, here, native(told["name"]))
-            return says, "correct the path, which is relative to the code, or have the code bring it"
-        says = "there is no %s (%s is there, and holds no %s)" % (path, here, native(told["name"]))
-        return says, "make it on the host, or correct the path"
+            message = "the release has no %s: %s holds no %s" % (release, here, native(told["name"]))
+            return message, "correct the path, which is relative to the code, or have the code bring it"
+        message = "there is no %s (%s is there, and holds no %s)" % (path, here, native(told["name"]))
+        return message, "make it on the host, or correct the path"
     if lacks in ("folder", "file"):
         return "%s is no %s" % (_shown(here), "folder" if lacks == "folder" else "regular file"), "correct the path"
     if lacks == "search":
-        says = "%s lets %s not pass, and %s would answer 403" % (_shown(here), nobody, path)
-        mend = "run `chmod o+x %s`, or `setfacl -m u:%s:x %s` for nginx alone, or keep what is served elsewhere"
-        return says, mend % (here, user, here)
+        message = "%s lets %s not pass, and %s would answer 403" % (_shown(here), nobody, path)
+        hint = "run `chmod o+x %s`, or `setfacl -m u:%s:x %s` for nginx alone, or keep what is served elsewhere"
+        return message, hint % (here, user, here)
     if lacks == "read":
         return "%s cannot be read by %s" % (_shown(here), nobody), "run `chmod o+r %s`" % here
-    says = "%d of %d files and folders in %s cannot be read by %s, first %s" % (
+    message = "%d of %d files and folders in %s cannot be read by %s, first %s" % (
         told["closed"], told["seen"], path, nobody, _shown(here)
     )
-    mend = "run `chmod -R a+rX %s`, and let what writes there have the umask 022" % path
+    hint = "run `chmod -R a+rX %s`, and let what writes there have the umask 022" % path
     if release is None and told["closed"] < told["seen"]:
         # Somebody may mean it so; that all of them are closed, nobody does.
-        return None, "%s: %s; %s" % (native(check["variable"]), says, mend)
+        return None, "%s: %s; %s" % (native(check["variable"]), message, hint)
     if release is not None:
-        mend = "let the files of the code be readable where they come from (chmod -R a+rX)"
-    return says, mend
+        hint = "let the files of the code be readable where they come from (chmod -R a+rX)"
+    return message, hint
 
 
 def _problems(checks, warn, path_of, live=lambda path: False):

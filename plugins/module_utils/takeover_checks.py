@@ -100,17 +100,17 @@ def owned(checks, tools):
         if check["allowed"]:
             continue
         for other in sorted(taken):
-            says = "%s of this host has %s" % (ownership.called(other), ", ".join(taken[other]))
-            mend = "choose another name, publish it in that set, or remove it there first (%s: true takes it from it)"
-            problems.append((check["variable"], says, mend % check["take_over"]))
+            message = "%s of this host has %s" % (ownership.called(other), ", ".join(taken[other]))
+            hint = "choose another name, publish it in that set, or remove it there first (%s: true takes it from it)"
+            problems.append((check["variable"], message, hint % check["take_over"]))
         if foreign:
-            says = "%s would be overwritten, and nothing of this collection wrote %s" % (
+            message = "%s would be overwritten, and nothing of this collection wrote %s" % (
                 ", ".join(foreign),
                 "them" if len(foreign) > 1 else "it",
             )
-            mend = "move %s away or choose another name; %s: true overwrites, and keeps a copy in %s"
+            hint = "move %s away or choose another name; %s: true overwrites, and keeps a copy in %s"
             what = "them" if len(foreign) > 1 else "it"
-            problems.append((check["variable"], says, mend % (what, check["take_over"], ownership.kept_at(""))))
+            problems.append((check["variable"], message, hint % (what, check["take_over"], ownership.kept_at(""))))
     return problems
 
 
@@ -141,15 +141,15 @@ def application(checks, tools):
             continue
         taken = [name for name in [check["name"]] + check["instances"] if name in theirs]
         if taken:
-            says = "%s of this host publishes an application %s" % (ownership.called(theirs[taken[0]]), taken[0])
-            mend = "choose another name, publish it in that set, or remove it there first (%s: true takes it from it)"
-            problems.append((check["variable"] + ".name", says, mend % check["take_over"]))
+            message = "%s of this host publishes an application %s" % (ownership.called(theirs[taken[0]]), taken[0])
+            hint = "choose another name, publish it in that set, or remove it there first (%s: true takes it from it)"
+            problems.append((check["variable"] + ".name", message, hint % check["take_over"]))
             continue
         for socket in check["sockets"]:
             if socket in sockets:
                 bundle, path = sockets[socket]
-                says = "%s is the socket of %s (%s)" % (socket, path, ownership.called(bundle))
-                problems.append((check["variable"] + ".socket", says, "give each application its own"))
+                message = "%s is the socket of %s (%s)" % (socket, path, ownership.called(bundle))
+                problems.append((check["variable"] + ".socket", message, "give each application its own"))
     return problems
 
 
@@ -188,14 +188,14 @@ def server(checks, tools):
             bundle, path = theirs.get((port, name), (None, check["file"]))
             # That of the very file is told by its name.
             if path != check["file"]:
-                says = "%r at port %s is answered by %s of this host (%s)" % (
+                message = "%r at port %s is answered by %s of this host (%s)" % (
                     str(name),
                     port,
                     ownership.called(bundle),
                     path,
                 )
-                mend = "choose another name, publish it in that set, or remove it there first"
-                problems.append((check["variable"], says, mend))
+                hint = "choose another name, publish it in that set, or remove it there first"
+                problems.append((check["variable"], message, hint))
                 break
     return problems
 
@@ -244,10 +244,10 @@ def _orphaned(check, going, written):
         led = led_to(instances[name], blocks, shared, written["apps"])
         if led:
             sites = ", ".join(ownership.BLOCK.match(path).group(1) for path in led)
-            says = "is empty, which leaves the sites of the set %r as they are, and %s leads to the application %s,"
-            says += " which this play does not name"
+            message = "is empty, which leaves the sites of the set %r as they are, and %s leads to the application %s,"
+            message += " which this play does not name"
             hint = "name the sites that are to stay, name %s in publish_apps, or set publish_prune: false"
-            return "publish_sites", says % (str(check["set"]), sites, name), hint % name
+            return "publish_sites", message % (str(check["set"]), sites, name), hint % name
     return None
 
 
@@ -299,13 +299,13 @@ def replaced(checks, tools):
             if orphaned:
                 tools.warn("%s: %s." % orphaned[:2])
             continue
-        says = "the set %r of this host has %s, all of which would go, for this play names nothing of it" % (
+        message = "the set %r of this host has %s, all of which would go, for this play names nothing of it" % (
             str(check["set"]),
             listed,
         )
-        mend = "give this play a publish_set of its own, set publish_prune: false, or say publish_replace: true"
-        mend += " (to have it gone and nothing in its place: %s)" % REMOVE % check["set"]
-        problems.append(("publish_set", says, mend))
+        hint = "give this play a publish_set of its own, set publish_prune: false, or say publish_replace: true"
+        hint += " (to have it gone and nothing in its place: %s)" % REMOVE % check["set"]
+        problems.append(("publish_set", message, hint))
     return problems
 
 
@@ -323,15 +323,15 @@ def unit(checks, tools):
         leads = os.path.realpath(path)
         if leads == "/dev/null" or (os.path.isfile(path) and not os.path.getsize(path)):
             runtime = "--runtime " if path.startswith("/run/") else ""
-            mend = "run `systemctl unmask %s%s`" % (runtime, name)
+            hint = "run `systemctl unmask %s%s`" % (runtime, name)
             out = ", or take the application out" if check["instance"] else ""
-            problems.append((check["variable"], "%s is masked (%s)" % (name, path), mend + out))
+            problems.append((check["variable"], "%s is masked (%s)" % (name, path), hint + out))
         elif path != check["path"] and leads != os.path.realpath(check["path"]) and (
             check["instance"] or UNIT_DIRS.index(os.path.dirname(path)) < UNIT_DIRS.index("/etc/systemd/system")
         ):
-            says = "%s stands in the place of %s, which would never be read" % (path, check["path"])
-            mend = "remove it; what it adds can stand in a drop-in (systemctl edit)"
-            problems.append((check["variable"], says, mend))
+            message = "%s stands in the place of %s, which would never be read" % (path, check["path"])
+            hint = "remove it; what it adds can stand in a drop-in (systemctl edit)"
+            problems.append((check["variable"], message, hint))
     return problems
 
 
@@ -347,8 +347,8 @@ def nginx(checks, tools):
         runs = nginx_package.running()
         elsewhere = runs and os.path.realpath(os.path.dirname(runs[1])) != os.path.realpath(os.path.dirname(binary))
         if elsewhere:
-            says = "the nginx that runs here (process %d) is %s, and cannot be moved over to %s" % (runs + (binary,))
-            problems.append((check["variable"], says, "stop it, and keep it from starting with the host"))
+            message = "the nginx that runs here (process %d) is %s, and cannot be moved over to %s" % (runs + (binary,))
+            problems.append((check["variable"], message, "stop it, and keep it from starting with the host"))
             continue
         own, left, _others = _Known().of(check["bundle"])
         foreign = _foreign(check, own, left)
@@ -356,21 +356,22 @@ def nginx(checks, tools):
             continue
         package = None if ours else nginx_package.owner(binary, tools.run_command)
         whose = "of the package %(name)s %(version)s" % package if package else "of no package, and not built here"
-        says = [] if ours else ["%s is %s%s" % (binary, whose, " and runs (process %d)" % runs[0] if runs else "")]
+        message = [] if ours else ["%s is %s%s" % (binary, whose, " and runs (process %d)" % runs[0] if runs else "")]
         if foreign:
-            says.append("%s would be overwritten" % ", ".join(foreign))
+            message.append("%s would be overwritten" % ", ".join(foreign))
         lost = nginx_package.sites(conf) if conf in foreign else []
         if lost:
-            says.append("not served any more would be: %s" % "; ".join(lost))
+            message.append("not served any more would be: %s" % "; ".join(lost))
         kept = "what goes is kept in %s" % ownership.kept_at("")
         if check["allowed"]:
-            tools.warn("nginx is taken over: %s; %s." % ("; ".join(says), kept))
+            tools.warn("nginx is taken over: %s; %s." % ("; ".join(message), kept))
             continue
         remove = "remove what is there"
         if package:
             how = {"dpkg": "apt-get purge --autoremove", "rpm": "yum remove"}[package["manager"]]
             remove = "remove the package with its configuration (%s %s)" % (how, package["name"])
-        problems.append((check["variable"], ", ".join(says), "%s, or say nginx_take_over: true (%s)" % (remove, kept)))
+        hint = "%s, or say nginx_take_over: true (%s)" % (remove, kept)
+        problems.append((check["variable"], ", ".join(message), hint))
     return problems
 
 

@@ -117,11 +117,11 @@ def unit_directives(checks, tools):
             continue
         slips = dict((one.lower(), one) for one in known)
         meant = difflib.get_close_matches(name.lower(), sorted(slips), n=1, cutoff=_SLIP)
-        says = "this host's systemd knows no such directive in [Service], and would drop it"
+        message = "this host's systemd knows no such directive in [Service], and would drop it"
         if meant and name not in _NEWER:
-            found.append((path, says, "did you mean %s?" % slips[meant[0]]))
+            found.append((path, message, "did you mean %s?" % slips[meant[0]]))
         else:
-            tools.warn("%s: %s; leave it out for this host, or let it have a newer systemd" % (path, says))
+            tools.warn("%s: %s; leave it out for this host, or let it have a newer systemd" % (path, message))
     return found
 
 

@@ -35,13 +35,13 @@ def uwsgi_options(checks, _tools):
                 continue
             feature = (check.get("features") or {}).get(name)
             if feature:
-                says = "the uWSGI of this host has no such option, since it was built without %s" % feature
-                mend = "add %s to uwsgi_features, or leave it out" % feature
-                found.append(("%s.%s" % (check["variable"], name), says, mend))
+                message = "the uWSGI of this host has no such option, since it was built without %s" % feature
+                hint = "add %s to uwsgi_features, or leave it out" % feature
+                found.append(("%s.%s" % (check["variable"], name), message, hint))
                 continue
             meant = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.75)
-            mend = "did you mean %s?" % meant[0] if meant else check["hint"]
-            found.append(("%s.%s" % (check["variable"], name), "uWSGI has no such option", mend))
+            hint = "did you mean %s?" % meant[0] if meant else check["hint"]
+            found.append(("%s.%s" % (check["variable"], name), "uWSGI has no such option", hint))
     return found
 
 
@@ -57,14 +57,14 @@ def uwsgi_features(checks, _tools):
         known = _known(check)
         if check["option"] in known or not (known or check.get("wheel") or check["strict"]):
             continue
-        says = "takes %s, which %s: %s"
+        message = "takes %s, which %s: %s"
         if known:
             how = "the uWSGI of this host was built without"
         elif check.get("wheel"):
             how = "the wheel %s, which would be installed here, was built without" % check["wheel"]
         else:
             how = "uwsgi_features does not ask for"
-        found.append((check["variable"], says % (check["feature"], how, check["why"]), check["hint"]))
+        found.append((check["variable"], message % (check["feature"], how, check["why"]), check["hint"]))
     return found
 
 

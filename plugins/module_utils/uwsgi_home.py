@@ -147,7 +147,7 @@ def examine(home, run):
     """What the binary in `home` says of itself: runs, version, python, features, sha256, the options that it knows."""
     binary = os.path.join(home, "bin", "uwsgi")
     found = {"runs": False, "version": None, "python": None, "features": [], "sha256": None, "options": []}
-    found["says"] = "it is not there"
+    found["message"] = "it is not there"
     if not os.path.exists(binary):
         return found
     found["sha256"] = sha256(binary)
@@ -156,7 +156,7 @@ def examine(home, run):
     for option in ("--version", "--python-version", "--cflags", "--dump-options"):
         status, out, err = run([binary, option])
         if status != 0:
-            found["says"] = "uwsgi %s ended with status %s: %s" % (option, status, (err or out).strip()[-300:])
+            found["message"] = "uwsgi %s ended with status %s: %s" % (option, status, (err or out).strip()[-300:])
             return found
         answers.append(out)
     # Each option prints its answer and leaves; plugins may print above it.
@@ -166,14 +166,14 @@ def examine(home, run):
     found["features"] = sorted(name for name in FEATURES if re.search(FEATURES[name], answers[2]))
     found["options"] = answers[3].split()
     found["runs"] = True
-    found["says"] = ""
+    found["message"] = ""
     return found
 
 
 def faults(found, version, python, features):
     """What is wrong with an examined binary: texts, none if it is as wanted; and the wanted features it lacks."""
     if not found["runs"]:
-        return ["the binary does not run: %s" % found["says"]], []
+        return ["the binary does not run: %s" % found["message"]], []
     wrong = []
     if found["version"] != version:
         wrong.append("it is version %s, not %s" % (found["version"], version))

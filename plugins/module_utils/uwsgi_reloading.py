@@ -80,10 +80,10 @@ def send_to_fifo(path, command):
 class Lock:
     """One reload of an instance at a time; a second one waits for the first as long as it may."""
 
-    def __init__(self, pidfile, limit, says="another reload of this instance is under way; no signal was sent"):
+    def __init__(self, pidfile, limit, message="another reload of this instance is under way; no signal was sent"):
         self.pidfile = os.path.realpath(pidfile)
         self.limit = limit
-        self.says = says
+        self.message = message
         self.handle = None
 
     def _open(self):
@@ -105,7 +105,7 @@ class Lock:
                     raise
                 if time.time() > self.limit:
                     self.handle.close()
-                    raise ReloadError(self.says)
+                    raise ReloadError(self.message)
             time.sleep(PAUSE)
 
     def __exit__(self, *_exc):
@@ -513,8 +513,8 @@ class Reload:
                 where = probe.get("url") or probe["path"]
                 where += " for %s" % probe["host"] if probe.get("host") else ""
                 cause = logs.cause(probe.get("path"))
-                says = "the probe does not hold: %s to %s; %s" % (why, where, visitor.wanted(status, text))
-                raise ProbeError(says + ("\n" + cause if cause else ""))
+                message = "the probe does not hold: %s to %s; %s" % (why, where, visitor.wanted(status, text))
+                raise ProbeError(message + ("\n" + cause if cause else ""))
             time.sleep(0.2)
 
 
@@ -570,17 +570,17 @@ class Renewal:
 
     def _late(self, old):
         """What to say where the time limit has passed."""
-        says = "not all workers were new and accepting within %d s" % self.reload.wanted["timeout"]
+        message = "not all workers were new and accepting within %d s" % self.reload.wanted["timeout"]
         if self.ready:
-            says += " after the last one that was (%d of %d)" % (self.ready, self.least)
+            message += " after the last one that was (%d of %d)" % (self.ready, self.least)
         left, loading = [", ".join(str(pid) for pid in sorted(pids)) or "none" for pids in (old, self.loading)]
-        says += "; still from before: " + left
+        message += "; still from before: " + left
         if self.loading:
-            says += "; still loading the code: " + loading
-            says += " (each worker may take so long: timeout of uwsgi_reload, publish_timeout of the role)"
+            message += "; still loading the code: " + loading
+            message += " (each worker may take so long: timeout of uwsgi_reload, publish_timeout of the role)"
         else:
-            says += " (a request that does not end keeps its worker until worker-reload-mercy)"
-        return says
+            message += " (a request that does not end keeps its worker until worker-reload-mercy)"
+        return message
 
     def has_replaced(self, gone):
         """Whether these are gone and as many new ones accept requests."""

@@ -87,8 +87,8 @@ class Look(object):
             self._none()
         self._look_at_virtualenv()
 
-    def _problem(self, variable, says, hint):
-        self.problems.append((variable, says, hint))
+    def _problem(self, variable, message, hint):
+        self.problems.append((variable, message, hint))
 
     def _install(self, packages):
         return "install %s on the host (%s %s)" % (_some(packages), self.wanted["install"], " ".join(packages))
@@ -101,30 +101,30 @@ class Look(object):
             self.glibc or "unknown",
         )
         there = [wheel["file"] for wheel in self.wanted["wheels"]]
-        says = "%s holds no uWSGI %s for %s, and no index is asked" % (
+        message = "%s holds no uWSGI %s for %s, and no index is asked" % (
             self.wanted["folder"],
             self.wanted["version"],
             about,
         )
         if there:
-            says += "; it holds " + _some(there)
+            message += "; it holds " + _some(there)
         hint = "put a wheel there that was built on a host of this kind; uwsgi_build_host makes one"
-        self._problem("uwsgi_wheel_dir", says, hint)
+        self._problem("uwsgi_wheel_dir", message, hint)
 
     def _look_at(self, wheel):
         if wheel["broken"]:
             self._problem("uwsgi_wheel_dir", "%s %s" % (wheel["file"], wheel["broken"]), "put a whole one there")
             return
         if wheel["glibc"] and self.glibc and elf.numbers(wheel["glibc"]) > elf.numbers(self.glibc):
-            says = "%s needs glibc %s, and this host has %s" % (wheel["file"], wheel["glibc"], self.glibc)
-            self._problem("uwsgi_wheel_dir", says, "put one there that was built on a host as old as this one")
+            message = "%s needs glibc %s, and this host has %s" % (wheel["file"], wheel["glibc"], self.glibc)
+            self._problem("uwsgi_wheel_dir", message, "put one there that was built on a host as old as this one")
         if wheel["features"] is not None:
             without = sorted(set(self.wanted["features"]) - set(wheel["features"]))
             if without:
-                says = "%s was built without %s" % (wheel["file"], _some(without))
+                message = "%s was built without %s" % (wheel["file"], _some(without))
                 these = "them" if len(without) > 1 else "it"
                 hint = "put another one there, or leave %s out of uwsgi_features" % these
-                self._problem("uwsgi_wheel_dir", says, hint)
+                self._problem("uwsgi_wheel_dir", message, hint)
         lacks = _missing(wheel, self.run, self.machine)
         named = dict((name, self.wanted["library_packages"].get(name)) for name in lacks)
         if not self.alone:
@@ -133,27 +133,27 @@ class Look(object):
         if lacks:
             packages = sorted(set(named[name] for name in lacks if named[name]))
             unknown = [name for name in lacks if not named[name]]
-            says = "%s needs %s, which this host has not" % (wheel["file"], _some(lacks))
+            message = "%s needs %s, which this host has not" % (wheel["file"], _some(lacks))
             hints = [self._install(packages)] if packages else []
             hints += ["install the package that holds " + _some(unknown)] if unknown else []
-            self._problem("uwsgi_wheel_dir", says, "; ".join(hints))
+            self._problem("uwsgi_wheel_dir", message, "; ".join(hints))
 
     def _look_at_virtualenv(self):
         if self.about["version"] == "2.7":
             script = os.path.join(self.wanted["virtualenv"], "virtualenv.py")
             if self.wanted["no_index"] and not self.wanted["virtualenv_wheel"] and not os.path.exists(script):
-                says = "%s lacks %s, which makes virtualenvs of Python 2.7" % (
+                message = "%s lacks %s, which makes virtualenvs of Python 2.7" % (
                     self.wanted["folder"],
                     self.wanted["virtualenv_file"],
                 )
                 hint = "put it there: pip download --no-deps virtualenv==%s" % self.wanted["virtualenv_version"]
-                self._problem("uwsgi_wheel_dir", says, hint)
+                self._problem("uwsgi_wheel_dir", message, hint)
         elif not self.about["venv"] and self.alone and self.about["version"] not in self.wanted.get("pip_wheels", ()):
             names, version = self.wanted["venv_packages"], self.about["version"]
             package = (names.get(version) or names.get("*") or "").replace("{version}", version)
-            says = "Python %s of this host makes no virtualenvs: it lacks venv or ensurepip" % self.about["version"]
+            message = "Python %s of this host makes no virtualenvs: it lacks venv or ensurepip" % self.about["version"]
             hint = self._install([package]) if package else "install these, or name another Python"
-            self._problem("uwsgi_python", says, hint)
+            self._problem("uwsgi_python", message, hint)
 
 
 def which(name):
@@ -179,8 +179,8 @@ def wheels(checks, tools):
             # Where the host reaches something, a role to come may install it; uwsgi_build_info asks again.
             if check["no_index"]:
                 variable, _colon, text = str(error).partition(": ")
-                says, _semicolon, hint = text.partition("; ")
-                found.append((variable, says, hint))
+                message, _semicolon, hint = text.partition("; ")
+                found.append((variable, message, hint))
             continue
         if not there:
             found += Look(check, about, tools.run_command).problems

@@ -221,7 +221,7 @@ others:
   type: list
   elements: str
 left:
-  description: What O(leave_to_others) has left, empty where nothing is; C(says) tells why.
+  description: What O(leave_to_others) has left, empty where nothing is; C(message) tells why.
   returned: success
   type: dict
 carried:

@@ -19,7 +19,7 @@ description:
     comes in one message before the first role touches the host.
   - Nothing is sent to the host.
 options:
-  room:
+  role:
     description: The role whose plan is wanted.
     type: str
     required: true
@@ -44,7 +44,7 @@ notes:
 EXAMPLES = r"""
 - name: Plan what the publish role would do
   graceful.wsgi.plan:
-    room: publish
+    role: publish
   register: planned
 """
 

@@ -79,28 +79,30 @@ def check(
     user, group = account(app, values)
     says_user, says_group = _named(app, values, path)
     if user == "root":
-        mend = "leave it out for an account of its own, or name one without privileges"
-        problems.say(says_user, "root would run the application", mend)
+        hint = "leave it out for an account of its own, or name one without privileges"
+        problems.add(says_user, "root would run the application", hint)
     reaches = "which reaches the sockets of all applications"
     if user == nginx["nginx_user"]:
-        problems.say(says_user, f"{user!r} is nginx's account, {reaches}", "leave it out for an account of its own")
+        problems.add(says_user, f"{user!r} is nginx's account, {reaches}", "leave it out for an account of its own")
     if group == nginx["nginx_group"]:
-        mend = "leave it out: nginx reaches the socket without it"
-        problems.say(
-            says_group if app["group"] or group != user else says_user, f"{group!r} is nginx's group, {reaches}", mend
+        hint = "leave it out: nginx reaches the socket without it"
+        problems.add(
+            says_group if app["group"] or group != user else says_user, f"{group!r} is nginx's group, {reaches}", hint
         )
     options = app["service_options"]
     more = options.get("SupplementaryGroups")
     for item in more if isinstance(more, list) else [more]:
         if nginx["nginx_group"] in str(item or "").split():
-            says = f"{nginx['nginx_group']!r} is nginx's group, {reaches}"
-            problems.say(
-                f"{path}.service_options.SupplementaryGroups", says, "leave it out: nginx reaches the socket without it"
+            message = f"{nginx['nginx_group']!r} is nginx's group, {reaches}"
+            problems.add(
+                f"{path}.service_options.SupplementaryGroups",
+                message,
+                "leave it out: nginx reaches the socket without it",
             )
     for name in ("User", "Group"):
         if name in options:
-            says = "the role writes it itself, and makes its files for another account"
-            problems.say(f"{path}.service_options.{name}", says, f"state it with {name.lower()}")
+            message = "the role writes it itself, and makes its files for another account"
+            problems.add(f"{path}.service_options.{name}", message, f"state it with {name.lower()}")
 
 
 # -- the socket -----------------------------------------------------------------------------------------------------
@@ -124,26 +126,28 @@ def check_clients(
         try:
             ipaddress.ip_network(client, strict=False)
         except ValueError:
-            says = f"{client!r} is neither an address nor a network"
-            problems.say(f"{path}.socket_clients[{index}]", says, "write e.g. 10.0.0.5, 10.0.0.0/24 or fd00::/8")
+            message = f"{client!r} is neither an address nor a network"
+            problems.add(f"{path}.socket_clients[{index}]", message, "write e.g. 10.0.0.5, 10.0.0.0/24 or fd00::/8")
     if port is None:
         if clients:
-            says = "goes with a socket that other hosts reach, and this one is a unix socket"
-            problems.say(f"{path}.socket_clients", says, "leave it out, or write a socket such as 0.0.0.0:5051")
+            message = "goes with a socket that other hosts reach, and this one is a unix socket"
+            problems.add(f"{path}.socket_clients", message, "leave it out, or write a socket such as 0.0.0.0:5051")
         return
     if clients:
         systemd = facts.get("systemd")
         if systemd and systemd < ADDRESSES_SINCE:
-            says = f"is kept by systemd {ADDRESSES_SINCE} or newer, and this host has {systemd}"
-            problems.say(f"{path}.socket_clients", says, "leave it out and have the socket at 127.0.0.1")
+            message = f"is kept by systemd {ADDRESSES_SINCE} or newer, and this host has {systemd}"
+            problems.add(f"{path}.socket_clients", message, "leave it out and have the socket at 127.0.0.1")
     elif app["protocol"] == "uwsgi" and not is_loopback(host):
-        says = f"{app['socket']!r} can be reached by other hosts, and whoever reaches it speaks for nginx"
-        mend = f"write 127.0.0.1:{port}, or name the hosts that may connect in socket_clients"
-        problems.say(f"{path}.socket", says, mend)
+        message = f"{app['socket']!r} can be reached by other hosts, and whoever reaches it speaks for nginx"
+        hint = f"write 127.0.0.1:{port}, or name the hosts that may connect in socket_clients"
+        problems.add(f"{path}.socket", message, hint)
     if app["protocol"] == "uwsgi" and not facts["routing"]:
-        says = "can be reached by every account of this host, and this uWSGI has no routes to refuse code in a packet"
-        mend = "leave socket out for a unix socket, or add routing to uwsgi_features"
-        problems.say(f"{path}.socket", says, mend)
+        message = (
+            "can be reached by every account of this host, and this uWSGI has no routes to refuse code in a packet"
+        )
+        hint = "leave socket out for a unix socket, or add routing to uwsgi_features"
+        problems.add(f"{path}.socket", message, hint)
 
 
 def has_routes(host: Mapping[str, Any], uwsgi: Mapping[str, Any]) -> bool:
@@ -204,10 +208,10 @@ def check_packets(said: Mapping[str, Any], name: str, path: str, problems: Probl
             continue
         for value in found:
             if "$" in value:
-                says = (
+                message = (
                     f"sends {variable} to {name} with a variable in it, so that a request could choose what is loaded"
                 )
-                problems.say(path, says, "write the value itself")
+                problems.add(path, message, "write the value itself")
 
 
 def _only(allowed: Mapping[str, Iterable[str]]) -> str:

@@ -43,27 +43,27 @@ def check(env: Mapping[Any, Any], path: str, problems: Problems) -> None:
         name = str(name)
         if not NAME.match(name):
             # Somebody may have written NAME=value.
-            says = f"{name.partition('=')[0]!r} is no name of a variable, and systemd would drop it"
-            problems.say(path, says, "use letters, digits and '_', no digit first, and write NAME: value")
+            message = f"{name.partition('=')[0]!r} is no name of a variable, and systemd would drop it"
+            problems.add(path, message, "use letters, digits and '_', no digit first, and write NAME: value")
         elif RESERVED.match(name):
-            says = "is a name by which uWSGI and systemd talk to each other"
-            mend = "state a uWSGI option with options" if name.startswith("UWSGI_") else "give it another name"
-            problems.say(f"{path}.{name}", says, mend)
+            message = "is a name by which uWSGI and systemd talk to each other"
+            hint = "state a uWSGI option with options" if name.startswith("UWSGI_") else "give it another name"
+            problems.add(f"{path}.{name}", message, hint)
         elif isinstance(value, (Mapping, list, tuple)):
-            problems.say(f"{path}.{name}", "is not one text", "write its value in quotes, or put it through to_json")
+            problems.add(f"{path}.{name}", "is not one text", "write its value in quotes, or put it through to_json")
         else:
             _check_text(word(value), name, f"{path}.{name}", problems)
 
 
 def _check_text(text: str, name: str, path: str, problems: Problems) -> None:
     if "\n" in text or "\r" in text:
-        mend = "put it through b64encode and decode it in the application, or write it on one line"
-        problems.say(path, "holds a line break, which not every systemd hands over", mend)
+        hint = "put it through b64encode and decode it in the application, or write it on one line"
+        problems.add(path, "holds a line break, which not every systemd hands over", hint)
     elif CONTROL.search(text) or not _is_text(text):
-        mend = "put it through b64encode and decode it in the application"
-        problems.say(path, "holds a character that systemd does not hand over", mend)
+        hint = "put it through b64encode and decode it in the application"
+        problems.add(path, "holds a character that systemd does not hand over", hint)
     elif len(name.encode()) + len(text.encode()) + 2 > LONGEST:
-        problems.say(path, f"is longer than the {LONGEST} bytes that Linux allows", "put it into a file")
+        problems.add(path, f"is longer than the {LONGEST} bytes that Linux allows", "put it into a file")
 
 
 def _is_text(text: str) -> bool:

@@ -125,7 +125,7 @@ def check_text(value: Any, path: str, problems: Problems) -> None:
         for index, item in enumerate(value):
             check_text(item, f"{path}[{index}]", problems)
     elif isinstance(value, str) and ("\n" in value or "\r" in value or "\0" in value):
-        problems.say(path, "holds a line break", "write it on one line; a list repeats a directive")
+        problems.add(path, "holds a line break", "write it on one line; a list repeats a directive")
 
 
 def settled(app: dict[str, Any]) -> dict[str, Any]:
@@ -157,13 +157,15 @@ def endpoint(app: dict[str, Any], path: str, problems: Problems) -> tuple[str, i
         return posixpath.join(socket_dir(app["name"]), "sock"), None
     if socket.startswith("/"):
         if posixpath.normpath(socket).startswith(("/tmp/", "/var/tmp/")):
-            says = f"{socket!r} lies in a folder that each unit has to itself (PrivateTmp), where nginx does not see it"
-            problems.say(f"{path}.socket", says, "leave it out, or put it below /run or the project")
+            message = (
+                f"{socket!r} lies in a folder that each unit has to itself (PrivateTmp), where nginx does not see it"
+            )
+            problems.add(f"{path}.socket", message, "leave it out, or put it below /run or the project")
         return socket, None
     found = HOST_PORT.match(socket)
     # nginx writes * for any address, uWSGI does not know it.
     if not found or found["host"] == "*" or not 0 < int(found["port"]) < 65536:
-        problems.say(
+        problems.add(
             f"{path}.socket",
             f"{socket!r} is neither host:port nor an absolute path",
             "write e.g. 127.0.0.1:5051, or leave it out for a unix socket",
@@ -175,26 +177,26 @@ def endpoint(app: dict[str, Any], path: str, problems: Problems) -> tuple[str, i
 def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     given = [key for key in SOURCES if app[key]]
     if len(given) != 1:
-        says = "nothing says where its code is" if not given else f"its code is to come from {' and '.join(given)}"
-        problems.say(path, says, f"give exactly one of {', '.join(SOURCES)}")
+        message = "nothing says where its code is" if not given else f"its code is to come from {' and '.join(given)}"
+        problems.add(path, message, f"give exactly one of {', '.join(SOURCES)}")
     if app["version"] and not app["repo"]:
-        says = "a version is one of a git repository, and repo names none"
-        problems.say(f"{path}.version", says, "give repo, or leave version out")
+        message = "a version is one of a git repository, and repo names none"
+        problems.add(f"{path}.version", message, "give repo, or leave version out")
     if app["path"] and not app["path"].startswith("/"):
-        problems.say(f"{path}.path", f"{app['path']!r} is not absolute", "write the folder's whole path on the host")
+        problems.add(f"{path}.path", f"{app['path']!r} is not absolute", "write the folder's whole path on the host")
     if not app["module"] and not app["wsgi_file"]:
-        problems.say(path, "nothing says what is to be run", "give module (manage for manage.py) or wsgi_file")
+        problems.add(path, "nothing says what is to be run", "give module (manage for manage.py) or wsgi_file")
     if (app["gevent"] or app["websocket"]) and app["threads"]:
-        problems.say(
+        problems.add(
             f"{path}.threads",
             "threads mean nothing under gevent, which serves requests in greenlets",
             f"leave threads out, or leave {'gevent' if app['gevent'] else 'websocket'} out",
         )
     for key in ("processes", "threads", "gevent", "instances", "websocket_mercy"):
         if app[key] is not None and app[key] < 1:
-            problems.say(f"{path}.{key}", f"{app[key]} is too few", "write 1 or more")
+            problems.add(f"{path}.{key}", f"{app[key]} is too few", "write 1 or more")
     if app["virtualenv"] and app["requirements"]:
-        problems.say(
+        problems.add(
             f"{path}.requirements",
             "the requirements are installed in a virtualenv of the application's own, and virtualenv names another one",
             "leave virtualenv out, or leave requirements out",
@@ -202,12 +204,12 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     wanted = app["requirements"]
     if wanted is not None and not isinstance(wanted, str):
         if not isinstance(wanted, list) or not all(isinstance(line, str) for line in wanted):
-            problems.say(f"{path}.requirements", f"{wanted!r} is neither a file name nor a list", HOW)
+            problems.add(f"{path}.requirements", f"{wanted!r} is neither a file name nor a list", HOW)
     elif wanted and _REQUIREMENT.search(wanted):
-        says = f"{wanted!r} is a requirement, and a text names a file in the code"
-        problems.say(f"{path}.requirements", says, f"write it as a list: [{wanted!r}]")
+        message = f"{wanted!r} is a requirement, and a text names a file in the code"
+        problems.add(f"{path}.requirements", message, f"write it as a list: [{wanted!r}]")
     elif wanted and (wanted.startswith("/") or ".." in wanted.split("/")):
-        problems.say(f"{path}.requirements", f"{wanted!r} is outside the code", "write a path below the code's folder")
+        problems.add(f"{path}.requirements", f"{wanted!r} is outside the code", "write a path below the code's folder")
     _check_instances(app, path, problems)
     request_plan.check(app, path, problems)
     uwsgi_values.check(app, path, problems)
@@ -215,18 +217,20 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     command = app["service_options"].get("ExecStart", [])
     commands = list(items(command))
     if commands and all(item in ("", None) for item in commands):
-        says = "takes the role's command away and has none in its place, which systemd refuses"
-        problems.say(f"{path}.service_options.ExecStart", says, "leave it out")
+        message = "takes the role's command away and has none in its place, which systemd refuses"
+        problems.add(f"{path}.service_options.ExecStart", message, "leave it out")
     elif commands and (len(commands) == 1 or commands[0] not in ("", None)):
-        says = "the role writes one itself, and systemd takes no unit with a second one"
+        message = "the role writes one itself, and systemd takes no unit with a second one"
         hint = "leave it out, what runs before is ExecStartPre; or begin a list with '', which takes the role's away"
-        problems.say(f"{path}.service_options.ExecStart", says, hint)
+        problems.add(f"{path}.service_options.ExecStart", message, hint)
     if app["virtualenv"] and not app["virtualenv"].startswith("/"):
-        says = f"{app['virtualenv']!r} is not absolute" + ("" if app["path"] else ", and a release brings none along")
+        message = f"{app['virtualenv']!r} is not absolute" + (
+            "" if app["path"] else ", and a release brings none along"
+        )
         whole = posixpath.join(app["path"], app["virtualenv"]) if app["path"] else "the whole path on the host"
-        problems.say(f"{path}.virtualenv", says, f"write {whole}, or state requirements instead")
+        problems.add(f"{path}.virtualenv", message, f"write {whole}, or state requirements instead")
     if app["log"] not in ("system", "project", "journal") and not app["log"].startswith("/"):
-        problems.say(
+        problems.add(
             f"{path}.log", f"{app['log']!r} is not known", "write system, project, journal or an absolute path"
         )
     for name in app["options"]:
@@ -245,18 +249,20 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
 def _check_instances(app: dict[str, Any], path: str, problems: Problems) -> None:
     several, processes = app["instances"] > 1, app["processes"] or 1
     if processes > 1 and (app["websocket"] or app["affinity"]):
-        says = f"{processes} processes share one socket, so that one may get requests of a session it does not know"
-        mend = f"write instances: {max(processes, app['instances'])} and leave processes out"
-        problems.say(f"{path}.processes", says, mend)
+        message = f"{processes} processes share one socket, so that one may get requests of a session it does not know"
+        hint = f"write instances: {max(processes, app['instances'])} and leave processes out"
+        problems.add(f"{path}.processes", message, hint)
     if several and app["socket"]:
-        says = f"{app['socket']!r} is one socket, and {app['instances']} instances need one each"
-        problems.say(f"{path}.socket", says, "leave it out, each has its own below /run then; or leave instances out")
+        message = f"{app['socket']!r} is one socket, and {app['instances']} instances need one each"
+        problems.add(
+            f"{path}.socket", message, "leave it out, each has its own below /run then; or leave instances out"
+        )
     if app["affinity"] and not several:
-        says = "nothing is to be chosen for a client, since there is one instance only"
-        problems.say(f"{path}.affinity", says, "set instances to 2 or more, or leave affinity out")
+        message = "nothing is to be chosen for a client, since there is one instance only"
+        problems.add(f"{path}.affinity", message, "set instances to 2 or more, or leave affinity out")
     for name in app["options"] if app["websocket"] else ():
         if name.replace("_", "-") in AGAINST_SOCKETS:
-            problems.say(f"{path}.options.{name}", *AGAINST_SOCKETS[name.replace("_", "-")])
+            problems.add(f"{path}.options.{name}", *AGAINST_SOCKETS[name.replace("_", "-")])
 
 
 def check_gevent(app: dict[str, Any], path: str, file: Iterable[str] | None, problems: Problems) -> None:
@@ -271,8 +277,8 @@ def check_gevent(app: dict[str, Any], path: str, file: Iterable[str] | None, pro
     if not any(_GEVENT.match(line) for line in lines):
         key = "gevent" if app["gevent"] else "websocket"
         where = wanted if isinstance(wanted, str) else "the list"
-        says = f"the requirements name no gevent, and {key} needs it"
-        problems.say(f"{path}.requirements", says, f"add gevent to {where}, or leave {key} out")
+        message = f"the requirements name no gevent, and {key} needs it"
+        problems.add(f"{path}.requirements", message, f"add gevent to {where}, or leave {key} out")
 
 
 def _check_literal(value: Any, path: str, problems: Problems) -> None:
@@ -284,8 +290,8 @@ def _check_literal(value: Any, path: str, problems: Problems) -> None:
         for index, item in enumerate(value):
             _check_literal(item, f"{path}[{index}]", problems)
     elif isinstance(value, str) and ("$(" in value or "@(" in value):
-        says = "holds $( or @(, which uWSGI replaces by a variable or a file"
-        problems.say(path, says, "write what it stands for, as text")
+        message = "holds $( or @(, which uWSGI replaces by a variable or a file"
+        problems.add(path, message, "write what it stands for, as text")
 
 
 def _check_language(value: Any, path: str, kind: str, problems: Problems) -> None:
@@ -300,10 +306,10 @@ def _check_language(value: Any, path: str, kind: str, problems: Problems) -> Non
         return
     text = word(value)
     if text != text.strip():
-        problems.say(path, "begins or ends with a blank, which uWSGI drops", "leave the blank out")
-    says = _LANGUAGES.get(kind, lambda _text: None)(text)
-    if says and value is not None:
-        problems.say(path, says, "use config_format: ini, or json")
+        problems.add(path, "begins or ends with a blank, which uWSGI drops", "leave the blank out")
+    message = _LANGUAGES.get(kind, lambda _text: None)(text)
+    if message and value is not None:
+        problems.add(path, message, "use config_format: ini, or json")
 
 
 def _in_yaml(text: str) -> str | None:
@@ -336,14 +342,14 @@ def _xml(text: str) -> str:
 def _check_option(name: str, path: str, problems: Problems) -> None:
     name = name.replace("_", "-")
     if name in ("daemonize", "daemonize2"):
-        problems.say(
+        problems.add(
             path,
             "under systemd it detaches the master from its unit, which then takes it for dead",
             "leave it out, and say where the log goes with log (system, project, journal or a path)",
         )
     elif name in OWNED:
-        mend = f"state it with {OWNED[name]}" if OWNED[name] else "leave it out"
-        problems.say(path, "the role writes it itself, and a second one would contradict it", mend)
+        hint = f"state it with {OWNED[name]}" if OWNED[name] else "leave it out"
+        problems.add(path, "the role writes it itself, and a second one would contradict it", hint)
 
 
 def _code(app: dict[str, Any], root: str) -> str:
@@ -465,12 +471,12 @@ def _variable(*parts: str) -> str:
     return "_".join(("publish", *map(slug, parts)))
 
 
-def plan(app: dict[str, Any], values: dict[str, Any], rooms: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
+def plan(app: dict[str, Any], values: dict[str, Any], roles: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
     """The application as if it were one instance, and its ``units``, which are that one or several like it."""
     app = settled(app)
-    planned = _unit(app, app["name"], values, rooms, host)
+    planned = _unit(app, app["name"], values, roles, host)
     several = app["instances"] > 1
-    units = [_unit(app, name, values, rooms, host) for name in unit_names(app)] if several else [planned]
+    units = [_unit(app, name, values, roles, host) for name in unit_names(app)] if several else [planned]
     return {
         **planned,
         "units": units,
@@ -483,20 +489,20 @@ def plan(app: dict[str, Any], values: dict[str, Any], rooms: dict[str, Any], hos
 
 
 def _unit(
-    app: dict[str, Any], unit: str, values: dict[str, Any], rooms: dict[str, Any], host: dict[str, Any]
+    app: dict[str, Any], unit: str, values: dict[str, Any], roles: dict[str, Any], host: dict[str, Any]
 ) -> dict[str, Any]:
     name, root = app["name"], values["publish_root"]
     code = _code(app, root)
     user, group = account_plan.account(app, values)
     run_dir = f"/run/uwsgi-{unit}"
-    config = posixpath.join(rooms["uwsgi"]["uwsgi_conf_dir"], f"{unit}.{app['config_format']}")
+    config = posixpath.join(roles["uwsgi"]["uwsgi_conf_dir"], f"{unit}.{app['config_format']}")
     planned: dict[str, Any] = {
         "name": unit,
         "app": name,
         "unit": f"uwsgi@{unit}.service",
         "user": user,
         "group": group,
-        "web_group": rooms["nginx"]["nginx_group"],
+        "web_group": roles["nginx"]["nginx_group"],
         "home": posixpath.join(root, name),
         "path": app["path"],
         "processes": app["processes"],
@@ -511,11 +517,11 @@ def _unit(
         "config_format": app["config_format"],
         "template": app["template"] or values["publish_app_template"],
         "protocol": app["protocol"],
-        "takes": request_plan.room(app),
-        "log_file": _log_file(app, unit, values, rooms["uwsgi"]["uwsgi_log_dir"]),
+        "takes": request_plan.size(app),
+        "log_file": _log_file(app, unit, values, roles["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
         "uwsgi_home": posixpath.dirname(posixpath.dirname(_binary(host))),
-        "env_file": app_environment.path_of(app, rooms["uwsgi"]["uwsgi_conf_dir"]),
+        "env_file": app_environment.path_of(app, roles["uwsgi"]["uwsgi_conf_dir"]),
         "probe": {key: value for key, value in app["probe"].items() if value is not None}
         if isinstance(app["probe"], dict)
         else {},
@@ -531,7 +537,7 @@ def _unit(
     planned["socket_dir"] = socket_dir(unit) if planned["link"] else None
     # A uWSGI without routes would end at the first of them.
     own = {"UWSGI_SCRIPT": planned["script"], "UWSGI_CHDIR": planned["chdir"]}
-    routes = account_plan.has_routes(host, rooms["uwsgi"])
+    routes = account_plan.has_routes(host, roles["uwsgi"])
     guard = account_plan.guard(app, app["packets"], own)
     planned["guard"] = [*guard, *client_plan.routes(app)] if routes else []
     planned["crosses"] = background_plan.crosses(app, planned["link"])

@@ -80,22 +80,22 @@ class Cache:
         if not os.path.lexists(self.path):
             return None
         file = self.path / nginx_artifact.MANIFEST
-        mend = f"remove the folder {self.path} on the controller, and the next run has it built or fetched anew"
+        hint = f"remove the folder {self.path} on the controller, and the next run has it built or fetched anew"
         try:
             told = json.loads(file.read_text())
             wanted = told["files"][self.kind.file]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CacheError(f"{file} cannot be read ({error}), so it was not installed; {mend}") from error
+            raise CacheError(f"{file} cannot be read ({error}), so it was not installed; {hint}") from error
         checksum = nginx_artifact.sha256(str(self.binary))
         if checksum != wanted:
-            says = f"its sha256 is {checksum} and should be {wanted}" if checksum else "it is no regular file"
-            raise CacheError(f"{self.binary} is not what was built: {says}. It was not installed; {mend}")
+            message = f"its sha256 is {checksum} and should be {wanted}" if checksum else "it is no regular file"
+            raise CacheError(f"{self.binary} is not what was built: {message}. It was not installed; {hint}")
         try:
             tells = nginx_artifact.manifest(str(self.binary), self.version, self.about, self.kind, told.get("found"))
         except nginx_artifact.ArtifactError as error:
-            raise CacheError(f"{error}. It was not installed; {mend}") from error
+            raise CacheError(f"{error}. It was not installed; {hint}") from error
         if told != tells:
-            raise CacheError(f"{file} does not tell of {self.binary}. It was not installed; {mend}")
+            raise CacheError(f"{file} does not tell of {self.binary}. It was not installed; {hint}")
         return told
 
     @contextlib.contextmanager

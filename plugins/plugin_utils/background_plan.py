@@ -109,23 +109,27 @@ def warnings(apps: list[dict[str, Any]], planned: dict[str, dict[str, Any]]) -> 
 def check(app: dict[str, Any], code: str, path: str, problems: Problems) -> None:
     """Refuse what a release would take along with it when the next one comes. ``code``: the link to it."""
     for written in _left_without_code(app) if _lazy(app) else []:
-        says = "under lazy-apps it has none of the application's functions: its tasks and messages are never worked on"
+        message = (
+            "under lazy-apps it has none of the application's functions: its tasks and messages are never worked on"
+        )
         hint = "leave lazy-apps out, or load them there (spooler-import, mule: FILE.py, shared-import)"
-        problems.say(f"{path}.options.{written}", says, hint)
+        problems.add(f"{path}.options.{written}", message, hint)
     if app["path"]:
         return
     for written, name, value in _pairs(app):
         where = f"{path}.options.{written}"
         if OWN_RELOADS.fullmatch(name) and (name.startswith("py") or _inside(value, code)):
-            says = "has uWSGI reload by itself when a release comes, beside the role's reload, which cuts requests off"
-            problems.say(where, says, "leave it out, each run of the role takes up new code")
+            message = (
+                "has uWSGI reload by itself when a release comes, beside the role's reload, which cuts requests off"
+            )
+            problems.add(where, message, "leave it out, each run of the role takes up new code")
         elif name in ("spooler", "spooler-external") and _inside(value, code):
-            says = f"{value!r} lies in a release, which the next one leaves behind with the tasks that wait in it"
-            problems.say(where, says, f"write a path outside of it, such as /var/lib/{app['name']}/spool")
+            message = f"{value!r} lies in a release, which the next one leaves behind with the tasks that wait in it"
+            problems.add(where, message, f"write a path outside of it, such as /var/lib/{app['name']}/spool")
         for pidfile in _pidfiles(name, value):
             if _inside(pidfile, code):
-                says = f"the pidfile {pidfile!r} lies in a release, where the next one does not find it"
-                problems.say(where, says, f"write a path outside of it, such as /run/uwsgi-{app['name']}/daemon.pid")
+                message = f"the pidfile {pidfile!r} lies in a release, where the next one does not find it"
+                problems.add(where, message, f"write a path outside of it, such as /run/uwsgi-{app['name']}/daemon.pid")
 
 
 def _inside(value: str, code: str) -> bool:

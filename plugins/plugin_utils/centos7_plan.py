@@ -60,8 +60,8 @@ def _check_names(values: dict[str, Any], problems: list[Problem]) -> None:
         for index, name in enumerate(values[variable]):
             if name not in PATHS:
                 meant = close_match(name, PATHS)
-                mend = f"did you mean {meant}?" if meant else f"known here: {', '.join(PATHS)}"
-                problems.append(Problem(f"{variable}[{index}]", f"no archive of {name!r} is known", mend))
+                hint = f"did you mean {meant}?" if meant else f"known here: {', '.join(PATHS)}"
+                problems.append(Problem(f"{variable}[{index}]", f"no archive of {name!r} is known", hint))
     for variable in ("centos7_repository_urls", "centos7_gpg_keys"):
         for name, url in values[variable].items():
             path = f"{variable}.{name}"
@@ -73,8 +73,8 @@ def _check_names(values: dict[str, Any], problems: list[Problem]) -> None:
         if values[variable] and not _URL.fullmatch(values[variable]):
             problems.append(Problem(variable, f"{values[variable]!r} is no URL", "write http:// or https://…"))
     if values["centos7_ca_bundle"] and not re.fullmatch(r"/\S+", values["centos7_ca_bundle"]):
-        says = f"{values['centos7_ca_bundle']!r} is no absolute path"
-        problems.append(Problem("centos7_ca_bundle", says, "name a file on the host"))
+        message = f"{values['centos7_ca_bundle']!r} is no absolute path"
+        problems.append(Problem("centos7_ca_bundle", message, "name a file on the host"))
     for variable in ("centos7_timeout", "centos7_retries"):
         if values[variable] < 1:
             problems.append(Problem(variable, f"{values[variable]} is too small", "write 1 or more"))
@@ -83,9 +83,9 @@ def _check_names(values: dict[str, Any], problems: list[Problem]) -> None:
 def _check_rest(values: dict[str, Any], problems: list[Problem]) -> None:
     python = values["centos7_python"]
     if python not in ("", "python3") and not _SCL.fullmatch(python):
-        mend = "write python3, a software collection such as rh-python38, or nothing"
-        problems.append(Problem("centos7_python", f"{python!r} is none that is known", mend))
-    for variable, pattern, what, mend in (
+        hint = "write python3, a software collection such as rh-python38, or nothing"
+        problems.append(Problem("centos7_python", f"{python!r} is none that is known", hint))
+    for variable, pattern, what, hint in (
         ("centos7_selinux_booleans", _BOOLEAN, "boolean of SELinux", "write e.g. httpd_can_network_connect"),
         ("centos7_firewalld_services", _SERVICE, "service of firewalld", "write e.g. https"),
         ("centos7_firewalld_ports", _PORT, "port of firewalld", "write e.g. 8080/tcp or 8000-8010/tcp"),
@@ -94,7 +94,7 @@ def _check_rest(values: dict[str, Any], problems: list[Problem]) -> None:
             found = pattern.fullmatch(item)
             ports = [int(port) for port in found.groups()[:2] if port] if found and pattern is _PORT else []
             if not found or ports != sorted(ports) or not all(0 < port < 65536 for port in ports):
-                problems.append(Problem(f"{variable}[{index}]", f"{item!r} is no {what}", mend))
+                problems.append(Problem(f"{variable}[{index}]", f"{item!r} is no {what}", hint))
     zone = values["centos7_firewalld_zone"]
     if zone and not _SERVICE.fullmatch(zone):
         problems.append(Problem("centos7_firewalld_zone", f"{zone!r} is no zone", "write e.g. public, or nothing"))
@@ -162,12 +162,12 @@ def _cil() -> str:
 def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """Plan the role; see plan.py for ``values`` and ``host``."""
     if not is_el7(host):
-        if host.get("room") not in (None, "centos7"):
+        if host.get("role") not in (None, "centos7"):
             # The variables of a whole inventory, seen on a host that this role has nothing to do with.
             return {}, []
-        says = f"is {host.get('distribution') or host.get('os_family')} {host.get('version')}"
-        mend = "the role centos7 is for CentOS 7 and its kin: leave it out for this host"
-        return {}, [Problem("ansible_facts.distribution", says, mend)]
+        message = f"is {host.get('distribution') or host.get('os_family')} {host.get('version')}"
+        hint = "the role centos7 is for CentOS 7 and its kin: leave it out for this host"
+        return {}, [Problem("ansible_facts.distribution", message, hint)]
     problems: list[Problem] = []
     _check_names(values, problems)
     _check_rest(values, problems)

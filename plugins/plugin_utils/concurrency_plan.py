@@ -69,41 +69,43 @@ def _check_gevent(app: Mapping[str, Any], greenlets: int, given: Mapping[str, Gi
     for name, option in given.items():
         leave = f"leave {option.written} out"
         if name == "async" or (name == "gevent" and option.written != name):
-            says = f"sets the number of greenlets once more, and the later one counts: {option.value or 'no'} requests "
-            says += f"and sockets at once, not the {greenlets} of {key}"
-            problems.say(option.where, says, f"{leave}, or write gevent: {_number(option.value)} beside options")
+            message = (
+                f"sets the number of greenlets once more, and the later one counts: {option.value or 'no'} requests "
+            )
+            message += f"and sockets at once, not the {greenlets} of {key}"
+            problems.add(option.where, message, f"{leave}, or write gevent: {_number(option.value)} beside options")
         elif name in LOOPS or (name == "loop" and option.value != "gevent"):
             engine = option.value if name == "loop" else name
-            says = f"has requests served by {engine}, and {key} by gevent: the later one counts"
-            problems.say(option.where, says, f"{leave}, or leave {key} out")
+            message = f"has requests served by {engine}, and {key} by gevent: the later one counts"
+            problems.add(option.where, message, f"{leave}, or leave {key} out")
         elif name in SUSPENDERS:
-            says = f"is for async without a loop engine, and {key} has requests served by gevent"
-            problems.say(option.where, says, f"{leave}, or leave {key} out")
+            message = f"is for async without a loop engine, and {key} has requests served by gevent"
+            problems.add(option.where, message, f"{leave}, or leave {key} out")
 
 
 def _check_several(app: Mapping[str, Any], given: Mapping[str, Given], problems: Problems) -> None:
     """Options that contradict each other where no gevent is stated beside them."""
     number = given.get("async")
     if "loop" in given and given["loop"].value == "gevent":
-        says = "has requests served by gevent, which the role must know of to reload it without a lost request"
+        message = "has requests served by gevent, which the role must know of to reload it without a lost request"
         hint = f"write gevent: {_number(number.value if number else '')} beside options"
         leave = " and ".join(option.written for option in (given["loop"], number) if option)
-        problems.say(given["loop"].where, says, f"{hint}, and leave {leave} out")
+        problems.add(given["loop"].where, message, f"{hint}, and leave {leave} out")
         return
     loops = [given[name] for name in given if name in LOOPS or (name == "loop" and given[name].value != "async")]
     stacks = [given[name] for name in given if name in SUSPENDERS]
     for options, what in ((loops, "serves requests"), (stacks, "switches between requests")):
         for option in options[1:]:
-            says = f"{what} in the place of {options[0].written}, and only one of the two counts"
-            problems.say(option.where, says, f"leave {options[0].written} or {option.written} out")
+            message = f"{what} in the place of {options[0].written}, and only one of the two counts"
+            problems.add(option.where, message, f"leave {options[0].written} or {option.written} out")
     numbered = [given[name] for name in LOOPS if name in given]
     if number and numbered:
-        says = f"sets the number that {numbered[0].written} has set, and the later one counts"
-        problems.say(number.where, says, f"leave {number.written} out")
+        message = f"sets the number that {numbered[0].written} has set, and the later one counts"
+        problems.add(number.where, message, f"leave {number.written} out")
     if app["threads"]:
         for option in loops or ([number] if number else []):
-            says = f"serves requests in one way, and threads: {app['threads']} in another, whose number then counts"
-            problems.say(option.where, says, f"leave {option.written} out, or leave threads out")
+            message = f"serves requests in one way, and threads: {app['threads']} in another, whose number then counts"
+            problems.add(option.where, message, f"leave {option.written} out, or leave threads out")
 
 
 def _limits(
@@ -133,14 +135,14 @@ def check(
         _check_several(app, given, problems)
         for name in GEVENT_ONLY:
             if name in given and "loop" not in given:
-                says = "has no effect: requests are not served by gevent"
-                problems.say(given[name].where, says, f"state gevent: NUMBER, or leave {given[name].written} out")
+                message = "has no effect: requests are not served by gevent"
+                problems.add(given[name].where, message, f"state gevent: NUMBER, or leave {given[name].written} out")
         return
     if greenlets == 1:
-        problems.say(f"{path}.gevent", "1 is no number of greenlets that uWSGI starts with", "write 2 or more")
+        problems.add(f"{path}.gevent", "1 is no number of greenlets that uWSGI starts with", "write 2 or more")
     _check_gevent(app, greenlets, given, problems)
     for variable, value in _limits(app, given, path, uwsgi):
         limit = _LIMIT.match(_text(value))
         if limit and 0 < int(limit[1]) <= greenlets:
-            says = f"lets a process open {limit[1]} files, of which each of its {greenlets} greenlets takes one"
-            problems.say(variable, says, f"write {2 * greenlets} or more, or a gevent below {limit[1]}")
+            message = f"lets a process open {limit[1]} files, of which each of its {greenlets} greenlets takes one"
+            problems.add(variable, message, f"write {2 * greenlets} or more, or a gevent below {limit[1]}")

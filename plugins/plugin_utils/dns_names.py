@@ -102,7 +102,7 @@ def sent(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         try:
             return change(text) if isinstance(text, str) else text
         except NoName as error:
-            problems.say(path, f"{text!r} is no name that can be asked for: {error}", _HINT)
+            problems.add(path, f"{text!r} is no name that can be asked for: {error}", _HINT)
             return text
 
     def every(change: Callable[[str], str], texts: list[str], path: str) -> list[str]:

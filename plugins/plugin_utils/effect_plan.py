@@ -87,7 +87,7 @@ def _check_families(options: Mapping[str, Any], kinds: set[str], path: str, wher
         if not family or rest == "pass" or family in passed or family in kinds or value is None:
             continue
         asked = {"uwsgi": "by uwsgi", "proxy": "by HTTP"}.get(kind, "of nobody" if not kinds else "otherwise")
-        problems.say(f"{path}.{name}", f"has no effect: {where} asks {asked}", _instead(name.strip(), value, kind))
+        problems.add(f"{path}.{name}", f"has no effect: {where} asks {asked}", _instead(name.strip(), value, kind))
 
 
 def _check_path(location: Mapping[str, Any], site: Mapping[str, Any], path: str, problems: Problems) -> None:
@@ -96,29 +96,31 @@ def _check_path(location: Mapping[str, Any], site: Mapping[str, Any], path: str,
     if where.named:
         return
     if re.search(r"%[0-9a-fA-F]{2}", text):
-        says = f"{location['path']!r} is never asked for: nginx compares paths once %20 and the like are read"
-        problems.say(path, says, f"write {modifier}{quoted(unquote(text))}")
+        message = f"{location['path']!r} is never asked for: nginx compares paths once %20 and the like are read"
+        problems.add(path, message, f"write {modifier}{quoted(unquote(text))}")
         return
     plain = re.search(r"\\\?", text) if where.regex else "?" in text
     if plain:
-        says = f"{location['path']!r} holds a ?, and what follows it in an address is no part of the path"
+        message = f"{location['path']!r} holds a ?, and what follows it in an address is no part of the path"
         hint = "write the path alone; what the query says is $args, for an if in options"
-        problems.say(path, says, hint)
+        problems.add(path, message, hint)
     elif where.regex:
         return
     elif found := re.search(r"[*]|<[^/<>]*>", text):
-        says = f"{location['path']!r} holds {found[0]}, which nginx compares as it stands; no request has such a path"
+        message = (
+            f"{location['path']!r} holds {found[0]}, which nginx compares as it stands; no request has such a path"
+        )
         start = text[: found.start()].rpartition("/")[0] + "/"
-        problems.say(path, says, f"write {start}, which is all below it, or a regex that begins with ~")
+        problems.add(path, message, f"write {start}, which is all below it, or a regex that begins with ~")
     elif "#" in text:
-        says = f"{location['path']!r} holds a #, and no browser sends what follows it"
-        problems.say(path, says, "write the path without it")
+        message = f"{location['path']!r} holds a #, and no browser sends what follows it"
+        problems.add(path, message, "write the path without it")
     elif "//" in text and _said(site["options"].get("merge_slashes", "on")) != "off":
-        says = f"{location['path']!r} is never asked for: nginx makes one / of several"
-        problems.say(path, says, f"write {modifier}{re.sub('/+', '/', text)}")
+        message = f"{location['path']!r} is never asked for: nginx makes one / of several"
+        problems.add(path, message, f"write {modifier}{re.sub('/+', '/', text)}")
     elif re.search(r"/\.\.?(/|\Z)", text):
-        says = f"{location['path']!r} is never asked for: nginx follows . and .. before it compares"
-        problems.say(path, says, "write the path that they lead to")
+        message = f"{location['path']!r} is never asked for: nginx follows . and .. before it compares"
+        problems.add(path, message, "write the path that they lead to")
 
 
 def _check_loop(site: Mapping[str, Any], index: int, path: str, problems: Problems) -> None:
@@ -133,8 +135,8 @@ def _check_loop(site: Mapping[str, Any], index: int, path: str, problems: Proble
         prefixes = [at for at, where in enumerate(locations) if where.prefix and target.startswith(where.text)]
         found = sorted(prefixes, key=lambda at: len(locations[at].text))[-1:]
     if found == [index] and not site["locations"][index]["options"]:
-        says = f"{target!r} is answered by this location, too, which sends a browser there for ever"
-        problems.say(f"{path}.redirect", says, f"add a location for {target}, or let path be exact: = /old")
+        message = f"{target!r} is answered by this location, too, which sends a browser there for ever"
+        problems.add(f"{path}.redirect", message, f"add a location for {target}, or let path be exact: = /old")
 
 
 def _holds_code(folder: str, app: Mapping[str, Any], root: str) -> bool:
@@ -175,9 +177,9 @@ def _check_proxy_protocol(sites: list[dict[str, Any]], problems: Problems) -> No
         asked = site["real_ip"] and site["real_ip"]["header"] == "proxy_protocol"
         own = {site_plan.endpoint(line) for line, _tls in site_plan.sockets(site)}
         if asked and not own & spoken and "listen" not in site["options"] and not site["template"]:
-            says = "has no effect: no address in listen speaks the PROXY protocol"
+            message = "has no effect: no address in listen speaks the PROXY protocol"
             hint = "write e.g. listen: ['80 proxy_protocol'], or the header that names the client"
-            problems.say(f"publish_sites[{index}].real_ip.header", says, hint)
+            problems.add(f"publish_sites[{index}].real_ip.header", message, hint)
 
 
 def _speaks(line: str) -> bool:
@@ -224,10 +226,10 @@ def _check_switches(sites: list[dict[str, Any]], conf: Mapping[str, Any], proble
                     continue
                 told.add((index, name))
                 at = f"port {socket[1]}" if socket[1] else socket[0]
-                says = f"is read before nginx knows which site is asked for: one site's counts for all on {at}"
-                says += f", and publish_sites[{other}] says {'otherwise' if other in spoken else 'nothing of it'}"
+                message = f"is read before nginx knows which site is asked for: one site's counts for all on {at}"
+                message += f", and publish_sites[{other}] says {'otherwise' if other in spoken else 'nothing of it'}"
                 hint = f"say it in nginx_conf_options.{name} for all of nginx, or give the site a port of its own"
-                problems.say(f"publish_sites[{index}].options.{name}", says, hint)
+                problems.add(f"publish_sites[{index}].options.{name}", message, hint)
 
 
 def _check_protocols(sites: list[dict[str, Any]], nginx_version: str, problems: Problems) -> None:
@@ -242,11 +244,11 @@ def _check_protocols(sites: list[dict[str, Any]], nginx_version: str, problems: 
             protocols = set(str(site["options"].get("ssl_protocols", "")).split() or site["tls"]["protocols"])
             other, theirs = spoken.setdefault(socket, (index, protocols))
             if theirs != protocols:
-                says = f"differ from those of publish_sites[{other}] on port {socket[1]}, and nginx {nginx_version}"
-                says += " settles them before it knows which site is asked for: each would take what the other does"
+                message = f"differ from those of publish_sites[{other}] on port {socket[1]}, and nginx {nginx_version}"
+                message += " settles them before it knows which site is asked for: each would take what the other does"
                 since = ".".join(map(str, PROTOCOLS_BY_NAME_SINCE))
                 hint = f"say the same in both, give the site a port of its own, or take nginx {since} or newer"
-                problems.say(f"publish_sites[{index}].tls.protocols", says, hint)
+                problems.add(f"publish_sites[{index}].tls.protocols", message, hint)
                 break
 
 
@@ -264,19 +266,19 @@ def check(values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problem
             _check_loop(site, at, where, problems)
             _check_families(location["options"], {kind} - {""}, f"{where}.options", "the location", problems)
             if location["timeout"] and not kind:
-                says = "has no effect: the location waits for nobody"
-                problems.say(f"{where}.timeout", says, "leave it out")
+                message = "has no effect: the location waits for nobody"
+                problems.add(f"{where}.timeout", message, "leave it out")
             for key in ("uwsgi_chdir", "uwsgi_script"):
                 if location[key] and location["app"] and kind == "proxy":
-                    says = f"has no effect: {location['app']} is asked by HTTP, which knows no such variable"
-                    problems.say(f"{where}.{key}", says, "leave it out, or set protocol: uwsgi of the application")
+                    message = f"has no effect: {location['app']} is asked by HTTP, which knows no such variable"
+                    problems.add(f"{where}.{key}", message, "leave it out, or set protocol: uwsgi of the application")
         # What a file or another template brings along is not known here.
         if kinds and "include" not in site["options"] and not site["template"]:
             _check_families(site["options"], kinds, f"{path}.options", "each location of the site", problems)
         if not any(tls for _socket, tls in _sockets(site)):
             for name in site["options"]:
                 if str(name).startswith("ssl_") and "listen" not in site["options"]:
-                    problems.say(f"{path}.options.{name}", "has no effect: the site speaks no TLS", "give it tls")
+                    problems.add(f"{path}.options.{name}", "has no effect: the site speaks no TLS", "give it tls")
     _check_switches(values["publish_sites"], nginx["nginx_conf_options"], problems)
     _check_proxy_protocol(values["publish_sites"], problems)
     _check_protocols(values["publish_sites"], nginx["nginx_version"], problems)

@@ -105,7 +105,7 @@ def check(
     told = (host.get("uwsgi") or {}).get("options")
     for need in needs(app, path, uwsgi["uwsgi_features"]) if told else ():
         if MARKS[need.feature] not in told:
-            problems.say(need.path, f"takes {need.feature}, which this uWSGI was built without: {need.why}", need.hint)
+            problems.add(need.path, f"takes {need.feature}, which this uWSGI was built without: {need.why}", need.hint)
 
 
 def checks(apps: list[dict[str, Any]], uwsgi: Mapping[str, Any], host: Mapping[str, Any]) -> list[dict[str, Any]]:

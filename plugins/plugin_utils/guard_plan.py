@@ -43,8 +43,8 @@ def _networks(block: dict[str, Any], key: str, path: str, problems: Problems) ->
         try:
             found.append(text if text == "all" else network(text))
         except ValueError:
-            mend = "write an address, a network (10.0.0.0/8) or all"
-            problems.say(f"{path}.{key}[{index}]", f"{text!r} is no address", mend)
+            hint = "write an address, a network (10.0.0.0/8) or all"
+            problems.add(f"{path}.{key}[{index}]", f"{text!r} is no address", hint)
     return found
 
 
@@ -52,7 +52,7 @@ def check_address(text: str, path: str, problems: Problems) -> None:
     try:
         network(text)
     except ValueError:
-        problems.say(path, f"{text!r} is no address", "write an address or a network, e.g. 10.0.0.0/8")
+        problems.add(path, f"{text!r} is no address", "write an address or a network, e.g. 10.0.0.0/8")
 
 
 def check(block: dict[str, Any], path: str, problems: Problems) -> None:
@@ -60,44 +60,44 @@ def check(block: dict[str, Any], path: str, problems: Problems) -> None:
     # an empty list of those who are says.
     if block["allow"] == [] and not block["deny"]:
         hint = "write allow: [all] for everyone, deny: [all] for nobody, or leave it out"
-        problems.say(f"{path}.allow", "is an empty list, by which everyone may ask", hint)
+        problems.add(f"{path}.allow", "is an empty list, by which everyone may ask", hint)
     both = set(_networks(block, "allow", path, problems)).intersection(_networks(block, "deny", path, problems))
     for text in sorted(both):
-        problems.say(f"{path}.deny", f"{text} stands in allow too", "leave it in one of them; the narrower one counts")
+        problems.add(f"{path}.deny", f"{text} stands in allow too", "leave it in one of them; the narrower one counts")
     for index, pattern in enumerate(block["deny_uri"]):
         if not pattern.strip():
-            problems.say(f"{path}.deny_uri[{index}]", "is empty, and would match anything", "leave it out")
+            problems.add(f"{path}.deny_uri[{index}]", "is empty, and would match anything", "leave it out")
     limit = block["limit_requests"]
     if limit:
-        for key, known, mend in (
+        for key, known, hint in (
             ("rate", _RATE, "write e.g. 10r/s or 30r/m"),
             ("zone_size", _ZONE, "write 32k or more, e.g. 10m"),
         ):
             if not known.match(limit[key]):
-                problems.say(f"{path}.limit_requests.{key}", f"{limit[key]!r} is not known", mend)
+                problems.add(f"{path}.limit_requests.{key}", f"{limit[key]!r} is not known", hint)
         if not _KEY.fullmatch(limit["key"]):
-            mend = "write address, header NAME or one of nginx's variables"
-            problems.say(f"{path}.limit_requests.key", f"{limit['key']!r} is not known", mend)
+            hint = "write address, header NAME or one of nginx's variables"
+            problems.add(f"{path}.limit_requests.key", f"{limit['key']!r} is not known", hint)
         if limit["burst"] < 0:
-            problems.say(f"{path}.limit_requests.burst", f"{limit['burst']} is too few", "write 0 or more")
+            problems.add(f"{path}.limit_requests.burst", f"{limit['burst']} is too few", "write 0 or more")
         if not 400 <= limit["status"] < 600:
-            says = f"{limit['status']} is no status of a refusal"
-            problems.say(f"{path}.limit_requests.status", says, "write 429, or another from 400 to 599")
+            message = f"{limit['status']} is no status of a refusal"
+            problems.add(f"{path}.limit_requests.status", message, "write 429, or another from 400 to 599")
     if block["limit_connections"] is not None and block["limit_connections"] < 1:
-        says = f"{block['limit_connections']} is too few"
-        problems.say(f"{path}.limit_connections", says, "write 1 or more, or leave it out")
+        message = f"{block['limit_connections']} is too few"
+        problems.add(f"{path}.limit_connections", message, "write 1 or more, or leave it out")
     size = block["client_max_body_size"]
     if size is not None and not SIZE.match(size):
-        problems.say(f"{path}.client_max_body_size", f"{size!r} is no size", "write e.g. 16m, or 0 for any")
+        problems.add(f"{path}.client_max_body_size", f"{size!r} is no size", "write e.g. 16m, or 0 for any")
     for name, value in block["headers"].items():
         at = f"{path}.headers.{name}"
         if not HEADER.match(name):
-            problems.say(at, f"{name!r} is no name of a header", "write letters, digits and '-'")
+            problems.add(at, f"{name!r} is no name of a header", "write letters, digits and '-'")
         elif name.lower() in _NGINX_OWN and value is not None:
-            says = "is a header that nginx writes itself, and an answer would have it twice"
-            problems.say(at, says, _NGINX_OWN[name.lower()])
+            message = "is a header that nginx writes itself, and an answer would have it twice"
+            problems.add(at, message, _NGINX_OWN[name.lower()])
         if value is not None and (isinstance(value, bool) or not isinstance(value, (str, int, float))):
-            problems.say(at, f"{value!r} is no text", "write text in quotes, or null to take the header away")
+            problems.add(at, f"{value!r} is no text", "write text in quotes, or null to take the header away")
 
 
 def _variable(kind: str, name: str) -> str:

@@ -111,7 +111,7 @@ def checks(
                     "variable": f"{where}.options.include{place}",
                     "home": home,
                     "include": file,
-                    "says": _keys(children),
+                    "own": _keys(children),
                     "outer": _keys(around_it),
                     "lost": gone,
                 }

@@ -245,8 +245,8 @@ class Pip:
             if self._ran([sys.executable, "-m", "pip", "--version"], self.environment).returncode:
                 made = self._ran([sys.executable, "-m", "venv", str(self.scratch / "pip")], self.environment)
                 if made.returncode:
-                    says = f"{sys.executable} has no pip, and makes no virtualenv ({made.stderr.strip()[-300:]})"
-                    raise KitError(f"{says}; install pip for it (python3-pip, or python3-venv)")
+                    message = f"{sys.executable} has no pip, and makes no virtualenv ({made.stderr.strip()[-300:]})"
+                    raise KitError(f"{message}; install pip for it (python3-pip, or python3-venv)")
                 self._python = str(self.scratch / "pip/bin/python")
         return self._python
 

@@ -94,24 +94,24 @@ def folders(folder: str) -> dict[str, dict[str, str]]:
     }
 
 
-def derived(room: str, values: Mapping[str, Any], kit: Mapping[str, Any] | None) -> dict[str, Any]:
+def derived(role: str, values: Mapping[str, Any], kit: Mapping[str, Any] | None) -> dict[str, Any]:
     """What the role's variables are where a kit is filled, or published from, in the place of what they say."""
     if not kit:
         return {}
-    found: dict[str, Any] = dict(folders(kit["folder"]).get(room) or {})
-    if room == "nginx" and not values["nginx_build_host"]:
+    found: dict[str, Any] = dict(folders(kit["folder"]).get(role) or {})
+    if role == "nginx" and not values["nginx_build_host"]:
         # No host compiles its own; a static one runs on each.
         found.update(nginx_build_host="localhost", nginx_build_toolchain="zig")
     if kit["collecting"]:
         return found
-    if room == "uwsgi":
+    if role == "uwsgi":
         found.update(
             uwsgi_wheel_dir=f"{kit['folder']}/{TOOLS}",
             uwsgi_pip_no_index=True,
             uwsgi_pip_index_url="",
             uwsgi_manage_packages=False,
         )
-    if room == "centos7":
+    if role == "centos7":
         found.update(centos7_repositories=[], centos7_toolchain="never", centos7_python="")
     return found
 
@@ -158,9 +158,9 @@ def unreadable(values: Mapping[str, Any], kit: Mapping[str, Any] | None) -> list
     for path, app in _apps(values):
         if not isinstance(app["requirements"], list) and any(app[name] for name in UNKNOWN):
             where = "in a repository" if app["repo"] else "on the host"
-            says = f"{app['requirements']} lies {where}, where no machine that makes a kit reads it"
-            mend = "write the requirements as a list, or take the code from source or archive"
-            found.append(Problem(path, says, mend))
+            message = f"{app['requirements']} lies {where}, where no machine that makes a kit reads it"
+            hint = "write the requirements as a list, or take the code from source or archive"
+            found.append(Problem(path, message, hint))
     return found
 
 
@@ -179,14 +179,16 @@ def check(
     wanted = (plans.get("nginx") or {}).get("id")
     if wanted and wanted not in manifest["nginx"]:
         held = ", ".join(sorted(manifest["nginx"])) or "none"
-        says = f"{kit['folder']} lacks nginx {wanted}, which these variables ask for; it holds {held}"
-        found.append(Problem("publish_kit", says, again))
+        message = f"{kit['folder']} lacks nginx {wanted}, which these variables ask for; it holds {held}"
+        found.append(Problem("publish_kit", message, again))
     entries = _entries(kit, host)
     for path, app in _apps(values["publish"]):
         named = digests(kit, app["name"], limits)
         if named and entries and not any(named[entry["kind"]["python"]] in entry["requirements"] for entry in entries):
-            says = f"{kit['folder']} lacks the wheels of {app['name']}, whose requirements it does not know as they are"
-            found.append(Problem(path, says, again))
+            message = (
+                f"{kit['folder']} lacks the wheels of {app['name']}, whose requirements it does not know as they are"
+            )
+            found.append(Problem(path, message, again))
     return found
 
 

@@ -11,7 +11,7 @@ READ = {"uwsgi": ("uwsgi_python",)}
 
 
 def plan(
-    values: dict[str, Any], _host: dict[str, Any], rooms: dict[str, dict[str, Any]]
+    values: dict[str, Any], _host: dict[str, Any], roles: dict[str, dict[str, Any]]
 ) -> tuple[dict[str, Any], list[Problem]]:
     """What graceful.wsgi.kit_host is asked; the folder of the kit is asked for where it is filled."""
-    return {"facts": values["kit_facts"], "python": rooms["uwsgi"]["uwsgi_python"]}, []
+    return {"facts": values["kit_facts"], "python": roles["uwsgi"]["uwsgi_python"]}, []

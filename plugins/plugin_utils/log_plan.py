@@ -42,21 +42,21 @@ def check(app: dict[str, Any], path: str, values: dict[str, Any], nginx_log_dir:
     if not app["log"].startswith("/"):
         return
     log, home = posixpath.normpath(app["log"]), posixpath.join(values["publish_root"], app["name"])
-    folder, cure, says = posixpath.dirname(log), ELSEWHERE.format(app["name"]), None
+    folder, cure, message = posixpath.dirname(log), ELSEWHERE.format(app["name"]), None
     if app["log"].endswith("/") or log == "/":
-        says, cure = "names a folder", f"name the file, e.g. {posixpath.join(log, 'server.log')}"
+        message, cure = "names a folder", f"name the file, e.g. {posixpath.join(log, 'server.log')}"
     elif any(below(log, place) for place in NONE_AT_ALL):
-        says = f"lies in {folder}, which each unit has to itself (PrivateTmp) and everybody else shares"
+        message = f"lies in {folder}, which each unit has to itself (PrivateTmp) and everybody else shares"
     elif any(below(log, place) for place in NO_FILES):
-        says, cure = "is no file that can be rotated", "write journal, which systemd keeps, or system"
+        message, cure = "is no file that can be rotated", "write journal, which systemd keeps, or system"
     elif folder in NOT_THEMSELVES:
-        says = f"lies in {folder} itself, where the application cannot open it again after a boot or at all"
+        message = f"lies in {folder} itself, where the application cannot open it again after a boot or at all"
     elif folder == nginx_log_dir:
-        says = f"lies in {folder}, where nginx's own rotation would take it too"
+        message = f"lies in {folder}, where nginx's own rotation would take it too"
     elif not app["path"] and any(below(log, posixpath.join(home, part)) for part in ("current", "releases", "venvs")):
-        says = "lies in a release, which the next deploy leaves and a later one removes"
-    if says:
-        problems.say(f"{path}.log", f"{app['log']!r} {says}", cure)
+        message = "lies in a release, which the next deploy leaves and a later one removes"
+    if message:
+        problems.add(f"{path}.log", f"{app['log']!r} {message}", cure)
 
 
 def app_checks(

@@ -278,11 +278,11 @@ def _components(values: dict[str, Any]) -> dict[str, str]:
 def _check_names(values: dict[str, Any], problems: list[Problem]) -> None:
     for variable in ("nginx_user", "nginx_group", "nginx_build_user"):
         if not _NAME.fullmatch(values[variable]):
-            mend = "write small letters, digits, _ and - (at most 31)"
-            problems.append(Problem(variable, f"{values[variable]!r} is no name of an account", mend))
+            hint = "write small letters, digits, _ and - (at most 31)"
+            problems.append(Problem(variable, f"{values[variable]!r} is no name of an account", hint))
     if values["nginx_build_user"] in ("root", values["nginx_user"]):
-        says = f"{values['nginx_build_user']} must not build what root will run"
-        problems.append(Problem("nginx_build_user", says, "name an account that does nothing else"))
+        message = f"{values['nginx_build_user']} must not build what root will run"
+        problems.append(Problem("nginx_build_user", message, "name an account that does nothing else"))
 
 
 def _check_numbers(values: dict[str, Any], problems: list[Problem]) -> None:
@@ -310,11 +310,11 @@ def _check_flags(values: dict[str, Any], problems: list[Problem]) -> None:
         elif name in OWNED_FLAGS:
             problems.append(Problem(path, f"{name} is the role's own", OWNED_FLAGS[name]))
         elif flag.endswith("=dynamic") or name == "--add-dynamic-module":
-            says = STATIC if _zig(values) else "the role installs one file and no dynamic modules"
-            problems.append(Problem(path, says, "build it in: leave off =dynamic, or write --add-module"))
+            message = STATIC if _zig(values) else "the role installs one file and no dynamic modules"
+            problems.append(Problem(path, message, "build it in: leave off =dynamic, or write --add-module"))
         elif _zig(values) and name in HOST_MODULES:
-            says = f"needs the host's {HOST_MODULES[name]}, which a static nginx cannot load"
-            problems.append(Problem(path, says, "leave it out, or set nginx_build_toolchain: host"))
+            message = f"needs the host's {HOST_MODULES[name]}, which a static nginx cannot load"
+            problems.append(Problem(path, message, "leave it out, or set nginx_build_toolchain: host"))
     for variable in ("nginx_build_cc_opt", "nginx_build_ld_opt"):
         if "\n" in values[variable]:
             problems.append(Problem(variable, "holds a line break", "write it on one line"))
@@ -325,24 +325,24 @@ def _check_toolchain(values: dict[str, Any], host: dict[str, Any], problems: lis
     problems += unknown_host("nginx_build_host", name, builder)
     arch, built_on = host.get("arch"), builder.get("arch")
     if name and arch and built_on and arch != built_on:
-        says = f"{name} is {built_on}, and this host is {arch}"
-        problems.append(Problem("nginx_build_host", says, "name a builder of the same architecture for it"))
+        message = f"{name} is {built_on}, and this host is {arch}"
+        problems.append(Problem("nginx_build_host", message, "name a builder of the same architecture for it"))
     if name and builder.get("system") not in (None, "Linux"):
-        says = f"{name} runs {builder['system']}"
-        problems.append(Problem("nginx_build_host", says, "name a builder that runs Linux"))
+        message = f"{name} runs {builder['system']}"
+        problems.append(Problem("nginx_build_host", message, "name a builder that runs Linux"))
     if not _zig(values):
         return
     if arch and arch not in ZIG_WHEELS:
-        mend = f"set nginx_build_toolchain: host; zig builds for {' and '.join(ZIG_WHEELS)}"
-        problems.append(Problem("nginx_build_toolchain", f"is zig, and this host is {arch}", mend))
+        hint = f"set nginx_build_toolchain: host; zig builds for {' and '.join(ZIG_WHEELS)}"
+        problems.append(Problem("nginx_build_toolchain", f"is zig, and this host is {arch}", hint))
     for library in ("zlib", "openssl"):
         if values[f"nginx_{library}"] == "host":
-            says = "is host, and a static nginx cannot use the host's"
-            mend = "write source (or auto), or set nginx_build_toolchain: host"
-            problems.append(Problem(f"nginx_{library}", says, mend))
+            message = "is host, and a static nginx cannot use the host's"
+            hint = "write source (or auto), or set nginx_build_toolchain: host"
+            problems.append(Problem(f"nginx_{library}", message, hint))
     if "load_module" in values["nginx_main_options"]:
-        mend = "leave it out, or set nginx_build_toolchain: host"
-        problems.append(Problem("nginx_main_options.load_module", STATIC, mend))
+        hint = "leave it out, or set nginx_build_toolchain: host"
+        problems.append(Problem("nginx_main_options.load_module", STATIC, hint))
 
 
 def zig_wheel(version: str, arch: str) -> str:
@@ -366,8 +366,8 @@ def _sources(values: dict[str, Any], host: dict[str, Any], problems: list[Proble
         known = [*UPSTREAM, "zig"]
         if name not in known:
             meant = close_match(name, known)
-            mend = f"did you mean {meant}?" if meant else f"known here: {', '.join(known)}"
-            problems.append(Problem(f"nginx_urls.{name}", "there is no such source", mend))
+            hint = f"did you mean {meant}?" if meant else f"known here: {', '.join(known)}"
+            problems.append(Problem(f"nginx_urls.{name}", "there is no such source", hint))
         elif not isinstance(url, str) or not _URL.fullmatch(url):
             problems.append(Problem(f"nginx_urls.{name}", f"{url!r} is no URL", "write http://, https:// or ftp://…"))
     mirror = values["nginx_mirror"]
@@ -389,9 +389,9 @@ def _sources(values: dict[str, Any], host: dict[str, Any], problems: list[Proble
         checksum = given.get(release) or CHECKSUMS.get(release)
         if checksum is None and f"nginx_checksums.{release}" not in {problem.path for problem in problems}:
             known = ", ".join(key for key in CHECKSUMS if key.startswith(f"{name}-"))
-            mend = f"set nginx_checksums['{release}']"
-            mend += f", or take a version whose checksum is known: {known}" if known else " (none is known here)"
-            problems.append(Problem(variable, f"no sha256 is known for {release}", mend))
+            hint = f"set nginx_checksums['{release}']"
+            hint += f", or take a version whose checksum is known: {known}" if known else " (none is known here)"
+            problems.append(Problem(variable, f"no sha256 is known for {release}", hint))
         file = zig_wheel(version, str(arch)) if name == "zig" else f"{release}.tar.gz"
         folder = values["nginx_source_dir"] if name not in urls else ""
         if name == "zig" and file not in wheels:
@@ -420,8 +420,8 @@ def _check_version(values: dict[str, Any], problems: list[Problem]) -> None:
         since = ".".join(map(str, _PCRE2_SINCE))
         problems.append(Problem("nginx_version", f"{version} does not know PCRE2", f"take {since} or newer"))
     if values["nginx_verify_signature"] and not values["nginx_signing_keys"]:
-        mend = "name the files of nginx's signing keys on the controller"
-        problems.append(Problem("nginx_signing_keys", "is empty and nginx_verify_signature is on", mend))
+        hint = "name the files of nginx's signing keys on the controller"
+        problems.append(Problem("nginx_signing_keys", "is empty and nginx_verify_signature is on", hint))
 
 
 def _flags(values: dict[str, Any]) -> list[str]:
@@ -696,8 +696,8 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     families = [host.get("os_family")] + ([builder.get("os_family")] if elsewhere not in ("", "localhost") else [])
     for family in families:
         if family is not None and family not in PACKAGE_FAMILIES:
-            mend = f"use a host of one of these families: {', '.join(PACKAGE_FAMILIES)}"
-            problems.append(Problem("ansible_facts.os_family", f"no packages are known for {family}", mend))
+            hint = f"use a host of one of these families: {', '.join(PACKAGE_FAMILIES)}"
+            problems.append(Problem("ansible_facts.os_family", f"no packages are known for {family}", hint))
     if problems:
         return {}, problems
 

@@ -126,8 +126,8 @@ def directives(options: Mapping[str, Any], path: str, problems: list[Problem]) -
                 continue
             if isinstance(item, Mapping) and str(name).strip() in WITHOUT_BLOCK:
                 shown = ", ".join(f"'{key} …'" for key in item)
-                says = f"is a mapping, which would be a block, and {str(name).strip()} has none"
-                problems.append(Problem(at, says, f"write a list of lines: [{shown}]"))
+                message = f"is a mapping, which would be a block, and {str(name).strip()} has none"
+                problems.append(Problem(at, message, f"write a list of lines: [{shown}]"))
                 continue
             if isinstance(item, Mapping):
                 for shown, inner in _folded(str(name), item):
@@ -142,8 +142,10 @@ def directives(options: Mapping[str, Any], path: str, problems: list[Problem]) -
                 continue
             text = _value(item)
             if text is None:
-                says = f"a {type(item).__name__} is no value of a directive"
-                problems.append(Problem(at, says, "write text, a number, true or false, a list of these or a mapping"))
+                message = f"a {type(item).__name__} is no value of a directive"
+                problems.append(
+                    Problem(at, message, "write text, a number, true or false, a list of these or a mapping")
+                )
                 continue
             flaw = _flaw(text)
             if flaw:

@@ -33,7 +33,7 @@ class Fault(NamedTuple):
     name: str
     since: tuple[int, ...]
     fixed: tuple[tuple[int, ...], ...]
-    says: str
+    message: str
 
 
 FAULTS = (
@@ -95,8 +95,8 @@ def check(values: Mapping[str, Any], problems: list[Problem]) -> None:
     known = [SUPPORT, *(fault.name for fault in FAULTS)]
     for index, name in enumerate(values["nginx_accepted_faults"]):
         if name not in known:
-            mend = f"write names out of: {', '.join(known)}"
-            problems.append(Problem(f"nginx_accepted_faults[{index}]", f"{name!r} is no fault known here", mend))
+            hint = f"write names out of: {', '.join(known)}"
+            problems.append(Problem(f"nginx_accepted_faults[{index}]", f"{name!r} is no fault known here", hint))
 
 
 def warnings(values: Mapping[str, Any], newest: str) -> list[str]:
@@ -107,9 +107,11 @@ def warnings(values: Mapping[str, Any], newest: str) -> list[str]:
         branch = ".".join(map(str, version[:2]))
         found.append(f"{SUPPORT}: nothing is mended in {branch} since {ENDED[version[:2]]}")
     faults = [fault for fault in FAULTS if fault.name not in accepted and has(version, fault)]
-    found += [f"{fault.name}: {fault.says}; fixed in {_fixes(fault)}" for fault in faults]
+    found += [f"{fault.name}: {fault.message}; fixed in {_fixes(fault)}" for fault in faults]
     if not found:
         return []
     lines = "\n".join(f"- {line}" for line in found)
-    says = f"nginx_version {values['nginx_version']} has known faults; take {newest}, or name in nginx_accepted_faults"
-    return [f"{says} what is fine with you:\n{lines}"]
+    message = (
+        f"nginx_version {values['nginx_version']} has known faults; take {newest}, or name in nginx_accepted_faults"
+    )
+    return [f"{message} what is fine with you:\n{lines}"]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 # The last that speaks to Python 2.7 and 3.6, and the last with a module for yum.
 LAST = "2.16"
-MEND = (
+HINT = (
     f"run the play with ansible-core {LAST}, from a virtualenv of its own:\n"
     "    python3 -m venv ~/ansible-2.16    # by Python 3.10, 3.11 or 3.12\n"
     "    ~/ansible-2.16/bin/pip install 'ansible>=9,<10'    # ansible-core 2.16 and the collections that suit it\n"
@@ -67,13 +67,13 @@ def refusal(core: str, oldest: Sequence[int], told: str, complaint: str = "") ->
         return f"{name} has no Python, which Ansible needs there. Install its package {package} and run the play again."
     fit = [version for version in pythons if release(version) >= tuple(oldest)]
     has = " and ".join(f"{version} ({path})" for version, path in pythons.items())
-    says = f"ansible-core {core} needs Python {wanted} or newer on its hosts, and {name} has {has}."
+    message = f"ansible-core {core} needs Python {wanted} or newer on its hosts, and {name} has {has}."
     if old and too_new(core):
-        says = f"{name} has Python {has}; ansible-core {core} speaks to {wanted} and newer, and not to its yum."
-        return f"{says} For CentOS 7 and its kin {MEND}{INTERPRETER}."
+        message = f"{name} has Python {has}; ansible-core {core} speaks to {wanted} and newer, and not to its yum."
+        return f"{message} For CentOS 7 and its kin {HINT}{INTERPRETER}."
     if fit:
-        mend = f"The one that was taken is older: set ansible_python_interpreter: {pythons[fit[0]]}"
-        return f"{says} {mend}" if _COMPLAINT.search(complaint) else None
+        hint = f"The one that was taken is older: set ansible_python_interpreter: {pythons[fit[0]]}"
+        return f"{message} {hint}" if _COMPLAINT.search(complaint) else None
     if not too_new(core):
         return None
-    return f"{says} Install a newer one there and name it in ansible_python_interpreter, or {MEND.rstrip()}"
+    return f"{message} Install a newer one there and name it in ansible_python_interpreter, or {HINT.rstrip()}"

@@ -33,11 +33,11 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     if isinstance(asked, str) and not re.fullmatch(r"/[^\s#]*", asked):
         found = re.sub(r"\A\w+://[^/]*", "", asked).partition("#")[0].strip().replace(" ", "%20")
         hint = f"write {found if found.startswith('/') else '/' + found}, and a name with host"
-        problems.say(f"{path}.probe.path", f"{asked!r} is no path that can be asked for", hint)
+        problems.add(f"{path}.probe.path", f"{asked!r} is no path that can be asked for", hint)
     if given is None or isinstance(given, Mapping) or str(given).strip().lower() in _OFF | _ON:
         return
     hint = "write probe: {path: /}, or probe: false for no question at all"
-    problems.say(f"{path}.probe", f"{given!r} is neither a mapping nor false", hint)
+    problems.add(f"{path}.probe", f"{given!r} is neither a mapping nor false", hint)
 
 
 def is_off(app: Mapping[str, Any]) -> bool:
@@ -98,8 +98,10 @@ def _leads(site: Mapping[str, Any], path: str) -> dict[str, Any] | None:
         where = Path(location["path"])
         if where.exact and where.text == path:
             return location
-        if where.prefix and path.startswith(where.text) and (
-            best is None or len(where.text) > len(Path(best["path"]).text)
+        if (
+            where.prefix
+            and path.startswith(where.text)
+            and (best is None or len(where.text) > len(Path(best["path"]).text))
         ):
             best = location
     if best is not None and Path(best["path"]).modifier == "^~":

@@ -11,11 +11,11 @@ class Problem(NamedTuple):
     """One refusal. ``path`` is the variable's path as a user would write it, e.g. ``publish_apps[2].socket``."""
 
     path: str
-    says: str
-    mend: str
+    message: str
+    hint: str
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.says}; {self.mend}"
+        return f"{self.path}: {self.message}; {self.hint}"
 
 
 def close_match(name: str, known: Iterable[str]) -> str | None:
@@ -26,8 +26,8 @@ def close_match(name: str, known: Iterable[str]) -> str | None:
 class Problems(list[Problem]):
     """What is wrong, gathered."""
 
-    def say(self, path: str, says: str, mend: str) -> None:
-        self.append(Problem(path, says, mend))
+    def add(self, path: str, message: str, hint: str) -> None:
+        self.append(Problem(path, message, hint))
 
 
 def unknown_host(path: str, name: str, builder: Mapping[str, Any]) -> list[Problem]:
@@ -35,5 +35,5 @@ def unknown_host(path: str, name: str, builder: Mapping[str, Any]) -> list[Probl
     if not name or builder.get("known", True):
         return []
     meant = close_match(name, builder.get("hosts") or [])
-    mend = f"did you mean {meant}?" if meant else "write localhost, a name in the inventory, or nothing"
-    return [Problem(path, f"there is no host {name!r}", mend)]
+    hint = f"did you mean {meant}?" if meant else "write localhost, a name in the inventory, or nothing"
+    return [Problem(path, f"there is no host {name!r}", hint)]

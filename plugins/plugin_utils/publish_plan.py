@@ -1,6 +1,6 @@
 """The plan of the publish role: both ends of every socket, derived from what an application says once.
 
-In: the role's variables (normalised by spec.check), the other rooms' variables, what is known of the host.
+In: the role's variables (normalised by spec.check), the other roles' variables, what is known of the host.
 Out: accounts, folders, files, releases and units, in the shape that the role's tasks and templates print.
 """
 
@@ -52,11 +52,11 @@ def _check_names(
     values: dict[str, Any],
     host: dict[str, Any],
     upstreams: dict[str, dict[str, Any]],
-    rooms: dict[str, Any],
+    roles: dict[str, Any],
     problems: Problems,
 ) -> None:
-    facts = {"systemd": host.get("systemd"), "routing": account_plan.has_routes(host, rooms["uwsgi"])}
-    known, told = uwsgi_options.known(host, rooms["uwsgi"]), host
+    facts = {"systemd": host.get("systemd"), "routing": account_plan.has_routes(host, roles["uwsgi"])}
+    known, told = uwsgi_options.known(host, roles["uwsgi"]), host
     requirements = host.get("requirements") or {}
     names: dict[str, int] = {}
     units: dict[str, int] = {}
@@ -66,40 +66,40 @@ def _check_names(
         path = f"publish_apps[{index}]"
         name = app["name"]
         if not SAFE_NAME.match(name):
-            says = f"{name!r} is no safe file name"
-            problems.say(f"{path}.name", says, "use letters, digits, '_', '.' and '-', a letter or digit first")
+            message = f"{name!r} is no safe file name"
+            problems.add(f"{path}.name", message, "use letters, digits, '_', '.' and '-', a letter or digit first")
         if name in names:
-            problems.say(
+            problems.add(
                 f"{path}.name", f"{name!r} is the name of publish_apps[{names[name]}] too", "rename one of them"
             )
         names.setdefault(name, index)
         for unit in app_plan.unit_names(app):
             other = units.setdefault(unit, index)
             if other != index and values["publish_apps"][other]["name"] != name:
-                says = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
-                problems.say(f"{path}.name", says, "rename one of them")
+                message = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
+                problems.add(f"{path}.name", message, "rename one of them")
         app_plan.check(app, path, problems)
         background_plan.check(app, posixpath.join(values["publish_root"], name, "current"), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
-        concurrency_plan.check(app, app_plan.settled(app)["gevent"], path, rooms["uwsgi"], problems)
+        concurrency_plan.check(app, app_plan.settled(app)["gevent"], path, roles["uwsgi"], problems)
         uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
         uwsgi_options.check_plugins(app, path, problems)
-        feature_plan.check(app, path, told, rooms["uwsgi"], problems)
+        feature_plan.check(app, path, told, roles["uwsgi"], problems)
         socket, port = app_plan.endpoint(app, path, problems)
         host = socket.rpartition(":")[0] if port else ""
-        account_plan.check(app, path, values, rooms["nginx"], problems)
+        account_plan.check(app, path, values, roles["nginx"], problems)
         account_plan.check_clients(app, path, port, host, facts, problems)
         taken = ("port", str(port)) if port else ("socket", posixpath.normpath(socket))
         for other_host, other in ports.get(port or 0, []) if port else []:
             if host == other_host or host in ANY_HOST or other_host in ANY_HOST:
-                problems.say(f"{path}.socket", f"port {port} is taken by {other}", "give each application its own port")
+                problems.add(f"{path}.socket", f"port {port} is taken by {other}", "give each application its own port")
         if port:
             ports.setdefault(port, []).append((host, path))
         elif taken in sockets:
-            says = f"{socket!r} is the socket of publish_apps[{sockets[taken]}] too"
-            problems.say(f"{path}.socket", says, "give each application its own, or leave it out")
+            message = f"{socket!r} is the socket of publish_apps[{sockets[taken]}] too"
+            problems.add(f"{path}.socket", message, "give each application its own, or leave it out")
         sockets.setdefault(taken, index)
     apps = list(names)
     files: dict[str, int] = {}
@@ -117,20 +117,20 @@ def _check_names(
                 servers.setdefault(key, index)
             for host, other in ports.get(port or 0, []):
                 if address in ANY_HOST or host in ANY_HOST or host == address:
-                    says = f"port {port} is the socket of {other}"
-                    problems.say(f"{path}.listen", says, "let nginx and the application have different ports")
+                    message = f"port {port} is the socket of {other}"
+                    problems.add(f"{path}.listen", message, "let nginx and the application have different ports")
         for server_name, port, other in sorted(set(same), key=str):
-            says = f"{server_name!r} on port {port} is answered by publish_sites[{other}] already"
-            mend = "join the two sites' locations, or change a name or port"
+            message = f"{server_name!r} on port {port} is answered by publish_sites[{other}] already"
+            hint = "join the two sites' locations, or change a name or port"
             if other == index:
-                says = f"{server_name!r} on port {port} stands twice in the site"
-                mend = "leave out the one in server_name, aliases or listen that is too many"
-            problems.say(f"{path}.server_name", says, mend)
+                message = f"{server_name!r} on port {port} stands twice in the site"
+                hint = "leave out the one in server_name, aliases or listen that is too many"
+            problems.add(f"{path}.server_name", message, hint)
         if name == f"publish-{values['publish_set']}":
-            problems.say(f"{path}.name", f"{name!r} names the file of what all sites share", "give it another name")
+            problems.add(f"{path}.name", f"{name!r} names the file of what all sites share", "give it another name")
         if name in files and not same:
-            says = f"{name!r} names the file of publish_sites[{files[name]}] too"
-            problems.say(f"{path}.name", says, "give one of them a name of its own")
+            message = f"{name!r} names the file of publish_sites[{files[name]}] too"
+            problems.add(f"{path}.name", message, "give one of them a name of its own")
         files.setdefault(name, index)
     site_plan.check_defaults(values["publish_sites"], problems)
 
@@ -143,14 +143,14 @@ def _named(values: dict[str, Any]) -> dict[str, list[str]]:
 
 def _check_set(values: dict[str, Any], host: dict[str, Any], problems: Problems) -> None:
     if not SAFE_NAME.match(values["publish_set"]):
-        says = f"{values['publish_set']!r} is no safe file name"
-        problems.say("publish_set", says, "use letters, digits, '_', '.' and '-', a letter or digit first")
+        message = f"{values['publish_set']!r} is no safe file name"
+        problems.add("publish_set", message, "use letters, digits, '_', '.' and '-', a letter or digit first")
     earlier = (host.get("published") or {}).get(values["publish_set"]) or {}
     for key, names in _named(values).items():
         if names and earlier.get(key) and sorted(names) != sorted(earlier[key]) and values["publish_prune"]:
             had = ", ".join(earlier[key])
-            says = f"the set {values['publish_set']!r} had {had} earlier in this run, which would go"
-            problems.say(key, says, "give each include of the role its own publish_set, or set publish_prune: false")
+            message = f"the set {values['publish_set']!r} had {had} earlier in this run, which would go"
+            problems.add(key, message, "give each include of the role its own publish_set, or set publish_prune: false")
 
 
 def _folder(path: str, owner: str, group: str, mode: str = "0755", force: bool = True) -> dict[str, Any]:
@@ -286,32 +286,32 @@ def _unique(items: Iterable[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     return list({item[key]: item for item in items}.values())
 
 
-def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def plan(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """Plan accounts, folders, releases, units and server blocks.
 
-    ``rooms``: the variables of the roles nginx and uwsgi, ``{"nginx": {...}, "uwsgi": {...}}``; ``host["uwsgi"]``: the
+    ``roles``: the variables of the roles nginx and uwsgi, ``{"nginx": {...}, "uwsgi": {...}}``; ``host["uwsgi"]``: the
     fact uwsgi_installed, or None while not known.
     """
     problems = Problems()
     values = dns_names.sent(values, problems)
     if not values["publish_root"].startswith("/"):
-        problems.say("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
+        problems.add("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
     if values["publish_keep_releases"] < 1:
-        problems.say("publish_keep_releases", f"{values['publish_keep_releases']} is too few", "write 1 or more")
+        problems.add("publish_keep_releases", f"{values['publish_keep_releases']} is too few", "write 1 or more")
     for variable in ("publish_build_user", "publish_git_user"):
         if not BUILD_ACCOUNT.match(values[variable]) or values[variable] == "root":
-            says = f"{values[variable]!r} is no account's name that builds can run as"
-            problems.say(variable, says, "write one such as wsgi-build, of lower-case letters, digits, '_' and '-'")
+            message = f"{values[variable]!r} is no account's name that builds can run as"
+            problems.add(variable, message, "write one such as wsgi-build, of lower-case letters, digits, '_' and '-'")
     _check_set(values, host, problems)
     groups = host.get("groups") or {}
     upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}
     upstream_plan.check(values["publish_upstreams"], groups, problems)
-    _check_names(values, host, upstreams, rooms, problems)
-    site_plan.check_rights(values["publish_sites"], rooms["nginx"], problems)
-    effect_plan.check(values, rooms["nginx"], problems)
+    _check_names(values, host, upstreams, roles, problems)
+    site_plan.check_rights(values["publish_sites"], roles["nginx"], problems)
+    effect_plan.check(values, roles["nginx"], problems)
     by_name = {app["name"]: app for app in values["publish_apps"]}
-    request_plan.check_sites(values["publish_sites"], by_name, rooms["nginx"]["nginx_conf_options"], problems)
-    served_plan.check(values["publish_sites"], rooms["nginx"], problems)
+    request_plan.check_sites(values["publish_sites"], by_name, roles["nginx"]["nginx_conf_options"], problems)
+    served_plan.check(values["publish_sites"], roles["nginx"], problems)
     problems += kit_plan.unreadable(values, host.get("kit"))
     packets = {app["name"]: _packets(app["name"], values["publish_sites"], problems) for app in values["publish_apps"]}
     if problems:
@@ -319,15 +319,15 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     apps = {}
     for app in values["publish_apps"]:
         more = {**site_plan.mounts(values["publish_sites"], app["name"]), "packets": packets[app["name"]]}
-        apps[app["name"]] = app_plan.plan({**app, **more}, values, rooms, host)
-    sites = site_plan.plan(values, apps, upstreams, rooms)
+        apps[app["name"]] = app_plan.plan({**app, **more}, values, roles, host)
+    sites = site_plan.plan(values, apps, upstreams, roles)
     units = [unit for app in apps.values() for unit in app["units"]]
     asked = probe_plan.plan(values, apps, sites)
     app_logs = [unit for unit in units if unit["log_file"]]
     # What lies in nginx's own folder is rotated with its other logs, and a device not at all.
     elsewhere = (NGINX_LOG_DIR, "/dev")
     site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) not in elsewhere})
-    log_dir = rooms["uwsgi"]["uwsgi_log_dir"]
+    log_dir = roles["uwsgi"]["uwsgi_log_dir"]
     keep = values["publish_log_keep"]
     # An image of a host may lack what is an empty folder elsewhere.
     shared = posixpath.normpath(values["publish_root"]) in log_plan.SHARED
@@ -344,19 +344,19 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         log_plan.directory(app, values, log_dir) for app in app_logs if posixpath.dirname(app["log_file"]) not in code
     ]
     app_files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
-    conf_dir = rooms["uwsgi"]["uwsgi_conf_dir"]
+    conf_dir = roles["uwsgi"]["uwsgi_conf_dir"]
     app_files += [file for app in values["publish_apps"] for file in app_environment.file(app, conf_dir)]
     site_files = [{"dest": site["file"], "template": site["template"], "vars": {"site": site}} for site in sites]
     # What several sites share; nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, values["publish_set"])
-    version = rooms["nginx"]["nginx_version"]
+    version = roles["nginx"]["nginx_version"]
     http += [upstream_plan.plan(item, values["publish_set"], groups, version) for item in values["publish_upstreams"]]
     http += app_plan.shared(apps.values(), values["publish_set"], version)
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
         site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})
     site_folders = [_folder(posixpath.dirname(log), "root", "root", force=False) for log in site_logs]
-    refusing = refusal_plan.plan(values["publish_sites"], values["publish_set"], rooms["nginx"])
+    refusing = refusal_plan.plan(values["publish_sites"], values["publish_set"], roles["nginx"])
     if refusing:
         folder = posixpath.join(NGINX_DIR, "default.d")
         site_folders.append(_folder(folder, "root", "root"))
@@ -365,16 +365,16 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     reopen_apps = [log_plan.rotation(app, values, log_dir) for app in app_logs]
     reopen_nginx = log_plan.kill("USR1", "nginx.service")
     reopen_sites = [{"path": log, "directives": [], "postrotate": reopen_nginx} for log in site_logs]
-    account_checks, members, moves = _accounts(apps, values, rooms["nginx"])
+    account_checks, members, moves = _accounts(apps, values, roles["nginx"])
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
-    checks = _checks(values, apps, rooms["uwsgi"]) + account_checks
+    checks = _checks(values, apps, roles["uwsgi"]) + account_checks
     served, served_later = served_plan.checks(
-        values["publish_sites"], apps, rooms["nginx"], [member["group"] for member in members]
+        values["publish_sites"], apps, roles["nginx"], [member["group"] for member in members]
     )
     checks += served
     planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
+        "checks": checks + site_plan.checks(values["publish_sites"], apps, roles["nginx"]),
         "warnings": background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
         "settings": spec.told(values, "publish", READ),
         "take_over": values["publish_take_over"],
@@ -397,13 +397,13 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         # Who runs what other people wrote, and how it reaches an index.
         "build_user": values["publish_build_user"],
         "git_user": values["publish_git_user"],
-        "pip": uwsgi_plan.pip_settings(rooms["uwsgi"]),
+        "pip": uwsgi_plan.pip_settings(roles["uwsgi"]),
         # The wheels that virtualenvs are filled from, where no host reaches an index.
-        "kit": kit_plan.wheels(values, host, lambda _python: uwsgi_plan.limits(rooms["uwsgi"], host)),
+        "kit": kit_plan.wheels(values, host, lambda _python: uwsgi_plan.limits(roles["uwsgi"], host)),
         "releases": [
             {
                 **app_plan.release(app, apps[app["name"]], values),
-                **(uwsgi_plan.limits(rooms["uwsgi"], host) if app["requirements"] else {}),
+                **(uwsgi_plan.limits(roles["uwsgi"], host) if app["requirements"] else {}),
             }
             for app in values["publish_apps"]
         ],
@@ -443,11 +443,11 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
             ],
         },
     }
-    conf, folder = rooms["nginx"]["nginx_conf_options"], posixpath.join(NGINX_DIR, "default.d")
+    conf, folder = roles["nginx"]["nginx_conf_options"], posixpath.join(NGINX_DIR, "default.d")
     planned["checks"] += inherited_plan.checks(values["publish_sites"], sites, conf, NGINX_DIR)
     planned["checks"] += effect_plan.checks(values["publish_sites"], values["publish_set"], folder)
-    planned["checks"] += uwsgi_options.checks(values["publish_apps"], rooms["uwsgi"], host)
-    planned["checks"] += feature_plan.checks(values["publish_apps"], rooms["uwsgi"], host)
+    planned["checks"] += uwsgi_options.checks(values["publish_apps"], roles["uwsgi"], host)
+    planned["checks"] += feature_plan.checks(values["publish_apps"], roles["uwsgi"], host)
     for index, app in enumerate(values["publish_apps"]):
         planned["checks"] += unit_plan.checks(f"publish_apps[{index}].service_options", app["service_options"])
     planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])

@@ -21,32 +21,32 @@ READ = {
 
 
 def plan(
-    values: dict[str, Any], host: dict[str, Any], rooms: dict[str, dict[str, Any]]
+    values: dict[str, Any], host: dict[str, Any], roles: dict[str, dict[str, Any]]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """What graceful.wsgi.removal is asked; ``rooms``: the variables of the other roles, defaults where unknown."""
+    """What graceful.wsgi.removal is asked; ``roles``: the variables of the other roles, defaults where unknown."""
     problems = Problems()
     if values["remove_apps"] is not None and not values["remove_apps"] and values["remove_set"]:
-        says = "is an empty list, and remove_set without one takes the whole set"
-        problems.say("remove_apps", says, "leave it out where the whole set is to go, or name its applications")
+        message = "is an empty list, and remove_set without one takes the whole set"
+        problems.add("remove_apps", message, "leave it out where the whole set is to go, or name its applications")
     values = {**values, "remove_apps": values["remove_apps"] or []}
     named = [f"remove_{name}" for name in ("apps", "set") if values[f"remove_{name}"]]
     if values["remove_all"] and named:
-        says = f"takes all off the host, and {' and '.join(named)} only a part of it"
-        problems.say("remove_all", says, "say one of the two")
+        message = f"takes all off the host, and {' and '.join(named)} only a part of it"
+        problems.add("remove_all", message, "say one of the two")
     if values["remove_data"] and not named and not values["remove_all"]:
-        says = "is true, and nothing says what is to go"
-        problems.say("remove_data", says, "name it by remove_apps, remove_set or remove_all")
+        message = "is true, and nothing says what is to go"
+        problems.add("remove_data", message, "name it by remove_apps, remove_set or remove_all")
     for index, name in enumerate(values["remove_apps"]):
         if not SAFE_NAME.match(name):
-            problems.say(f"remove_apps[{index}]", f"{name!r} is no name of an application", "write one of publish_apps")
+            problems.add(f"remove_apps[{index}]", f"{name!r} is no name of an application", "write one of publish_apps")
     if values["remove_set"] and not SAFE_NAME.match(values["remove_set"]):
-        problems.say("remove_set", f"{values['remove_set']!r} is no name of a set", "write one as publish_set has it")
-    nginx, uwsgi, publish = rooms["nginx"], rooms["uwsgi"], rooms["publish"]
+        problems.add("remove_set", f"{values['remove_set']!r} is no name of a set", "write one as publish_set has it")
+    nginx, uwsgi, publish = roles["nginx"], roles["uwsgi"], roles["publish"]
     folders = {"publish_root": publish["publish_root"]}
     folders |= {name: uwsgi[name] for name in ("uwsgi_home", "uwsgi_conf_dir", "uwsgi_log_dir")}
     for name, folder in folders.items():
         if not folder.startswith("/"):
-            problems.say(name, f"{folder!r} is not absolute", "write the whole path, as it was when it was published")
+            problems.add(name, f"{folder!r} is not absolute", "write the whole path, as it was when it was published")
     if problems:
         return {}, problems
     # As the host has them: no slash at the end, and one at the beginning.

@@ -52,8 +52,8 @@ def _on(value: Any) -> bool:
 def check(app: Mapping[str, Any], path: str, problems: Problems) -> None:
     for name, value in app["options"].items():
         if name.replace("_", "-") == "disable-logging" and app["log_requests"] and _on(value):
-            says = "has nothing logged of requests, and log_requests is true"
-            problems.say(f"{path}.options.{name}", says, "leave one of them out")
+            message = "has nothing logged of requests, and log_requests is true"
+            problems.add(f"{path}.options.{name}", message, "leave one of them out")
 
 
 def _logging(app: Mapping[str, Any], given: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -85,7 +85,7 @@ def options(app: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in wanted if name not in given]
 
 
-def room(app: Mapping[str, Any]) -> int:
+def size(app: Mapping[str, Any]) -> int:
     """How many bytes of headers and address the application's uWSGI takes, an address counted twice."""
     value = str(_given(app).get("buffer-size", LARGEST)).strip()
     whole = min(int(value), LARGEST) if value.isdigit() else LARGEST
@@ -181,11 +181,11 @@ def check_sites(
             websocket = app["websocket"] or location["websocket"]
             if _off(chain, "proxy_request_buffering") and (websocket or version == "1.1"):
                 where = f"publish_sites[{index}].locations[{number}]"
-                says = (
+                message = (
                     f"{'is a WebSocket' if websocket else 'speaks HTTP/1.1'}, and with proxy_request_buffering off a "
                     "chunked body would reach uWSGI's http-socket as it is, where no WSGI application sees it"
                 )
-                mend = "set proxy_request_buffering: true in its options"
+                hint = "set proxy_request_buffering: true in its options"
                 if not websocket:
-                    mend += ", or leave proxy_http_version out"
-                problems.say(where, says, mend + ", or protocol: uwsgi in the application")
+                    hint += ", or leave proxy_http_version out"
+                problems.add(where, message, hint + ", or protocol: uwsgi in the application")

@@ -49,8 +49,8 @@ def check(sites: list[dict[str, Any]], nginx: Mapping[str, Any], problems: Probl
     for variable, _app, path, _file in _named(sites):
         for folder in PRIVATE:
             if (posixpath.normpath(path) + "/").startswith(f"{folder}/"):
-                says = f"{path} lies below {folder}, of which nginx sees one of its own (PrivateTmp in its unit)"
-                problems.say(variable, says, "keep what is served elsewhere, below /srv say")
+                message = f"{path} lies below {folder}, of which nginx sees one of its own (PrivateTmp in its unit)"
+                problems.add(variable, message, "keep what is served elsewhere, below /srv say")
 
 
 def checks(

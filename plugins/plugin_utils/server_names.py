@@ -64,6 +64,6 @@ def check(site: Mapping[str, Any], path: str, problems: Problems) -> bool:
                 hint = "publish a site for it: server_name: ['_'], redirect: https://example.com"
                 wrong = ("is no name, and only the default server answers for names that no site has", hint)
             if wrong:
-                problems.say(f"{path}.{key}[{index}]", f"{text!r} {wrong[0]}", wrong[1])
+                problems.add(f"{path}.{key}[{index}]", f"{text!r} {wrong[0]}", wrong[1])
                 fine = fine and (key, index) != ("server_name", 0)
     return fine

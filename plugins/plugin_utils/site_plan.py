@@ -105,12 +105,12 @@ def check_defaults(sites: list[dict[str, Any]], problems: Problems) -> None:
     claimed: dict[tuple[str, int | None], int] = {}
     for index, site in enumerate(sites):
         if site["default_server"] is False and _claims(site):
-            says = "is false, and listen says default_server"
-            problems.say(f"publish_sites[{index}].default_server", says, "leave one of the two out")
+            message = "is false, and listen says default_server"
+            problems.add(f"publish_sites[{index}].default_server", message, "leave one of the two out")
         for key in dict.fromkeys(_claims(site)):
             if key in claimed:
-                says = f"publish_sites[{claimed[key]}] is the default server on {key[1] or key[0]} already"
-                problems.say(f"publish_sites[{index}].default_server", says, "let one site be it on each port")
+                message = f"publish_sites[{claimed[key]}] is the default server on {key[1] or key[0]} already"
+                problems.add(f"publish_sites[{index}].default_server", message, "let one site be it on each port")
             claimed.setdefault(key, index)
 
 
@@ -133,7 +133,7 @@ def check_rights(sites: list[dict[str, Any]], nginx: Mapping[str, Any], problems
             variable = nginx_plan.closed_to(nginx, log)
             if variable:
                 hint = f"put it elsewhere, or set {variable}: false"
-                problems.say(f"publish_sites[{index}].{key}", f"{log} lies where nginx's unit may not write", hint)
+                problems.add(f"publish_sites[{index}].{key}", f"{log} lies where nginx's unit may not write", hint)
     open_to_all = not nginx["nginx_hardening"] or "CapabilityBoundingSet" in nginx["nginx_unit_options"]
     if open_to_all or "CAP_NET_RAW" in nginx_plan.capabilities(nginx):
         return
@@ -142,8 +142,8 @@ def check_rights(sites: list[dict[str, Any]], nginx: Mapping[str, Any], problems
         blocks = {path: site, **{f"{path}.locations[{at}]": block for at, block in enumerate(site["locations"])}}
         for where, block in blocks.items():
             if nginx_plan.transparent(block["options"]):
-                says = "takes addresses of clients for nginx's own (transparent), for which its unit has no right"
-                problems.say(f"{where}.options", says, "set nginx_capabilities: [CAP_NET_RAW]")
+                message = "takes addresses of clients for nginx's own (transparent), for which its unit has no right"
+                problems.add(f"{where}.options", message, "set nginx_capabilities: [CAP_NET_RAW]")
 
 
 def checks(sites: list[dict[str, Any]], apps: Mapping[str, Any], nginx: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -203,16 +203,16 @@ def _check_targets(location: dict[str, Any], path: str, problems: Problems) -> N
     if given == ["app", "static"] and not location["static"].startswith("/"):
         return
     if given == ["app", "proxy_pass"]:
-        mend = "give exactly one of them: app for one of publish_apps, proxy_pass for anything else"
-        problems.say(path, "has both app and proxy_pass", mend)
+        hint = "give exactly one of them: app for one of publish_apps, proxy_pass for anything else"
+        problems.add(path, "has both app and proxy_pass", hint)
     elif len(given) > 1:
-        mend = "give exactly one of them; static beside app is a folder in its code"
-        problems.say(path, f"has {' and '.join(given)}", mend)
+        hint = "give exactly one of them; static beside app is a folder in its code"
+        problems.add(path, f"has {' and '.join(given)}", hint)
     elif not given:
-        problems.say(path, "says nothing of where it leads", f"give exactly one of {', '.join(TARGETS)}")
+        problems.add(path, "says nothing of where it leads", f"give exactly one of {', '.join(TARGETS)}")
     elif given == ["static"] and not location["static"].startswith("/"):
-        mend = "write the whole path on the host, or name the app in whose code it lies"
-        problems.say(f"{path}.static", f"{location['static']!r} is not absolute", mend)
+        hint = "write the whole path on the host, or name the app in whose code it lies"
+        problems.add(f"{path}.static", f"{location['static']!r} is not absolute", hint)
 
 
 def _check_proxy(location: dict[str, Any], path: str, upstreams: Mapping[str, Any], problems: Problems) -> None:
@@ -221,53 +221,53 @@ def _check_proxy(location: dict[str, Any], path: str, upstreams: Mapping[str, An
     strip = location["strip_prefix"]
     if not proxy and not location["upstream"]:
         if strip is not None:
-            mend = "write mount: true" if location["app"] else "leave it out"
-            problems.say(f"{path}.strip_prefix", "goes with proxy_pass and upstream only", mend)
+            hint = "write mount: true" if location["app"] else "leave it out"
+            problems.add(f"{path}.strip_prefix", "goes with proxy_pass and upstream only", hint)
         return
     name = location["upstream"]
     if name and name not in upstreams:
         meant = close_match(name, upstreams)
-        mend = f"did you mean {meant}?" if meant else "add it to publish_upstreams, or name one of them"
-        problems.say(f"{path}.upstream", f"there is no upstream {name!r}", mend)
+        hint = f"did you mean {meant}?" if meant else "add it to publish_upstreams, or name one of them"
+        problems.add(f"{path}.upstream", f"there is no upstream {name!r}", hint)
     if proxy and not proxy.startswith(("http://", "https://", "$")):
-        problems.say(f"{path}.proxy_pass", f"{proxy!r} is no address", "write http://host:port or https://host:port")
+        problems.add(f"{path}.proxy_pass", f"{proxy!r} is no address", "write http://host:port or https://host:port")
         return
     if re.search(r"\s", proxy or ""):
-        problems.say(f"{path}.proxy_pass", f"{proxy!r} holds a blank", "write %20 for it")
+        problems.add(f"{path}.proxy_pass", f"{proxy!r} holds a blank", "write %20 for it")
     behind = _upstream_of(location, upstreams) or {"protocol": "http"}
     if proxy and behind["protocol"] == "uwsgi":
-        says = f"asks by HTTP, and {behind['name']} speaks uwsgi"
-        problems.say(f"{path}.proxy_pass", says, f"write upstream: {behind['name']}")
+        message = f"asks by HTTP, and {behind['name']} speaks uwsgi"
+        problems.add(f"{path}.proxy_pass", message, f"write upstream: {behind['name']}")
     if strip is not None and behind["protocol"] == "uwsgi":
-        says = "strip_prefix is for HTTP, and this upstream is asked by uwsgi_pass"
-        problems.say(f"{path}.strip_prefix", says, "leave it out, and mount the application where it runs")
+        message = "strip_prefix is for HTTP, and this upstream is asked by uwsgi_pass"
+        problems.add(f"{path}.strip_prefix", message, "leave it out, and mount the application where it runs")
     elif "$" in (proxy or ""):
         # nginx sends such an address as it comes out, whatever the location.
         if strip is not None:
-            says = "does not work with a variable in the address, which says the whole path itself"
-            problems.say(f"{path}.strip_prefix", says, "leave it out, or write the address without variables")
+            message = "does not work with a variable in the address, which says the whole path itself"
+            problems.add(f"{path}.strip_prefix", message, "leave it out, or write the address without variables")
     elif rest and strip is not None:
-        says = f"contradicts the path in {proxy!r}, which takes the place of the location's"
-        problems.say(f"{path}.strip_prefix", says, "leave it out, or the path of the address")
+        message = f"contradicts the path in {proxy!r}, which takes the place of the location's"
+        problems.add(f"{path}.strip_prefix", message, "leave it out, or the path of the address")
     elif where.regex or where.named:
         kind = "a regex" if where.regex else "a named location"
         if rest:
-            says = f"has the path {rest}, and in {kind} there is no prefix that it could take the place of"
-            problems.say(f"{path}.proxy_pass", says, f"write {base}")
+            message = f"has the path {rest}, and in {kind} there is no prefix that it could take the place of"
+            problems.add(f"{path}.proxy_pass", message, f"write {base}")
         if strip:
-            problems.say(
+            problems.add(
                 f"{path}.strip_prefix", f"is true, and {kind} has no prefix", "leave it out, or write a prefix"
             )
     elif where.exact:
         if strip:
-            problems.say(f"{path}.strip_prefix", "would leave nothing of an exact path", f"write {base}/ as proxy_pass")
+            problems.add(f"{path}.strip_prefix", "would leave nothing of an exact path", f"write {base}/ as proxy_pass")
     elif rest and rest.endswith("/") != where.text.endswith("/"):
         wrong = f"{where.text}a would be asked for as {rest}a" if where.bare else f"{where.text}/a as {rest}/a"
-        mend = f"let both end in a slash, or neither: {where.text.rstrip('/')}/ and {base}{rest.rstrip('/')}/"
-        problems.say(f"{path}.proxy_pass", f"has the path {rest}, and the location {where.text}: {wrong}", mend)
+        hint = f"let both end in a slash, or neither: {where.text.rstrip('/')}/ and {base}{rest.rstrip('/')}/"
+        problems.add(f"{path}.proxy_pass", f"has the path {rest}, and the location {where.text}: {wrong}", hint)
     elif strip and not where.bare:
-        says = f"is true, and {where.text} does not end in a slash: of {where.text}a it would leave a"
-        problems.say(f"{path}.strip_prefix", says, f"write {where.text}/")
+        message = f"is true, and {where.text} does not end in a slash: of {where.text}a it would leave a"
+        problems.add(f"{path}.strip_prefix", message, f"write {where.text}/")
 
 
 def _check_static(location: dict[str, Any], path: str, problems: Problems) -> None:
@@ -275,13 +275,13 @@ def _check_static(location: dict[str, Any], path: str, problems: Problems) -> No
     if not static:
         return
     if ".." in static.split("/"):
-        problems.say(f"{path}.static", f"{static!r} holds ..", "write the path without it")
+        problems.add(f"{path}.static", f"{static!r} holds ..", "write the path without it")
     if where.regex and re.search(r"\$\{?\d", static):
-        says = f"{static!r} holds what the regex found, and the whole path is looked for below that"
-        problems.say(f"{path}.static", says, "write the folder, and a path without a regex, such as /static/")
+        message = f"{static!r} holds what the regex found, and the whole path is looked for below that"
+        problems.add(f"{path}.static", message, "write the folder, and a path without a regex, such as /static/")
     if where.prefix and not where.text.endswith("/"):
-        says = f"is served under {where.text}, and {where.text}../ would lead out of it"
-        problems.say(f"{path}.path", says, f"write {where.text}/")
+        message = f"is served under {where.text}, and {where.text}../ would lead out of it"
+        problems.add(f"{path}.path", message, f"write {where.text}/")
 
 
 def _check_mount(location: dict[str, Any], path: str, problems: Problems) -> None:
@@ -289,10 +289,10 @@ def _check_mount(location: dict[str, Any], path: str, problems: Problems) -> Non
     if not location["mount"]:
         return
     if not location["app"] or location["static"]:
-        problems.say(f"{path}.mount", "goes with app only", "leave it out; proxy_pass has strip_prefix")
+        problems.add(f"{path}.mount", "goes with app only", "leave it out; proxy_pass has strip_prefix")
     elif not where.bare or re.search(r"[\s=%$@(),;{}\"'\\]", where.text):
-        says = f"is true, and an application cannot be mounted at {location['path']}"
-        problems.say(f"{path}.mount", says, "write a path such as /shop/, which begins and ends with a slash")
+        message = f"is true, and an application cannot be mounted at {location['path']}"
+        problems.add(f"{path}.mount", message, "write a path such as /shop/, which begins and ends with a slash")
 
 
 def _check_slash(location: dict[str, Any], path: str, taken: Iterable[Any], problems: Problems) -> None:
@@ -300,12 +300,12 @@ def _check_slash(location: dict[str, Any], path: str, taken: Iterable[Any], prob
     if not slash:
         return
     if not where.bare or location["redirect"] or location["return"] or location["internal"]:
-        says = "is for a path that ends in a slash and leads to an application or a folder"
-        problems.say(f"{path}.slash", says, "leave it out")
+        message = "is for a path that ends in a slash and leads to an application or a folder"
+        problems.add(f"{path}.slash", message, "leave it out")
     elif ("", where.bare) in taken or ("=", where.bare) in taken:
-        problems.say(f"{path}.slash", f"the site has a location for {where.bare} itself", "leave one of the two out")
+        problems.add(f"{path}.slash", f"the site has a location for {where.bare} itself", "leave one of the two out")
     elif slash == "serve" and location["static"]:
-        problems.say(f"{path}.slash", "cannot be serve for a folder of files", "write redirect or 404")
+        problems.add(f"{path}.slash", "cannot be serve for a folder of files", "write redirect or 404")
 
 
 def _check_location(
@@ -320,10 +320,10 @@ def _check_location(
     _check_targets(location, path, problems)
     if app and app not in apps:
         meant = close_match(app, apps)
-        mend = f"did you mean {meant}?" if meant else "add it to publish_apps, or name one of them"
-        problems.say(f"{path}.app", f"there is no application {app!r}", mend)
+        hint = f"did you mean {meant}?" if meant else "add it to publish_apps, or name one of them"
+        problems.add(f"{path}.app", f"there is no application {app!r}", hint)
     if (where.prefix or where.exact) and not where.text.startswith("/"):
-        problems.say(f"{path}.path", f"no request has a path such as {where.text}", "begin it with a slash")
+        problems.add(f"{path}.path", f"no request has a path such as {where.text}", "begin it with a slash")
     _check_proxy(location, path, upstreams, problems)
     _check_static(location, path, problems)
     _check_mount(location, path, problems)
@@ -331,22 +331,24 @@ def _check_location(
     guard_plan.check(location, path, problems)
     for key in ("uwsgi_chdir", "uwsgi_script"):
         if location[key] and not app:
-            problems.say(f"{path}.{key}", "goes with app only", "leave it out")
+            problems.add(f"{path}.{key}", "goes with app only", "leave it out")
     if location["websocket"] and not (app or location["proxy_pass"] or location["upstream"]):
-        problems.say(f"{path}.websocket", "goes with app, proxy_pass and upstream only", "leave it out")
+        problems.add(f"{path}.websocket", "goes with app, proxy_pass and upstream only", "leave it out")
     if location["timeout"] and not guard_plan.TIME.match(location["timeout"]):
-        problems.say(f"{path}.timeout", f"{location['timeout']!r} is no time", "write e.g. 90s or 5m")
+        problems.add(f"{path}.timeout", f"{location['timeout']!r} is no time", "write e.g. 90s or 5m")
     elif location["timeout"] and not re.search("[1-9]", location["timeout"]):
-        says = f"{location['timeout']!r} ends each request at once, and nothing means for ever"
-        problems.say(f"{path}.timeout", says, "write e.g. 1h")
+        message = f"{location['timeout']!r} ends each request at once, and nothing means for ever"
+        problems.add(f"{path}.timeout", message, "write e.g. 1h")
     if location["redirect"] and not re.match(r"/|\$|[A-Za-z][A-Za-z0-9+.-]*:", location["redirect"]):
-        says = f"{location['redirect']!r} is neither an address nor a path, and leads below the one that was asked for"
-        problems.say(f"{path}.redirect", says, f"write https://{location['redirect']} or /{location['redirect']}")
+        message = (
+            f"{location['redirect']!r} is neither an address nor a path, and leads below the one that was asked for"
+        )
+        problems.add(f"{path}.redirect", message, f"write https://{location['redirect']} or /{location['redirect']}")
     for name in ("uwsgi_pass", "proxy_pass"):
         if name in location["options"]:
-            says = "the role writes it itself, so that it fits the application's socket"
-            problems.say(
-                f"{path}.options.{name}", says, "name the application with app, or use proxy_pass of the location"
+            message = "the role writes it itself, so that it fits the application's socket"
+            problems.add(
+                f"{path}.options.{name}", message, "name the application with app, or use proxy_pass of the location"
             )
     directives(location["options"], f"{path}.options", problems)
     own = {key: location[key] for key in ("path", "proxy_pass", "return", "expires")}
@@ -360,38 +362,40 @@ def _check_tls(site: dict[str, Any], path: str, problems: Problems) -> None:
         return
     for key in ("certificate", "key"):
         if not tls[key].startswith("/"):
-            problems.say(f"{path}.tls.{key}", f"{tls[key]!r} is not absolute", "write the whole path on the host")
+            problems.add(f"{path}.tls.{key}", f"{tls[key]!r} is not absolute", "write the whole path on the host")
     if not tls["listen"]:
-        problems.say(f"{path}.tls.listen", "is empty", "write e.g. 443")
+        problems.add(f"{path}.tls.listen", "is empty", "write e.g. 443")
     plain = {endpoint(line) for line in site["listen"]}
     for index, line in enumerate(tls["listen"]):
         if endpoint(line) in plain:
-            says = f"{line.split()[0]} stands in listen of the site too"
-            problems.say(f"{path}.tls.listen[{index}]", says, "leave it in one of them")
+            message = f"{line.split()[0]} stands in listen of the site too"
+            problems.add(f"{path}.tls.listen[{index}]", message, "leave it in one of them")
     if tls["hsts"] < 0:
-        problems.say(f"{path}.tls.hsts", f"{tls['hsts']} is too few", "write seconds, or 0 for none")
+        problems.add(f"{path}.tls.hsts", f"{tls['hsts']} is too few", "write seconds, or 0 for none")
     for index, protocol in enumerate(tls["protocols"]):
         if protocol not in ("TLSv1.2", "TLSv1.3"):
-            says = f"{protocol!r} is broken or not known"
-            problems.say(f"{path}.tls.protocols[{index}]", says, "write TLSv1.2 or TLSv1.3")
+            message = f"{protocol!r} is broken or not known"
+            problems.add(f"{path}.tls.protocols[{index}]", message, "write TLSv1.2 or TLSv1.3")
     if not tls["protocols"]:
-        problems.say(f"{path}.tls.protocols", "is empty", "write TLSv1.2 or TLSv1.3, or leave it out")
+        problems.add(f"{path}.tls.protocols", "is empty", "write TLSv1.2 or TLSv1.3, or leave it out")
     directives({key: tls[key] for key in ("certificate", "key", "listen", "ciphers")}, f"{path}.tls", problems)
 
 
 def _check_redirects(site: dict[str, Any], path: str, problems: Problems) -> None:
     first = site["server_name"][0] if site["server_name"] else "_"
     if site["aliases"] and (first == "_" or "*" in first or first.startswith(("~", "."))):
-        says = f"aliases are redirected to the first server_name, and {first!r} is no name to go to"
-        problems.say(f"{path}.aliases", says, "let server_name begin with a whole name")
+        message = f"aliases are redirected to the first server_name, and {first!r} is no name to go to"
+        problems.add(f"{path}.aliases", message, "let server_name begin with a whole name")
     if site["redirect"]:
         if not re.fullmatch(r"https?://[^\s$/?#]+(/[^\s$?#]*)?", site["redirect"]):
-            says = f"{site['redirect']!r} is no address"
-            problems.say(f"{path}.redirect", says, "write http:// or https:// and a name, e.g. https://www.example.com")
+            message = f"{site['redirect']!r} is no address"
+            problems.add(
+                f"{path}.redirect", message, "write http:// or https:// and a name, e.g. https://www.example.com"
+            )
         for key in ("locations", "aliases"):
             if site[key]:
-                says = f"{key} are never reached, since the whole site is redirected"
-                problems.say(f"{path}.{key}", says, f"leave one of them out, {key} or redirect")
+                message = f"{key} are never reached, since the whole site is redirected"
+                problems.add(f"{path}.{key}", message, f"leave one of them out, {key} or redirect")
 
 
 def check(
@@ -404,18 +408,18 @@ def check(
     name = name_of(site)
     fine = server_names.check(site, path, problems)
     if not SAFE_NAME.match(name) and (fine or site["name"]):
-        problems.say(
+        problems.add(
             f"{path}.{'name' if site['name'] else 'server_name'}",
             f"{name!r} is no safe file name",
             "give the site a name of letters, digits, '_', '.' and '-'",
         )
     if not site["listen"] and not site["tls"]:
-        problems.say(f"{path}.listen", "is empty", "write e.g. 80")
+        problems.add(f"{path}.listen", "is empty", "write e.g. 80")
     for key in ("access_log", "error_log"):
         first = site[key].split()[0] if site[key].split() else ""
         fine = ("system", "off") if key == "access_log" else ("system",)
         if first not in fine and not first.startswith("/"):
-            problems.say(
+            problems.add(
                 f"{path}.{key}", f"{site[key]!r} is not known", f"write {' or '.join(fine)} or an absolute path"
             )
     taken = [Path(location["path"]).key for location in site["locations"]]
@@ -425,8 +429,8 @@ def check(
         _check_location(location, where, apps, upstreams, taken, problems)
         key = taken[index]
         if key in seen:
-            says = f"{location['path']!r} stands in locations[{seen[key]}] too"
-            problems.say(f"{where}.path", says, "nginx takes a path once in a site: join or drop one")
+            message = f"{location['path']!r} stands in locations[{seen[key]}] too"
+            problems.add(f"{where}.path", message, "nginx takes a path once in a site: join or drop one")
         seen.setdefault(key, index)
     _check_tls(site, path, problems)
     _check_redirects(site, path, problems)
@@ -435,10 +439,10 @@ def check(
         guard_plan.check_address(text, f"{path}.real_ip.from[{index}]", problems)
     if site["real_ip"] and not site["real_ip"]["from"]:
         hint = "name the proxies in front of the host, or leave real_ip out"
-        problems.say(f"{path}.real_ip.from", "is an empty list, by which nobody is believed", hint)
+        problems.add(f"{path}.real_ip.from", "is an empty list, by which nobody is believed", hint)
     if site["real_ip"] and not guard_plan.HEADER.match(site["real_ip"]["header"]):
-        says = f"{site['real_ip']['header']!r} is no name of a header"
-        problems.say(f"{path}.real_ip.header", says, "write e.g. X-Forwarded-For")
+        message = f"{site['real_ip']['header']!r} is no name of a header"
+        problems.add(f"{path}.real_ip.header", message, "write e.g. X-Forwarded-For")
     directives(site["options"], f"{path}.options", problems)
     directives({key: site[key] for key in ("server_name", "aliases", "listen")}, path, problems)
     check_text(
@@ -911,15 +915,15 @@ def _slug_of(header: str) -> str:
 
 
 def plan(
-    values: dict[str, Any], apps: Mapping[str, Any], upstreams: Mapping[str, Any], rooms: Mapping[str, Any]
+    values: dict[str, Any], apps: Mapping[str, Any], upstreams: Mapping[str, Any], roles: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """All sites. ``apps``: the applications' plans; ``upstreams``: those of publish_upstreams; each by name."""
     sites = values["publish_sites"]
-    let_in = request_plan.lets_in(rooms["nginx"]["nginx_conf_options"], sites)
+    let_in = request_plan.lets_in(roles["nginx"]["nginx_conf_options"], sites)
     # nginx takes it from one site for all at the same port.
-    spellings = client_plan.underscores(rooms["nginx"]["nginx_conf_options"], *(site["options"] for site in sites))
+    spellings = client_plan.underscores(roles["nginx"]["nginx_conf_options"], *(site["options"] for site in sites))
     return [
-        Site(site, apps, upstreams, default, values["publish_set"], rooms["nginx"], let_in, spellings).plan(
+        Site(site, apps, upstreams, default, values["publish_set"], roles["nginx"], let_in, spellings).plan(
             values["publish_site_template"]
         )
         for site, default in zip(sites, defaults(sites), strict=True)

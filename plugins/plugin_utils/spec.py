@@ -155,8 +155,8 @@ def _check(value: Any, spec: Mapping[str, Any], path: str, problems: list[Proble
         problems.append(Problem(path, f"{_shown(value, path, spec)} is not {wrong}", wrong.hint))
         return None
     if isinstance(given, float) and isinstance(value, str) and _VERSION.search(path):
-        says = f"{value} is a number, and may have been more: YAML takes 1.10 for 1.1"
-        problems.append(Problem(path, says, "put it in quotes"))
+        message = f"{value} is a number, and may have been more: YAML takes 1.10 for 1.1"
+        problems.append(Problem(path, message, "put it in quotes"))
     choices = spec.get("choices")
     # As in Ansible's own specs, the choices of a list are those of its elements.
     if choices and not isinstance(value, list) and value not in choices:
@@ -184,8 +184,8 @@ def check(
         for name in values:
             if name not in options:
                 meant = close_match(name, options)
-                mend = f"did you mean {meant}?" if meant else f"known here: {', '.join(sorted(options))}"
-                problems.append(Problem(f"{prefix}{name}", "there is no such setting", mend))
+                hint = f"did you mean {meant}?" if meant else f"known here: {', '.join(sorted(options))}"
+                problems.append(Problem(f"{prefix}{name}", "there is no such setting", hint))
     result: dict[str, Any] = {}
     for name, spec in options.items():
         value = values.get(name)
@@ -193,8 +193,8 @@ def check(
             value = spec.get("default")
             if value is None:
                 if spec.get("required"):
-                    says = "is missing"
-                    problems.append(Problem(f"{prefix}{name}", says, f"set it: {_summary(spec)}"))
+                    message = "is missing"
+                    problems.append(Problem(f"{prefix}{name}", message, f"set it: {_summary(spec)}"))
                 result[name] = None
                 continue
         # What lies within a variable was never text that a command line or an INI file had to stand for.
@@ -202,9 +202,9 @@ def check(
     return result
 
 
-def told(values: Mapping[str, Any], room: str, names: tuple[str, ...]) -> dict[str, Any]:
+def told(values: Mapping[str, Any], role: str, names: tuple[str, ...]) -> dict[str, Any]:
     """These variables as the role's tasks read them: checked, of their type, without the role's name."""
-    return {name: values[f"{room}_{name}"] for name in names}
+    return {name: values[f"{role}_{name}"] for name in names}
 
 
 def _summary(spec: Mapping[str, Any]) -> str:

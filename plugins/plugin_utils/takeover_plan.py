@@ -1,4 +1,4 @@
-"""What each room asks its host before it takes a place there: files, applications, sites and units of somebody else.
+"""What each role asks its host before it takes a place there: files, applications, sites and units of somebody else.
 
 The questions are answered by module_utils/takeover_checks.py.
 """

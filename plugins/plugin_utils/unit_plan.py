@@ -49,20 +49,20 @@ def check_options(variable: str, options: Mapping[str, Any], problems: list[Prob
         if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
             problems.append(Problem(f"{variable}.{name}", "is no systemd directive", "write e.g. LimitCORE: infinity"))
         elif _ELSEWHERE.match(name):
-            says = "stands in another section of a unit than [Service], and systemd would drop it"
-            problems.append(Problem(f"{variable}.{name}", says, "put it into a drop-in of your own for this unit"))
+            message = "stands in another section of a unit than [Service], and systemd would drop it"
+            problems.append(Problem(f"{variable}.{name}", message, "put it into a drop-in of your own for this unit"))
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, (dict, list)) or "\n" in str(item):
-                says = "is not one line of text"
-                problems.append(Problem(f"{variable}.{name}", says, "write text, or a list of texts"))
+                message = "is not one line of text"
+                problems.append(Problem(f"{variable}.{name}", message, "write text, or a list of texts"))
 
 
 def _check_words(
-    variable: str, words: Iterable[str], form: re.Pattern[str], says: str, hint: str, problems: list[Problem]
+    variable: str, words: Iterable[str], form: re.Pattern[str], message: str, hint: str, problems: list[Problem]
 ) -> None:
     for index, word in enumerate(words):
         if not form.fullmatch(word):
-            problems.append(Problem(f"{variable}[{index}]", f"{word!r} is no {says}", hint))
+            problems.append(Problem(f"{variable}[{index}]", f"{word!r} is no {message}", hint))
 
 
 def check_capabilities(variable: str, words: Iterable[str], problems: list[Problem]) -> None:
@@ -70,8 +70,8 @@ def check_capabilities(variable: str, words: Iterable[str], problems: list[Probl
 
 
 def check_system_calls(variable: str, words: Iterable[str], problems: list[Problem]) -> None:
-    says = "system call, nor a group of them"
-    _check_words(variable, words, _SYSTEM_CALL, says, "write e.g. '@debug' or ptrace", problems)
+    message = "system call, nor a group of them"
+    _check_words(variable, words, _SYSTEM_CALL, message, "write e.g. '@debug' or ptrace", problems)
 
 
 def check_families(variable: str, words: Iterable[str], problems: list[Problem]) -> None:

@@ -41,41 +41,41 @@ def servers(upstream: dict[str, Any], groups: Mapping[str, Any]) -> list[dict[st
 def _check_servers(upstream: dict[str, Any], path: str, groups: Mapping[str, Any], problems: Problems) -> None:
     group = upstream["group"]
     if bool(group) == bool(upstream["servers"]):
-        says = "has both servers and group" if group else "has no servers"
-        problems.say(path, says, "give exactly one of them: servers, or group for the hosts of an inventory group")
+        message = "has both servers and group" if group else "has no servers"
+        problems.add(path, message, "give exactly one of them: servers, or group for the hosts of an inventory group")
     if group and group not in groups:
         meant = close_match(group, groups.get("") or [])
-        mend = f"did you mean {meant}?" if meant else "name a group of the inventory, or give servers"
-        problems.say(f"{path}.group", f"there is no group {group!r}", mend)
+        hint = f"did you mean {meant}?" if meant else "name a group of the inventory, or give servers"
+        problems.add(f"{path}.group", f"there is no group {group!r}", hint)
     elif group and not groups[group]:
-        problems.say(f"{path}.group", f"the group {group!r} has no hosts", "put hosts into it, or give servers")
+        problems.add(f"{path}.group", f"the group {group!r} has no hosts", "put hosts into it, or give servers")
     if group and not upstream["port"]:
-        problems.say(f"{path}.port", "is missing", "give the port that the group's hosts listen on")
+        problems.add(f"{path}.port", "is missing", "give the port that the group's hosts listen on")
     if upstream["port"] is not None and not 0 < upstream["port"] < 65536:
-        problems.say(f"{path}.port", f"{upstream['port']} is no port", "write 1 to 65535")
+        problems.add(f"{path}.port", f"{upstream['port']} is no port", "write 1 to 65535")
     if upstream["port"] and not group:
-        problems.say(f"{path}.port", "goes with group only", "write it behind each server's address")
+        problems.add(f"{path}.port", "goes with group only", "write it behind each server's address")
     seen: dict[str, int] = {}
     found = servers(upstream, groups)
     for index, server in enumerate(found):
         at = f"{path}.servers[{index}]" if upstream["servers"] else f"{path}.group"
         address = server["address"]
         if not _ADDRESS.fullmatch(address) and (upstream["servers"] or upstream["port"] is not None):
-            problems.say(f"{at}.address", f"{address!r} is no address", "write host:port or unix:/path")
+            problems.add(f"{at}.address", f"{address!r} is no address", "write host:port or unix:/path")
         if address in seen:
-            problems.say(f"{at}.address", f"{address!r} is that of server {seen[address]} too", "drop one; see weight")
+            problems.add(f"{at}.address", f"{address!r} is that of server {seen[address]} too", "drop one; see weight")
         seen.setdefault(address, index)
         for key, least in (("weight", 1), ("max_fails", 0)):
             value = server[key]
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                problems.say(f"{at}.{key}", f"{value!r} is too few", f"write a number, {least} or more")
+                problems.add(f"{at}.{key}", f"{value!r} is too few", f"write a number, {least} or more")
         if not TIME.match(server["fail_timeout"]):
-            problems.say(f"{at}.fail_timeout", f"{server['fail_timeout']!r} is no time", "write e.g. 10s")
+            problems.add(f"{at}.fail_timeout", f"{server['fail_timeout']!r} is no time", "write e.g. 10s")
         if server["backup"] and upstream["balance"] not in ("round_robin", "least_conn"):
-            mend = "leave backup out, or take round_robin or least_conn"
-            problems.say(f"{at}.backup", f"cannot be, balanced by {upstream['balance']}", mend)
+            hint = "leave backup out, or take round_robin or least_conn"
+            problems.add(f"{at}.backup", f"cannot be, balanced by {upstream['balance']}", hint)
     if found and all(server["backup"] or server["down"] for server in found):
-        problems.say(path, "has servers that are backup or down only", "let one of them be neither")
+        problems.add(path, "has servers that are backup or down only", "let one of them be neither")
 
 
 def check(upstreams: list[dict[str, Any]], groups: Mapping[str, Any], problems: Problems) -> None:
@@ -83,19 +83,19 @@ def check(upstreams: list[dict[str, Any]], groups: Mapping[str, Any], problems: 
     for index, upstream in enumerate(upstreams):
         path, name = f"publish_upstreams[{index}]", upstream["name"]
         if not SAFE_NAME.match(name):
-            problems.say(f"{path}.name", f"{name!r} is no safe name", "use letters, digits, '_', '.' and '-'")
+            problems.add(f"{path}.name", f"{name!r} is no safe name", "use letters, digits, '_', '.' and '-'")
         if name.lower() in seen:
-            says = f"{name!r} is the name of publish_upstreams[{seen[name.lower()]}] too"
-            problems.say(f"{path}.name", says, "rename one of them")
+            message = f"{name!r} is the name of publish_upstreams[{seen[name.lower()]}] too"
+            problems.add(f"{path}.name", message, "rename one of them")
         seen.setdefault(name.lower(), index)
         if upstream["balance"] not in BALANCES and not _HASH.fullmatch(upstream["balance"]):
-            mend = f"write {', '.join(BALANCES)} or hash and a variable of nginx's"
-            problems.say(f"{path}.balance", f"{upstream['balance']!r} is not known", mend)
+            hint = f"write {', '.join(BALANCES)} or hash and a variable of nginx's"
+            problems.add(f"{path}.balance", f"{upstream['balance']!r} is not known", hint)
         if upstream["keepalive"] is not None and upstream["keepalive"] < 1:
-            problems.say(f"{path}.keepalive", f"{upstream['keepalive']} is too few", "write 1 or more, or leave it out")
+            problems.add(f"{path}.keepalive", f"{upstream['keepalive']} is too few", "write 1 or more, or leave it out")
         if upstream["keepalive"] and upstream["protocol"] == "uwsgi":
-            says = "means nothing for uwsgi, whose connections serve one request each"
-            problems.say(f"{path}.keepalive", says, "leave it out, or set protocol: http")
+            message = "means nothing for uwsgi, whose connections serve one request each"
+            problems.add(f"{path}.keepalive", message, "leave it out, or set protocol: http")
         _check_servers(upstream, path, groups, problems)
         check_text({key: value for key, value in upstream.items() if key != "servers"}, path, problems)
 
@@ -113,9 +113,7 @@ def name_of(upstream: dict[str, Any], publish_set: str) -> str:
     return f"publish-{slug(publish_set)}-{upstream['name']}".lower()
 
 
-def plan(
-    upstream: dict[str, Any], publish_set: str, groups: Mapping[str, Any], nginx_version: str = ""
-) -> Directive:
+def plan(upstream: dict[str, Any], publish_set: str, groups: Mapping[str, Any], nginx_version: str = "") -> Directive:
     name, balance = name_of(upstream, publish_set), upstream["balance"]
     # nginx's workers share what they know of the servers.
     block: list[Directive] = [["zone", f"{name} 64k", None]]

@@ -254,11 +254,11 @@ def check(app: Mapping[str, Any], path: str, names: Iterable[str], own: Iterable
         if name not in names and name.replace("_", "-") not in own:
             feature = feature_of(name)
             if feature:
-                says = f"this uWSGI has no such option, since it was built without {feature}"
-                problems.say(f"{path}.options.{name}", says, f"add {feature} to uwsgi_features, or leave it out")
+                message = f"this uWSGI has no such option, since it was built without {feature}"
+                problems.add(f"{path}.options.{name}", message, f"add {feature} to uwsgi_features, or leave it out")
                 continue
             meant = close_match(name, names)
-            problems.say(
+            problems.add(
                 f"{path}.options.{name}", "uWSGI has no such option", f"did you mean {meant}?" if meant else HELP
             )
 
@@ -274,15 +274,15 @@ def check_plugins(app: Mapping[str, Any], path: str, problems: Problems) -> None
         where = f"{path}.options.{option}"
         if built_in:
             what = "Python is " if all(_PYTHON.match(name) for name in built_in) else ""
-            says = f"{', '.join(map(repr, built_in))}: {what}built into this uWSGI, which would look for a file"
+            message = f"{', '.join(map(repr, built_in))}: {what}built into this uWSGI, which would look for a file"
             asked = any(_PYTHON.match(name) for name in built_in)
-            problems.say(where, says, f"{leave}{'; which Python it is, uwsgi_python says' if asked else ''}")
+            problems.add(where, message, f"{leave}{'; which Python it is, uwsgi_python says' if asked else ''}")
         for name in names if not folders else ():
             # Whether the file of any other one is found, the preflight sees.
             meant = None if name in built_in or "/" in name else close_match(name, BUILT_IN)
             if meant:
-                says = f"{name!r} is no plugin of this uWSGI, and no plugins-dir says where its file lies"
-                problems.say(where, says, f"if {meant} is meant, leave {name} out, since that is built in")
+                message = f"{name!r} is no plugin of this uWSGI, and no plugins-dir says where its file lies"
+                problems.add(where, message, f"if {meant} is meant, leave {name} out, since that is built in")
 
 
 def wanted(uwsgi: Mapping[str, Any]) -> dict[str, Any]:

@@ -163,8 +163,8 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
     for index, feature in enumerate(values["uwsgi_features"]):
         if feature not in FEATURES:
             meant = close_match(feature, FEATURES)
-            mend = f"did you mean {meant}?" if meant else f"write one of: {', '.join(FEATURES)}"
-            problems.append(Problem(f"uwsgi_features[{index}]", f"{feature!r} is not known", mend))
+            hint = f"did you mean {meant}?" if meant else f"write one of: {', '.join(FEATURES)}"
+            problems.append(Problem(f"uwsgi_features[{index}]", f"{feature!r} is not known", hint))
     for name in ("uwsgi_home", "uwsgi_conf_dir", "uwsgi_log_dir"):
         if not re.fullmatch(r"(/[\w.+@-]+)+", values[name]):
             problems.append(
@@ -172,17 +172,17 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
             )
     if values["uwsgi_log_dir"] in log_plan.SHARED | log_plan.NOT_THEMSELVES | {*log_plan.NONE_AT_ALL}:
         # It is made root's and 0755, whatever it was.
-        says = f"{values['uwsgi_log_dir']} is not uWSGI's alone"
-        problems.append(Problem("uwsgi_log_dir", says, "name a folder of its own, such as /var/log/uwsgi"))
+        message = f"{values['uwsgi_log_dir']} is not uWSGI's alone"
+        problems.append(Problem("uwsgi_log_dir", message, "name a folder of its own, such as /var/log/uwsgi"))
     for name in ("uwsgi_user", "uwsgi_group"):
         if not _NAME.fullmatch(values[name]):
             problems.append(Problem(name, f"{values[name]!r} is no account's name", "write one such as uwsgi"))
     if values["uwsgi_user"] == "root":
         problems.append(Problem("uwsgi_user", "root would run every application", "name an account without privileges"))
     if values["uwsgi_build_user"] in ("root", values["uwsgi_user"]) or not _NAME.fullmatch(values["uwsgi_build_user"]):
-        says = f"{values['uwsgi_build_user']!r} must not build what applications run on"
+        message = f"{values['uwsgi_build_user']!r} must not build what applications run on"
         problems.append(
-            Problem("uwsgi_build_user", says, "name an account that does nothing else, such as uwsgi-build")
+            Problem("uwsgi_build_user", message, "name an account that does nothing else, such as uwsgi-build")
         )
     if values["uwsgi_pip_no_index"]:
         if values["uwsgi_pip_index_url"]:
@@ -276,13 +276,13 @@ def _check_constraints(values: dict[str, Any], host: dict[str, Any], problems: l
     given = values["uwsgi_pip_constraints"]
     for text in (host.get("constraints") or {}).values():
         if text is None:
-            says = f"there is no file {given} on the controller"
-            problems.append(Problem("uwsgi_pip_constraints", says, "name one, or write auto for the role's own"))
+            message = f"there is no file {given} on the controller"
+            problems.append(Problem("uwsgi_pip_constraints", message, "name one, or write auto for the role's own"))
             continue
         option = next((line.strip() for line in text.splitlines() if line.strip().startswith("-")), None)
         if option is not None:
-            says = f"{given} holds {option!r}, which is no constraint"
-            problems.append(Problem("uwsgi_pip_constraints", says, "write its lines into this one file"))
+            message = f"{given} holds {option!r}, which is no constraint"
+            problems.append(Problem("uwsgi_pip_constraints", message, "write its lines into this one file"))
 
 
 def limits(values: dict[str, Any], host: dict[str, Any]) -> dict[str, list[str]]:

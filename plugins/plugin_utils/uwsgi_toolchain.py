@@ -42,8 +42,8 @@ def check(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
             problems.append(Problem(path, f"{checksum!r} is no sha256", "write its 64 hexadecimal digits in quotes"))
     if not is_zig(values):
         if values["uwsgi_headers_dir"]:
-            says = "is for zig only; the host's own compiler takes the headers that are installed beside it"
-            problems.append(Problem("uwsgi_headers_dir", says, "set uwsgi_build_toolchain: zig, or leave it out"))
+            message = "is for zig only; the host's own compiler takes the headers that are installed beside it"
+            problems.append(Problem("uwsgi_headers_dir", message, "set uwsgi_build_toolchain: zig, or leave it out"))
         return problems
     arch, version = host.get("arch"), values["uwsgi_zig_version"]
     if arch and arch not in ZIG_WHEELS:
@@ -58,9 +58,9 @@ def check(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
         hint = f"set uwsgi_checksums['{release}'], or take one whose checksum is known: {known}"
         problems.append(Problem("uwsgi_zig_version", f"no sha256 is known for {release}", hint))
     for name in sorted(set(values["uwsgi_build_env"]) & {*OWN, *EMBEDDED}):
-        says = "is zig's own" if name in OWN else "takes ld and objcopy, which zig does not bring"
+        message = "is zig's own" if name in OWN else "takes ld and objcopy, which zig does not bring"
         hint = "leave it out, or set uwsgi_build_toolchain: host"
-        problems.append(Problem(f"uwsgi_build_env.{name}", says, hint))
+        problems.append(Problem(f"uwsgi_build_env.{name}", message, hint))
     return problems
 
 

@@ -62,8 +62,8 @@ def check(app: Mapping[str, Any], path: str, problems: Problems) -> None:
         for index, item in enumerate(value if isinstance(value, list) else [value]):
             where = f"{path}.options.{name}" + (f"[{index}]" if isinstance(value, list) else "")
             if isinstance(item, (Mapping, list)):
-                says = "is not one text, which an option of uWSGI takes"
-                problems.say(where, says, "write it as in the ini, such as a=b; a list repeats the option")
+                message = "is not one text, which an option of uWSGI takes"
+                problems.add(where, message, "write it as in the ini, such as a=b; a list repeats the option")
                 continue
             unit, text = _UNIT_OF.get(str(name).replace("_", "-")), str(item).strip()
             # What is off is 0 to uWSGI, as it is meant.
@@ -77,4 +77,4 @@ def check(app: Mapping[str, Any], path: str, problems: Problems) -> None:
             hint = f"write {meant}" if meant is not None else f"write a number of {unit}"
             read = (_FIRST.match(text) or [""])[0].strip("-") or "0"
             more = "knows no other unit here" if word else "reads no more of it"
-            problems.say(where, f"{item!r} is {read} {unit} to uWSGI, which {more}", hint)
+            problems.add(where, f"{item!r} is {read} {unit} to uWSGI, which {more}", hint)

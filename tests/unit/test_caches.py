@@ -35,7 +35,7 @@ def play(tmp_path, request, make_wheel):
         )
         return playbook.play(file, *(["--check"] if check else []), hosts="one,two,three", **settings)
 
-    run.room, run.built, run.cache = request.param, built, tmp_path / "cache"
+    run.role, run.built, run.cache = request.param, built, tmp_path / "cache"
     return run
 
 
@@ -59,10 +59,10 @@ def test_a_host_of_another_kind_is_refused_without_a_copy(play, tmp_path):
     there = tmp_path / "there"
     status, said = play(("installed", {"path": str(there), "architecture": "s390x", "glibc": "2.41"}, {}))
     assert status == 2, said
-    mend = {"nginx": "set nginx_build_toolchain: zig, or ", "uwsgi": ""}[play.room]
+    hint = {"nginx": "set nginx_build_toolchain: zig, or ", "uwsgi": ""}[play.role]
     assert (
-        f"it was built for {os.uname().machine}, and this host is s390x. It was not copied; for this host {mend}name a"
-        f" builder like it in {play.room}_build_host" in said
+        f"it was built for {os.uname().machine}, and this host is s390x. It was not copied; for this host {hint}name a"
+        f" builder like it in {play.role}_build_host" in said
     )
     status, said = play(
         ("installed", {"path": str(there), "architecture": os.uname().machine, "glibc": "2.2"}, {}),
@@ -81,16 +81,16 @@ def test_a_folder_that_cannot_be_made_is_named(play):
     play.cache.write_text("a file")
     status, said = play(CLAIM)
     assert status == 2, said
-    assert f"'{play.cache}'; set {play.room}_artifact_dir to a folder that this account may write" in said
+    assert f"'{play.cache}'; set {play.role}_artifact_dir to a folder that this account may write" in said
 
 
 def test_a_wheel_arrives_under_the_name_that_pip_wants(play, tmp_path):
     play(CLAIM, ("stored", {"path": str(play.built)}, MINE), ("released", {}, MINE))
     there = tmp_path / "there"
-    if play.room == "uwsgi":
+    if play.role == "uwsgi":
         there.mkdir()
     status, said = play(("installed", {"path": str(there), "architecture": os.uname().machine, "glibc": "9"}, {}))
-    if play.room == "nginx":
+    if play.role == "nginx":
         # It runs what arrived, and /bin/cat is no nginx.
         assert status == 2, said
         assert "the new binary is not nginx 1.26.3" in said

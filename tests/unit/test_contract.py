@@ -21,10 +21,10 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as plann
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = {
-    room: yaml.safe_load((ROOT / f"roles/{room}/meta/argument_specs.yml").read_text())["argument_specs"]["main"][
+    role: yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"]["main"][
         "options"
     ]
-    for room in planning.PLANNERS
+    for role in planning.PLANNERS
 }
 UWSGI = {
     "home": "/opt/uwsgi/2.0.31-python3.11",
@@ -355,8 +355,8 @@ def kit():
         "hosts": [entry],
     }
     known = {"folder": "/kit", "collecting": False, "manifest": manifest, "wrong": [], "texts": {"shop": "flask"}}
-    rooms = {**dict.fromkeys(planning.PLANNERS), "nginx": {}}
-    wanted = planning.plan(SPECS, rooms, {**DEBIAN, "room": "nginx", "kit": known})[0]["nginx"]["id"]
+    roles = {**dict.fromkeys(planning.PLANNERS), "nginx": {}}
+    wanted = planning.plan(SPECS, roles, {**DEBIAN, "role": "nginx", "kit": known})[0]["nginx"]["id"]
     manifest["nginx"] = {wanted: {"architecture": "x86_64", "files": ["nginx/n/nginx"]}}
     return known
 
@@ -384,16 +384,16 @@ def inputs():
     yield "published from a kit by a play without uWSGI", {"publish_apps": []}, {**DEBIAN, "kit": kit()}
 
 
-def planned(variables, host, room):
-    """A room's plan as a task gets it; see ActionModule.run of plugins/action/plan.py."""
-    rooms = {
+def planned(variables, host, role):
+    """A role's plan as a task gets it; see ActionModule.run of plugins/action/plan.py."""
+    roles = {
         name: {variable: value for variable, value in variables.items() if variable.startswith(f"{name}_")}
         for name in planning.PLANNERS
     }
-    plans, problems = planning.plan(SPECS, rooms, {**host, "room": room})
+    plans, problems = planning.plan(SPECS, roles, {**host, "role": role})
     assert not problems, [str(problem) for problem in problems]
     checks = [check for plan in plans.values() for check in plan.get("checks") or []]
-    return contract.as_told({**plans[room], "checks": checks})
+    return contract.as_told({**plans[role], "checks": checks})
 
 
 FACTS = {
@@ -791,7 +791,7 @@ INSTANCE = {"name": "a", "unit": "uwsgi@a.service", "config": "/a.ini", "pidfile
         ("uwsgi_instances", {"instances": [{**INSTANCE, "processes": "2"}]}, "instances[0].processes is '2'"),
         ("uwsgi_instances", {"instance": []}, "uwsgi_instances: instance. Supported parameters"),
         ("nginx_cache", {"state": "claimed", "folder": "/x", "name": "a"}, "version, about"),
-        ("plan", {"room": "attic"}, "must be one of"),
+        ("plan", {"role": "attic"}, "must be one of"),
     ],
 )
 def test_what_an_argument_spec_refuses(module, args, fault):

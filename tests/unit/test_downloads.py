@@ -151,10 +151,10 @@ def test_what_stays_wrong_is_refused_with_the_mend(mirror, tmp_path, wrong):
     assert status == 2, said
     assert mirror.asked == [NGINX] * 2 + [PCRE2] * 2
     assert fetched(tmp_path) == {}
-    for file, (_way, says) in wrong.items():
+    for file, (_way, message) in wrong.items():
         release = file.removesuffix(".tar.gz")
         assert f"{mirror.url}/{file} is not to be had as {release}, tried 2 times: " in said
-        assert says in said
+        assert message in said
         assert f"The sha256 should be {sha256(BODIES[file])}. Nothing was unpacked. Name another place" in said
         assert f"nginx_urls['{release.partition('-')[0]}'] or nginx_mirror" in said
         assert f"holds {file} in nginx_source_dir" in said
@@ -176,8 +176,8 @@ def test_a_wrong_tarball_of_the_source_dir_is_refused(source_dir, tmp_path, dama
     (source_dir / PCRE2).write_bytes(wrong)
     status, said = fetch(tmp_path, nginx_source_dir=str(source_dir))
     assert status == 2, said
-    says = f"{source_dir}/{PCRE2} is not pcre2-10.46: its sha256 is {sha256(wrong)} and should be"
-    assert f"{says} {sha256(BODIES[PCRE2])}. Nothing was unpacked" in said
+    message = f"{source_dir}/{PCRE2} is not pcre2-10.46: its sha256 is {sha256(wrong)} and should be"
+    assert f"{message} {sha256(BODIES[PCRE2])}. Nothing was unpacked" in said
     assert "nginx_checksums['pcre2-10.46']" in said
 
 
@@ -267,14 +267,14 @@ exit 2
 
 
 @pytest.mark.parametrize(
-    ("ways", "asked", "says"),
+    ("ways", "asked", "message"),
     [
         (["503", "short", "whole"], 3, None),
         (["other"], 2, "is not signed by any of nginx_signing_keys"),
         (["503"], 2, f"{NGINX}.asc is not to be had: Request failed"),
     ],
 )
-def test_a_signature_is_asked_for_again_and_refused_where_it_stays_wrong(mirror, tmp_path, ways, asked, says):
+def test_a_signature_is_asked_for_again_and_refused_where_it_stays_wrong(mirror, tmp_path, ways, asked, message):
     gpg = tmp_path / "bin/gpg"
     gpg.parent.mkdir()
     gpg.write_text(GPG)
@@ -290,6 +290,6 @@ def test_a_signature_is_asked_for_again_and_refused_where_it_stays_wrong(mirror,
         nginx_signing_keys=[str(tmp_path / "key.asc")],
         nginx_download_retries=1,
     )
-    assert (status == 0) is (says is None), said
-    assert (says or "") in said
+    assert (status == 0) is (message is None), said
+    assert (message or "") in said
     assert mirror.asked.count(f"{NGINX}.asc") == asked

@@ -12,7 +12,7 @@ APP = {"name": "shop", "source": "apps/shop", "module": "manage"}
 def planned(folder, apps, *arguments):
     """Status and words of a play that plans these applications and looks at what was registered."""
     tasks = [
-        {"graceful.wsgi.plan": {"room": "publish"}, "register": "planned"},
+        {"graceful.wsgi.plan": {"role": "publish"}, "register": "planned"},
         {
             "ansible.builtin.debug": {
                 "msg": "registered {{ planned.plan.apps | length }}"

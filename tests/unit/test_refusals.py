@@ -1,4 +1,4 @@
-"""The main job refuses bad input as a whole: every room's problems in one message, before the host is touched."""
+"""The main job refuses bad input as a whole: every role's problems in one message, before the host is touched."""
 
 import json
 import os

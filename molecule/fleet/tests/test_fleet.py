@@ -60,8 +60,8 @@ def test_there_is_no_rest_of_a_build(host):
     left = "-name zig -o -name 'zig-*' -o -name 'ziglang*' -o -name '*.o'"
     elsewhere = "-not -path '/usr/share/*' -not -path '/usr/lib/*'"
     assert host.check_output(f"find / -xdev {elsewhere} \\( {left} \\)") == ""
-    for room in ("nginx", "uwsgi"):
-        builds_of = host.file(f"/var/lib/graceful-wsgi/{room}/builds")
+    for role in ("nginx", "uwsgi"):
+        builds_of = host.file(f"/var/lib/graceful-wsgi/{role}/builds")
         assert not builds_of.exists or builds_of.listdir() == []
 
 

@@ -63,13 +63,13 @@ def test_the_mend_mends_without_another_build_whatever_the_strategy(host, kept):
 
 
 @pytest.mark.parametrize(
-    ("difference", "says"),
+    ("difference", "message"),
     [
         ({"architecture": "s390x"}, "it was built for x86_64, and this host is s390x"),
         ({"version": "1.26.4"}, "manifest.json does not tell of"),
     ],
 )
-def test_what_cannot_run_here_is_refused_before_it_is_copied(host, kept, difference, says):
+def test_what_cannot_run_here_is_refused_before_it_is_copied(host, kept, difference, message):
     told = json.loads((kept / "manifest.json").read_text())
     arguments = {
         "state": "installed",
@@ -83,7 +83,7 @@ def test_what_cannot_run_here_is_refused_before_it_is_copied(host, kept, differe
     }
     status, said = ansible("ansible", WEB, "-m", "graceful.wsgi.nginx_cache", "-a", json.dumps(arguments | difference))
     assert status == 2, said
-    assert says.replace("x86_64", told["architecture"]) in " ".join(said.split())
+    assert message.replace("x86_64", told["architecture"]) in " ".join(said.split())
     assert not host.file("/tmp/not-here").exists
 
 

@@ -179,8 +179,8 @@ def test_what_cannot_answer_is_refused_before_it_goes_live(code, published):
     said = said.replace("\\n", "\n")
     assert {name: failures(found) for name, found in seen.items()} == dict.fromkeys(names, [])
     assert "Bring the applications up to date" not in said
-    for name, (_text, says) in KINDS.items():
-        assert re.search(rf"\b{name}\b[^\n]*: [^\n]*(\n[^\n]*)*{re.escape(says)}", said), (name, said)
+    for name, (_text, message) in KINDS.items():
+        assert re.search(rf"\b{name}\b[^\n]*: [^\n]*(\n[^\n]*)*{re.escape(message)}", said), (name, said)
     for line in (
         "the new code answered 500 (Internal Server Error) to the probe / (host.test); 200 was asked for",
         "the new code answered 204 (No Content) to the probe / (first.test); 200 was asked for",

@@ -48,7 +48,7 @@ def test_options_are_judged_with_plugins_named_before_anything_changes(tmp_path)
     status, said = play(apps, nginx_worker_connections=777)
     assert status and sh("sha256sum /etc/nginx/nginx.conf; ls -R /etc/uwsgi /srv/wsgi") == before, said
     assert re.search(r"\d+ problems in the variables; nothing on the host was changed", said), said
-    for index, option, says in (
+    for index, option, message in (
         (0, "harakri", "did you mean harakiri?"),
         (0, "plugins", "'python3': Python is built into this uWSGI"),
         (1, "max-reqests", "did you mean max-requests?"),
@@ -62,7 +62,7 @@ def test_options_are_judged_with_plugins_named_before_anything_changes(tmp_path)
         line = next(
             (line for line in said.splitlines() if line.startswith(f"- publish_apps[{index}].options.{option}:")), ""
         )
-        assert says in line, (option, said)
+        assert message in line, (option, said)
     assert "publish_apps[4].options.shop" not in said
     assert "the requirements name no gevent" in said, said
     # No second copy of the list.

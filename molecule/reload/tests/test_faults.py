@@ -147,8 +147,8 @@ BAD_BLOCKS = {
 }
 
 
-@pytest.mark.parametrize(("changes", "says"), BAD_BLOCKS.values(), ids=BAD_BLOCKS)
-def test_an_invalid_server_block(host, changes, says):
+@pytest.mark.parametrize(("changes", "message"), BAD_BLOCKS.values(), ids=BAD_BLOCKS)
+def test_an_invalid_server_block(host, changes, message):
     """Nor do the applications change that come along with it."""
     sites, before = published()["publish_sites"], check(host)
     for entry, change in zip(sites, changes, strict=False):
@@ -157,7 +157,7 @@ def test_an_invalid_server_block(host, changes, says):
     for _attempt in range(2):
         status, said = deploy(WHOAMI, publish_sites=sites, shop_options={"harakiri": 34})
         assert status == 2, said
-        assert says in said, said
+        assert message in said, said
         assert check(host) == before
 
 

@@ -56,7 +56,7 @@ def test_any_libpcre_is_refused(built, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("answer", "version", "says"),
+    ("answer", "version", "message"),
     [
         ((1, "", "ldd: exited with unknown exit code (139)"), "1.26.3", "ldd could not tell"),
         ((0, "\tlibfoo.so.1 => not found\n", ""), "1.26.3", "needs libfoo.so.1, which this host does not have"),
@@ -64,8 +64,8 @@ def test_any_libpcre_is_refused(built, tmp_path, name):
         (PLAIN, "1.26", "is not nginx 1.26:"),
     ],
 )
-def test_an_unfit_binary_is_refused(built, tmp_path, answer, version, says):
-    with pytest.raises(ArtifactError, match=says):
+def test_an_unfit_binary_is_refused(built, tmp_path, answer, version, message):
+    with pytest.raises(ArtifactError, match=message):
         nginx_artifact.put(str(tmp_path / "artifact"), str(built), version, {}, fake_run(answer))
     assert os.listdir(tmp_path) == ["built"]
 
@@ -104,7 +104,7 @@ STATIC = {"architecture": "x86_64", "static": True, "glibc": None, "libraries": 
 
 
 @pytest.mark.parametrize(
-    ("told", "architecture", "glibc", "says"),
+    ("told", "architecture", "glibc", "message"),
     [
         (STATIC, "x86_64", "2.17", None),
         (STATIC, "x86_64", None, None),
@@ -116,8 +116,8 @@ STATIC = {"architecture": "x86_64", "static": True, "glibc": None, "libraries": 
         (dict(STATIC, architecture="arm"), "armv7l", "2.17", None),
     ],
 )
-def test_which_host_can_run_it(told, architecture, glibc, says):
-    assert nginx_artifact.unfit(told, architecture, glibc) == says
+def test_which_host_can_run_it(told, architecture, glibc, message):
+    assert nginx_artifact.unfit(told, architecture, glibc) == message
 
 
 def cut(path):
@@ -171,8 +171,8 @@ def test_a_damaged_artifact_counts_as_none_and_is_replaced(built, tmp_path, dama
 def test_only_a_regular_file_is_taken_from_the_build(tmp_path):
     (tmp_path / "link").symlink_to("/bin/cat")
     os.mkfifo(tmp_path / "fifo")
-    for name, says in (("link", "no built binary"), ("fifo", "not a regular file"), ("none", "no built binary")):
-        with pytest.raises(ArtifactError, match=says):
+    for name, message in (("link", "no built binary"), ("fifo", "not a regular file"), ("none", "no built binary")):
+        with pytest.raises(ArtifactError, match=message):
             nginx_artifact.put(str(tmp_path / "a"), str(tmp_path / name), "1.26.3", {}, fake_run(PLAIN))
 
 

@@ -129,7 +129,7 @@ def test_upgrade_moves_to_a_new_master_and_ends_the_old(start):
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "timeout", "says"),
+    ("behaviour", "timeout", "message"),
     [
         ("dies", 10, "ended at once"),
         ("deaf", 0.5, "did not come up"),
@@ -138,10 +138,10 @@ def test_upgrade_moves_to_a_new_master_and_ends_the_old(start):
         ("dies-late", 10, "ended when it was to take over"),
     ],
 )
-def test_a_failed_upgrade_leaves_the_old_master_with_its_workers(start, behaviour, timeout, says):
+def test_a_failed_upgrade_leaves_the_old_master_with_its_workers(start, behaviour, timeout, message):
     process, pid_file = start(behaviour)
     (pid_file.parent / "nginx.pid.log").write_text("old news\n")
-    with pytest.raises(MasterError, match=says):
+    with pytest.raises(MasterError, match=message):
         upgrade(pid_file, timeout).run()
     wait_for(lambda: nginx_master.read_master(str(pid_file)) == process.pid)
     wait_for(lambda: nginx_master.workers(process.pid))
@@ -175,8 +175,8 @@ def test_a_draining_master_of_an_earlier_upgrade_holds_up(start, tmp_path):
     current, pid_file = start("good")
     (tmp_path / "earlier").rename(tmp_path / "nginx.pid.oldbin")
     work = Upgrade(str(pid_file), sys.executable, "none", drain=0.3)
-    says = f"earlier upgrade \\(process {earlier.pid}\\).*The nginx that runs is as it was"
-    with pytest.raises(MasterError, match=says):
+    message = f"earlier upgrade \\(process {earlier.pid}\\).*The nginx that runs is as it was"
+    with pytest.raises(MasterError, match=message):
         work.find()
     assert current.poll() is None
 

@@ -25,8 +25,8 @@ def attempt(apps=(), sites=(), host=None, uwsgi=None, **more):
     problems = []
     values = spec.check(dict(more, publish_apps=list(apps), publish_sites=list(sites)), SPECS["publish"], problems)
     assert not problems, [str(problem) for problem in problems]
-    rooms = {"nginx": spec.check({}, SPECS["nginx"], []), "uwsgi": spec.check(uwsgi or {}, SPECS["uwsgi"], [])}
-    return publish_plan.plan(values, host or {}, rooms)
+    roles = {"nginx": spec.check({}, SPECS["nginx"], []), "uwsgi": spec.check(uwsgi or {}, SPECS["uwsgi"], [])}
+    return publish_plan.plan(values, host or {}, roles)
 
 
 def planned(apps=(), sites=(), **more):

@@ -89,8 +89,8 @@ def test_what_is_no_text_arrives_as_one(value, text):
 
 ROLES = Path(spec.__file__).resolve().parents[2] / "roles"
 SPECS = {
-    room: yaml.safe_load((ROLES / room / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    for room in ("nginx", "uwsgi", "publish")
+    role: yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    for role in ("nginx", "uwsgi", "publish")
 }
 APP = {"name": "shop", "source": "apps/shop", "module": "manage", "env": {"TOKEN": "s3cr3t"}}
 
@@ -98,8 +98,8 @@ APP = {"name": "shop", "source": "apps/shop", "module": "manage", "env": {"TOKEN
 def planned(**more):
     problems = []
     values = spec.check({"publish_apps": [{**APP, **more}]}, SPECS["publish"], problems)
-    rooms = {room: spec.check({}, SPECS[room], []) for room in ("nginx", "uwsgi")}
-    plan, said = publish_plan.plan(values, {}, rooms)
+    roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
+    plan, said = publish_plan.plan(values, {}, roles)
     assert problems + said == []
     return plan
 

@@ -45,8 +45,8 @@ WHOLE = {
 def planned(kind, value):
     app = {"name": "shop", "source": "apps/shop", "module": "manage", "config_format": kind}
     values = spec.check({"publish_apps": [{**app, "options": {"procname-prefix": value}}]}, SPECS["publish"], [])
-    rooms = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
-    return publish_plan.plan(values, {}, rooms)
+    roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
+    return publish_plan.plan(values, {}, roles)
 
 
 def written(plan, kind):
@@ -64,7 +64,7 @@ def test_a_value_is_whole_or_refused(tmp_path, kind, value):
     if kind not in WHOLE[value]:
         # A line break is nobody's, whatever the language.
         assert {problem.path for problem in problems} == {"publish_apps[0].options.procname-prefix"}
-        assert all(problem.mend for problem in problems)
+        assert all(problem.hint for problem in problems)
         return
     assert problems == []
     file = tmp_path / f"shop.{kind}"
@@ -79,6 +79,6 @@ def test_a_value_is_whole_or_refused(tmp_path, kind, value):
 def test_so_does_what_the_plan_writes_of_a_setting(key, kind, value):
     app = {"name": "shop", "source": "apps/shop", "module": "manage", "config_format": kind, key: value}
     values = spec.check({"publish_apps": [app]}, SPECS["publish"], [])
-    rooms = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
-    _plan, problems = publish_plan.plan(values, {}, rooms)
+    roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
+    _plan, problems = publish_plan.plan(values, {}, roles)
     assert any(problem.path.startswith(f"publish_apps[0].{key}") for problem in problems)

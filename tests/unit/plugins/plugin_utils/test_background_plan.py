@@ -21,9 +21,9 @@ def attempt(options, **more):
     app = {"name": "shop", "module": "web", "options": options, **code, **more}
     problems = []
     values = spec.check({"publish_apps": [app], "publish_sites": []}, specs("publish"), problems)
-    rooms = {role: spec.check({}, specs(role), problems) for role in ("nginx", "uwsgi")}
+    roles = {role: spec.check({}, specs(role), problems) for role in ("nginx", "uwsgi")}
     assert not problems
-    return publish_plan.plan(values, {"uwsgi": {"binary": "/opt/uwsgi", "options": []}}, rooms)
+    return publish_plan.plan(values, {"uwsgi": {"binary": "/opt/uwsgi", "options": []}}, roles)
 
 
 def planned(options, **more):
@@ -118,7 +118,7 @@ def test_a_spool_folder_is_looked_for_where_chdir_says():
 
 
 @pytest.mark.parametrize(
-    ("options", "mend"),
+    ("options", "hint"),
     [
         ({"spooler": "spool"}, "/var/lib/shop/spool"),
         ({"spooler": "/srv/wsgi/shop/current/../current/spool"}, "/var/lib/shop/spool"),
@@ -131,10 +131,10 @@ def test_a_spool_folder_is_looked_for_where_chdir_says():
         ({"python-auto-reload": 1}, "leave it out"),
     ],
 )
-def test_what_a_release_would_take_along_is_refused(options, mend):
+def test_what_a_release_would_take_along_is_refused(options, hint):
     _plan, problems = attempt(options)
     assert [problem.path for problem in problems] == [f"publish_apps[0].options.{next(iter(options))}"]
-    assert mend in str(problems[0])
+    assert hint in str(problems[0])
     # Code that lies where it is has no releases.
     assert not attempt(options, path="/home/shop/web")[1]
 

@@ -9,8 +9,8 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import centos7_plan,
 
 ROLE = Path(__file__).resolve().parents[4] / "roles/centos7"
 OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-CENTOS = {"distribution": "CentOS", "version": "7", "os_family": "RedHat", "arch": "x86_64", "room": "centos7"}
-DEBIAN = {"distribution": "Debian", "version": "12", "os_family": "Debian", "arch": "x86_64", "room": "centos7"}
+CENTOS = {"distribution": "CentOS", "version": "7", "os_family": "RedHat", "arch": "x86_64", "role": "centos7"}
+DEBIAN = {"distribution": "Debian", "version": "12", "os_family": "Debian", "arch": "x86_64", "role": "centos7"}
 
 
 def attempt(host=CENTOS, **variables):
@@ -31,7 +31,7 @@ def repositories(host=CENTOS, **variables):
 
 
 @pytest.mark.parametrize(
-    "variables, path, mend",
+    "variables, path, hint",
     [
         ({"centos7_repositories": ["base", "extra"]}, "centos7_repositories[1]", "did you mean extras?"),
         ({"centos7_repositories": ["base", "zzz"]}, "centos7_repositories[1]", "epel"),
@@ -55,23 +55,23 @@ def repositories(host=CENTOS, **variables):
         ({"centos7_firewalld_zone": "a b"}, "centos7_firewalld_zone", "public"),
     ],
 )
-def test_refused(variables, path, mend):
+def test_refused(variables, path, hint):
     plan, problems = attempt(**variables)
     assert plan == {}
     assert [problem.path for problem in problems] == [path]
-    assert mend in problems[0].mend
+    assert hint in problems[0].hint
 
 
 @pytest.mark.parametrize("other", [DEBIAN, dict(CENTOS, version="8"), dict(CENTOS, version="6")])
 def test_anything_but_el7_is_refused_by_name(other):
     plan, problems = attempt(other)
     assert plan == {} and len(problems) == 1
-    assert f"{other['distribution']} {other['version']}" in problems[0].says
-    assert "leave it out" in problems[0].mend
+    assert f"{other['distribution']} {other['version']}" in problems[0].message
+    assert "leave it out" in problems[0].hint
 
 
 def test_its_variables_on_another_host_are_nobodys_problem_where_another_role_asks():
-    assert attempt(dict(DEBIAN, room="nginx"), centos7_repositories=["zzz"]) == ({}, [])
+    assert attempt(dict(DEBIAN, role="nginx"), centos7_repositories=["zzz"]) == ({}, [])
 
 
 def test_nothing_known_of_the_host_is_no_crash():

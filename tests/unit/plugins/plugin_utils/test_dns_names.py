@@ -37,7 +37,7 @@ def test_a_name_as_it_is_sent(name, sent):
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("mü ller.test", "can be in no name|more than letters"),
         ("mü/ller.test", "more than letters"),
@@ -49,8 +49,8 @@ def test_a_name_as_it_is_sent(name, sent):
         ("*ü.test", r"a \* beside letters"),
     ],
 )
-def test_what_is_no_name_is_refused(name, says):
-    with pytest.raises(dns_names.NoName, match=says):
+def test_what_is_no_name_is_refused(name, message):
+    with pytest.raises(dns_names.NoName, match=message):
         dns_names.encoded(name)
 
 

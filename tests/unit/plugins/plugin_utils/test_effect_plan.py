@@ -26,9 +26,9 @@ def refusals(sites, version="1.30.6", conf=None, apps=()):
     problems = []
     values = spec.check(values, SPECS["publish"], problems)
     assert not problems, [str(problem) for problem in problems]
-    rooms = {"nginx": spec.check({"nginx_version": version, "nginx_conf_options": conf or {}}, SPECS["nginx"], [])}
-    rooms["uwsgi"] = spec.check({}, SPECS["uwsgi"], [])
-    return [str(problem) for problem in publish_plan.plan(values, {}, rooms)[1]]
+    roles = {"nginx": spec.check({"nginx_version": version, "nginx_conf_options": conf or {}}, SPECS["nginx"], [])}
+    roles["uwsgi"] = spec.check({}, SPECS["uwsgi"], [])
+    return [str(problem) for problem in publish_plan.plan(values, {}, roles)[1]]
 
 
 def site(server_name, *locations, **more):

@@ -10,10 +10,10 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as plann
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 SPECS = {
-    room: yaml.safe_load((ROLES / room / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"][
+    role: yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]["main"][
         "options"
     ]
-    for room in planning.PLANNERS
+    for role in planning.PLANNERS
 }
 HOST = {
     "distribution": "Debian",
@@ -73,9 +73,9 @@ def kit(**more):
     return {**known, **more}
 
 
-def planned(kit, room="nginx", host=HOST, **variables):
-    rooms = {"centos7": None, "nginx": {}, "uwsgi": {}, "publish": PUBLISH, **variables}
-    return planning.plan(SPECS, rooms, {**host, "room": room, "kit": kit})
+def planned(kit, role="nginx", host=HOST, **variables):
+    roles = {"centos7": None, "nginx": {}, "uwsgi": {}, "publish": PUBLISH, **variables}
+    return planning.plan(SPECS, roles, {**host, "role": role, "kit": kit})
 
 
 def wanted_nginx():
@@ -122,8 +122,8 @@ def test_a_kit_leads_the_variables_into_its_folder_and_asks_no_network():
 
 def test_a_kit_takes_the_place_of_an_index_and_of_what_asks_yum():
     el7 = {**HOST, "distribution": "CentOS", "version": "7", "os_family": "RedHat", "ansible": "2.16.1"}
-    rooms = {"centos7": {}, "uwsgi": {"uwsgi_pip_index_url": "http://index"}}
-    plans, _problems = planned(kit(manifest=None, wrong=["-"]), "centos7", el7, **rooms)
+    roles = {"centos7": {}, "uwsgi": {"uwsgi_pip_index_url": "http://index"}}
+    plans, _problems = planned(kit(manifest=None, wrong=["-"]), "centos7", el7, **roles)
     assert plans["centos7"]["repositories"] == [] and plans["centos7"]["packages"] == []
     assert "PIP_INDEX_URL" not in plans["uwsgi"]["pip_env"]
 

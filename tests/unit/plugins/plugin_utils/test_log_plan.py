@@ -18,8 +18,8 @@ def attempt(log="system", sites=(), **more):
     given = {"name": "shop", "source": "apps/shop", "module": "manage", "log": log, **more}
     apps = [{key: value for key, value in given.items() if value is not None}]
     values = spec.check({"publish_apps": apps, "publish_sites": list(sites)}, SPECS["publish"], [])
-    rooms = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
-    return publish_plan.plan(values, {"uwsgi": {"options": []}}, rooms)
+    roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
+    return publish_plan.plan(values, {"uwsgi": {"options": []}}, roles)
 
 
 def planned(log="system", sites=(), **more):
@@ -67,7 +67,7 @@ def test_log_in_a_shared_folder_is_one_file_that_root_makes_and_rotates(log):
         item for item in plan["app_bundle"]["directories"] if item["path"] == folder and item["owner"] != "root"
     ] == []
     assert [check["by_root"] for check in plan["checks"] if check["kind"] == "log"] == [True]
-    assert rotated(plan)[0]["su"] is None and rotated(plan)[0]["create"].startswith("0640 ")
+    assert [line.split()[:2] for line in rotated(plan)[0]["directives"]] == [["create", "0640"]]
 
 
 def test_log_in_a_folder_of_its_own_is_asked_about_and_rotated_as_its_account():
@@ -79,7 +79,7 @@ def test_log_in_a_folder_of_its_own_is_asked_about_and_rotated_as_its_account():
     }
     made = [item for item in plan["app_bundle"]["directories"] if item["path"] == "/home/ann/logs"]
     assert made == [{"path": "/home/ann/logs", "owner": "ann", "group": "ann", "mode": "0755", "force": False}]
-    assert [(log["su"], log["create"]) for log in rotated(plan)] == [("ann ann", None)] * 2
+    assert [log["directives"] for log in rotated(plan)] == [["su ann ann"]] * 2
 
 
 @pytest.mark.parametrize("log", ["system", "project", "journal"])

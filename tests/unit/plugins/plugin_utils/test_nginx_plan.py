@@ -233,7 +233,7 @@ def test_downloads_take_proxy_and_authorities():
 
 
 @pytest.mark.parametrize(
-    ("variables", "says"),
+    ("variables", "message"),
     [
         ({"nginx_version": "1.26.2"}, "nginx_version: no sha256 is known for nginx-1.26.2; set nginx_checksums['ngin"),
         ({"nginx_version": "1.20.2", "nginx_checksums": {"nginx-1.20.2": SHA}}, "does not know PCRE2; take 1.21.5"),
@@ -271,9 +271,9 @@ def test_downloads_take_proxy_and_authorities():
         ({"nginx_conf_options": {"x": [[1]]}}, "nginx_conf_options.x[0]: a list is no value"),
     ],
 )
-def test_refused_with_path_and_mend(variables, says):
+def test_refused_with_path_and_mend(variables, message):
     (problem,) = refused({**DEBIAN, "builder": {"known": False, "hosts": ["builder", "web"]}}, **variables)
-    assert says in problem
+    assert message in problem
 
 
 def test_an_unknown_family_is_refused():
@@ -336,7 +336,7 @@ def test_the_id_changes_with_zig():
 
 
 @pytest.mark.parametrize(
-    ("variables", "says"),
+    ("variables", "message"),
     [
         (
             {"nginx_zlib": "host"},
@@ -353,9 +353,9 @@ def test_the_id_changes_with_zig():
         ({"nginx_zig_version": "latest"}, "nginx_zig_version: 'latest' is no version"),
     ],
 )
-def test_what_a_static_nginx_cannot_have_is_refused(variables, says):
+def test_what_a_static_nginx_cannot_have_is_refused(variables, message):
     (problem,) = refused(**ZIG, **variables)
-    assert says in problem
+    assert message in problem
 
 
 def test_zig_is_refused_where_it_builds_nothing():
@@ -439,7 +439,7 @@ def test_facts_of_the_builder_that_the_name_of_a_build_takes_are_asked_for_where
 
 
 @pytest.mark.parametrize(
-    ("builder", "says"),
+    ("builder", "message"),
     [
         (
             {"arch": "aarch64"},
@@ -449,9 +449,9 @@ def test_facts_of_the_builder_that_the_name_of_a_build_takes_are_asked_for_where
         ({"os_family": "Suse"}, "no packages are known for Suse"),
     ],
 )
-def test_a_builder_that_cannot_build_for_the_host_is_refused(builder, says):
+def test_a_builder_that_cannot_build_for_the_host_is_refused(builder, message):
     (problem,) = refused({**DEBIAN, "builder": {"known": True, **builder}}, nginx_build_host="b")
-    assert says in problem
+    assert message in problem
 
 
 # -- nginx.conf --------------------------------------------------------------------------------------------------
@@ -571,7 +571,7 @@ def test_keepalive_survives_a_reload_where_nginx_knows_how():
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("'a", "opens a '"),
         ("'a'b", "right after a closing quote"),
@@ -587,10 +587,10 @@ def test_keepalive_survives_a_reload_where_nginx_knows_how():
         ("('a') 'b", "opens a '"),
     ],
 )
-def test_a_value_that_nginx_would_read_otherwise_is_refused(text, says):
+def test_a_value_that_nginx_would_read_otherwise_is_refused(text, message):
     problems = []
     assert nginx_tree.directives({"x": text}, "o", problems) == []
-    assert says in problems[0].says
+    assert message in problems[0].message
 
 
 LEGAL = {
@@ -646,7 +646,7 @@ def test_arguments_of_blocks_may_be_keys_below_their_name():
 def test_a_block_that_is_refused_says_what_to_write(name, hint):
     problems = []
     assert nginx_tree.directives({name: {"return": 204}}, "o", problems) == []
-    assert hint in problems[0].mend
+    assert hint in problems[0].hint
 
 
 @pytest.mark.parametrize("text", ["a\\;b", "'a;{}#'", '"~^/a{2,3}$"', "a#b", "${x}y", "it's", "", "0", "\\."])

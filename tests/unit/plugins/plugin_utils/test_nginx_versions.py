@@ -56,4 +56,4 @@ def test_a_name_that_is_no_fault_is_refused():
     nginx_versions.check({"nginx_accepted_faults": ["support", "CVE-2026-42954"]}, problems)
     [problem] = problems
     assert str(problem).startswith("nginx_accepted_faults[1]: 'CVE-2026-42954' is no fault known here; write names")
-    assert "CVE-2026-42945" in problem.mend
+    assert "CVE-2026-42945" in problem.hint

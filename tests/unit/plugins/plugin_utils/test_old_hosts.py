@@ -16,7 +16,7 @@ TAKE_216 = "pip install 'ansible>=9,<10'"
 
 
 @pytest.mark.parametrize(
-    ("told", "complaint", "says"),
+    ("told", "complaint", "message"),
     [
         (CENTOS + OLD, "", ["CentOS Linux 7 (Core) has Python 2.7.5 (/usr/bin/python2.7)", TAKE_216, "/bin/python."]),
         (CENTOS + SIX + OLD, "", ["has Python 3.6.8 (/usr/bin/python3) and 2.7.5", TAKE_216]),
@@ -30,9 +30,9 @@ TAKE_216 = "pip install 'ansible>=9,<10'"
         (OLD, "", ["this host has 2.7.5", TAKE_216]),
     ],
 )
-def test_the_message_says_what_the_host_has_and_what_to_do(told, complaint, says):
+def test_the_message_says_what_the_host_has_and_what_to_do(told, complaint, message):
     said = old_hosts.refusal("2.19.14", (3, 8), told, complaint)
-    for words in says:
+    for words in message:
         assert words in said
 
 
@@ -68,9 +68,9 @@ def test_the_question_is_answered_by_a_shell():
     ],
 )
 def test_the_plan_refuses_el7_under_an_ansible_without_yum(host, refused):
-    # A play that shows no room's variables.
+    # A play that shows no role's variables.
     _plans, problems = planning.plan(dict.fromkeys(planning.PLANNERS, {}), {}, host)
     assert [problem.path for problem in problems] == (["ansible_version"] if refused else [])
     for problem in problems:
-        assert "CentOS 7" in problem.says
-        assert TAKE_216 in problem.mend
+        assert "CentOS 7" in problem.message
+        assert TAKE_216 in problem.hint

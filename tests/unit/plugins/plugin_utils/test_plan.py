@@ -1,4 +1,4 @@
-"""Rooms are joined in the house's order, and every problem of all of them is told at once."""
+"""Roles are joined in the house's order, and every problem of all of them is told at once."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Probl
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 ENTRIES = {
-    room: yaml.safe_load((ROLES / room / "meta" / "argument_specs.yml").read_text())["argument_specs"]
-    for room in planning.PLANNERS
+    role: yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
+    for role in planning.PLANNERS
 }
-SPECS = {room: entries["main"]["options"] for room, entries in ENTRIES.items()}
+SPECS = {role: entries["main"]["options"] for role, entries in ENTRIES.items()}
 NOWHERE = {"distribution": None, "version": None, "os_family": None, "arch": None, "systemd": None, "python": None}
 TINY = {
     "nginx": {"nginx_n": {"type": "int", "default": 1}},
@@ -27,16 +27,16 @@ def calls(monkeypatch):
     """Planners that say what they were given, and refuse numbers below 0."""
     made = []
 
-    def planner(room):
-        def run(values, host, rooms):
-            made.append((room, dict(values), {name: dict(found) for name, found in rooms.items()}))
-            host["spoilt"] = room
-            number = values[f"{room}_n"]
-            return {"n": number}, [Problem(f"{room}_n", "is negative", "write 0 or more")] if number < 0 else []
+    def planner(role):
+        def run(values, host, roles):
+            made.append((role, dict(values), {name: dict(found) for name, found in roles.items()}))
+            host["spoilt"] = role
+            number = values[f"{role}_n"]
+            return {"n": number}, [Problem(f"{role}_n", "is negative", "write 0 or more")] if number < 0 else []
 
         return run
 
-    monkeypatch.setattr(planning, "PLANNERS", {room: planner(room) for room in TINY})
+    monkeypatch.setattr(planning, "PLANNERS", {role: planner(role) for role in TINY})
     return made
 
 
@@ -45,7 +45,7 @@ def test_each_room_sees_the_rooms_before_it(calls):
     plans, problems = planning.plan(TINY, {"nginx": {"nginx_n": "5"}, "uwsgi": {}, "publish": {}}, host)
     assert plans["nginx"].pop("leave_to_others") == planning.SITE_FOLDERS
     assert problems == [] and plans == {"nginx": {"n": 5}, "uwsgi": {"n": 2}, "publish": {"n": 3}}
-    assert [room for room, _values, _rooms in calls] == ["nginx", "uwsgi", "publish"]
+    assert [role for role, _values, _rooms in calls] == ["nginx", "uwsgi", "publish"]
     assert calls[0][2] == {"nginx": {"nginx_n": 5}}
     assert calls[2][2] == {"nginx": {"nginx_n": 5}, "uwsgi": {"uwsgi_n": 2}, "publish": {"publish_n": 3}}
     assert host == NOWHERE
@@ -62,7 +62,7 @@ def test_all_problems_of_all_rooms_in_one_go(calls):
     plans, problems = planning.plan(TINY, given, NOWHERE)
     assert [problem.path for problem in problems] == ["nginx_n", "uwsgi_n", "publish_n"]
     # No planner sees a value of a wrong type.
-    assert [room for room, _values, _rooms in calls] == ["nginx", "publish"] and "uwsgi" not in plans
+    assert [role for role, _values, _rooms in calls] == ["nginx", "publish"] and "uwsgi" not in plans
 
 
 def test_a_wrong_type_in_a_room_that_is_not_shown_is_nobodys_problem(calls):

@@ -19,8 +19,8 @@ def attempt(apps, sites=()):
     """(plan, problems) of these variables; the spec's own problems among them."""
     problems = []
     values = spec.check({"publish_apps": apps, "publish_sites": list(sites)}, options("publish"), problems)
-    rooms = {role: spec.check({}, options(role), []) for role in ("nginx", "uwsgi")}
-    return ({}, problems) if problems else publish_plan.plan(values, {}, rooms)
+    roles = {role: spec.check({}, options(role), []) for role in ("nginx", "uwsgi")}
+    return ({}, problems) if problems else publish_plan.plan(values, {}, roles)
 
 
 def planned(apps, sites=()):

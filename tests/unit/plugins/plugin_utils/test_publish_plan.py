@@ -48,8 +48,8 @@ def attempt(apps=(), sites=(), **more):
     values = spec.check(variables, SPECS["publish"], problems)
     if problems:
         return {}, problems
-    rooms = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
-    return publish_plan.plan(values, dict(HOST), rooms)
+    roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
+    return publish_plan.plan(values, dict(HOST), roles)
 
 
 def planned(apps=(), sites=(), **more):
@@ -219,12 +219,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(
-    ("apps", "sites", "path", "mend"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
+    ("apps", "sites", "path", "hint"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
 )
-def test_refuses(apps, sites, path, mend):
+def test_refuses(apps, sites, path, hint):
     plan, problems = attempt(apps, sites)
     assert plan == {}
-    assert [problem for problem in problems if path in problem.path and mend in problem.mend], problems
+    assert [problem for problem in problems if path in problem.path and hint in problem.hint], problems
 
 
 def test_all_problems_come_at_once():

@@ -9,14 +9,14 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as plann
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 SPECS = {
-    room: yaml.safe_load((ROLES / room / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
-    for room in planning.PLANNERS
+    role: yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    for role in planning.PLANNERS
 }
 
 
 def attempt(publish=None, **variables):
     given = dict.fromkeys(planning.PLANNERS) | {"remove": variables, "publish": publish}
-    plans, problems = planning.plan(SPECS, given, {"room": "remove"})
+    plans, problems = planning.plan(SPECS, given, {"role": "remove"})
     return plans.get("remove"), [str(problem) for problem in problems]
 
 
@@ -71,8 +71,8 @@ def test_a_folder_that_is_everybodys_is_not_ours():
 
 
 def test_other_roles_are_not_planned_with_it_nor_it_with_them():
-    given = {room: {} for room in planning.PLANNERS} | {"remove": {"remove_data": True}}
-    plans, problems = planning.plan(SPECS, given, {"room": "nginx", "distribution": "Debian", "version": "12"})
+    given = {role: {} for role in planning.PLANNERS} | {"remove": {"remove_data": True}}
+    plans, problems = planning.plan(SPECS, given, {"role": "nginx", "distribution": "Debian", "version": "12"})
     assert "remove" not in plans
     assert not [problem for problem in problems if problem.path.startswith("remove")]
 

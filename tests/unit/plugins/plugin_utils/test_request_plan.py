@@ -21,8 +21,8 @@ def attempt(apps, sites=(), nginx=None):
     problems = []
     values = spec.check({"publish_apps": list(apps), "publish_sites": list(sites)}, SPECS["publish"], problems)
     assert not problems, [str(problem) for problem in problems]
-    rooms = {"nginx": spec.check(nginx or {}, SPECS["nginx"], []), "uwsgi": spec.check({}, SPECS["uwsgi"], [])}
-    return publish_plan.plan(values, {}, rooms)
+    roles = {"nginx": spec.check(nginx or {}, SPECS["nginx"], []), "uwsgi": spec.check({}, SPECS["uwsgi"], [])}
+    return publish_plan.plan(values, {}, roles)
 
 
 def planned(*args, **kwargs):
@@ -156,7 +156,7 @@ def test_what_does_not_fit_is_refused_and_little_else(takes, let_in):
 
 
 def test_nothing_is_refused_where_all_fits():
-    assert request_plan.refused(request_plan.room({"options": {}}), (8192, 33792), "x") == ([], [])
+    assert request_plan.refused(request_plan.size({"options": {}}), (8192, 33792), "x") == ([], [])
     _site, locations = planned_site(planned([app()], [site({"path": "/", "app": "shop"})]))
     assert "if" not in [line[0] for line in locations["/"]]
 

@@ -41,8 +41,8 @@ def attempt(sites, upstreams=(), apps=("shop",), nginx=None, **more):
     values = spec.check(values, SPECS["publish"], problems)
     if problems:
         return {}, problems
-    rooms = {"nginx": spec.check(nginx or {}, SPECS["nginx"], []), "uwsgi": spec.check({}, SPECS["uwsgi"], [])}
-    return publish_plan.plan(values, {"groups": GROUPS}, rooms)
+    roles = {"nginx": spec.check(nginx or {}, SPECS["nginx"], []), "uwsgi": spec.check({}, SPECS["uwsgi"], [])}
+    return publish_plan.plan(values, {"groups": GROUPS}, roles)
 
 
 def planned(*args, **kwargs):
@@ -277,9 +277,9 @@ def cases(table):
 
 
 def assert_refused(problems, path, piece):
-    assert [problem for problem in problems if problem.path == path and piece in f"{problem.says}; {problem.mend}"], [
-        str(problem) for problem in problems
-    ]
+    assert [
+        problem for problem in problems if problem.path == path and piece in f"{problem.message}; {problem.hint}"
+    ], [str(problem) for problem in problems]
 
 
 @cases(REFUSED_LOCATIONS)

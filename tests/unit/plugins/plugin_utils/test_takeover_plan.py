@@ -27,9 +27,9 @@ SITES = [
 
 def planned(apps=APPS, sites=SITES, **more):
     problems = []
-    rooms = {role: spec.check({}, SPECS[role], problems) for role in ("nginx", "uwsgi")}
+    roles = {role: spec.check({}, SPECS[role], problems) for role in ("nginx", "uwsgi")}
     values = spec.check({"publish_apps": apps, "publish_sites": sites, **more}, SPECS["publish"], problems)
-    plan, refused = publish_plan.plan(values, {}, rooms)
+    plan, refused = publish_plan.plan(values, {}, roles)
     assert problems + refused == []
     return plan
 
@@ -49,8 +49,8 @@ def test_every_file_that_is_written_is_asked_about_once():
 
 def test_the_host_knows_every_kind_and_each_names_its_variable():
     checks = planned()["checks"]
-    rooms = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
-    checks += takeover_plan.nginx(rooms["nginx"]) + takeover_plan.uwsgi(rooms["uwsgi"])
+    roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
+    checks += takeover_plan.nginx(roles["nginx"]) + takeover_plan.uwsgi(roles["uwsgi"])
     known = {name for options in SPECS.values() for name in options}
     for check in checks:
         assert check["kind"] in host_checks.KINDS

@@ -35,9 +35,9 @@ GIVEN = {
 
 def planned(role, host, **values):
     """Plans and problems with this role's variables, the others' as they are."""
-    rooms = {room: dict(given) for room, given in GIVEN.items() if host == "centos" or room != "centos7"}
-    rooms[role] = {**GIVEN[role], **values}
-    plans, problems = planning.plan(SPECS, rooms, {**HOSTS[host], "room": role})
+    roles = {name: dict(given) for name, given in GIVEN.items() if host == "centos" or name != "centos7"}
+    roles[role] = {**GIVEN[role], **values}
+    plans, problems = planning.plan(SPECS, roles, {**HOSTS[host], "role": role})
     return json.loads(json.dumps(plans)), problems
 
 

@@ -45,7 +45,7 @@ def test_nothing_known_of_the_host_is_no_crash():
 
 
 @pytest.mark.parametrize(
-    ("variables", "path", "mend"),
+    ("variables", "path", "hint"),
     [
         ({"uwsgi_version": "2.0.27"}, "uwsgi_version", "2.0.28"),
         ({"uwsgi_version": "latest"}, "uwsgi_version", "2.0.31"),
@@ -66,11 +66,11 @@ def test_nothing_known_of_the_host_is_no_crash():
         ({"uwsgi_unit_options": {"Nice": "1\nUser=root"}}, "uwsgi_unit_options.Nice", "text"),
     ],
 )
-def test_refused(variables, path, mend):
+def test_refused(variables, path, hint):
     plan, problems = attempt(**variables)
     assert plan == {}
     assert [problem.path for problem in problems] == [path]
-    assert mend in problems[0].mend
+    assert hint in problems[0].hint
 
 
 def test_all_problems_at_once():
@@ -238,14 +238,14 @@ BUILDER = {
 
 
 @pytest.mark.parametrize(
-    ("name", "mend"),
+    ("name", "hint"),
     [("bulider", "did you mean builder?"), ("x", "write localhost, a name in the inventory, or nothing")],
 )
-def test_a_builder_that_nobody_knows_is_refused(name, mend):
+def test_a_builder_that_nobody_knows_is_refused(name, hint):
     _plan, (problem,) = attempt(
         {**DEBIAN, "uwsgi_builder": {"known": False, "hosts": ["builder", "web"]}}, uwsgi_build_host=name
     )
-    assert str(problem) == f"uwsgi_build_host: there is no host {name!r}; {mend}"
+    assert str(problem) == f"uwsgi_build_host: there is no host {name!r}; {hint}"
 
 
 @pytest.mark.parametrize(
@@ -308,13 +308,13 @@ def test_what_pip_keeps_to_by_python(variable, texts, python, bounds, own):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [(None, "there is no file my.txt on the controller"), ("flask<2\n -c more.txt\n", "holds '-c more.txt'")],
 )
-def test_constraints_that_cannot_be_handed_over_are_refused(text, says):
+def test_constraints_that_cannot_be_handed_over_are_refused(text, message):
     _plan, problems = attempt({**DEBIAN, "constraints": {"*": text}}, uwsgi_pip_constraints="my.txt")
     assert [problem.path for problem in problems] == ["uwsgi_pip_constraints"]
-    assert says in problems[0].says
+    assert message in problems[0].message
 
 
 ZIG = {"uwsgi_build_toolchain": "zig"}
@@ -355,7 +355,7 @@ def test_zigs_build_finds_given_headers_before_the_hosts():
 
 
 @pytest.mark.parametrize(
-    ("variables", "path", "mend"),
+    ("variables", "path", "hint"),
     [
         ({**ZIG, "uwsgi_zig_version": "0.99.0"}, "uwsgi_zig_version", "uwsgi_checksums['zig-0.99.0-x86_64']"),
         ({**ZIG, "uwsgi_zig_version": "new"}, "uwsgi_zig_version", "quotes"),
@@ -366,10 +366,10 @@ def test_zigs_build_finds_given_headers_before_the_hosts():
         ({**ZIG, "uwsgi_build_env": {"UWSGI_EMBED_FILES": "a"}}, "uwsgi_build_env.UWSGI_EMBED_FILES", "host"),
     ],
 )
-def test_what_zig_cannot_take_is_refused(variables, path, mend):
+def test_what_zig_cannot_take_is_refused(variables, path, hint):
     _plan, problems = attempt(**variables)
     assert [problem.path for problem in problems] == [path]
-    assert mend in problems[0].mend
+    assert hint in problems[0].hint
 
 
 def test_zig_is_refused_on_what_it_is_not_made_for():

@@ -91,8 +91,8 @@ def test_a_folder_that_nobody_has_noted_moves_to_no_other_account(item, dropped,
 def test_files_that_what_was_dropped_has_left_are_refused(item, dropped, tmpdir):
     data = put(tmpdir.join("project/db.sqlite"), "x", NOBODY.pw_uid)
     check = {"variable": "a", "user": "new", "group": "new", "dropins": [item["dropin"]], "logs": item["files"]}
-    [(variable, says, _mend)] = account_checks.old_account([dict(check, paths=[str(tmpdir.join("project"))])], None)
-    assert variable == "a" and data in says
+    [(variable, message, _mend)] = account_checks.old_account([dict(check, paths=[str(tmpdir.join("project"))])], None)
+    assert variable == "a" and data in message
 
 
 @pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
@@ -154,17 +154,17 @@ def test_an_account_in_nginxs_group_is_refused():
         {"variable": "a", "user": "root", "group": "x", "nginx_group": group},
         {"variable": "b", "user": "nobody", "group": "x", "nginx_group": group},
     ]
-    [(variable, _says, mend)] = account_checks.nginx_member(checks, None)
-    assert variable == "a" and "gpasswd -d root" in mend
+    [(variable, _says, hint)] = account_checks.nginx_member(checks, None)
+    assert variable == "a" and "gpasswd -d root" in hint
 
 
 @pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
 def test_files_of_the_former_account_are_refused(item, tmpdir):
     data = put(tmpdir.join("project/data/db.sqlite"), "x", NOBODY.pw_uid)
     check = {"variable": "a", "user": "new", "group": "new", "dropins": [item["dropin"]], "logs": item["files"]}
-    [(variable, says, mend)] = account_checks.old_account([dict(check, paths=[str(tmpdir.join("project"))])], None)
-    assert variable == "a" and data in says
-    assert "user: nobody" in mend and "--from=nobody" in mend
+    [(variable, message, hint)] = account_checks.old_account([dict(check, paths=[str(tmpdir.join("project"))])], None)
+    assert variable == "a" and data in message
+    assert "user: nobody" in hint and "--from=nobody" in hint
     assert account_checks.old_account([dict(check, paths=[str(tmpdir.join("none"))])], None) == []
     assert account_checks.old_account([dict(check, user="nobody", paths=[data])], None) == []
 

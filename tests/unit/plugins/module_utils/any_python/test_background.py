@@ -124,16 +124,16 @@ def test_a_daemon_that_uwsgi_lets_sleep_before_it_begins_does_not_stand(told):
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ([("mule", "x.py")], "a mule does not stay up"),
         ([("attach-daemon", "./x")], "the attached daemon './x' does not stay up"),
     ],
 )
-def test_what_is_not_there_is_missed(told, options, says):
+def test_what_is_not_there_is_missed(told, options, message):
     said, _starts = told
     said["daemons"] = [{"cmd": "./x", "pid": 99}] if options[0][0] == "attach-daemon" else []
-    assert says in stand([Watched("shop", 10, "/stats", options)], Clock())["shop"]
+    assert message in stand([Watched("shop", 10, "/stats", options)], Clock())["shop"]
 
 
 def test_one_restart_at_the_start_is_no_loop(told, monkeypatch):

@@ -232,7 +232,7 @@ def test_what_is_no_folder_is_refused(world, kind):
 
 
 @pytest.mark.parametrize(
-    "make, says",
+    "make, message",
     [
         (lambda world: world.bundle([("a", "1"), ("x/../a", "2")]), "wanted twice"),
         (lambda world: File("relative/f", b""), "must be absolute"),
@@ -245,10 +245,10 @@ def test_what_is_no_folder_is_refused(world, kind):
         (lambda world: octal("0o644"), "leading zero"),
     ],
 )
-def test_refused_before_anything_is_written(world, make, says):
+def test_refused_before_anything_is_written(world, make, message):
     with pytest.raises(BundleError) as caught:
         make(world)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert os.listdir(world.root) == ["live"]
 
 

@@ -88,7 +88,7 @@ def test_what_only_goes_with_new_sites_is_left_and_brought_with_them(world):
     left = world.conf("two")
     assert left.report()["changed"] is False and world.now() == {"conf": "one", "a": "one"}
     told = left.report()["left"]
-    assert told["files"] == [world.live + "/conf"] and "unknown one" in told["says"]
+    assert told["files"] == [world.live + "/conf"] and "unknown one" in told["message"]
     before = world.activated
     brought = world.sites(left=left.left, a="two").report()
     assert brought["carried"] and brought["changed"] and world.now() == {"conf": "two", "a": "two"}

@@ -104,7 +104,7 @@ def hinted(tmpdir, name, files, **about):
 
 
 @pytest.mark.parametrize(
-    "files, about, says",
+    "files, about, message",
     [
         ({"requirements.txt": "PyYAML"}, {}, "write `requirements: requirements.txt`"),
         ({"requirements/prod.txt": "x\npyyaml"}, {}, "write `requirements: requirements/prod.txt`"),
@@ -119,8 +119,8 @@ def hinted(tmpdir, name, files, **about):
         ({"yaml.py": ""}, {}, "pythonpath: yaml lies in the code"),
     ],
 )
-def test_what_to_write_where_a_module_is_missing(tmpdir, files, about, says):
-    assert says in hinted(tmpdir, "yaml", files, **about)
+def test_what_to_write_where_a_module_is_missing(tmpdir, files, about, message):
+    assert message in hinted(tmpdir, "yaml", files, **about)
 
 
 @pytest.mark.parametrize("name", ["encodings", "site"])

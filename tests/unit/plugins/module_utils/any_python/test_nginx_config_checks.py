@@ -35,10 +35,10 @@ def told(checks):
     return [str(problem) for problem in host_checks.problems(checks, host_checks.Tools(None))]
 
 
-def included(tmpdir, text, says=None, outer=None, lost=(), name="snippets/*.conf"):
+def included(tmpdir, text, own=None, outer=None, lost=(), name="snippets/*.conf"):
     tmpdir.mkdir("snippets").join("a.conf").write(text)
     check = {"kind": "included", "variable": "v", "home": str(tmpdir), "include": name}
-    return told([dict(check, says=says or {}, outer=outer or {}, lost=list(lost))])
+    return told([dict(check, own=own or {}, outer=outer or {}, lost=list(lost))])
 
 
 def test_what_would_be_sent_twice_is_refused(tmpdir):
@@ -58,8 +58,8 @@ def test_what_the_site_says_and_the_file_would_take_away_is_refused(tmpdir):
 
 
 def test_what_stands_beside_is_fine(tmpdir):
-    says = {"proxy_set_header": ["x-real-ip", "x-inner"]}
-    assert included(tmpdir, PROXY, says, {"proxy_set_header": ["x-real-ip"]}) == []
+    own = {"proxy_set_header": ["x-real-ip", "x-inner"]}
+    assert included(tmpdir, PROXY, own, {"proxy_set_header": ["x-real-ip"]}) == []
 
 
 def test_a_file_that_includes_another_is_read_with_it(tmpdir):
@@ -69,11 +69,11 @@ def test_a_file_that_includes_another_is_read_with_it(tmpdir):
 
 
 def test_a_file_that_is_not_there_or_not_roots_tells_nothing(tmpdir):
-    says = {"proxy_set_header": ["host"]}
-    assert included(tmpdir, PROXY, says, name="none.conf") == []
+    own = {"proxy_set_header": ["host"]}
+    assert included(tmpdir, PROXY, own, name="none.conf") == []
     os.chown(str(tmpdir.join("snippets", "a.conf")), 65534, 65534)
     check = {"kind": "included", "variable": "v", "home": str(tmpdir), "include": "snippets/a.conf"}
-    assert told([dict(check, says=says, outer={}, lost=[])]) == []
+    assert told([dict(check, own=own, outer={}, lost=[])]) == []
 
 
 def test_what_is_not_nginx_s_is_no_error():

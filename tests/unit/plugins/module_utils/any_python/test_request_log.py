@@ -49,7 +49,7 @@ def test_a_deep_one_is_shortened():
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("TypeError: app() missing 1 required positional argument: 'send'", "is an ASGI application"),
         ("TypeError: C.__call__() missing 1 required positional argument: 'send'", "a2wsgi's ASGIMiddleware(app)"),
@@ -65,9 +65,9 @@ def test_a_deep_one_is_shortened():
         ("[ERROR] Unhandled object from iterator: 'text' (0x7fd34e39c018)", "encode() it"),
     ],
 )
-def test_what_is_no_wsgi_application_is_named(line, says):
+def test_what_is_no_wsgi_application_is_named(line, message):
     fault = callable_fault("\n".join(["WSGI app 0 (mountpoint='') ready", line, ACCESS]), "manage:app")
-    assert fault.startswith("manage:app ") and says in fault, fault
+    assert fault.startswith("manage:app ") and message in fault, fault
 
 
 def test_an_error_in_the_code_is_no_fault_of_the_callable():

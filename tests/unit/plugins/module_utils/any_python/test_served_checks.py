@@ -45,10 +45,10 @@ def test_what_can_be_read_is_fine(home):
 
 
 def test_a_folder_that_is_not_there(home):
-    says, mend = judged(home + "/a/b")
-    assert says == "there is no %s/a/b (%s is there, and holds no a)" % (home, home) and "make it" in mend
-    says, mend = judged(home + "/a/b", release="b")
-    assert says.startswith("the release has no b") and "relative to the code" in mend
+    message, hint = judged(home + "/a/b")
+    assert message == "there is no %s/a/b (%s is there, and holds no a)" % (home, home) and "make it" in hint
+    message, hint = judged(home + "/a/b", release="b")
+    assert message.startswith("the release has no b") and "relative to the code" in hint
 
 
 def test_another_kind_than_is_meant(home):
@@ -63,22 +63,22 @@ def test_another_kind_than_is_meant(home):
 def test_the_component_that_lets_nobody_pass_is_named(home, closed):
     put(home + "/static/a/b")
     os.chmod(home + closed, 0o700)
-    says, mend = judged(home + "/static/a")
+    message, hint = judged(home + "/static/a")
     lets = "(root:root, mode 0700) lets nginx's workers (no-such-account) not pass"
-    assert says.startswith("%s %s" % (home + closed, lets))
-    assert "chmod o+x %s`" % (home + closed) in mend and "setfacl" in mend
+    assert message.startswith("%s %s" % (home + closed, lets))
+    assert "chmod o+x %s`" % (home + closed) in hint and "setfacl" in hint
 
 
 @ROOT
 def test_files_that_cannot_be_read(home):
     put(home + "/static/a", 0o600)
     put(home + "/static/.hidden", 0o600)
-    says, mend = judged(home + "/static")
-    assert "1 of 1 files" in says and home + "/static/a (root:root, mode 0600)" in says and "a+rX" in mend
+    message, hint = judged(home + "/static")
+    assert "1 of 1 files" in message and home + "/static/a (root:root, mode 0600)" in message and "a+rX" in hint
     put(home + "/static/b")
     # Of a folder that others fill, some may be meant so; of a release none is.
-    says, text = judged(home + "/static")
-    assert says is None and text.startswith("v: 1 of 2 files")
+    message, text = judged(home + "/static")
+    assert message is None and text.startswith("v: 1 of 2 files")
     assert "1 of 2" in judged(home + "/static", release="static")[0]
     assert "cannot be read" in judged(home + "/static/a", file=True)[0]
 

@@ -100,7 +100,7 @@ def test_a_binary_that_no_longer_runs_is_built_again_where_it_was(host):
     host.cflags.clear()
     chosen = host.choose()
     assert (chosen["home"], chosen["state"]) == (home, "broken")
-    assert "libssl" in chosen["found"]["says"]
+    assert "libssl" in chosen["found"]["message"]
 
 
 def test_a_binary_that_was_exchanged_is_not_the_verified_one(host):
@@ -126,11 +126,11 @@ def test_what_the_verified_binary_said_is_not_asked_again(host):
 
 
 def test_faults_name_what_is_wrong():
-    found = {"runs": True, "version": "2.0.30", "python": "2.7", "features": ["json"], "says": ""}
+    found = {"runs": True, "version": "2.0.30", "python": "2.7", "features": ["json"], "message": ""}
     wrong, missing = uwsgi_home.faults(found, "2.0.31", "3.11", ["json", "ssl"])
     assert missing == ["ssl"]
     assert len(wrong) == 3
-    assert uwsgi_home.faults(dict(found, runs=False, says="no"), "x", "y", [])[0] == ["the binary does not run: no"]
+    assert uwsgi_home.faults(dict(found, runs=False, message="no"), "x", "y", [])[0] == ["the binary does not run: no"]
 
 
 def answer(**about):
@@ -150,7 +150,7 @@ def test_the_hosts_python3_is_taken_where_none_is_named():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "run", "says"),
+    ("wanted", "run", "message"),
     [
         ("python9", answer(), "no python9"),
         ("/nowhere/python", answer(), "no /nowhere/python"),
@@ -159,11 +159,11 @@ def test_the_hosts_python3_is_taken_where_none_is_named():
         (sys.executable, lambda command: (0, json.dumps(dict(ABOUT, virtual=True)), ""), "virtualenv"),
     ],
 )
-def test_a_python_that_will_not_do_is_refused_by_the_variables_name(wanted, run, says):
+def test_a_python_that_will_not_do_is_refused_by_the_variables_name(wanted, run, message):
     with pytest.raises(uwsgi_home.HomeError) as raised:
         uwsgi_home.find_python(wanted, "/ansible/python", lambda name: None, run)
     assert str(raised.value).startswith("uwsgi_python: ")
-    assert says in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_packages_of_a_python():
@@ -249,7 +249,7 @@ def test_the_order_of_features_makes_no_other_wheel():
 
 
 @pytest.mark.parametrize(
-    ("python", "release", "says"),
+    ("python", "release", "message"),
     [
         (PYTHON, "12.9", None),
         (PYTHON, "13.1", "b is Debian 13 on MACHINE with Python 3.11 (cp311) at /usr/bin/python3.11, and this host is "
@@ -258,19 +258,19 @@ def test_the_order_of_features_makes_no_other_wheel():
         (None, "12.9", "b is Debian 12 on MACHINE without /usr/bin/python3.11, and this host is "),
     ],
 )  # fmt: skip
-def test_a_builder_of_another_kind_is_refused_with_both_named(python, release, says):
+def test_a_builder_of_another_kind_is_refused_with_both_named(python, release, message):
     def find(path):
         assert path == "/usr/bin/python3.11"
         if python is None:
             raise uwsgi_home.HomeError("none")
         return python
 
-    if says is None:
+    if message is None:
         assert uwsgi_home.find_like(KIND, "b", find, "Debian", release) == python
         return
     with pytest.raises(uwsgi_home.HomeError) as raised:
         uwsgi_home.find_like(KIND, "b", find, "Debian", release)
-    assert str(raised.value).startswith("uwsgi_build_host: " + says.replace("MACHINE", os.uname()[4]))
+    assert str(raised.value).startswith("uwsgi_build_host: " + message.replace("MACHINE", os.uname()[4]))
     assert "Name a builder of this host's kind" in str(raised.value)
 
 

@@ -221,8 +221,8 @@ def test_a_load_that_takes_too_long_is_told_with_what_to_set(instance, monkeypat
     world.update({1: 1, 2: 1, 3: 1})
     result = one.run()
     assert result["failed"] and one.hung_up == [[1], [2]]
-    says = "within 1 s after the last one that was (1 of 3); still from before: 3; still loading the code: 12 ("
-    assert says in result["msg"]
+    message = "within 1 s after the last one that was (1 of 3); still from before: 3; still loading the code: 12 ("
+    assert message in result["msg"]
     assert "publish_timeout" in result["msg"]
 
 

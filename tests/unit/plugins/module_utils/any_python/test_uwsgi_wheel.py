@@ -25,7 +25,7 @@ def test_it_tells_its_name_and_what_its_binary_needs(tmp_path, make_wheel):
 
 
 @pytest.mark.parametrize(
-    ("how", "says"),
+    ("how", "message"),
     [
         ({"binary": "uwsgi-2.0.31.data/scripts/nginx"}, "is no wheel of uWSGI"),
         ({"binary": "a/b.data/scripts/uwsgi"}, "is no wheel of uWSGI"),
@@ -33,10 +33,10 @@ def test_it_tells_its_name_and_what_its_binary_needs(tmp_path, make_wheel):
         ({"tag": "Tag: ../../x-y-z\n"}, "does not say which Python it is for"),
     ],
 )
-def test_what_is_no_wheel_of_uwsgi_is_refused(tmp_path, make_wheel, how, says):
+def test_what_is_no_wheel_of_uwsgi_is_refused(tmp_path, make_wheel, how, message):
     with pytest.raises(elf.ElfError) as caught:
         uwsgi_wheel.describe(content(make_wheel(tmp_path / "x.whl", **how)))
-    assert str(caught.value) == says
+    assert str(caught.value) == message
 
 
 def test_whatever_byte_is_wrong_it_is_read_or_refused(tmp_path, make_wheel):
@@ -86,8 +86,8 @@ def test_what_arrives_with_another_byte_is_refused_before_pip_sees_it(tmp_path, 
         target.write(b"x")
     with pytest.raises(ArtifactError) as caught:
         uwsgi_wheel.receive(str(tmp_path), wheel, sent)
-    says = "the wheel that arrived here as %s has the sha256 %s and should have %s; run the play again"
-    assert str(caught.value) == says % (wheel, sha256(wheel), sent)
+    message = "the wheel that arrived here as %s has the sha256 %s and should have %s; run the play again"
+    assert str(caught.value) == message % (wheel, sha256(wheel), sent)
     assert os.listdir(str(tmp_path)) == ["x.whl"]
 
 

@@ -93,7 +93,7 @@ def test_a_wheel_that_fits_takes_nothing(look):
 
 
 @pytest.mark.parametrize(
-    ("more", "says", "hint"),
+    ("more", "message", "hint"),
     [
         ({"libraries": ["libz.so.1", "libjansson.so.4"]}, "needs libjansson.so.4", "(yum install jansson)"),
         (
@@ -106,10 +106,10 @@ def test_a_wheel_that_fits_takes_nothing(look):
         ({"broken": "is no wheel: x"}, "is no wheel: x", "put a whole one there"),
     ],
 )
-def test_what_the_wheel_lacks_here_is_named_with_the_cure(look, more, says, hint):
+def test_what_the_wheel_lacks_here_is_named_with_the_cure(look, more, message, hint):
     ((variable, said, how),) = look(wheel(**more)).problems
     assert variable == "uwsgi_wheel_dir"
-    assert said.startswith(FILE) and says in said and hint in how
+    assert said.startswith(FILE) and message in said and hint in how
 
 
 def test_a_library_where_the_binary_looks_first_is_there(look, tmp_path):
@@ -129,9 +129,9 @@ def test_where_an_index_is_asked_the_known_packages_are_the_roles_to_install(loo
 
 def test_a_folder_without_a_fitting_wheel_is_refused_where_nothing_else_is_to_be_had(look):
     other = "uWSGI-2.0.31-cp36-cp36m-linux_x86_64.whl"
-    ((variable, says, hint),) = look(wheel(other)).problems
+    ((variable, message, hint),) = look(wheel(other)).problems
     assert variable == "uwsgi_wheel_dir"
-    assert "holds no uWSGI 2.0.31 for Python 2.7 (cp27mu) on x86_64 with glibc 2.17" in says and other in says
+    assert "holds no uWSGI 2.0.31 for Python 2.7 (cp27mu) on x86_64 with glibc 2.17" in message and other in message
     assert "uwsgi_build_host" in hint
     # There it is built.
     for more in ({"sdist": True}, {"no_index": False}):
@@ -140,15 +140,15 @@ def test_a_folder_without_a_fitting_wheel_is_refused_where_nothing_else_is_to_be
 
 
 def test_what_makes_virtualenvs_must_be_there(look, tmp_path):
-    ((variable, says, hint),) = look(wheel(), virtualenv_wheel=False).problems
-    assert variable == "uwsgi_wheel_dir" and "lacks virtualenv-16.7.12-py2.py3-none-any.whl" in says
+    ((variable, message, hint),) = look(wheel(), virtualenv_wheel=False).problems
+    assert variable == "uwsgi_wheel_dir" and "lacks virtualenv-16.7.12-py2.py3-none-any.whl" in message
     assert "pip download --no-deps virtualenv==16.7.12" in hint
     (tmp_path / "virtualenv.py").write_bytes(b"")
     assert look(wheel(), virtualenv_wheel=False, virtualenv=str(tmp_path)).problems == []
     assert look(wheel(), virtualenv_wheel=False, no_index=False).problems == []
     file = "uwsgi-2.0.31-cp311-cp311-linux_x86_64.whl"
-    ((variable, says, hint),) = look(wheel(file), about=dict(DEBIAN, venv=False)).problems
-    assert variable == "uwsgi_python" and "makes no virtualenvs" in says and "python3.11-venv" in hint
+    ((variable, message, hint),) = look(wheel(file), about=dict(DEBIAN, venv=False)).problems
+    assert variable == "uwsgi_python" and "makes no virtualenvs" in message and "python3.11-venv" in hint
     assert look(wheel(file), about=dict(DEBIAN, venv=False), no_index=False).problems == []
     assert look(wheel(file), about=DEBIAN).problems == []
 

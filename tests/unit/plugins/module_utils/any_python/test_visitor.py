@@ -117,10 +117,10 @@ def test_a_server_error_that_passes_is_none(server):
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("answer", "message"),
     [(OOPS, "answered 500"), (OOPS.replace(b"500", b"502"), "answered 502"), (b"", "hung up without an answer")],
 )
-def test_a_steady_error_is_refused_with_its_traceback(server, tmp_path, answer, says):
+def test_a_steady_error_is_refused_with_its_traceback(server, tmp_path, answer, message):
     log = tmp_path / "log"
     log.write_text(u"Traceback (most recent call last):\n  File old\nOldError: x\n")
 
@@ -133,7 +133,7 @@ def test_a_steady_error_is_refused_with_its_traceback(server, tmp_path, answer, 
     visit = Visit(question(address, logs=[str(log)]))
     assert not visit.make()
     refusal = visit.refusal()
-    assert refusal["msg"].startswith("http://shop.test:%s/a (application shop) %s" % (address.split(":")[1], says))
+    assert refusal["msg"].startswith("http://shop.test:%s/a (application shop) %s" % (address.split(":")[1], message))
     assert refusal["msg"].endswith("; a status below 500 was asked for")
     assert refusal["cause"] == "Traceback (most recent call last):\n  File new\nNewError: y"
 
