@@ -99,11 +99,11 @@ class ActionModule(Renderer):
             left.update(name=args["name"], take_over=bool(args.get("take_over")))
 
     def _answer(self, args: dict[str, Any]) -> dict[str, Any] | None:
-        standing = args.pop("standing", None)
+        verified_digest = args.pop("verified_digest", None)
         directories = [dict(item) for item in args.get("directories") or []]
         wanted = [args["files"], directories, bool(args.get("prune"))]
         args["digest"] = hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        if standing != args["digest"] or args.get("undo") or args.get("remove") or args.get("carried"):
+        if verified_digest != args["digest"] or args.get("undo") or args.get("remove") or args.get("carried"):
             return None
         return {
             "changed": False,

@@ -352,7 +352,7 @@ class Bundle:
     paths that an earlier run wrote and that are to go, as all of them that are not wanted any more do with ``prune``.
     A journal names every file that a swap has beside the live ones: the next run puts back what a killed one left.
     The manifest, written last, is what makes a swap final. ``report()`` is true to what was or would be done.
-    ``digest`` names all that is wanted; ``standing()`` tells it for as long as that stands as it was left.
+    ``digest`` names all that is wanted; ``verified_digest()`` tells it for as long as that stands as it was left.
     A file that another bundle wrote, or that is there, is not as wanted and was written by no bundle, is refused, or,
     with ``take_over``, kept aside and replaced.
     ``nginx``: the pid file of the nginx that ``activate`` reloads, whose master is then looked at.
@@ -880,7 +880,7 @@ class Bundle:
         return made_folders(self._load("manifest.json")).union(made)
 
     def _set(self):
-        """All that standing() looks at; of a file that is only made where nothing is, no more than that it is there."""
+        """All that verified_digest() compares; of a file that is only made where nothing is, that it is there."""
         files = dict(
             (entry.path, [sha256(entry.content), _owned(entry)] if entry.force else []) for entry in self.files
         )
@@ -1013,7 +1013,7 @@ def _still_owned(path, owned):
     return not entry.differs(os.lstat(path))
 
 
-def standing(name, state_dir=STATE_DIR):
+def verified_digest(name, state_dir=STATE_DIR):
     """The digest of the set that a bundle's last run left, if all of it still stands so; else an empty text."""
     home = os.path.join(state_dir, name)
     manifest = content_of(os.path.join(home, "manifest.json"))

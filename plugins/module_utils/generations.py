@@ -58,7 +58,7 @@ ONCE = re.compile(
 )
 
 
-class Second:
+class Standby:
     """The second generation of one instance. ``wanted``: an item of graceful.wsgi.uwsgi_instances with a ``link``."""
 
     def __init__(self, wanted):
@@ -102,7 +102,7 @@ class Second:
         # The account's own files may be included: it must not be shown through them what it cannot read itself.
         return load_as(who, self.wanted["config"]) if who else load(self.wanted["config"])
 
-    def stands_in(self, who=None):
+    def can_replace(self, who=None):
         """Whether it can do all that the first one does. ``who``: uid, gid and groups of the account that runs it."""
         # Requests may count on them, and a port or a pidfile of theirs is not there twice.
         return not has_daemons(self._load(who))
@@ -148,11 +148,11 @@ class Second:
         shutil.rmtree(os.path.dirname(self.dropin), ignore_errors=True)
         unlink(self.config)
 
-    def lead_here(self):
+    def route_here(self):
         """Have new connections come to the second."""
         switch_link(self.wanted["link"], self.socket)
 
-    def lead_home(self):
+    def route_back(self):
         """Have new connections come to the first; returns whether they did not."""
         make_folders(os.path.dirname(self.wanted["link"]))
         return switch_link(self.wanted["link"], self.home)

@@ -16,7 +16,7 @@ import time
 from ansible_collections.graceful.wsgi.plugins.module_utils import background, journal, secret_values
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders
-from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Second, accepting, connections
+from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Standby, accepting, connections
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size, tail
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import account, remove_tree
@@ -95,9 +95,9 @@ class Instance:
         self.pending = set(pending)
         self.stamp = os.path.join(STATE_DIR, self.name + ".json")
         self.shown = {}
-        self.wished = None
+        self.desired_before = None
         self.strategy = "auto"
-        self.second = Second(wanted) if wanted.get("link") else None
+        self.standby = Standby(wanted) if wanted.get("link") else None
 
     # -- what it needs ------------------------------------------------------------------------------------------
 
@@ -112,7 +112,7 @@ class Instance:
         pending = "+" if self.pending.intersection(paths) else ""
         return total.hexdigest() + pending
 
-    def wish(self):
+    def desired(self):
         """What is on the disk, for comparison with what the master has taken up."""
         return {
             "unit": self._print(self.wanted["unit_files"]),
@@ -143,7 +143,7 @@ class Instance:
     def _identity(self):
         return [self.pid, process_start(self.pid)]
 
-    def taken_up(self):
+    def applied(self):
         """What the running master has read, from our note of it; None where we do not know."""
         noted = read(self.stamp)
         if not noted:
@@ -160,7 +160,7 @@ class Instance:
     @property
     def socket(self):
         """Where it is reached, with a link to it: as its configuration stands."""
-        return self.second.home if self.second else self.wanted["socket"]
+        return self.standby.home if self.standby else self.wanted["socket"]
 
     @property
     def away(self):
@@ -168,7 +168,7 @@ class Instance:
         link = self.wanted.get("link")
         if not link:
             return False
-        return self.second.left or not os.path.islink(link) or os.readlink(link) != self.socket
+        return self.standby.left or not os.path.islink(link) or os.readlink(link) != self.socket
 
     @property
     def options(self):
@@ -199,23 +199,23 @@ class Instance:
         if what == "reload" and (self.whole or background.signals(self.stats, self.wanted["log_file"])):
             self.strategy = "hup"
         crosses = self.strategy == "hup" or self.wanted.get("mercy")
-        if what == "reload" and crosses and self.second and self._second_stands_in():
+        if what == "reload" and crosses and self.standby and self._standby_can_replace():
             return "restart"
         return "link" if what == "nothing" and self.away else what
 
-    def _second_stands_in(self):
+    def _standby_can_replace(self):
         try:
-            return self.second.stands_in(self.who)
+            return self.standby.can_replace(self.who)
         except ConfigError:
             # What is wrong with it is told by whoever tries to take it up.
             return False
 
     def _needs(self):
         # What changes from here on, while it is being started or reloaded, may not be taken up: it is not noted.
-        wish = self.wished = self.wish()
+        desired = self.desired_before = self.desired()
         if not self.active:
             return "start"
-        has = self.taken_up()
+        has = self.applied()
         if has is None:
             # Somebody else started it: it has read what was there then.
             if self._newer_than_master(self.wanted["unit_files"]):
@@ -224,11 +224,11 @@ class Instance:
                 self.strategy = "hup"
                 return "reload"
             return "reload" if self._newer_than_master(self.wanted["links"]) else "nothing"
-        if has["unit"] != wish["unit"]:
+        if has["unit"] != desired["unit"]:
             return "restart"
         # A chain reload does not read the configuration again.
-        self.strategy = "hup" if has["config"] != wish["config"] else "auto"
-        return "reload" if has != wish else "nothing"
+        self.strategy = "hup" if has["config"] != desired["config"] else "auto"
+        return "reload" if has != desired else "nothing"
 
     # -- giving it ----------------------------------------------------------------------------------------------
 
@@ -265,7 +265,7 @@ class Instance:
         """Remember what the master has taken up; lost at a reboot, as the master is."""
         make_folders(STATE_DIR)
         # Digests of what holds secrets: whoever reads them could try what they are.
-        replace_bytes(self.stamp, encoded(json.dumps({"process": self._identity(), "has": self.wished})))
+        replace_bytes(self.stamp, encoded(json.dumps({"process": self._identity(), "has": self.desired_before})))
 
 
 def former(name):
@@ -325,7 +325,7 @@ class Instances:
             if item.needs() != "nothing"
             or not item.enabled
             or item.shown.get("NeedDaemonReload") == "yes"
-            or item.taken_up() is None
+            or item.applied() is None
         ]
 
     def _all(self, verb, chosen):
@@ -374,7 +374,7 @@ class Instances:
         done = dict((item.name, item.needs()) for item in self.instances)
         chosen = dict((verb, [item for item in self.instances if done[item.name] == verb]) for verb in VERBS)
         self._all("enable", [item for item in self.instances if not item.enabled])
-        crossing = [item for item in chosen["restart"] if item.second and (item.pid or item.second.serves)]
+        crossing = [item for item in chosen["restart"] if item.standby and (item.pid or item.standby.serves)]
         since = self.clock.time()
         self._all("start", chosen["start"])
         plain = [item for item in chosen["restart"] if item not in crossing]
@@ -412,9 +412,9 @@ class Instances:
             self._systemctl("stop", *units)
             self._systemctl("disable", *units)
             self._forgive(units)
-        second = [item for item in there if item.second and item.second.left]
-        if second:
-            self._dismiss(second)
+        standby = [item for item in there if item.standby and item.standby.left]
+        if standby:
+            self._dismiss(standby)
         for item in there:
             item.clear()
         return dict((item.name, "stop" if item in there else "nothing") for item in self.instances)
@@ -443,12 +443,12 @@ class Instances:
 
     def _cross(self, chosen, timeout):
         """Restart these while a second generation of each, with the new settings already, serves in its place."""
-        self._second([item for item in chosen if not item.second.serves], timeout)
+        self._start_standbys([item for item in chosen if not item.standby.serves], timeout)
         # The first may have its socket where it is not wanted any more. One that was led away from is drained already.
-        before = [(item, item.socket if item.second.serves else item.second.leads_to) for item in chosen]
+        before = [(item, item.socket if item.standby.serves else item.standby.leads_to) for item in chosen]
         since = self.clock.time()
         for item in chosen:
-            item.second.lead_here()
+            item.standby.route_here()
         self._visit(chosen, since)
         self._drain(before, timeout)
         try:
@@ -458,12 +458,12 @@ class Instances:
             self._wait(chosen, timeout)
             self._ready([(item, item.wanted["run_dir"]) for item in chosen], timeout)
         except InstanceError as error:
-            names = ", ".join(item.second.unit for item in chosen)
+            names = ", ".join(item.standby.unit for item in chosen)
             raise InstanceError("%s\nuntil the next run they are served by: %s" % (error, names))
 
-    def _second(self, chosen, timeout):
+    def _start_standbys(self, chosen, timeout):
         """Start the second generation of each; if one does not come up, none stays and the first goes on serving."""
-        units = [item.second.unit for item in chosen]
+        units = [item.standby.unit for item in chosen]
         if not units:
             return
         # The first goes on writing to the same log.
@@ -474,25 +474,25 @@ class Instances:
                 folder = item.unit + ".d"
                 paths = item.shown.get("DropInPaths", "").split()
                 dropins = [path for path in paths if os.path.basename(os.path.dirname(path)) == folder]
-                item.second.write(dropins, item.who)
+                item.standby.write(dropins, item.who)
             self._systemctl("daemon-reload")
             self._systemctl("start", *units)
-            self._ready([(item, item.second.run_dir) for item in chosen], timeout, self._masters(chosen))
+            self._ready([(item, item.standby.run_dir) for item in chosen], timeout, self._masters(chosen))
         except (InstanceError, ConfigError, IOError, OSError) as error:
             self._dismiss(chosen)
             names = ", ".join(item.name for item in chosen)
             lines = ["no start with the new settings of %s, and those that run were not touched: %s" % (names, error)]
             for item in chosen:
-                lines += self.said(item, item.second.unit)
+                lines += self.said(item, item.standby.unit)
             raise InstanceError("\n".join(lines))
 
     def _masters(self, chosen):
         """{name: pid} of the second generations' masters."""
         if not chosen:
             return {}
-        units = [item.second.unit for item in chosen]
+        units = [item.standby.unit for item in chosen]
         shown = parse_show(self._systemctl("show", "--property=Id", "--property=MainPID", *units))
-        return dict((item.name, int(shown.get(item.second.unit, {}).get("MainPID") or 0)) for item in chosen)
+        return dict((item.name, int(shown.get(item.standby.unit, {}).get("MainPID") or 0)) for item in chosen)
 
     @contextlib.contextmanager
     def _at_rest(self, masters, timeout):
@@ -543,25 +543,25 @@ class Instances:
 
     def _dismiss(self, chosen):
         """Stop second generations and remove their files."""
-        self.systemctl("stop", *[item.second.unit for item in chosen])
+        self.systemctl("stop", *[item.standby.unit for item in chosen])
         for item in chosen:
-            item.second.remove()
+            item.standby.remove()
         self.systemctl("daemon-reload")
-        self._forgive([item.second.unit for item in chosen])
+        self._forgive([item.standby.unit for item in chosen])
 
     def _home(self, chosen, timeout):
         """Lead nginx to the first generations, which are up, and end the second ones that there are."""
         for item in chosen:
             try:
-                item.second.lead_home()
+                item.standby.route_back()
             except (IOError, OSError) as error:
                 raise InstanceError(str(error))
-        left = [item for item in chosen if item.second.left]
+        left = [item for item in chosen if item.standby.left]
         if left:
-            self._drain([(item, item.second.socket) for item in left], timeout)
+            self._drain([(item, item.standby.socket) for item in left], timeout)
             seconds = [item for item in left if background.mules(item.options)]
             masters = self._masters(seconds)
-            stats = [(item, masters[item.name], os.path.join(item.second.run_dir, "stats")) for item in seconds]
+            stats = [(item, masters[item.name], os.path.join(item.standby.run_dir, "stats")) for item in seconds]
             with self._at_rest(stats, timeout):
                 self._dismiss(left)
             for item in left:
@@ -575,7 +575,7 @@ class Instances:
         for item, run_dir in pairs:
             while (accepting(os.path.join(run_dir, "stats")) or 0) < item.wanted["processes"]:
                 if masters and process_start(masters[item.name]) is None:
-                    raise InstanceError("the master of %s ended" % item.second.unit)
+                    raise InstanceError("the master of %s ended" % item.standby.unit)
                 if self.clock.time() > limit:
                     raise InstanceError("%s does not accept requests within %d s" % (item.name, timeout))
                 self.clock.sleep(0.1)

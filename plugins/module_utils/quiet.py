@@ -218,7 +218,7 @@ def _look_as(pid, who):
         os.seteuid(0)
 
 
-def hang_up(target, pids, addresses, stats, who, patience=3.0, grace=1.0):
+def safe_sighup(target, pids, addresses, stats, who, patience=3.0, grace=1.0):
     """Send SIGHUP to the process ``target``, a master or a worker, when none of the workers ``pids`` loses a request.
 
     ``who``: uid and gid of the workers. Returns whether it was so: where no such moment comes in ``patience``

@@ -185,8 +185,8 @@ def faults(found, version, python, features):
     return wrong, missing
 
 
-def digest_of(wish):
-    return hashlib.sha256(json.dumps(wish, sort_keys=True).encode("utf-8")).hexdigest()[:12]
+def digest_of(desired):
+    return hashlib.sha256(json.dumps(desired, sort_keys=True).encode("utf-8")).hexdigest()[:12]
 
 
 def full_build(build, version, about):
@@ -197,9 +197,9 @@ def full_build(build, version, about):
 
 
 def choose(root, version, about, build, features, run):
-    """The folder for this wish and its state.
+    """The folder for the build that is desired, and its state.
 
-    The first wish for a version and Python gets <version>-python<X.Y>; another wish (other build arguments, or a
+    The first build of a version for a Python gets <version>-python<X.Y>; another one (other build arguments, or a
     feature that the binary there lacks) gets a folder of its own beside it, named by its digest, because masters that
     run from a verified binary execute that very file again when they reload.
     """

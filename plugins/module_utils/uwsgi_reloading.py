@@ -313,7 +313,7 @@ class Reload:
         elif background.whole(self.master.config.options):
             self._renew_whole(sorted(before))
         else:
-            self._hang_up(self.master.pid, sorted(before))
+            self._safe_sighup(self.master.pid, sorted(before))
         while not renewal.is_whole():
             time.sleep(PAUSE)
         self._probe()
@@ -333,7 +333,7 @@ class Reload:
             self.result["cut_off"] = rest.wait()
             # That had a limit of its own.
             self.limit = time.time() + self.wanted["timeout"]
-            self._hang_up(self.master.pid, workers, grace=grace)
+            self._safe_sighup(self.master.pid, workers, grace=grace)
         self.left = left
 
     def _is_older(self, pid):
@@ -370,7 +370,7 @@ class Reload:
             self.log_from = None
             raise ReloadError("\n".join(list(failed.values()) + said))
 
-    def _hang_up(self, target, workers, **more):
+    def _safe_sighup(self, target, workers, **more):
         """SIGHUP for the master or a worker, at a moment when none of these workers loses a request."""
         config, master = self.master.config, self.master
         if not master.still():
@@ -381,7 +381,7 @@ class Reload:
         stats = master.address(config.stats) if config.stats else None
         try:
             patience = min(3.0, self.wanted["timeout"] / 2.0)
-            good = quiet.hang_up(target, workers, addresses, stats, self.worker_ids, patience, **more)
+            good = quiet.safe_sighup(target, workers, addresses, stats, self.worker_ids, patience, **more)
             self.result["quiet"] = self.result.get("quiet", True) and good
         except OSError as error:
             if error.errno != errno.ESRCH:
@@ -411,7 +411,7 @@ class Reload:
             for pid in chosen:
                 # One that has ended by itself is replaced already, and its number may be another's by now.
                 if procfs.process_start(pid) == starts[pid]:
-                    self._hang_up(pid, [pid])
+                    self._safe_sighup(pid, [pid])
             gone += chosen
             until = time.time() + int(mercy if mercy.isdigit() else 60)
             while not renewal.has_replaced(gone):

@@ -161,7 +161,7 @@ options:
       - The RV(run) of an earlier run of this bundle, in place of O(files); puts back what was there before it, with
         mode and owner. Only the last run that changed something can be put back, and what has been edited since stays.
     type: str
-  standing:
+  verified_digest:
     description: What an info module of this collection said of this bundle. Where it names the very set that is wanted,
       all of that stands on the host as it was written, and the host is not asked again.
     type: str
@@ -316,7 +316,7 @@ def main():
             "remove": {"type": "list", "elements": "path", "default": []},
             "take_over": {"type": "bool", "default": False},
             "undo": {"type": "str"},
-            "standing": {"type": "str"},
+            "verified_digest": {"type": "str"},
             "digest": {"type": "str"},
         },
         supports_check_mode=True,

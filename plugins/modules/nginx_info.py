@@ -98,8 +98,8 @@ outdated:
   returned: always
   type: bool
 bundles:
-  description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:standing) takes; empty where anything of
-    the last set is another by now.
+  description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:verified_digest) takes; empty where
+    anything of the last set is another by now.
   returned: success
   type: dict
 unread:
@@ -130,7 +130,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     nginx_master,
     nginx_package,
 )
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import verified_digest
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_loading import LoadError, Nginx
@@ -253,7 +253,7 @@ def main():
         enabled=known.get("UnitFileState") == "enabled",
         stale=known.get("NeedDaemonReload") == "yes",
         outdated=outdated(known),
-        bundles=dict((name, standing(name)) for name in module.params["bundles"]),
+        bundles=dict((name, verified_digest(name)) for name in module.params["bundles"]),
         unread=unread,
         noted=noted,
         glibc=glibc(),

@@ -175,8 +175,8 @@ open:
   type: list
   elements: str
 bundles:
-  description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:standing) takes; empty where anything of
-    the last set is another by now.
+  description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:verified_digest) takes; empty where
+    anything of the last set is another by now.
   returned: success
   type: dict
 nginx_unread:
@@ -208,7 +208,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     served_checks,
     uwsgi_preflight,
 )
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import verified_digest
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_loading import CONF, LoadError, Nginx
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
@@ -305,7 +305,7 @@ def main():
         fresh=left_data.fresh(wanted["fresh"]),
         open=[home.name for home in homes if home.open_gates],
         due=due(module, wanted["instances"]),
-        bundles=dict((name, standing(name)) for name in wanted["bundles"]),
+        bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),
         nginx_unread=nginx_unread(module),
     )
 

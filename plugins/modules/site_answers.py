@@ -25,7 +25,8 @@ options:
     elements: str
     default: []
   touched:
-    description: Instances and files of sites that this run has changed. A wrong answer about others is RV(standing).
+    description: Instances and files of sites that this run has changed. A wrong answer about others is returned as
+      RV(already_broken).
     type: list
     elements: str
     default: []
@@ -60,7 +61,7 @@ EXAMPLES = r"""
         host: shop.example.com
         path: /
   register: found
-  failed_when: found.standing | length > 0
+  failed_when: found.already_broken | length > 0
 """
 
 RETURN = r"""
@@ -71,7 +72,7 @@ refused:
   returned: always
   type: list
   elements: dict
-standing:
+already_broken:
   description: Answers that were wrong about what the run has not changed, likewise.
   returned: always
   type: list
@@ -137,18 +138,18 @@ def main():
     visits = [visitor.Visit(item) for item in questions if visitor.name_of(item) not in wanted["asked"]]
     run_all([visit.make for visit in visits], PARALLEL)
     touched = set(wanted["touched"])
-    refused, standing = [], []
+    refused, already_broken = [], []
     for visit in visits:
         if visit.wrong:
             names = visit.question["instances"]
             known = [] if visit.question["file"] in wanted["created"] else names
             since = min([began] + [float(wanted["since"][name]) for name in known if name in wanted["since"]])
             ours = touched.intersection(names + [visit.question["file"]])
-            (refused if ours else standing).append(dict(visit.refusal(), since=since, decided=time.time()))
+            (refused if ours else already_broken).append(dict(visit.refusal(), since=since, decided=time.time()))
     module.exit_json(
         changed=False,
         refused=refused,
-        standing=standing,
+        already_broken=already_broken,
         told=[visit.told for visit in visits if visit.told],
         asked=[visitor.name_of(visit.question) for visit in visits],
         now=time.time(),

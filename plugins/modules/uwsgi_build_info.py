@@ -190,8 +190,8 @@ venv_command:
   type: list
   elements: str
 bundles:
-  description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:standing) takes; empty where anything of
-    the last set is another by now.
+  description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:verified_digest) takes; empty where
+    anything of the last set is another by now.
   returned: success
   type: dict
 account:
@@ -210,7 +210,7 @@ from ansible.module_utils.common.sys_info import get_distribution, get_distribut
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, uwsgi_home, uwsgi_wheels
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import run_built
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import verified_digest
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
 
 
@@ -352,7 +352,7 @@ def main():
         pip_python=pip_python,
         venv_command=uwsgi_home.venv_command(about, script, about["version"] in wanted["pip_wheels"]),
         account=account(wanted["user"], wanted["group"]),
-        bundles=dict((name, standing(name)) for name in wanted["bundles"]),
+        bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),
     )
 
 

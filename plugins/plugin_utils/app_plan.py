@@ -128,7 +128,7 @@ def check_text(value: Any, path: str, problems: Problems) -> None:
         problems.add(path, "holds a line break", "write it on one line; a list repeats a directive")
 
 
-def settled(app: dict[str, Any]) -> dict[str, Any]:
+def with_defaults(app: dict[str, Any]) -> dict[str, Any]:
     """The application with what it leaves to us said."""
     alone = app["websocket"] or app["instances"] > 1
     return {
@@ -473,7 +473,7 @@ def _variable(*parts: str) -> str:
 
 def plan(app: dict[str, Any], values: dict[str, Any], roles: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
     """The application as if it were one instance, and its ``units``, which are that one or several like it."""
-    app = settled(app)
+    app = with_defaults(app)
     planned = _unit(app, app["name"], values, roles, host)
     several = app["instances"] > 1
     units = [_unit(app, name, values, roles, host) for name in unit_names(app)] if several else [planned]

@@ -83,7 +83,7 @@ def _check_names(
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
-        concurrency_plan.check(app, app_plan.settled(app)["gevent"], path, roles["uwsgi"], problems)
+        concurrency_plan.check(app, app_plan.with_defaults(app)["gevent"], path, roles["uwsgi"], problems)
         uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
         uwsgi_options.check_plugins(app, path, problems)
         feature_plan.check(app, path, told, roles["uwsgi"], problems)
@@ -391,8 +391,8 @@ def plan(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]) ->
         "set": values["publish_set"],
         "published": {values["publish_set"]: _named(values)},
         # Each instance as an application of its own, and which of them an application has.
-        "apps": units,
-        "units": {name: [unit["name"] for unit in app["units"]] for name, app in apps.items()},
+        "instances": units,
+        "instances_by_app": {name: [unit["name"] for unit in app["units"]] for name, app in apps.items()},
         "users": _unique(({"name": app["user"], "group": app["group"]} for app in apps.values()), "name"),
         # Who runs what other people wrote, and how it reaches an index.
         "build_user": values["publish_build_user"],
@@ -422,7 +422,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]) ->
         "questions": [question for app in asked.values() for question in app["questions"]],
         # Whose code is taken up by a second generation beside the first.
         "crossing": [unit["name"] for unit in units if unit["crosses"]],
-        "instances": [app_plan.instance(unit) for unit in units],
+        "uwsgi_instances": [app_plan.instance(unit) for unit in units],
         "app_bundle": {
             "name": apps_name,
             "directories": _unique(folders, "path"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import client_plan, guard_plan, inherited_plan, nginx_plan, request_plan, server_names, upstream_plan
+from . import access_plan, client_plan, inherited_plan, nginx_plan, request_plan, server_names, upstream_plan
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text
 from .nginx_tree import Directive, directives, first_words, quoted, slug
 from .problem import Problems, close_match
@@ -328,13 +328,13 @@ def _check_location(
     _check_static(location, path, problems)
     _check_mount(location, path, problems)
     _check_slash(location, path, taken, problems)
-    guard_plan.check(location, path, problems)
+    access_plan.check(location, path, problems)
     for key in ("uwsgi_chdir", "uwsgi_script"):
         if location[key] and not app:
             problems.add(f"{path}.{key}", "goes with app only", "leave it out")
     if location["websocket"] and not (app or location["proxy_pass"] or location["upstream"]):
         problems.add(f"{path}.websocket", "goes with app, proxy_pass and upstream only", "leave it out")
-    if location["timeout"] and not guard_plan.TIME.match(location["timeout"]):
+    if location["timeout"] and not access_plan.TIME.match(location["timeout"]):
         problems.add(f"{path}.timeout", f"{location['timeout']!r} is no time", "write e.g. 90s or 5m")
     elif location["timeout"] and not re.search("[1-9]", location["timeout"]):
         message = f"{location['timeout']!r} ends each request at once, and nothing means for ever"
@@ -434,13 +434,13 @@ def check(
         seen.setdefault(key, index)
     _check_tls(site, path, problems)
     _check_redirects(site, path, problems)
-    guard_plan.check(site, path, problems)
+    access_plan.check(site, path, problems)
     for index, text in enumerate((site["real_ip"] or {}).get("from") or []):
-        guard_plan.check_address(text, f"{path}.real_ip.from[{index}]", problems)
+        access_plan.check_address(text, f"{path}.real_ip.from[{index}]", problems)
     if site["real_ip"] and not site["real_ip"]["from"]:
         hint = "name the proxies in front of the host, or leave real_ip out"
         problems.add(f"{path}.real_ip.from", "is an empty list, by which nobody is believed", hint)
-    if site["real_ip"] and not guard_plan.HEADER.match(site["real_ip"]["header"]):
+    if site["real_ip"] and not access_plan.HEADER.match(site["real_ip"]["header"]):
         message = f"{site['real_ip']['header']!r} is no name of a header"
         problems.add(f"{path}.real_ip.header", message, "write e.g. X-Forwarded-For")
     directives(site["options"], f"{path}.options", problems)
@@ -674,14 +674,14 @@ class Site:
         if (location is None) == self.scattered:
             return []
         block, name = (location, name) if own else (self.site, self.own)
-        return self._collect(guard_plan.denied(block, name))
+        return self._collect(access_plan.denied(block, name))
 
     def _guards(self, location: dict[str, Any] | None, name: str) -> list[Directive]:
         block = location or self.site
         return (
             self._denied(location, name)
-            + self._collect(guard_plan.denied_uri(block, name))
-            + self._collect(guard_plan.limits(block, name))
+            + self._collect(access_plan.denied_uri(block, name))
+            + self._collect(access_plan.limits(block, name))
         )
 
     def _headers(self, location: dict[str, Any] | None = None, more: bool = False) -> list[Directive]:
@@ -689,13 +689,13 @@ class Site:
         site = self.site
         chain = []
         if site["security_headers"]:
-            chain.append({name: f"${self.prefix}_{_slug_of(name)}" for name in guard_plan.SECURITY_HEADERS})
+            chain.append({name: f"${self.prefix}_{_slug_of(name)}" for name in access_plan.SECURITY_HEADERS})
         if site["tls"] and site["tls"]["hsts"]:
             chain.append({"Strict-Transport-Security": f"max-age={site['tls']['hsts']}"})
         chain.append(site["headers"])
         if location is None:
             said = [line[1] for line in inherited_plan.listed(self.said, "add_header")]
-            return guard_plan.headers(chain, {"add_header": said})
+            return access_plan.headers(chain, {"add_header": said})
         if not (more or location["headers"] or "add_header" in location["options"]):
             return []
         # A location that says one header for itself loses those of the server.
@@ -704,7 +704,7 @@ class Site:
             line[1] for line in inherited_plan.listed(self.said, "add_header") if inherited_plan.key(line) not in own
         ]
         options = inherited_plan.listed(inherited_plan.given(location["options"]), "add_header")
-        return guard_plan.headers(
+        return access_plan.headers(
             [*chain, location["headers"]], {"add_header": [*said, *(line[1] for line in options)]}
         )
 
@@ -841,7 +841,7 @@ class Site:
             block = [*self._listen(True, True, beside=True), *start, *self._tls()]
             self.default = default
             if site["tls"] and site["tls"]["hsts"]:
-                block += guard_plan.headers([{"Strict-Transport-Security": f"max-age={site['tls']['hsts']}"}], {})
+                block += access_plan.headers([{"Strict-Transport-Security": f"max-age={site['tls']['hsts']}"}], {})
             found.append(["server", "", [*block, ["return", f"301 {target}", None]]])
         return found
 
@@ -868,7 +868,7 @@ class Site:
         real = self.site["real_ip"]
         if not real:
             return self.client.inside()
-        lines = [["set_real_ip_from", guard_plan.network(text), None] for text in real["from"]]
+        lines = [["set_real_ip_from", access_plan.network(text), None] for text in real["from"]]
         lines += [["real_ip_header", real["header"], None], ["real_ip_recursive", "on", None]]
         return [*lines, *self.client.inside()]
 
@@ -941,7 +941,7 @@ def shared(sites: Iterable[dict[str, Any]], publish_set: str) -> list[Directive]
         ],
         ["map", f"$http_upgrade ${prefix}_connection", [["default", "upgrade", None], ['""', '""', None]]],
     ]
-    for name, value in guard_plan.SECURITY_HEADERS.items():
+    for name, value in access_plan.SECURITY_HEADERS.items():
         lines = [["default", '""', None], ['""', value, None]]
         maps.append(["map", f"$upstream_http_{_slug_of(name)} ${prefix}_{_slug_of(name)}", lines])
     maps += client_plan.maps(prefix)

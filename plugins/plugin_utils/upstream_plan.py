@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .access_plan import TIME
 from .app_plan import SAFE_NAME, check_text
-from .guard_plan import TIME
 from .nginx_tree import Directive, idle, slug
 from .problem import Problems, close_match
 

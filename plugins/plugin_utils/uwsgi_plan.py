@@ -1,4 +1,4 @@
-"""The plan of the uwsgi role: packages, pip's surroundings, the wish that names a build, and the template unit."""
+"""The plan of the uwsgi role: packages, pip's surroundings, what names a build, and the template unit."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def answer(**more):
 
 def test_a_set_that_stands_is_not_asked_for():
     _nothing, digest = answer()
-    result, _digest = answer(standing=digest)
+    result, _digest = answer(verified_digest=digest)
     assert result["changed"] is False
     assert [item["state"] for item in result["files"] + result["directories"]] == ["unchanged"] * 3
     assert (result["stale"], result["run"], result["validated"]) == ([], None, True)
@@ -38,13 +38,13 @@ def test_a_set_that_stands_is_not_asked_for():
         {"prune": True},
         {"undo": "run"},
         {"remove": ["/etc/c"]},
-        {"standing": ""},
-        {"standing": None},
+        {"verified_digest": ""},
+        {"verified_digest": None},
     ],
 )
 def test_any_other_wish_is_the_hosts_to_answer(more):
     _nothing, digest = answer()
-    assert answer(**{"standing": digest, **more})[0] is None
+    assert answer(**{"verified_digest": digest, **more})[0] is None
 
 
 def test_a_copy_of_the_variables_is_a_shallow_one():

@@ -44,11 +44,11 @@ def site(*locations, **more):
 
 
 def options_of(plan, option):
-    return [value for name, value in plan["apps"][0]["options"] if name == option]
+    return [value for name, value in plan["instances"][0]["options"] if name == option]
 
 
 def accounts(*apps, **more):
-    return [(item["user"], item["group"]) for item in planned(apps, **more)["apps"]]
+    return [(item["user"], item["group"]) for item in planned(apps, **more)["instances"]]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_what_would_open_an_application_is_refused(said, more, path, words):
 @pytest.mark.parametrize("socket", ["127.0.0.1:5", "127.8.9.1:5", "[::1]:5", "localhost:5"])
 def test_loopback_needs_no_word(socket):
     plan = planned([app(socket=socket)])
-    assert not [line for line in plan["apps"][0]["service"] if line[0].startswith("IPAddress")]
+    assert not [line for line in plan["instances"][0]["service"] if line[0].startswith("IPAddress")]
 
 
 def test_hosts_that_may_connect_are_kept_by_the_unit():
@@ -145,7 +145,7 @@ def test_hosts_that_may_connect_are_kept_by_the_unit():
             )
         ]
     )
-    lines = [line for line in plan["apps"][0]["service"] if line[0].startswith("IPAddress")]
+    lines = [line for line in plan["instances"][0]["service"] if line[0].startswith("IPAddress")]
     assert lines[0] == ["IPAddressDeny", "any"]
     assert [line[1] for line in lines[1:]] == ["localhost", "10.0.0.0/8", "fd00::1", "10.9.9.9"]
     assert [check for check in plan["checks"] if check["kind"] == "socket_clients"]
@@ -153,7 +153,7 @@ def test_hosts_that_may_connect_are_kept_by_the_unit():
 
 def test_packets_are_looked_at_before_routes_of_the_users_own():
     plan = planned([app(options={"route": "^/x break:410"})], [site({"path": "/", "app": "shop"})])
-    names = [name for name, _value in plan["apps"][0]["options"] if name.startswith("route")]
+    names = [name for name, _value in plan["instances"][0]["options"] if name.startswith("route")]
     assert names == ["route-if-not", "route-run", "route"]
     [condition] = options_of(plan, "route-if-not")
     for name in account_plan.REFUSED_VARIABLES + account_plan.LOCATION_VARIABLES:
@@ -197,14 +197,14 @@ def test_the_plugin_is_not_the_packets_to_choose(said, modifier):
 
 def test_http_knows_no_such_variables():
     plan = planned([app(protocol="http")])
-    routes = [value for name, value in plan["apps"][0]["options"] if name.startswith("route")]
+    routes = [value for name, value in plan["instances"][0]["options"] if name.startswith("route")]
     assert not [value for value in routes if "UWSGI" in value or "setmodifier" in value]
     assert options_of(planned([app(protocol="http", options={"fastcgi-socket": "/x"})]), "route-if-not")
 
 
 def test_a_uwsgi_without_routes_is_given_none():
     plan = planned([app()], host={"uwsgi": {"binary": "/x", "options": ["http"]}})
-    assert "route" not in json.dumps(plan["apps"][0]["options"])
+    assert "route" not in json.dumps(plan["instances"][0]["options"])
     # Before it is built, its features tell.
     assert options_of(planned([app()], host={"uwsgi": None}), "route-if-not")
     assert not options_of(planned([app()], host={"uwsgi": None}, uwsgi={"uwsgi_features": []}), "route-if-not")

@@ -109,9 +109,9 @@ def test_all_instances_share_a_file_that_only_root_reads_and_their_units_name():
     files = [file for file in plan["app_bundle"]["files"] if file["dest"].endswith(".env")]
     assert [file["dest"] for file in files] == ["/etc/uwsgi/shop.env"]
     assert (files[0]["mode"], files[0]["secret"]) == ("0600", True)
-    for app in plan["apps"]:
+    for app in plan["instances"]:
         assert ["EnvironmentFile", "/etc/uwsgi/shop.env"] in app["service"]
-    assert all("/etc/uwsgi/shop.env" in item["unit_files"] for item in plan["instances"])
+    assert all("/etc/uwsgi/shop.env" in item["unit_files"] for item in plan["uwsgi_instances"])
 
 
 def test_without_variables_there_is_no_file():

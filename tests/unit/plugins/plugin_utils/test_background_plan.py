@@ -50,9 +50,9 @@ def planned(options, **more):
 )
 def test_what_new_code_takes_a_new_master_for(options, crosses):
     plan = planned(options)
-    assert plan["instances"][0]["whole"] is True
+    assert plan["uwsgi_instances"][0]["whole"] is True
     assert plan["crossing"] == (["shop"] if crosses else [])
-    given = plan["apps"][0]["options"]
+    given = plan["instances"][0]["options"]
     # The master stands in the release that it was started with.
     assert ["chdir", "/srv/wsgi/shop/current"] in given
     assert not [value for name, value in given if name == "hook-post-fork"]
@@ -66,13 +66,13 @@ def test_what_new_code_takes_a_new_master_for(options, crosses):
 )
 def test_what_is_replaced_worker_by_worker(options):
     plan = planned(options)
-    assert plan["instances"][0]["whole"] is False and plan["crossing"] == []
-    assert ["chdir", "/"] in plan["apps"][0]["options"]
+    assert plan["uwsgi_instances"][0]["whole"] is False and plan["crossing"] == []
+    assert ["chdir", "/"] in plan["instances"][0]["options"]
 
 
 def test_sockets_that_stay_open_are_crossed_over_as_before():
     plan = planned({}, websocket=True)
-    assert plan["crossing"] == ["shop"] and plan["instances"][0]["whole"] is False
+    assert plan["crossing"] == ["shop"] and plan["uwsgi_instances"][0]["whole"] is False
 
 
 @pytest.mark.parametrize(
@@ -108,11 +108,11 @@ def test_nothing_is_said_where_nobody_waits_or_nothing_can_be_done(more):
 
 def test_commands_at_the_start_stand_in_the_code_too():
     plan = planned({"exec-pre-app": "./x"}, chdir="web")
-    assert ["chdir", "/srv/wsgi/shop/current/web"] in plan["apps"][0]["options"]
+    assert ["chdir", "/srv/wsgi/shop/current/web"] in plan["instances"][0]["options"]
 
 
 def test_a_spool_folder_is_looked_for_where_chdir_says():
-    given = planned({"spooler": ["spool", "/var/spool/x", "%(y)/z"]}, path="/home/shop/web")["apps"][0]["options"]
+    given = planned({"spooler": ["spool", "/var/spool/x", "%(y)/z"]}, path="/home/shop/web")["instances"][0]["options"]
     found = [value for name, value in given if name == "spooler"]
     assert found == ["/home/shop/web/spool", "/var/spool/x", "%(y)/z"]
 
@@ -171,7 +171,7 @@ def test_what_lies_elsewhere_is_let_be(options):
     ],
 )
 def test_code_that_other_processes_than_workers_need_is_loaded_before_they_are_forked(options, lazy):
-    given = planned(options)["apps"][0]["options"]
+    given = planned(options)["instances"][0]["options"]
     assert [value for name, value in given if name == "lazy-apps"] == [lazy]
 
 

@@ -11,7 +11,7 @@ UWSGI = {"uwsgi_limit_nofile": 65536, "uwsgi_unit_options": {}}
 
 def said(options, service=None, uwsgi=None, **more):
     app, problems = {**APP, "options": options, "service_options": service or {}, **more}, Problems()
-    concurrency_plan.check(app, app_plan.settled(app)["gevent"], "a", {**UWSGI, **(uwsgi or {})}, problems)
+    concurrency_plan.check(app, app_plan.with_defaults(app)["gevent"], "a", {**UWSGI, **(uwsgi or {})}, problems)
     return [str(problem) for problem in problems]
 
 

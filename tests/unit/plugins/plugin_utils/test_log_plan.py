@@ -94,8 +94,8 @@ def test_rotation_opens_nothing_and_the_master_has_bound_its_signal():
     plan = planned()
     assert "systemctl kill --kill-who=main --signal=URG uwsgi@shop.service" in rotated(plan)[0]["postrotate"]
     assert "fifo" not in rotated(plan)[0]["postrotate"]
-    assert ["hook-master-start", "unix_signal:23 uwsgi_log_reopen"] in plan["apps"][0]["options"]
-    assert "hook-master-start" not in dict(planned("journal")["apps"][0]["options"])
+    assert ["hook-master-start", "unix_signal:23 uwsgi_log_reopen"] in plan["instances"][0]["options"]
+    assert "hook-master-start" not in dict(planned("journal")["instances"][0]["options"])
 
 
 def test_every_log_of_a_site_that_nginx_opens_is_asked_about():

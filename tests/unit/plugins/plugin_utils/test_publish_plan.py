@@ -67,7 +67,7 @@ def site(*locations, **more):
 
 
 def values_of(plan, option, index=0):
-    return [value for name, value in plan["apps"][index]["options"] if name == option]
+    return [value for name, value in plan["instances"][index]["options"] if name == option]
 
 
 def location(plan, index=0):
@@ -291,7 +291,7 @@ def test_a_mismatch_cannot_be_written_down(transports):
     ]
     sites = [site({"path": "/", "app": item["name"]}, server_name=[item["name"]]) for item in apps]
     plan = planned(apps, sites)
-    leads_to = {item["link"]: item["socket"] for item in plan["instances"]}
+    leads_to = {item["link"]: item["socket"] for item in plan["uwsgi_instances"]}
     for index, (protocol, _socket) in enumerate(transports):
         directive, option = {"uwsgi": ("uwsgi_pass", "socket"), "http": ("proxy_pass", "http-socket")}[protocol]
         address = dict(location(plan, index))[directive].removeprefix("http://").removeprefix("unix:")
@@ -356,8 +356,8 @@ def test_websocket_makes_an_ini_for_sockets():
         ("uwsgi_send_timeout", "1h"),
     ]
     assert http(plan) == {}
-    assert plan["instances"][0]["mercy"] == 10
-    assert ["TimeoutStopSec", "10"] in plan["apps"][0]["service"]
+    assert plan["uwsgi_instances"][0]["mercy"] == 10
+    assert ["TimeoutStopSec", "10"] in plan["instances"][0]["service"]
 
 
 def test_what_is_said_of_sockets_counts():
@@ -401,15 +401,15 @@ def test_gevent_is_missed_only_where_the_requirements_are_known(given, ok):
 
 def test_instances_are_units_of_one_release():
     plan = planned([app(instances=2, **CHAT), app("other")], [site({"path": "/", "app": "shop"})])
-    assert plan["units"] == {"shop": ["shop-1", "shop-2"], "other": ["other"]}
-    assert [item["name"] for item in plan["apps"]] == ["shop-1", "shop-2", "other"]
-    assert [item["unit"] for item in plan["instances"]][:2] == ["uwsgi@shop-1.service", "uwsgi@shop-2.service"]
+    assert plan["instances_by_app"] == {"shop": ["shop-1", "shop-2"], "other": ["other"]}
+    assert [item["name"] for item in plan["instances"]] == ["shop-1", "shop-2", "other"]
+    assert [item["unit"] for item in plan["uwsgi_instances"]][:2] == ["uwsgi@shop-1.service", "uwsgi@shop-2.service"]
     assert [item["name"] for item in plan["preflights"]] == ["shop", "other"]
     assert [item["name"] for item in plan["releases"]] == ["shop", "other"]
     release = ["/srv/wsgi/shop/current", "/srv/wsgi/shop/current/.venv"]
-    assert [item["links"] for item in plan["instances"][:2]] == [release, release]
+    assert [item["links"] for item in plan["uwsgi_instances"][:2]] == [release, release]
     for key in ("config", "pidfile", "socket", "run_dir", "link", "log_file"):
-        assert len({item[key] for item in plan["instances"]}) == 3
+        assert len({item[key] for item in plan["uwsgi_instances"]}) == 3
     files = [file["dest"] for file in plan["app_bundle"]["files"]]
     assert len(files) == len(set(files))
     assert "/etc/systemd/system/uwsgi@shop-2.service.d/10-publish-shop.conf" in files
@@ -477,7 +477,7 @@ def test_a_percent_sign_stays_one():
 
 def test_options_repeat_and_keep_their_order():
     plan = planned([app(options={"route": ["a b:c", "d e:f"], "harakiri": 30, "ignore-sigpipe": True})])
-    assert plan["apps"][0]["options"][-4:] == [
+    assert plan["instances"][0]["options"][-4:] == [
         ["route", "a b:c"],
         ["route", "d e:f"],
         ["harakiri", "30"],
@@ -516,7 +516,7 @@ def test_a_site_log_outside_nginx_folder_is_made_and_rotated():
 
 def test_the_unit_names_the_exact_binary_and_the_user():
     plan = planned([app(user="ann", group="staff", config_format="yaml", service_options={"LimitNOFILE": 9})])
-    assert plan["apps"][0]["service"] == [
+    assert plan["instances"][0]["service"] == [
         ["ExecStart", ""],
         ["ExecStart", f"{HOST['uwsgi']['binary']} --yaml /etc/uwsgi/shop.yaml"],
         ["User", "ann"],
@@ -554,7 +554,7 @@ def test_what_the_reload_playbook_needs():
 
 @pytest.mark.parametrize(("given", "processes"), [({}, 4), ({"cheaper": 1}, 1)])
 def test_fewer_workers_are_waited_for_where_uwsgi_starts_fewer(given, processes):
-    assert planned([app(processes=4, options=given)])["instances"][0]["processes"] == processes
+    assert planned([app(processes=4, options=given)])["uwsgi_instances"][0]["processes"] == processes
 
 
 def test_links_to_sockets_are_made_anew_at_boot():
@@ -567,15 +567,15 @@ def test_links_to_sockets_are_made_anew_at_boot():
         "L /run/wsgi/a.sock - - - - /run/wsgi/a.d/sock",
         "L /run/wsgi/c.sock - - - - /srv/c/s",
     ]
-    assert [item["link"] for item in plan["instances"]] == ["/run/wsgi/a.sock", None, "/run/wsgi/c.sock"]
+    assert [item["link"] for item in plan["uwsgi_instances"]] == ["/run/wsgi/a.sock", None, "/run/wsgi/c.sock"]
     plan = planned([app("b", socket="127.0.0.1:5051")], [])
     assert not [file for file in plan["app_bundle"]["files"] if "tmpfiles" in file["dest"]]
 
 
 def test_the_modules_know_where_the_links_are():
-    assert former("a")["link"] == planned([app("a")], [])["instances"][0]["link"]
-    assert former("a")["run_dir"] == planned([app("a")], [])["instances"][0]["run_dir"]
-    assert former("a")["unit"] == planned([app("a")], [])["instances"][0]["unit"]
+    assert former("a")["link"] == planned([app("a")], [])["uwsgi_instances"][0]["link"]
+    assert former("a")["run_dir"] == planned([app("a")], [])["uwsgi_instances"][0]["run_dir"]
+    assert former("a")["unit"] == planned([app("a")], [])["uwsgi_instances"][0]["unit"]
 
 
 @pytest.mark.parametrize("variable", ["publish_build_user", "publish_git_user"])
@@ -683,7 +683,7 @@ def test_a_relative_virtualenv_of_code_in_place_is_told_its_path():
 
 
 def test_a_list_that_begins_empty_takes_the_place_of_the_command():
-    assert planned([app(service_options={"ExecStart": ["", "/bin/x"]})])["apps"][0]["service"][-1][1] == "/bin/x"
+    assert planned([app(service_options={"ExecStart": ["", "/bin/x"]})])["instances"][0]["service"][-1][1] == "/bin/x"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def site(*locations, **more):
 
 
 def values_of(plan, option):
-    return [value for name, value in plan["apps"][0]["options"] if name == option]
+    return [value for name, value in plan["instances"][0]["options"] if name == option]
 
 
 def planned_site(plan):

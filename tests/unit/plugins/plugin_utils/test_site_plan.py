@@ -531,8 +531,8 @@ def test_no_slash_is_added_where_the_user_says_himself_or_there_is_none(given):
 def mounted(*locations_, **more):
     plan = planned([site(*locations_)], apps=[{"name": "shop", **more}])
     wanted = ("module", "wsgi-file", "mount", "manage-script-name", "single-interpreter")
-    assert plan["preflights"][0]["options"] == plan["apps"][0]["options"]
-    return [(name, value) for name, value in plan["apps"][0]["options"] if name in wanted]
+    assert plan["preflights"][0]["options"] == plan["instances"][0]["options"]
+    return [(name, value) for name, value in plan["instances"][0]["options"] if name in wanted]
 
 
 ALWAYS = [("manage-script-name", "true"), ("single-interpreter", "true")]

@@ -20,7 +20,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import (
     File,
     Folder,
     octal,
-    standing,
+    verified_digest,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 
@@ -966,7 +966,7 @@ def test_make_folders(tmp_path):
 
 
 def standing_of(world, name="b"):
-    return standing(name, world.state)
+    return verified_digest(name, world.state)
 
 
 @pytest.fixture

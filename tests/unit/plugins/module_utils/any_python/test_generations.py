@@ -10,7 +10,7 @@ import socket
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import generations as code
-from ansible_collections.graceful.wsgi.plugins.module_utils.generations import Second, connections
+from ansible_collections.graceful.wsgi.plugins.module_utils.generations import Standby, connections
 
 INI = """[uwsgi]
 strict = true
@@ -44,7 +44,7 @@ def second(tmp_path, monkeypatch):
     config = tmp_path / "shop.ini"
     config.write_text(INI if str is not bytes else INI.decode("utf-8"))
     os.chmod(str(config), 0o640)
-    return Second(
+    return Standby(
         {
             "name": "shop",
             "unit": "uwsgi@shop.service",
@@ -101,20 +101,20 @@ def test_a_unit_that_names_another_configuration_is_refused(second, tmp_path, te
 
 
 def test_nginx_is_led_there_and_back(second):
-    assert second.lead_home() is True and second.lead_home() is False
+    assert second.route_back() is True and second.route_back() is False
     assert os.readlink(second.wanted["link"]) == "/run/uwsgi-shop/sock" and not second.serves
-    second.lead_here()
+    second.route_here()
     assert os.readlink(second.wanted["link"]) == "/run/uwsgi-shop@next/sock" and second.serves
 
 
 def test_the_first_one_is_where_its_configuration_says(second, tmp_path):
     wanted = dict(second.wanted, socket="/run/wsgi/shop.d/sock", standby="/run/wsgi/shop.d/next")
     # A run that moved its socket was put back.
-    moved = Second(wanted)
+    moved = Standby(wanted)
     assert moved.home == moved.leads_to == "/run/uwsgi-shop/sock" and moved.socket == "/run/wsgi/shop.d/next"
-    moved.lead_home()
+    moved.route_back()
     assert os.readlink(wanted["link"]) == "/run/uwsgi-shop/sock"
-    assert Second(dict(wanted, config=str(tmp_path / "none"))).home == "/run/wsgi/shop.d/sock"
+    assert Standby(dict(wanted, config=str(tmp_path / "none"))).home == "/run/wsgi/shop.d/sock"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_the_first_one_is_where_its_configuration_says(second, tmp_path):
 def test_its_socket_is_found_in_any_language(second, tmp_path, text):
     config = tmp_path / "other"
     config.write_text(text if str is not bytes else text.decode("utf-8"))
-    assert Second(dict(second.wanted, config=str(config))).home == "/run/a/sock"
+    assert Standby(dict(second.wanted, config=str(config))).home == "/run/a/sock"
 
 
 def test_connections_are_counted_before_anybody_accepts_them(tmp_path, monkeypatch):

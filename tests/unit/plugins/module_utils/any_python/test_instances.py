@@ -315,7 +315,7 @@ def test_a_note_of_another_master_does_not_count(host):
     host.units[one.unit]["MainPID"] = "100"
     host.masters[100] = [host.now, set([101, 102])]
     host.work(one).look()
-    assert one.pid == 100 and one.taken_up() is None
+    assert one.pid == 100 and one.applied() is None
 
 
 def test_a_master_that_is_gone_already_crashes_nothing(host):
@@ -334,7 +334,7 @@ def test_non_ascii_links(host):
     os.unlink(host.instance().wanted["links"][0])
     name = u"sch\u00f6n"
     os.symlink(name.encode("utf-8") if str is bytes else name, host.path("a.link"))
-    assert len(host.instance().wish()["code"]) == 64
+    assert len(host.instance().desired()["code"]) == 64
 
 
 # -- giving it -------------------------------------------------------------------------------------------------------
@@ -347,7 +347,7 @@ def test_nothing_to_do_is_noted_and_done_by_no_verb(host):
     assert (host.calls, host.reloaded, host.now) == ([], [], before)
     with open(os.path.join(host.root, "run", "a.json")) as source:
         noted = json.load(source)
-    assert noted["process"][0] == 100 and noted["has"] == one.wish()
+    assert noted["process"][0] == 100 and noted["has"] == one.desired()
     assert sorted(os.listdir(os.path.join(host.root, "run"))) == ["a.json"]
 
 
@@ -653,7 +653,7 @@ def test_a_restart_is_crossed_over(crossing):
         "reset-failed a@next",
     ]
     assert crossing.apply() == {"a": "nothing"}
-    assert not os.path.exists(crossing.instance().second.dropin)
+    assert not os.path.exists(crossing.instance().standby.dropin)
 
 
 def test_a_changed_configuration_is_crossed_over_too(host, monkeypatch):
@@ -761,7 +761,7 @@ def test_a_second_that_does_not_start_leaves_the_first_alone(crossing, host):
         crossing.apply()
     assert "it failed" in str(caught.value) and "were not touched" in str(caught.value)
     assert "restart a" not in crossing.order and "stop a@next" in crossing.order
-    assert crossing.leads_to == "run-a" and not crossing.instance().second.left
+    assert crossing.leads_to == "run-a" and not crossing.instance().standby.left
 
 
 def test_a_second_that_does_not_accept_leaves_the_first_alone(crossing):
@@ -783,7 +783,7 @@ def test_a_first_that_does_not_come_back_is_served_by_the_second(crossing, host)
     crossing.order[:] = []
     assert crossing.apply() == {"a": "restart"}
     assert "start a@next" not in crossing.order
-    assert crossing.leads_to == "run-a" and not crossing.instance().second.left
+    assert crossing.leads_to == "run-a" and not crossing.instance().standby.left
 
 
 def test_a_second_that_a_cut_off_run_left_is_ended(crossing, host):

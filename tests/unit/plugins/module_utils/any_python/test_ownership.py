@@ -125,7 +125,7 @@ def test_another_bundle_forgets_what_was_taken_from_it(run, tmp_path):
     run("publish-one-apps", {"a": "one", "b": "one"}, digest="d")
     run("publish-two-apps", {"a": "two"}, take_over=True)
     assert files_of("publish-one-apps") == ["b"]
-    assert bundle_code.standing("publish-one-apps", ownership.STATE_DIR) == ""
+    assert bundle_code.verified_digest("publish-one-apps", ownership.STATE_DIR) == ""
     run("publish-one-apps", {"b": "one"}, prune=True)
     assert text(tmp_path / "a") == "two"
 

@@ -117,14 +117,14 @@ def fake(tmpdir, monkeypatch):
         one.process.wait()
 
 
-def hang_up(one, patience=5.0):
-    return code.hang_up(one.pid, [one.pid], [one.address], "stats", ME, patience)
+def safe_sighup(one, patience=5.0):
+    return code.safe_sighup(one.pid, [one.pid], [one.address], "stats", ME, patience)
 
 
 def test_one_at_rest_is_signalled_at_once(fake):
     one = fake()
     started = time.time()
-    assert hang_up(one) is True
+    assert safe_sighup(one) is True
     assert time.time() - started < 2
     assert one.heard == "not counted"
 
@@ -133,7 +133,7 @@ def test_one_at_rest_is_signalled_at_once(fake):
 def test_a_connection_that_is_not_counted_yet_is_waited_for(fake, unix):
     one = fake(unix=unix, late=0.5)
     link = one.connect_and_await()
-    assert hang_up(one, patience=2.0) is True
+    assert safe_sighup(one, patience=2.0) is True
     assert one.heard == "counted"
     link.close()
 
@@ -142,7 +142,7 @@ def test_without_a_stats_server_what_is_held_for_a_while_is_a_request(fake):
     one = fake(stats=False)
     link = one.connect_and_await()
     started = time.time()
-    assert hang_up(one, patience=1.0) is True
+    assert safe_sighup(one, patience=1.0) is True
     assert time.time() - started >= 0.5 + code.STEADY
     link.close()
 
@@ -153,7 +153,7 @@ def test_one_at_rest_is_better_than_one_in_a_request(fake, monkeypatch):
     link, ends = one.connect(), time.time() + 0.5
     real = awaited(lambda: code.held(one.pid, [one.address]))
     monkeypatch.setattr(code, "held", lambda _pid, _addresses: real if time.time() < ends else set())
-    assert hang_up(one, patience=10.0) is True
+    assert safe_sighup(one, patience=10.0) is True
     assert time.time() >= ends
     assert one.heard == "counted"
     link.close()
@@ -162,14 +162,14 @@ def test_one_at_rest_is_better_than_one_in_a_request(fake, monkeypatch):
 def test_what_nobody_has_accepted_is_not_lost(fake):
     one = fake(accepts=0)
     link = one.connect()
-    assert hang_up(one) is True
+    assert safe_sighup(one) is True
     link.close()
 
 
 def test_the_patience_ends(fake):
     one = fake(late=60)
     link = one.connect_and_await()
-    assert hang_up(one, patience=0.3) is False
+    assert safe_sighup(one, patience=0.3) is False
     assert one.heard == "not counted"
     link.close()
 
@@ -185,7 +185,7 @@ def test_one_whose_sockets_may_not_be_seen_is_signalled_all_the_same(fake, monke
     one = fake()
     monkeypatch.setattr(code, "held", lambda _pid, _addresses: None)
     monkeypatch.setattr(code, "_look_as", lambda _pid, _who: None)
-    assert hang_up(one) is False
+    assert safe_sighup(one) is False
     assert one.heard == "not counted"
 
 
@@ -206,7 +206,7 @@ def test_the_master_is_signalled_while_its_workers_stand_still(fake, tmpdir):
     master = subprocess.Popen([sys.executable, "-c", MASTER, str(one.pid), ready])
     try:
         awaited(lambda: os.path.exists(ready))
-        assert code.hang_up(master.pid, [one.pid], [one.address], "stats", ME, 2.0) is True
+        assert code.safe_sighup(master.pid, [one.pid], [one.address], "stats", ME, 2.0) is True
         assert one.heard == "counted"
     finally:
         master.kill()
@@ -217,7 +217,7 @@ def test_the_master_is_signalled_while_its_workers_stand_still(fake, tmpdir):
 def test_a_worker_goes_on_though_its_master_does_not_signal_it(fake):
     one = fake(accepts=0)
     target = subprocess.Popen(["sleep", "60"])
-    code.hang_up(target.pid, [one.pid], [one.address], "stats", ME, 5.0)
+    code.safe_sighup(target.pid, [one.pid], [one.address], "stats", ME, 5.0)
     target.wait()
     assert awaited(lambda: procfs.state(one.pid) in ("S", "R"))
 
@@ -233,7 +233,7 @@ def test_whatever_goes_wrong_a_worker_goes_on(fake, monkeypatch):
 
     monkeypatch.setattr(code, "held", breaks)
     with pytest.raises(OSError):
-        hang_up(one)
+        safe_sighup(one)
     assert awaited(lambda: procfs.state(one.pid) in ("S", "R"))
 
 
@@ -261,7 +261,7 @@ def test_a_process_that_is_gone_is_told():
     process = subprocess.Popen(["true"])
     process.wait()
     with pytest.raises(OSError) as error:
-        code.hang_up(process.pid, [process.pid], ["/x"], None, ME)
+        code.safe_sighup(process.pid, [process.pid], ["/x"], None, ME)
     assert error.value.errno == errno.ESRCH
 
 
@@ -309,7 +309,7 @@ def test_a_worker_that_still_loads_is_killed_and_never_told(loader, tmpdir, monk
     one = loader()
     monkeypatch.setattr(code, "statistics", lambda _address, _timeout: {"workers": [{"pid": one.pid, "accepting": 0}]})
     started = time.time()
-    assert code.hang_up(one.pid, [one.pid], ["/nowhere"], "stats", ME, 5.0) is True
+    assert code.safe_sighup(one.pid, [one.pid], ["/nowhere"], "stats", ME, 5.0) is True
     assert one.wait() == -signal.SIGKILL
     assert time.time() - started < 2 and not (tmpdir / "loader-heard").check()
 
@@ -320,7 +320,7 @@ def test_with_a_master_those_that_load_are_killed_once_it_has_told_all(loader, f
     try:
         awaited(lambda: os.path.exists(ready))
         pids = [one.pid, other.pid]
-        assert code.hang_up(master.pid, pids, [one.address], None, ME, 2.0, grace=0.5) is True
+        assert code.safe_sighup(master.pid, pids, [one.address], None, ME, 2.0, grace=0.5) is True
         assert one.heard == "not counted"
         assert other.wait() == -signal.SIGKILL and not (tmpdir / "loader-heard").check()
     finally:
@@ -344,6 +344,6 @@ def test_one_that_holds_a_connection_does_not_load(fake, monkeypatch):
     one = fake(late=0.2)
     monkeypatch.setattr(code.procfs, "catches", lambda _pid, _number: False)
     link = one.connect_and_await()
-    assert hang_up(one, patience=2.0) is True
+    assert safe_sighup(one, patience=2.0) is True
     assert one.heard == "counted"
     link.close()

@@ -1,4 +1,4 @@
-"""Which folder serves a wish, what a binary says of itself, and which Python is meant."""
+"""Which folder a build is looked for in, what a binary says of itself, and which Python is meant."""
 
 from __future__ import absolute_import, division, print_function
 
@@ -39,9 +39,9 @@ class Host(object):
     def choose(self, features=("ssl",), **build):
         return uwsgi_home.choose(self.root, "2.0.31", ABOUT, build, list(features), self.run)
 
-    def install(self, cflags=CFLAGS, stamp=True, **wish):
+    def install(self, cflags=CFLAGS, stamp=True, **desired):
         """What the role does: fill the chosen folder, stamp it last."""
-        chosen = self.choose(**wish)
+        chosen = self.choose(**desired)
         home = chosen["home"]
         os.makedirs(os.path.join(home, "bin"))
         with open(os.path.join(home, "bin", "uwsgi"), "w") as stream:

@@ -66,13 +66,13 @@ def instance(tmp_path, monkeypatch):
         reload.reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         reload.hung_up = []
 
-        def hang_up(target, workers, _addresses, _stats, _who, _patience):
+        def safe_sighup(target, workers, _addresses, _stats, _who, _patience):
             # The pids are made up: whoever has them here must not be signalled.
             reload.hung_up.append((target, list(workers)))
             if target == reload.master.pid:
                 reload.master.signal(signal.SIGHUP)
 
-        monkeypatch.setattr(code.quiet, "hang_up", hang_up)
+        monkeypatch.setattr(code.quiet, "safe_sighup", safe_sighup)
         return reload
 
     return make
@@ -154,13 +154,13 @@ def told(monkeypatch, one, respawn):
     """What stands changes as soon as one is told to go: {pid: accepting} that ``respawn(pid)`` says."""
     world = {}
 
-    def hang_up(_target, workers, *_more):
+    def safe_sighup(_target, workers, *_more):
         one.hung_up.append(list(workers))
         for pid in workers:
             del world[pid]
             world.update(respawn(pid))
 
-    monkeypatch.setattr(code.quiet, "hang_up", hang_up)
+    monkeypatch.setattr(code.quiet, "safe_sighup", safe_sighup)
     monkeypatch.setattr(code.procfs, "process_start", lambda pid: pid)
     one.master.workers = lambda: set(world)
     monkeypatch.setattr(
