@@ -19,7 +19,7 @@ options:
         type: str
         required: true
       home:
-        description: Its folder on the host.
+        description: Folder of the application on the host.
         type: path
         required: true
       group:
@@ -87,20 +87,20 @@ options:
         type: str
         required: true
       user:
-        description: Who runs it.
+        description: Account that runs the application.
         type: str
         required: true
       group:
-        description: Its group.
+        description: Primary group of the account.
         type: str
         required: true
       options:
-        description: Its configuration, a list of pairs of option and value.
+        description: uWSGI's configuration of the application, a list of pairs of option and value.
         type: list
         elements: list
         default: []
       environment:
-        description: Its environment variables; no message or result repeats a value.
+        description: Environment variables of the application; no message or result repeats a value.
         type: dict
         default: {}
       template:
@@ -132,7 +132,7 @@ options:
         type: dict
         default: {}
       unit:
-        description: Its systemd unit, whose settings hold for the throw-away uWSGI too.
+        description: systemd unit of the application, whose settings hold for the throw-away uWSGI too.
         type: str
       dropin:
         description: The drop-in of that unit which O(apps[].service) is written to; it need not be there yet.
@@ -177,7 +177,7 @@ options:
         type: str
         required: true
       unit:
-        description: Its systemd unit.
+        description: systemd unit of the instance.
         type: str
         required: true
       unit_files:
@@ -186,7 +186,7 @@ options:
         elements: path
         default: []
       config:
-        description: Its configuration; a change needs a reload.
+        description: uWSGI's configuration of the instance; a change needs a reload.
         type: path
         required: true
       pidfile:
@@ -238,7 +238,7 @@ options:
         type: dict
         default: {}
       log_file:
-        description: Its log, whose end is shown when it fails.
+        description: Log of the instance, whose end is shown when it fails.
         type: path
 """
 
@@ -263,11 +263,12 @@ options:
         type: str
         required: true
       group:
-        description: Its group.
+        description: Primary group of the account.
         type: str
         required: true
       files:
-        description: Its logs. What rotation has made of them goes along, and their folder if an earlier run made it.
+        description: Logs of the instance. What rotation has made of them goes along, and their folder if an earlier
+          run made it.
         type: list
         elements: path
         default: []

@@ -9,7 +9,7 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   questions:
-    description: What is to be asked.
+    description: Requests that are made, and what the answers must be.
     type: list
     elements: dict
     default: []
@@ -19,7 +19,7 @@ options:
         type: str
         required: true
       instances:
-        description: Its instances; one of them answers.
+        description: Instances of the application; one of them answers.
         type: list
         elements: str
         default: []
@@ -33,7 +33,7 @@ options:
         description: The application's own address, C(host:port) or a unix socket's path.
         type: str
       protocol:
-        description: What is spoken over that.
+        description: Protocol that is spoken over the socket.
         type: str
         choices: [uwsgi, http]
         default: uwsgi
@@ -50,11 +50,11 @@ options:
         type: bool
         default: true
       host:
-        description: The name to ask for.
+        description: Host name to ask for.
         type: str
         required: true
       path:
-        description: The path to ask for.
+        description: Path to ask for.
         type: str
         required: true
       status:

@@ -23,7 +23,7 @@ options:
         type: str
         required: true
       file:
-        description: Whether it is one file.
+        description: Whether the path is one file, not a folder.
         type: bool
         default: false
       release:

@@ -25,7 +25,7 @@ options:
     required: true
     suboptions:
       name:
-        description: The application.
+        description: Name of the application.
         type: str
         required: true
       repo:

@@ -34,7 +34,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Learn of which kind the host is
+- name: Look up the kind of the host
   graceful.wsgi.kit_host:
   register: known
 """

@@ -21,7 +21,7 @@ description:
     it was not there before.
 options:
   state:
-    description: What is to be done, see above.
+    description: What is to be done.
     type: str
     choices: [noted, absent, undone]
     required: true
@@ -47,7 +47,7 @@ options:
     default: []
     suboptions:
       name:
-        description: The application.
+        description: Name of the application.
         type: str
         required: true
       dropins:
@@ -61,7 +61,7 @@ options:
         elements: path
         required: true
       files:
-        description: Files.
+        description: Files that the application has written.
         type: list
         elements: path
         required: true

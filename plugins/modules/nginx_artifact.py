@@ -41,7 +41,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Keep what was built
+- name: Store the nginx artifact
   graceful.wsgi.nginx_artifact:
     path: /var/lib/graceful-wsgi/nginx/artifacts/1.30.6-0123456789ab
     source: /var/lib/graceful-wsgi/nginx/builds/x/work/nginx-1.30.6/objs/nginx
@@ -58,7 +58,7 @@ manifest:
       description: The nginx version.
       type: str
     about:
-      description: What it was made of, as it was told to the module.
+      description: What the artifact was made of, as it was told to the module.
       type: dict
     files:
       description: The sha256 of each file.
@@ -67,7 +67,7 @@ manifest:
       description: The architecture that it runs on, e.g. C(x86_64).
       type: str
     static:
-      description: Whether it needs no library and no loader.
+      description: Whether the binary needs no library and no loader.
       type: bool
     glibc:
       description: The oldest glibc that it runs with, null where it needs none.

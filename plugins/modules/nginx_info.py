@@ -24,7 +24,7 @@ options:
     type: str
     required: true
   group:
-    description: Its group.
+    description: Group of the workers' account.
     type: str
     required: true
   static:
@@ -46,7 +46,7 @@ options:
     type: path
     default: /run/nginx.pid
   unit:
-    description: The service.
+    description: Name of nginx's systemd unit.
     type: str
     default: nginx.service
 extends_documentation_fragment:

@@ -30,7 +30,7 @@ options:
     type: bool
     default: false
   dest:
-    description: Where it is put.
+    description: Path that the binary is installed at.
     type: path
     default: /usr/sbin/nginx
   conf:
@@ -73,7 +73,7 @@ upgraded:
   returned: success
   type: bool
 held:
-  description: How a package was kept from putting its own binary back, null where none had to be.
+  description: How the distribution's package was kept from putting its own binary back, null where none had to be.
   returned: success
   type: str
 running:

@@ -56,7 +56,7 @@ options:
         type: str
         required: true
       group:
-        description: Its group.
+        description: Primary group of the user.
         type: str
         required: true
   members:
@@ -101,7 +101,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Look at what is there
+- name: Gather the state of the applications
   graceful.wsgi.publish_info:
     accounts: [{name: wsgi, group: wsgi}]
     releases:
@@ -146,7 +146,7 @@ put:
   returned: success
   type: bool
 switch:
-  description: Whether it has something to make live or to remove.
+  description: Whether M(graceful.wsgi.releases) has something to make live or to remove.
   returned: success
   type: bool
 load:

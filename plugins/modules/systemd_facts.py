@@ -21,7 +21,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Learn which systemd the host has
+- name: Gather the systemd version
   graceful.wsgi.systemd_facts:
   when: ansible_facts.systemd is not defined
 """

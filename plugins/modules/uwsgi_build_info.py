@@ -100,7 +100,7 @@ options:
     description: Account that runs the units.
     type: str
   group:
-    description: Its primary group.
+    description: Primary group of O(user).
     type: str
 extends_documentation_fragment:
   - graceful.wsgi.attributes
@@ -108,7 +108,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: See what uWSGI is there
+- name: Gather the state of uWSGI
   graceful.wsgi.uwsgi_build_info:
     version: 2.0.31
     root: /opt/uwsgi

@@ -144,10 +144,10 @@ instances:
       type: dict
       sample: {uid: 33, name: www-data}
     folder:
-      description: Its working folder.
+      description: Working folder of the master.
       type: str
     config:
-      description: Its configuration file, or null where its command line is all of it.
+      description: Configuration file of the master, or null where its command line is all of it.
       type: str
       sample: /etc/uwsgi/shop.ini
     config_changed:
@@ -167,7 +167,7 @@ instances:
       type: str
       sample: /run/uwsgi-shop/stats
     stats_answered:
-      description: Whether it answered, and for this master.
+      description: Whether the stats server answered, and for this master.
       type: bool
     listen_queue:
       description:
@@ -184,13 +184,13 @@ instances:
       description: How many exceptions the workers' applications have raised in that time.
       type: int
     busy:
-      description: How many workers serve a request.
+      description: Number of workers that serve a request.
       type: int
     idle:
-      description: How many wait for one.
+      description: Number of workers that wait for a request.
       type: int
     cheap:
-      description: How many are not running until they are needed.
+      description: Number of workers that do not run until they are needed (cheaper).
       type: int
     workers:
       description:
@@ -200,40 +200,41 @@ instances:
       elements: dict
       contains:
         id:
-          description: Its number, from 1.
+          description: Number of the worker, from 1.
           type: int
         pid:
-          description: Its pid; null where it does not run.
+          description: Pid of the worker; null where it does not run.
           type: int
         status:
           description: V(idle), V(busy), V(cheap), V(pause), or V(sig) with the number of the uWSGI signal it handles.
           type: str
         accepting:
-          description: Whether it has come so far that it accepts requests.
+          description: Whether the worker accepts requests.
           type: bool
         requests:
-          description: How many requests it has served, those of the processes that had its number before among them.
+          description: How many requests the worker has served, those of the processes that had its number before
+            among them.
           type: int
         exceptions:
-          description: How many exceptions its applications have raised.
+          description: How many exceptions the worker's applications have raised.
           type: int
         harakiri_count:
-          description: How often it was ended because a request took too long.
+          description: How often the worker was ended because a request took too long.
           type: int
         avg_rt:
-          description: Its mean response time in milliseconds, recent requests counting most.
+          description: The worker's mean response time in milliseconds, recent requests counting most.
           type: float
         last_spawn:
           description: When uWSGI started it last, in seconds since the epoch.
           type: int
         respawn_count:
-          description: How often uWSGI has started it, 1 being its first start.
+          description: How often uWSGI has started the worker, 1 being its first start.
           type: int
         rss:
           description: Memory that it holds, in bytes, by C(/proc).
           type: int
         vsz:
-          description: Its address space in bytes, by C(/proc).
+          description: The worker's address space in bytes, by C(/proc).
           type: int
         loaded:
           description:

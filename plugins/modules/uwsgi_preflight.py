@@ -43,7 +43,7 @@ options:
     type: int
     default: 60
   parallel:
-    description: How many are loaded at the same time.
+    description: Number of applications that are loaded at the same time.
     type: int
     default: 4
 extends_documentation_fragment:

@@ -161,7 +161,7 @@ options:
     type: int
     default: 120
   parallel:
-    description: How many instances are reloaded at the same time.
+    description: Number of instances that are reloaded at the same time.
     type: int
     default: 4
 attributes:

@@ -34,7 +34,7 @@ options:
         type: str
         required: true
       url:
-        description: Where it is.
+        description: URL of the repository.
         type: str
         required: true
       enabled:

@@ -178,7 +178,7 @@ def test_what_cannot_answer_is_refused_before_it_goes_live(code, published):
     assert status == 2, said
     said = said.replace("\\n", "\n")
     assert {name: failures(found) for name, found in seen.items()} == dict.fromkeys(names, [])
-    assert "Bring the applications up to date" not in said
+    assert "Start, restart or reload the applications" not in said
     for name, (_text, message) in KINDS.items():
         assert re.search(rf"\b{name}\b[^\n]*: [^\n]*(\n[^\n]*)*{re.escape(message)}", said), (name, said)
     for line in (
