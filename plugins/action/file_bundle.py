@@ -11,7 +11,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.loader import lookup_loader
 from ansible.release import __version__
 
-from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
+from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 
 CORE = tuple(int(part) for part in __version__.split(".")[:2])
 
@@ -26,7 +26,7 @@ class Variables(dict[str, Any]):
         return dict(self)
 
 
-class Renderer(Telling):
+class Renderer(ReportingAction):
     """Runs a module with a list of items (``LIST``), whose templates it renders as the template module does."""
 
     TRANSFERS_FILES = False
@@ -70,7 +70,7 @@ class Renderer(Telling):
         self._complete(result, args)
         # The module's arguments hold whole files, and the secrets in them; fifty unchanged ones are no news either.
         result.pop("invocation", None)
-        return self._told(result, task_vars)
+        return self._reported(result, task_vars)
 
 
 def without(item: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
-from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
+from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.module_utils import constraints, elf, uwsgi_home, uwsgi_wheel
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import (
@@ -168,7 +168,7 @@ class Collector:
         return None
 
 
-class ActionModule(Telling):
+class ActionModule(ReportingAction):
     """Controller side of what fills a kit; nothing is sent to the host that it is for."""
 
     TRANSFERS_FILES = False
@@ -252,4 +252,4 @@ class ActionModule(Telling):
         if problems:
             counted = f"{len(problems)} problem{'s' if len(problems) > 1 else ''} with the kit"
             result.update(failed=True, msg="\n".join([f"{counted}:", *(f"- {problem}" for problem in problems)]))
-        return self._told(result, task_vars or {})
+        return self._reported(result, task_vars or {})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Door
+from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import RunsModule
 
 
-class ActionModule(Door):
+class ActionModule(RunsModule):
     """Controller side of graceful.wsgi.nginx_info."""
 
     _supports_diff = False

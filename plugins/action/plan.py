@@ -1,4 +1,4 @@
-"""Door to plugin_utils/plan.py: reads the roles' variables, returns one role's plan or fails with every problem."""
+"""Runs plugin_utils/plan.py: reads the roles' variables, returns one role's plan or fails with every problem."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVari
 from ansible.module_utils.common.yaml import yaml_load
 from ansible.release import __version__
 
-from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
+from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
     kit_plan,
@@ -171,7 +171,7 @@ def _earlier(task_vars: Mapping[str, Any]) -> list[str]:
     return [role for role, registered in WORKED.items() if registered in task_vars]
 
 
-class ActionModule(Telling):
+class ActionModule(ReportingAction):
     """Plan a role on the controller; nothing is sent to the host."""
 
     TRANSFERS_FILES = False
@@ -253,7 +253,7 @@ class ActionModule(Telling):
             listed = "\n".join(f"- {problem}" for problem in problems)
             earlier = [] if self._task.check_mode else _earlier(task_vars)
             result["msg"] = f"{counted}; {planning.untouched(own, earlier)}.\n{listed}"
-            return self._told(result, task_vars)
+            return self._reported(result, task_vars)
         for warning in plans[own].get("warnings", ()):
             self._display.warning(warning)
         # The first role of a play asks the host for all of them, before it changes anything.

@@ -23,4 +23,4 @@ class ActionModule(Identifier):
             items = [self._identify(item, checkouts, scratch)[0] for item in args.get("releases") or []]
         args["releases"] = items
         result.update(self._module(args, task_vars or {}))
-        return self._told(self._tell(result, items), task_vars)
+        return self._reported(self._tell(result, items), task_vars)

@@ -10,12 +10,12 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 
-from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
+from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import source_tree
 
 
-class Identifier(Telling):
+class Identifier(ReportingAction):
     """Runs a module with applications (``releases``) whose releases are named by the digest of their code here."""
 
     _supports_check_mode = True
@@ -126,7 +126,7 @@ class ActionModule(Identifier):
                 survey = self._module(dict(args, survey=True), task_vars)
                 if survey.get("failed"):
                     result.update(survey)
-                    return self._told(self._tell(result, items), task_vars)
+                    return self._reported(self._tell(result, items), task_vars)
                 missing = {item["name"] for item in survey["releases"] if item["missing"]}
                 if missing and not self._task.check_mode:
                     for item, root in found:
@@ -136,4 +136,4 @@ class ActionModule(Identifier):
                     incomplete = {item["name"] for item in survey["releases"] if item["incomplete"]}
                     args["wheels"] = self._send_wheels(kit, incomplete, scratch)
             result.update(self._module(args, task_vars))
-        return self._told(self._tell(result, items), task_vars)
+        return self._reported(self._tell(result, items), task_vars)

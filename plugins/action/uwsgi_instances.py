@@ -8,13 +8,13 @@ from ansible import constants as C
 from ansible import context
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils.said_once import said_once
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.report_once import report_once
 
 
-class Telling(ActionBase):
+class ReportingAction(ActionBase):
     """Base of actions whose failures take more than a line to tell."""
 
-    def _told(self, result: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+    def _reported(self, result: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """The result, whose message is printed where Ansible would print it badly, or twice."""
         host = str((task_vars or {}).get("inventory_hostname") or "")
 
@@ -23,11 +23,11 @@ class Telling(ActionBase):
 
         # `ansible -m MODULE` shows the result alone, whose message has to be whole.
         if not context.CLIARGS.get("module_name"):
-            said_once(result, self._task, host, C.DEFAULT_STDOUT_CALLBACK, display)
+            report_once(result, self._task, host, C.DEFAULT_STDOUT_CALLBACK, display)
         return result
 
 
-class Door(Telling):
+class RunsModule(ReportingAction):
     """Runs a module as it is."""
 
     TRANSFERS_FILES = False
@@ -41,10 +41,10 @@ class Door(Telling):
         result.update(
             self._execute_module(module_name=self.MODULE, task_vars=task_vars, wrap_async=self._task.async_val)
         )
-        return self._told(result, task_vars)
+        return self._reported(result, task_vars)
 
 
-class ActionModule(Door):
+class ActionModule(RunsModule):
     """Controller side of graceful.wsgi.uwsgi_instances."""
 
     MODULE = "graceful.wsgi.uwsgi_instances"

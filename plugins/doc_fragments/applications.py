@@ -226,7 +226,7 @@ options:
             nobody waits for connections to end before the first is told to, and only one such instance at a time is
             brought up to date.
         type: int
-      whole:
+      needs_new_master:
         description:
           - Whether new code takes a new master, as it does beside mules, spoolers, attached daemons, crons, and without
             C(lazy-apps). A second generation then serves meanwhile or, where there is none, all of the instance gets

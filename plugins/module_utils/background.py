@@ -61,7 +61,7 @@ def normal(name):
     return name.replace("_", "-")
 
 
-def whole(options):
+def needs_new_master(options):
     """The names of those options, [(name, value), ...], of which a chain reload leaves something as it was."""
     return [name for name, _value in options if WHOLE.match(normal(name))]
 

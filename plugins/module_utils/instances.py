@@ -45,7 +45,7 @@ SPEC = {
         "processes": {"type": "int", "default": 1},
         "links": {"type": "list", "elements": "path", "default": []},
         "mercy": {"type": "int"},
-        "whole": {"type": "bool", "default": False},
+        "needs_new_master": {"type": "bool", "default": False},
         "probe": {"type": "dict", "default": {}},
         "log_file": {"type": "path"},
     },
@@ -180,9 +180,9 @@ class Instance:
             return []
 
     @property
-    def whole(self):
+    def needs_new_master(self):
         """Whether its code is taken up by more than its workers; the plan does not know what a file includes."""
-        return bool(self.wanted.get("whole") or background.whole(self.options))
+        return bool(self.wanted.get("needs_new_master") or background.needs_new_master(self.options))
 
     @property
     def stats(self):
@@ -196,7 +196,7 @@ class Instance:
             what = "reload"
         # A SIGHUP ends all workers before it loads the code; behind a second generation nobody waits for that. Nor
         # does a worker whose sockets stay open ever become quiet.
-        if what == "reload" and (self.whole or background.signals(self.stats, self.wanted["log_file"])):
+        if what == "reload" and (self.needs_new_master or background.signals(self.stats, self.wanted["log_file"])):
             self.strategy = "hup"
         crosses = self.strategy == "hup" or self.wanted.get("mercy")
         if what == "reload" and crosses and self.standby and self._standby_can_replace():
@@ -503,7 +503,7 @@ class Instances:
         rests = []
         try:
             for item, pid, stats in masters:
-                if pid and item.who and background.whole(item.options):
+                if pid and item.who and background.needs_new_master(item.options):
                     rest = background.Rest(pid, stats, item.who, timeout)
                     rest.__enter__()
                     rests.append((item, rest))
@@ -521,11 +521,11 @@ class Instances:
         watched = []
         for item in chosen:
             options = item.options
-            if background.whole(options) and not any(name in ("stats", "stats-server") for name, _value in options):
+            if background.needs_new_master(options) and not any(name in ("stats", "stats-server") for name, _value in options):
                 self.told.append("%s: without stats nothing tells whether %s stands" % (
-                    item.name, background.whole(options)[0]
+                    item.name, background.needs_new_master(options)[0]
                 ))
-            elif background.whole(options):
+            elif background.needs_new_master(options):
                 watched.append(background.Watched(item.name, item.pid, item.stats, options))
         failed = background.stand(watched, self.clock)
         lines = []
@@ -566,7 +566,7 @@ class Instances:
                 self._dismiss(left)
             for item in left:
                 # What the second has spooled nobody has told them of.
-                if background.whole(item.options) and item.who:
+                if background.needs_new_master(item.options) and item.who:
                     background.wake(item.pid, item.stats, item.who)
 
     def _ready(self, pairs, timeout, masters=None):

@@ -251,7 +251,7 @@ class Reload:
 
     def _strategy(self):
         wanted = self.wanted["strategy"]
-        whole = background.whole(self.master.config.options)
+        whole = background.needs_new_master(self.master.config.options)
         if wanted in ("auto", "chain") and not whole and background.signals(self._stats, self.master.config.log):
             whole = ["timers or crons of the code (uwsgidecorators)"]
         if wanted == "chain" and whole:
@@ -310,7 +310,7 @@ class Reload:
         renewal = Renewal(self, before)
         if self.result["strategy"] == "chain":
             self._chain(before, renewal)
-        elif background.whole(self.master.config.options):
+        elif background.needs_new_master(self.master.config.options):
             self._renew_whole(sorted(before))
         else:
             self._safe_sighup(self.master.pid, sorted(before))
@@ -344,7 +344,7 @@ class Reload:
     def _stand(self):
         """Until daemons of before are gone, and what runs beside the workers has stood for a while."""
         options = self.master.config.options
-        if self.result["strategy"] != "hup" or not background.whole(options) or self._stats is None:
+        if self.result["strategy"] != "hup" or not background.needs_new_master(options) or self._stats is None:
             return
         # uWSGI leaves one with a pidfile as it is. Which process that is the account has said: it signals it itself.
         who = dict(self.master.who, groups=[])

@@ -226,7 +226,7 @@ def _only(allowed: Mapping[str, Iterable[str]]) -> str:
     return f"regexp:{subject};(?i)^{pattern}$"
 
 
-def guard(app: Mapping[str, Any], said: Mapping[str, Any], own: Mapping[str, str]) -> list[tuple[str, Any]]:
+def packet_routes(app: Mapping[str, Any], said: Mapping[str, Any], own: Mapping[str, str]) -> list[tuple[str, Any]]:
     """The routes that refuse, before any plugin sees it, a packet which asks for more than an answer.
 
     ``said``: see packets(); ``own``: UWSGI_SCRIPT and UWSGI_CHDIR as a location sends them.

@@ -399,7 +399,7 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         # Of uWSGI's own virtualenv this much: uwsgidecorators. Whatever the code has of that name comes before it.
         options.append(("pythonpath", posixpath.join(planned["uwsgi_home"], "modules")))
     options += [("pythonpath", folder) for folder in planned["pythonpath"]]
-    if app["path"] or planned["whole"]:
+    if app["path"] or planned["needs_new_master"]:
         # Where the master begins anew with each release, it may stand in it with all that it starts.
         options.append(("chdir", planned["chdir"]))
     else:
@@ -434,7 +434,7 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
         options.append(("hook-master-start", f"unix_signal:{log_plan.REOPEN[1]} uwsgi_log_reopen"))
     # In every language of uWSGI's a bare % begins a variable of its own, an unknown one being empty.
     # Before all routes of the user's own.
-    options += planned["guard"]
+    options += planned["packet_routes"]
     literal = [[name, word(value).replace("%", "%%")] for name, value in options]
     given = {
         name: value
@@ -507,7 +507,7 @@ def _unit(
         "path": app["path"],
         "processes": app["processes"],
         "mercy": app["websocket_mercy"] if app["websocket"] else None,
-        "whole": background_plan.whole(app),
+        "needs_new_master": background_plan.needs_new_master(app),
         "code": code,
         "chdir": posixpath.join(code, app["chdir"] or "").rstrip("/"),
         "pythonpath": [posixpath.join(code, folder) for folder in app["pythonpath"] or [""]],
@@ -517,7 +517,7 @@ def _unit(
         "config_format": app["config_format"],
         "template": app["template"] or values["publish_app_template"],
         "protocol": app["protocol"],
-        "takes": request_plan.size(app),
+        "packet_size": request_plan.packet_size(app),
         "log_file": _log_file(app, unit, values, roles["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
         "uwsgi_home": posixpath.dirname(posixpath.dirname(_binary(host))),
@@ -538,9 +538,9 @@ def _unit(
     # A uWSGI without routes would end at the first of them.
     own = {"UWSGI_SCRIPT": planned["script"], "UWSGI_CHDIR": planned["chdir"]}
     routes = account_plan.has_routes(host, roles["uwsgi"])
-    guard = account_plan.guard(app, app["packets"], own)
-    planned["guard"] = [*guard, *client_plan.routes(app)] if routes else []
-    planned["crosses"] = background_plan.crosses(app, planned["link"])
+    own_routes = account_plan.packet_routes(app, app["packets"], own)
+    planned["packet_routes"] = [*own_routes, *client_plan.routes(app)] if routes else []
+    planned["needs_standby"] = background_plan.needs_standby(app, planned["link"])
     planned["options"] = _uwsgi_options(app, planned)
     # Of several instances it says whose they are: pruning finds the code and the logs by it.
     dropin = "10-publish.conf" if unit == name else f"10-publish-{name}.conf"
@@ -648,7 +648,7 @@ def instance(planned: dict[str, Any]) -> dict[str, Any]:
         else planned["processes"],
         "links": planned["links"],
         "mercy": planned["mercy"],
-        "whole": planned["whole"],
+        "needs_new_master": planned["needs_new_master"],
         "log_file": planned["log_file"],
     }
 

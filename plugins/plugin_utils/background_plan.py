@@ -71,16 +71,20 @@ def lazy_apps(app: dict[str, Any]) -> list[tuple[str, bool]]:
     return [] if _says_lazy(app) else [("lazy-apps", _lazy(app))]
 
 
-def whole(app: dict[str, Any]) -> bool:
+def needs_new_master(app: dict[str, Any]) -> bool:
     """Whether new code takes a new master: replacing the workers one by one would leave something as it was."""
     pairs = [(name, value) for _name, name, value in _pairs(app)]
-    return bool(background.whole(pairs)) or any(COMMANDS.fullmatch(name) for name, _v in pairs) or not _lazy(app)
+    return (
+        bool(background.needs_new_master(pairs))
+        or any(COMMANDS.fullmatch(name) for name, _v in pairs)
+        or not _lazy(app)
+    )
 
 
-def crosses(app: dict[str, Any], link: str | None) -> bool:
+def needs_standby(app: dict[str, Any], link: str | None) -> bool:
     """Whether new code is taken up by a second generation beside the first."""
     pairs = [(name, value) for _name, name, value in _pairs(app)]
-    return bool(link) and (app["websocket"] or (whole(app) and not background.has_daemons(pairs)))
+    return bool(link) and (app["websocket"] or (needs_new_master(app) and not background.has_daemons(pairs)))
 
 
 def warnings(apps: list[dict[str, Any]], planned: dict[str, dict[str, Any]]) -> list[str]:

@@ -421,7 +421,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]) ->
         # What is asked of each application and site once it is live.
         "questions": [question for app in asked.values() for question in app["questions"]],
         # Whose code is taken up by a second generation beside the first.
-        "crossing": [unit["name"] for unit in units if unit["crosses"]],
+        "reloaded_by_standby": [unit["name"] for unit in units if unit["needs_standby"]],
         "uwsgi_instances": [app_plan.instance(unit) for unit in units],
         "app_bundle": {
             "name": apps_name,

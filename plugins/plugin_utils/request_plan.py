@@ -85,7 +85,7 @@ def options(app: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in wanted if name not in given]
 
 
-def size(app: Mapping[str, Any]) -> int:
+def packet_size(app: Mapping[str, Any]) -> int:
     """How many bytes of headers and address the application's uWSGI takes, an address counted twice."""
     value = str(_given(app).get("buffer-size", LARGEST)).strip()
     whole = min(int(value), LARGEST) if value.isdigit() else LARGEST

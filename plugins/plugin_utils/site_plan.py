@@ -666,7 +666,7 @@ class Site:
         """What keeps from an application requests that its uWSGI cannot take."""
         if not (location["app"] and _asks(location)):
             return []
-        takes = self.apps[location["app"]]["takes"]
+        takes = self.apps[location["app"]]["packet_size"]
         return self._collect(request_plan.refused(takes, self.let_in, f"{self.own}_{takes}"))
 
     def _denied(self, location: dict[str, Any] | None, name: str) -> list[Directive]:

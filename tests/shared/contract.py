@@ -256,7 +256,7 @@ class Rendered:
             return ActionBase._find_needle(plugin, folder, path) if folder == "templates" else path
 
         with (
-            mock.patch.object(uwsgi_instances.Telling, "_told", lambda _self, result, _task_vars: result),
+            mock.patch.object(uwsgi_instances.ReportingAction, "_reported", lambda _self, result, _task_vars: result),
             mock.patch.object(action, "_execute_module", execute),
             mock.patch.object(action, "_find_needle", find),
             mock.patch.object(action, "_transfer_file", lambda _self, _local, remote: str(remote)),

@@ -787,7 +787,11 @@ INSTANCE = {"name": "a", "unit": "uwsgi@a.service", "config": "/a.ini", "pidfile
             {"instances": [{**INSTANCE, "link": "/a"}]},
             "missing parameter(s) required by 'link': run_dir",
         ),
-        ("uwsgi_instances", {"instances": [{**INSTANCE, "whole": "yes"}]}, "instances[0].whole is 'yes'"),
+        (
+            "uwsgi_instances",
+            {"instances": [{**INSTANCE, "needs_new_master": "yes"}]},
+            "instances[0].needs_new_master is 'yes'",
+        ),
         ("uwsgi_instances", {"instances": [{**INSTANCE, "processes": "2"}]}, "instances[0].processes is '2'"),
         ("uwsgi_instances", {"instance": []}, "uwsgi_instances: instance. Supported parameters"),
         ("nginx_cache", {"state": "claimed", "folder": "/x", "name": "a"}, "version, about"),

@@ -50,15 +50,15 @@ def planned(options, **more):
 )
 def test_what_new_code_takes_a_new_master_for(options, crosses):
     plan = planned(options)
-    assert plan["uwsgi_instances"][0]["whole"] is True
-    assert plan["crossing"] == (["shop"] if crosses else [])
+    assert plan["uwsgi_instances"][0]["needs_new_master"] is True
+    assert plan["reloaded_by_standby"] == (["shop"] if crosses else [])
     given = plan["instances"][0]["options"]
     # The master stands in the release that it was started with.
     assert ["chdir", "/srv/wsgi/shop/current"] in given
     assert not [value for name, value in given if name == "hook-post-fork"]
     # Two that contradict each other are never written.
     assert len([name for name, _value in given if name.replace("_", "-") == "lazy-apps"]) == 1
-    assert planned(options, socket="127.0.0.1:5051")["crossing"] == []
+    assert planned(options, socket="127.0.0.1:5051")["reloaded_by_standby"] == []
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_what_new_code_takes_a_new_master_for(options, crosses):
 )
 def test_what_is_replaced_worker_by_worker(options):
     plan = planned(options)
-    assert plan["uwsgi_instances"][0]["whole"] is False and plan["crossing"] == []
+    assert plan["uwsgi_instances"][0]["needs_new_master"] is False and plan["reloaded_by_standby"] == []
     assert ["chdir", "/"] in plan["instances"][0]["options"]
 
 
 def test_sockets_that_stay_open_are_crossed_over_as_before():
     plan = planned({}, websocket=True)
-    assert plan["crossing"] == ["shop"] and plan["uwsgi_instances"][0]["whole"] is False
+    assert plan["reloaded_by_standby"] == ["shop"] and plan["uwsgi_instances"][0]["needs_new_master"] is False
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_sockets_that_stay_open_are_crossed_over_as_before():
 )
 def test_that_sockets_on_a_port_are_waited_for_is_said(more, words):
     plan = planned({}, websocket=True, **more)
-    assert plan["crossing"] == []
+    assert plan["reloaded_by_standby"] == []
     [warning] = plan["warnings"]
     assert all(word in warning for word in words), warning
 

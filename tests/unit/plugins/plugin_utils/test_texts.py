@@ -51,9 +51,10 @@ def natives(name, option):
         yield default, [str(default), f" {default} "]
         yield default + 1, [str(default + 1)]
     elif kind in ("list", "dict"):
-        value = next((given[name] for given in GIVEN.values() if name in given), default)
+        empty = [] if kind == "list" else {}
+        value = next((given[name] for given in GIVEN.values() if name in given), empty if default is None else default)
         yield value, [json.dumps(value), repr(value), f" {json.dumps(value)}\n"]
-        yield type(default)(), ["", " ", "[]" if kind == "list" else "{}"]
+        yield empty, ["", " ", json.dumps(empty)]
         if option.get("elements") == "str" and value:
             yield value, [",".join(value), ", ".join(value) + ","]
 

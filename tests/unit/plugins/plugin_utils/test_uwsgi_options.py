@@ -4,7 +4,7 @@ import pytest
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan, uwsgi_options
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problems
-from ansible_collections.graceful.wsgi.plugins.plugin_utils.said_once import said_once
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.report_once import report_once
 
 UWSGI = {
     "uwsgi_version": "2.0.31",
@@ -114,7 +114,7 @@ def told(result, callback="default", **task):
     said_, one = [], Task()
     for name, value in task.items():
         setattr(one, name, value)
-    said_once(result, one, "web1", callback, said_.append)
+    report_once(result, one, "web1", callback, said_.append)
     return said_, result["msg"]
 
 

@@ -44,7 +44,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.background import Re
     ],
 )
 def test_what_a_chain_reload_leaves_as_it_was(name, counts):
-    assert bool(code.whole([("processes", "2"), (name, "2")])) is counts
+    assert bool(code.needs_new_master([("processes", "2"), (name, "2")])) is counts
 
 
 def test_mules_are_counted():

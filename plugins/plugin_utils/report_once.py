@@ -10,7 +10,7 @@ PLAIN = {"default", "ansible.builtin.default"}
 TOLD = " (told above)"
 
 
-def said_once(result: dict[str, Any], task: Any, host: str, callback: str, display: Callable[[str], None]) -> None:
+def report_once(result: dict[str, Any], task: Any, host: str, callback: str, display: Callable[[str], None]) -> None:
     """Print the message of a failed task, and leave its first line in the result.
 
     Ansible prints results as JSON in one line. Nothing is printed of a task that is to hide what it says, nor where
