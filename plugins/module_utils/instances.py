@@ -521,9 +521,10 @@ class Instances:
         watched = []
         for item in chosen:
             options = item.options
-            if background.needs_new_master(options) and not any(name in ("stats", "stats-server") for name, _value in options):
+            beside = background.needs_new_master(options)
+            if beside and not any(name in ("stats", "stats-server") for name, _value in options):
                 self.told.append("%s: without stats nothing tells whether %s stands" % (
-                    item.name, background.needs_new_master(options)[0]
+                    item.name, beside[0]
                 ))
             elif background.needs_new_master(options):
                 watched.append(background.Watched(item.name, item.pid, item.stats, options))
