@@ -526,7 +526,7 @@ class Instances:
                 self.told.append("%s: without stats nothing tells whether %s stands" % (
                     item.name, beside[0]
                 ))
-            elif background.needs_new_master(options):
+            elif beside:
                 watched.append(background.Watched(item.name, item.pid, item.stats, options))
         failed = background.stand(watched, self.clock)
         lines = []
