@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Rep
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
     kit_plan,
+    model,
     source_tree,
     spec,
     uwsgi_plan,
@@ -254,15 +256,22 @@ class ActionModule(ReportingAction):
             earlier = [] if self._task.check_mode else _earlier(task_vars)
             result["msg"] = f"{counted}; {planning.untouched(own, earlier)}.\n{listed}"
             return self._reported(result, task_vars)
-        for warning in plans[own].get("warnings", ()):
+        planned = plans.get(own)
+        if planned is None:
+            # A role that has nothing to do with this host is refused; nothing else has no plan.
+            raise AnsibleActionFail(f"the role {own} has no plan for this host")
+        for warning in planned.warnings:
             self._display.warning(warning)
         # The first role of a play asks the host for all of them, before it changes anything.
-        checks = [check for role in plans.values() for check in role.get("checks") or []]
-        result.update(changed=False, plan={**plans[own], "checks": checks})
+        checks = [check for one in plans.values() for check in one.checks]
+        # Here, and nowhere else, a plan becomes what tasks get.
+        result.update(changed=False, plan=model.plain(dataclasses.replace(planned, checks=checks)))
         if args["collecting"]:
             result["kit_folder"] = host["kit"]["folder"]
-        # A plan with values of an application's environment in it is registered, and shown to nobody.
-        result["_ansible_no_log"] = any(item["environment"] for item in plans[own].get("preflights", ()))
-        if own == "publish":
-            result["ansible_facts"] = {PUBLISHED: {**(host["published"] or {}), **plans[own]["published"]}}
+        if isinstance(planned, model.PublishPlan):
+            # A plan with values of an application's environment in it is registered, and shown to nobody.
+            result["_ansible_no_log"] = any(item.environment for item in planned.preflights)
+            result["ansible_facts"] = {PUBLISHED: {**(host["published"] or {}), **planned.published}}
+        else:
+            result["_ansible_no_log"] = False
         return result

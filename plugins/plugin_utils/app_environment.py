@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .model import File
 from .problem import Problems
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -84,7 +85,7 @@ def content(env: Mapping[Any, Any]) -> str:
     return "# Written by Ansible (graceful.wsgi.publish); systemd hands it over.\n" + "".join(lines)
 
 
-def file(app: Mapping[str, Any], conf_dir: str) -> list[dict[str, Any]]:
-    """The file as graceful.wsgi.file_bundle takes it; none for an application without variables."""
+def file(app: Mapping[str, Any], conf_dir: str) -> list[File]:
+    """The file; none for an application without variables."""
     path = path_of(app, conf_dir)
-    return [{"dest": path, "content": content(app["env"]), "mode": "0600", "secret": True}] if path else []
+    return [File(dest=path, content=content(app["env"]), mode="0600", secret=True)] if path else []

@@ -18,6 +18,7 @@ from . import (
     uwsgi_values,
 )
 from .app_environment import word
+from .model import App, Code, File, FirstQuestion, Instance, Preflight, Probe, Release, UwsgiInstance
 from .nginx_tree import Directive, idle, slug
 from .problem import Problems
 
@@ -471,26 +472,26 @@ def _variable(*parts: str) -> str:
     return "_".join(("publish", *map(slug, parts)))
 
 
-def plan(app: dict[str, Any], values: dict[str, Any], roles: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
-    """The application as if it were one instance, and its ``units``, which are that one or several like it."""
+def plan(app: dict[str, Any], values: dict[str, Any], roles: dict[str, Any], host: dict[str, Any]) -> App:
+    """The application as if it were one instance, and its ``instances``, which are that one or several like it."""
     app = with_defaults(app)
-    planned = _unit(app, app["name"], values, roles, host)
+    own = _instance(app, app["name"], values, roles, host)
     several = app["instances"] > 1
-    units = [_unit(app, name, values, roles, host) for name in unit_names(app)] if several else [planned]
-    return {
-        **planned,
-        "units": units,
-        "websocket": app["websocket"],
-        "affinity": app["affinity"],
+    names = unit_names(app)
+    return App(
+        **vars(own),
+        instances=[_instance(app, name, values, roles, host) for name in names] if several else [own],
+        websocket=app["websocket"],
+        affinity=app["affinity"],
         # publish_upstreams have names of their own beside it.
-        "upstream": f"instances-{slug(values['publish_set'])}-{slug(app['name'])}" if several else None,
-        "cookie": _variable(values["publish_set"], app["name"]),
-    }
+        upstream=f"instances-{slug(values['publish_set'])}-{slug(app['name'])}" if several else None,
+        cookie=_variable(values["publish_set"], app["name"]),
+    )
 
 
-def _unit(
+def _instance(
     app: dict[str, Any], unit: str, values: dict[str, Any], roles: dict[str, Any], host: dict[str, Any]
-) -> dict[str, Any]:
+) -> Instance:
     name, root = app["name"], values["publish_root"]
     code = _code(app, root)
     user, group = account_plan.account(app, values)
@@ -522,9 +523,6 @@ def _unit(
         "virtualenv": _virtualenv(app, values),
         "uwsgi_home": posixpath.dirname(posixpath.dirname(_binary(host))),
         "env_file": app_environment.path_of(app, roles["uwsgi"]["uwsgi_conf_dir"]),
-        "probe": {key: value for key, value in app["probe"].items() if value is not None}
-        if isinstance(app["probe"], dict)
-        else {},
         "script": entry(app),
     }
     # A release's virtualenv hangs below it, so that its path says all; that of code not ours has a link of its own.
@@ -557,26 +555,26 @@ def _unit(
         # A graceful stop of uWSGI knows no mercy of its own, and waits for sockets for ever.
         *([["TimeoutStopSec", word(planned["mercy"])]] if planned["mercy"] else []),
     ] + [[key, word(item)] for key, value in app["service_options"].items() for item in items(value)]
-    return planned
+    return Instance(**planned)
 
 
-def shared(apps: Iterable[dict[str, Any]], name: str, nginx_version: str = "") -> list[Directive]:
+def shared(apps: Iterable[App], name: str, nginx_version: str = "") -> list[Directive]:
     """What the applications of a set need outside of all server blocks: upstreams and their maps."""
     apps = list(apps)
     secure = f"${_variable(name)}_secure"
     http: list[Directive] = []
-    if any(app["affinity"] == "cookie" for app in apps):
+    if any(app.affinity == "cookie" for app in apps):
         http.append(["map", f"$scheme {secure}", [["https", '"; Secure"', None], ["default", '""', None]]])
     for app in apps:
-        if not app["upstream"]:
+        if not app.upstream:
             continue
         servers: list[Directive] = [
             # One that fails once is not left for ten seconds: its sessions are nobody else's.
-            ["server", f"unix:{unit['link']}{' max_fails=0' if app['affinity'] else ''}", None]
-            for unit in app["units"]
+            ["server", f"unix:{unit.link}{' max_fails=0' if app.affinity else ''}", None]
+            for unit in app.instances
         ]
-        if app["affinity"] == "cookie":
-            cookie = app["cookie"]
+        if app.affinity == "cookie":
+            cookie = app.cookie
             # Nothing of what a client sends is sent back, and what is not ours counts as no cookie.
             ours, new = '"~^[0-9a-f]{32}$"', f'"{cookie}=$request_id; Path=/; HttpOnly; SameSite=Lax{secure}"'
             children = [[ours, f"$cookie_{cookie}", None], ["default", "$request_id", None]]
@@ -584,117 +582,129 @@ def shared(apps: Iterable[dict[str, Any]], name: str, nginx_version: str = "") -
             # nginx leaves out a header that is empty.
             http.append(["map", f"$cookie_{cookie} ${cookie}_new", [[ours, '""', None], ["default", new, None]]])
             servers.insert(0, ["hash", f"${cookie}_key consistent", None])
-        elif app["affinity"] == "address":
+        elif app.affinity == "address":
             servers.insert(0, ["hash", "$binary_remote_addr consistent", None])
-        http.append(["upstream", app["upstream"], servers + idle(nginx_version)])
+        http.append(["upstream", app.upstream, servers + idle(nginx_version)])
     return http
 
 
-def _document(planned: dict[str, Any]) -> dict[str, Any]:
+def _document(planned: Instance) -> dict[str, Any]:
     """The configuration for languages whose keys are unique: a repeated option is a list."""
     gathered: dict[str, list[str]] = {}
-    for name, value in planned["options"]:
+    for name, value in planned.options:
         gathered.setdefault(name, []).append(value)
     return {"uwsgi": {name: found if len(found) > 1 else found[0] for name, found in gathered.items()}}
 
 
-def _config(planned: dict[str, Any]) -> dict[str, Any]:
-    """The application's configuration, as a template and its variables."""
-    elements = [[name, _xml(value)] for name, value in planned["options"]]
-    return {
-        "template": planned["template"] or f"app.{planned['config_format']}.j2",
-        "vars": {"app": planned, "document": _document(planned), "elements": elements},
-    }
+def _template(planned: Instance) -> str:
+    """The template of the application's configuration."""
+    return planned.template or f"app.{planned.config_format}.j2"
 
 
-def files(planned: dict[str, Any], instance_template: str) -> list[dict[str, Any]]:
-    """The files of an application, as graceful.wsgi.file_bundle takes them."""
-    files: list[dict[str, Any]] = [
-        {
-            "dest": planned["config"],
-            **_config(planned),
+def _vars(planned: Instance) -> dict[str, Any]:
+    """The variables of that template."""
+    elements = [[name, _xml(value)] for name, value in planned.options]
+    return {"app": planned, "document": _document(planned), "elements": elements}
+
+
+def files(planned: Instance, instance_template: str) -> list[File]:
+    """The files of an instance."""
+    found = [
+        File(
+            dest=planned.config,
+            template=_template(planned),
+            vars=_vars(planned),
             # Options of the user may hold secrets; the master reads this as the application's user.
-            "mode": "0640",
-            "group": planned["group"],
-        },
-        {"dest": planned["dropin"], "template": instance_template, "vars": {"app": planned}},
+            mode="0640",
+            group=planned.group,
+        ),
+        File(dest=planned.dropin, template=instance_template, vars={"app": planned}),
     ]
-    if planned["log_file"]:
-        owner = {"owner": planned["user"], "group": planned["group"], "mode": "0640"}
-        files.append({"dest": planned["log_file"], "content": "", "force": False, **owner})
-    return files
+    if planned.log_file:
+        owner, group = planned.user, planned.group
+        found.append(
+            File(dest=planned.log_file, content="", force=False, owner=owner, group=group, mode="0640")
+        )
+    return found
 
 
-def instance(planned: dict[str, Any]) -> dict[str, Any]:
-    """The instance, as graceful.wsgi.uwsgi_instances takes it, without its release."""
-    return {
-        "name": planned["name"],
-        "unit": planned["unit"],
-        "unit_files": [
+def instance(planned: Instance) -> UwsgiInstance:
+    """The instance as it is started, restarted and reloaded."""
+    # With cheaper uWSGI starts fewer, and more as they are needed.
+    cheaper = any(name.startswith("cheaper") for name, _value in planned.options)
+    return UwsgiInstance(
+        name=planned.name,
+        unit=planned.unit,
+        unit_files=[
             "/etc/systemd/system/uwsgi@.service",
-            planned["dropin"],
+            planned.dropin,
             # systemd reads it when the instance starts, and uWSGI keeps its environment over a reload.
-            *([planned["env_file"]] if planned["env_file"] else []),
+            *([planned.env_file] if planned.env_file else []),
         ],
-        "config": planned["config"],
-        "pidfile": planned["pidfile"],
-        "socket": planned["socket"],
-        "run_dir": planned["run_dir"],
-        "link": planned["link"],
-        "standby": planned["socket_dir"] and posixpath.join(planned["socket_dir"], "next"),
-        # With cheaper uWSGI starts fewer, and more as they are needed.
-        "processes": 1
-        if any(name.startswith("cheaper") for name, _value in planned["options"])
-        else planned["processes"],
-        "links": planned["links"],
-        "mercy": planned["mercy"],
-        "needs_new_master": planned["needs_new_master"],
-        "log_file": planned["log_file"],
-    }
+        config=planned.config,
+        pidfile=planned.pidfile,
+        socket=planned.socket,
+        run_dir=planned.run_dir,
+        link=planned.link,
+        standby=posixpath.join(planned.socket_dir, "next") if planned.socket_dir else None,
+        processes=1 if cheaper else planned.processes,
+        links=planned.links,
+        mercy=planned.mercy,
+        needs_new_master=planned.needs_new_master,
+        log_file=planned.log_file,
+    )
 
 
-def preflight(app: dict[str, Any], planned: dict[str, Any], instance_template: str) -> dict[str, Any]:
-    """The application, as graceful.wsgi.uwsgi_preflight takes it."""
+def preflight(
+    app: dict[str, Any], planned: App, instance_template: str, probe: Probe | None, question: FirstQuestion
+) -> Preflight:
+    """The application as its new code is loaded before it goes live."""
     # Of several instances the first one's unit says what all of them have.
-    unit = planned["units"][0]
+    first = planned.instances[0]
     own = instance_template != INSTANCE_TEMPLATE
-    return {
-        "name": app["name"],
-        "user": planned["user"],
-        "group": planned["group"],
-        "options": planned["options"],
+    return Preflight(
+        name=app["name"],
+        user=planned.user,
+        group=planned.group,
+        options=planned.options,
         # Where a unit hands them over, by the file that it names and that is not live yet.
-        "environment": app_environment.words(app["env"]),
-        "files": {planned["env_file"]: app_environment.content(app["env"])} if planned["env_file"] else {},
+        environment=app_environment.words(app["env"]),
+        files={planned.env_file: app_environment.content(app["env"])} if planned.env_file else {},
         # What another template makes of the options is not known here.
-        **({"format": planned["config_format"], **_config(planned)} if planned["template"] else {}),
-        "probe": planned["probe"],
-        "unit": unit["unit"],
-        "dropin": unit["dropin"],
-        "service": unit["service"],
-        # What to look at, and to name, where a module is missing.
-        "code": {
-            "path": planned["code"],
-            "module": app["module"],
-            "requirements": app["requirements"],
-            "virtualenv": app["virtualenv"],
-        },
-        **({"service_template": instance_template, "service_vars": {"app": unit}} if own else {}),
-    }
+        format=planned.config_format if planned.template else None,
+        template=_template(planned) if planned.template else None,
+        vars=_vars(planned) if planned.template else None,
+        probe=probe,
+        question=question,
+        unit=first.unit,
+        dropin=first.dropin,
+        service=first.service,
+        code=Code(
+            path=planned.code,
+            module=app["module"],
+            requirements=app["requirements"],
+            virtualenv=app["virtualenv"],
+        ),
+        service_template=instance_template if own else None,
+        service_vars={"app": first} if own else None,
+    )
 
 
-def release(app: dict[str, Any], planned: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """What graceful.wsgi.releases is to do for an application."""
-    return {
-        "name": app["name"],
-        "home": planned["home"],
-        "group": planned["group"],
-        "user": planned["user"],
-        "source": app["source"],
-        "archive": app["archive"],
-        "repo": app["repo"],
-        "version": app["version"] or "HEAD",
-        "path": app["path"],
-        "exclude": values["publish_exclude"] + app["exclude"],
-        "requirements": app["requirements"],
-    }
+def release(
+    app: dict[str, Any], planned: App, values: dict[str, Any], limits: Mapping[str, list[str]]
+) -> Release:
+    """The code of the application. ``limits``: what pip is to keep to, ``bounds`` and ``constraints``."""
+    return Release(
+        name=app["name"],
+        home=planned.home,
+        group=planned.group,
+        user=planned.user,
+        source=app["source"],
+        archive=app["archive"],
+        repo=app["repo"],
+        version=app["version"] or "HEAD",
+        path=app["path"],
+        exclude=values["publish_exclude"] + app["exclude"],
+        requirements=app["requirements"],
+        **(limits if app["requirements"] else {}),
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import background
 
+from .model import App
 from .problem import Problems
 
 # Commands that the master runs in its own folder, which has to be the code's, whenever it begins.
@@ -87,7 +88,7 @@ def needs_standby(app: dict[str, Any], link: str | None) -> bool:
     return bool(link) and (app["websocket"] or (needs_new_master(app) and not background.has_daemons(pairs)))
 
 
-def warnings(apps: list[dict[str, Any]], planned: dict[str, dict[str, Any]]) -> list[str]:
+def warnings(apps: list[dict[str, Any]], planned: Mapping[str, App]) -> list[str]:
     """What is done otherwise than for most applications, though nothing is lost by it.
 
     nginx is led to a second process by a link, and a port has none. Refused it is not: where nginx runs on another
@@ -96,7 +97,7 @@ def warnings(apps: list[dict[str, Any]], planned: dict[str, dict[str, Any]]) -> 
     found = []
     for index, app in enumerate(apps):
         one = planned[app["name"]]
-        if not app["websocket"] or one["port"] is None:
+        if not app["websocket"] or one.port is None:
             continue
         shorter = "" if app["websocket_mercy"] < 3 else "a shorter websocket_mercy"
         other = "" if app["socket_clients"] else "no socket at all, for a unix socket"

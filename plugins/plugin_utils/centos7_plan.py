@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from . import nginx_plan, uwsgi_plan
+from .model import Centos7Plan, Repository, SelinuxModule, SoftwareCollection
 from .problem import Problem, close_match
 
 VAULT = "https://vault.centos.org"
@@ -100,7 +101,7 @@ def _check_rest(values: dict[str, Any], problems: list[Problem]) -> None:
         problems.append(Problem("centos7_firewalld_zone", f"{zone!r} is no zone", "write e.g. public, or nothing"))
 
 
-def _repositories(values: dict[str, Any], host: dict[str, Any]) -> list[dict[str, Any]]:
+def _repositories(values: dict[str, Any], host: dict[str, Any]) -> list[Repository]:
     arch = host.get("arch") or "x86_64"
     vault = values["centos7_vault_url"] or f"{VAULT}/{RELEASE if arch == 'x86_64' else f'altarch/{RELEASE}'}"
     key = KEY if arch == "x86_64" else f"{KEY} {KEY}-{arch}"
@@ -114,23 +115,23 @@ def _repositories(values: dict[str, Any], host: dict[str, Any]) -> list[dict[str
             continue
         root = values["centos7_epel_url"] if name == "epel" else vault
         found.append(
-            {
-                "id": name,
-                "name": f"CentOS 7 - {name} (archive)",
-                "url": values["centos7_repository_urls"].get(name) or f"{root.rstrip('/')}/{PATHS[name]}",
-                "enabled": name in enabled,
-                "gpgkey": values["centos7_gpg_keys"].get(name, ""),
-                "default_gpgkey": KEYS.get(name, key),
-            }
+            Repository(
+                id=name,
+                name=f"CentOS 7 - {name} (archive)",
+                url=values["centos7_repository_urls"].get(name) or f"{root.rstrip('/')}/{PATHS[name]}",
+                enabled=name in enabled,
+                gpgkey=values["centos7_gpg_keys"].get(name, ""),
+                default_gpgkey=KEYS.get(name, key),
+            )
         )
     return found
 
 
-def _scl(values: dict[str, Any]) -> dict[str, str] | None:
+def _scl(values: dict[str, Any]) -> SoftwareCollection | None:
     """Where the libraries of a software collection's Python are."""
     if not _SCL.fullmatch(values["centos7_python"]) or values["centos7_python"] == "python3":
         return None
-    return {"lib": f"/opt/rh/{values['centos7_python']}/root/usr/lib64"}
+    return SoftwareCollection(lib=f"/opt/rh/{values['centos7_python']}/root/usr/lib64")
 
 
 def _packages(values: dict[str, Any], host: dict[str, Any]) -> list[str]:
@@ -159,20 +160,20 @@ def _cil() -> str:
     return "\n".join(lines) + "\n"
 
 
-def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[Centos7Plan | None, list[Problem]]:
     """Plan the role; see plan.py for ``values`` and ``host``."""
     if not is_el7(host):
         if host.get("role") not in (None, "centos7"):
             # The variables of a whole inventory, seen on a host that this role has nothing to do with.
-            return {}, []
+            return None, []
         message = f"is {host.get('distribution') or host.get('os_family')} {host.get('version')}"
         hint = "the role centos7 is for CentOS 7 and its kin: leave it out for this host"
-        return {}, [Problem("ansible_facts.distribution", message, hint)]
+        return None, [Problem("ansible_facts.distribution", message, hint)]
     problems: list[Problem] = []
     _check_names(values, problems)
     _check_rest(values, problems)
     if problems:
-        return {}, problems
+        return None, problems
 
     settings = {"timeout": str(values["centos7_timeout"]), "retries": str(values["centos7_retries"])}
     for key, variable in (("proxy", "centos7_proxy"), ("sslcacert", "centos7_ca_bundle")):
@@ -184,14 +185,14 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     openings = [f"service={name}" for name in values["centos7_firewalld_services"]]
     openings += [f"port={port}" for port in values["centos7_firewalld_ports"]]
     zone = values["centos7_firewalld_zone"]
-    return {
-        "repositories": _repositories(values, host),
-        "settings": settings,
-        "packages": packages,
-        "package_query": [*nginx_plan.PACKAGE_QUERY["RedHat"], *packages] if packages else [],
-        "scl": _scl(values),
-        "selinux": {"cil": _cil(), "file": f"{STATE}/{MODULE}.cil"} if selinux else None,
-        "booleans": booleans,
-        "zone": [f"--zone={zone}"] if zone else [],
-        "openings": openings if values["centos7_firewalld"] else [],
-    }, []
+    return Centos7Plan(
+        repositories=_repositories(values, host),
+        settings=settings,
+        packages=packages,
+        package_query=[*nginx_plan.PACKAGE_QUERY["RedHat"], *packages] if packages else [],
+        scl=_scl(values),
+        selinux=SelinuxModule(cil=_cil(), file=f"{STATE}/{MODULE}.cil") if selinux else None,
+        booleans=booleans,
+        zone=[f"--zone={zone}"] if zone else [],
+        openings=openings if values["centos7_firewalld"] else [],
+    ), []

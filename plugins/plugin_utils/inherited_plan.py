@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from .model import Site
 from .nginx_tree import Directive, directives
 
 # By what two lines of a kind are the same, the inner one standing for the outer.
@@ -91,12 +92,12 @@ def _includes(options: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def checks(
-    sites: list[dict[str, Any]], planned: list[dict[str, Any]], conf: Mapping[str, Any], home: str
+    sites: list[dict[str, Any]], planned: list[Site], conf: Mapping[str, Any], home: str
 ) -> list[dict[str, Any]]:
     """What only the host can tell: which lines of these kinds stand in files that sites and locations include."""
     found = []
     for index, (site, plan) in enumerate(zip(sites, planned, strict=True)):
-        block, path = plan["server"][2], f"publish_sites[{index}]"
+        block, path = plan.server[2], f"publish_sites[{index}]"
         inner = [children for name, _value, children in block if name == "location"]
         outer = around(block, given(conf))
         lost = sorted({kind for children in inner for kind in _keys(children)})

@@ -16,6 +16,7 @@ from typing import Any
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import constraints
 
+from .model import Check, KitWheels, NginxPlan, Plan, UwsgiPlan
 from .problem import Problem
 
 Limits = Callable[[str], Mapping[str, list[str]]]
@@ -165,7 +166,7 @@ def unreadable(values: Mapping[str, Any], kit: Mapping[str, Any] | None) -> list
 
 
 def check(
-    values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], host: Mapping[str, Any], limits: Limits
+    values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Plan], host: Mapping[str, Any], limits: Limits
 ) -> list[Problem]:
     """What the kit lacks that can be told without asking the host."""
     if not publishing(host):
@@ -176,7 +177,8 @@ def check(
     manifest = kit["manifest"]
     if not manifest:
         return found
-    wanted = (plans.get("nginx") or {}).get("id")
+    nginx = plans.get("nginx")
+    wanted = nginx.id if isinstance(nginx, NginxPlan) else None
     if wanted and wanted not in manifest["nginx"]:
         held = ", ".join(sorted(manifest["nginx"])) or "none"
         message = f"{kit['folder']} lacks nginx {wanted}, which these variables ask for; it holds {held}"
@@ -193,14 +195,15 @@ def check(
 
 
 def checks(
-    values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Any], host: Mapping[str, Any], limits: Limits
-) -> list[dict[str, Any]]:
+    values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Plan], host: Mapping[str, Any], limits: Limits
+) -> list[Check]:
     """What only the host can judge: whether the kit is for its kind; see module_utils/kit_checks.py."""
     kit, uwsgi = host.get("kit"), values.get("uwsgi") or {}
     if not kit or kit["collecting"] or not kit["manifest"]:
         return []
     # A play that shows nothing of the role uwsgi has no uWSGI to ask for.
-    build = (plans.get("uwsgi") or {}).get("build")
+    planned = plans.get("uwsgi")
+    build = planned.build if isinstance(planned, UwsgiPlan) else None
     return [
         {
             "kind": "kit",
@@ -250,11 +253,11 @@ def pip_wheels(kit: Mapping[str, Any] | None) -> dict[str, str]:
     return found
 
 
-def wheels(values: Mapping[str, Any], host: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-    """The wheels that each application's virtualenv is filled from, for the publish role; empty without a kit."""
+def wheels(values: Mapping[str, Any], host: Mapping[str, Any], limits: Limits) -> KitWheels | None:
+    """The wheels that each application's virtualenv is filled from, for the publish role; None without a kit."""
     kit, uwsgi = host.get("kit"), host.get("uwsgi") or {}
     if not kit or kit["collecting"] or not kit["manifest"]:
-        return {}
+        return None
     found: dict[str, list[str]] = {}
     tools: list[str] = []
     for entry in _entries(kit, host):
@@ -267,4 +270,4 @@ def wheels(values: Mapping[str, Any], host: Mapping[str, Any], limits: Limits) -
                 found[app["name"]] = sorted({*tools, *held["files"]})
     files = kit["manifest"]["files"]
     taken = sorted({path for paths in found.values() for path in paths})
-    return {"folder": kit["folder"], "apps": found, "files": {path: files[path] for path in taken}}
+    return KitWheels(folder=kit["folder"], apps=found, files={path: files[path] for path in taken})

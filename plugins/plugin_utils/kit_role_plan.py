@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .model import KitPlan
 from .problem import Problem
 
 # What is read of the other roles' variables.
@@ -12,6 +13,6 @@ READ = {"uwsgi": ("uwsgi_python",)}
 
 def plan(
     values: dict[str, Any], _host: dict[str, Any], roles: dict[str, dict[str, Any]]
-) -> tuple[dict[str, Any], list[Problem]]:
+) -> tuple[KitPlan | None, list[Problem]]:
     """What graceful.wsgi.kit_host is asked; the folder of the kit is asked for where it is filled."""
-    return {"facts": values["kit_facts"], "python": roles["uwsgi"]["uwsgi_python"]}, []
+    return KitPlan(facts=values["kit_facts"], python=roles["uwsgi"]["uwsgi_python"]), []

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from .model import Folder, Instance
 from .problem import Problems
 
 # Folders that are root's and everybody's: a log in one of them is made there as a file of its own, by root, and
@@ -31,10 +32,10 @@ def below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def by_root(planned: dict[str, Any], values: dict[str, Any], log_dir: str) -> bool:
+def by_root(log_file: str, home: str, values: dict[str, Any], log_dir: str) -> bool:
     """Whether the folder of a log is shared or ours, so that root makes that one file in it."""
-    folder = posixpath.dirname(planned["log_file"])
-    return folder in SHARED | {posixpath.normpath(path) for path in (values["publish_root"], planned["home"], log_dir)}
+    folder = posixpath.dirname(log_file)
+    return folder in SHARED | {posixpath.normpath(path) for path in (values["publish_root"], home, log_dir)}
 
 
 def check(app: dict[str, Any], path: str, values: dict[str, Any], nginx_log_dir: str, problems: Problems) -> None:
@@ -60,44 +61,43 @@ def check(app: dict[str, Any], path: str, values: dict[str, Any], nginx_log_dir:
 
 
 def app_checks(
-    apps: Iterable[tuple[str, dict[str, Any]]], values: dict[str, Any], log_dir: str
+    apps: Iterable[tuple[str, Instance]], values: dict[str, Any], log_dir: str
 ) -> list[dict[str, Any]]:
     """What the host is asked about the logs of these applications, given as (variable, instance)."""
     return [
         {
             "kind": "log",
             "variable": variable,
-            "path": planned["log_file"],
-            "user": planned["user"],
-            "group": planned["group"],
-            "by_root": by_root(planned, values, log_dir),
-            "dropin": planned["dropin"],
+            "path": planned.log_file,
+            "user": planned.user,
+            "group": planned.group,
+            "by_root": by_root(planned.log_file, planned.home, values, log_dir),
+            "dropin": planned.dropin,
         }
         for variable, planned in apps
-        if planned["log_file"]
+        if planned.log_file
     ]
 
 
-def directory(planned: dict[str, Any], values: dict[str, Any], log_dir: str) -> dict[str, Any]:
+def directory(log_file: str, planned: Instance, values: dict[str, Any], log_dir: str) -> Folder:
     """The folder of a log; nothing is set on one that is there already."""
-    shared = by_root(planned, values, log_dir)
-    owner, group = ("root", "root") if shared else (planned["user"], planned["group"])
-    path = posixpath.dirname(planned["log_file"])
-    return {"path": path, "owner": owner, "group": group, "mode": "0755", "force": False}
+    shared = by_root(log_file, planned.home, values, log_dir)
+    owner, group = ("root", "root") if shared else (planned.user, planned.group)
+    return Folder(path=posixpath.dirname(log_file), owner=owner, group=group, mode="0755", force=False)
 
 
-def rotation(planned: dict[str, Any], values: dict[str, Any], log_dir: str) -> dict[str, Any]:
+def rotation(log_file: str, planned: Instance, values: dict[str, Any], log_dir: str) -> dict[str, Any]:
     """How a log is rotated: as its account, or by root in root's own folder.
 
     Root opens nothing of the application's: systemd signals the master, which opens the log anew.
     """
-    who = f"{planned['user']} {planned['group']}"
-    shared = by_root(planned, values, log_dir)
+    who = f"{planned.user} {planned.group}"
+    shared = by_root(log_file, planned.home, values, log_dir)
     return {
-        "path": planned["log_file"],
+        "path": log_file,
         # In a folder of root's the application could not make the next one.
         "directives": [f"create 0640 {who}"] if shared else [f"su {who}"],
-        "postrotate": kill(REOPEN[0], planned["unit"]),
+        "postrotate": kill(REOPEN[0], planned.unit),
     }
 
 

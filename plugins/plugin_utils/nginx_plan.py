@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import kit_plan, nginx_tree, nginx_versions, packages, spec, takeover_plan, unit_plan
+from .model import Download, NginxBuild, NginxPlan, NginxSettings, Source, ZigWheel
 from .problem import Problem, close_match, unknown_host
 
 HOME = "/var/lib/graceful-wsgi/nginx"
@@ -350,7 +351,7 @@ def zig_wheel(version: str, arch: str) -> str:
     return f"ziglang-{version}-py3-none-{'.'.join(ZIG_WHEELS[arch])}.whl"
 
 
-def _sources(values: dict[str, Any], host: dict[str, Any], problems: list[Problem]) -> list[dict[str, Any]]:
+def _sources(values: dict[str, Any], host: dict[str, Any], problems: list[Problem]) -> list[Source]:
     """The archives to fetch, each with where it comes from and the sha256 it must have."""
     given = {}
     for key, checksum in values["nginx_checksums"].items():
@@ -401,15 +402,16 @@ def _sources(values: dict[str, Any], host: dict[str, Any], problems: list[Proble
         if mirror:
             url = f"{mirror.rstrip('/')}/{file}"
         sources.append(
-            {
-                "name": name,
-                "version": version,
-                "release": release,
-                "file": file,
-                "sha256": checksum,
-                "path": f"{folder.rstrip('/')}/{file}" if folder else None,
-                "url": None if folder else urls.get(name, url),
-            }
+            Source(
+                name=name,
+                version=version,
+                release=release,
+                file=file,
+                # Without one the plan is refused.
+                sha256=checksum or "",
+                path=f"{folder.rstrip('/')}/{file}" if folder else None,
+                url=None if folder else urls.get(name, url),
+            )
         )
     return sources
 
@@ -480,14 +482,14 @@ def digest(inputs: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _packages(values: dict[str, Any], family: str | None, sources: list[dict[str, Any]]) -> list[str]:
+def _packages(values: dict[str, Any], family: str | None, sources: list[Source]) -> list[str]:
     """What a builder needs."""
     known = PACKAGES.get(family or "")
     if known is None:
         return []
     wanted = list(known["base"])
     wanted += known["zig"] if _zig(values) else known["compiler"]
-    wanted += known["pip"] if any(not source["path"] and not source["url"] for source in sources) else []
+    wanted += known["pip"] if any(not source.path and not source.url for source in sources) else []
     wanted += [] if _from_source(values, "zlib") else known["zlib"]
     wanted += known["openssl_build"] if _from_source(values, "openssl") else known["openssl"]
     wanted += known["signature"] if values["nginx_verify_signature"] else []
@@ -515,7 +517,7 @@ def _lacks_facts(values: dict[str, Any], host: dict[str, Any]) -> bool:
     return any(builder.get(fact) is None for fact in ("distribution", "version", "os_family", "arch"))
 
 
-def _build(values: dict[str, Any], host: dict[str, Any], name: str, sources: list[dict[str, Any]]) -> dict[str, Any]:
+def _build(values: dict[str, Any], host: dict[str, Any], name: str, sources: list[Source]) -> NginxBuild:
     """Who builds, where and with what: the host itself, another one, or the controller, which needs no root for it."""
     builder = host.get("builder") or {}
     elsewhere = values["nginx_build_host"]
@@ -526,22 +528,22 @@ def _build(values: dict[str, Any], host: dict[str, Any], name: str, sources: lis
     extra = PACKAGES.get(family or "", {}).get("run", []) if wanted else []
     home = (builder.get("home") or HOME) if local else HOME
     account = "" if local else values["nginx_build_user"]
-    return {
-        "host": elsewhere,
-        "local": local,
-        "lacks_facts": _lacks_facts(values, host),
-        "family": family,
-        "package_manager": packages.manager(builder if elsewhere else host),
-        "home": home,
-        "artifact": f"{home}/artifacts/{name}",
-        "log": f"{home}/logs/{name}.log",
-        "user": account,
-        "as": ["runuser", "-u", account, "--"] if account else [],
-        "owner": "" if local else "root",
-        "packages": wanted,
-        "extra_packages": extra,
-        "package_query": _package_query(family, [*wanted, *extra]) if wanted and family else [],
-    }
+    return NginxBuild(
+        host=elsewhere,
+        local=local,
+        lacks_facts=_lacks_facts(values, host),
+        family=family,
+        package_manager=packages.manager(builder if elsewhere else host),
+        home=home,
+        artifact=f"{home}/artifacts/{name}",
+        log=f"{home}/logs/{name}.log",
+        user=account,
+        run_as=["runuser", "-u", account, "--"] if account else [],
+        owner="" if local else "root",
+        packages=wanted,
+        extra_packages=extra,
+        package_query=_package_query(family, [*wanted, *extra]) if wanted and family else [],
+    )
 
 
 def _conf(values: dict[str, Any], problems: list[Problem]) -> list[nginx_tree.Directive]:
@@ -677,7 +679,7 @@ def _unit(values: dict[str, Any], host: dict[str, Any]) -> dict[str, list[list[s
     }
 
 
-def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[NginxPlan | None, list[Problem]]:
     """The nginx role's plan; pure."""
     problems: list[Problem] = []
     unit_plan.check_capabilities("nginx_capabilities", values["nginx_capabilities"], problems)
@@ -699,10 +701,10 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
             hint = f"use a host of one of these families: {', '.join(PACKAGE_FAMILIES)}"
             problems.append(Problem("ansible_facts.os_family", f"no packages are known for {family}", hint))
     if problems:
-        return {}, problems
+        return None, problems
 
     flags = _flags(values)
-    archives = [source["file"] for source in sources if source["name"] != "zig"]
+    archives = [source.file for source in sources if source.name != "zig"]
     toolchain: dict[str, Any] = {"kind": values["nginx_build_toolchain"]}
     if _zig(values):
         # Where it is built and where it runs makes no difference to what is built.
@@ -712,7 +714,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
         toolchain.update({name: place.get(name) for name in ("distribution", "version", "arch")})
     build_id = digest(
         {
-            "sources": {source["release"]: source["sha256"] for source in sources},
+            "sources": {source.release: source.sha256 for source in sources},
             "flags": flags,
             "toolchain": toolchain,
         }
@@ -722,50 +724,50 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     environment = {"http_proxy": proxy, "https_proxy": proxy, "ftp_proxy": proxy} if proxy else {}
     if values["nginx_ca_bundle"]:
         environment["SSL_CERT_FILE"] = environment["PIP_CERT"] = values["nginx_ca_bundle"]
-    wheel = next((source for source in sources if source["name"] == "zig"), None)
+    wheel = next((source for source in sources if source.name == "zig"), None)
     local = elsewhere == "localhost"
     python = str(builder.get("controller_python") or "python3") if local else "python3"
-    return {
-        # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": takeover_plan.nginx(values) + unit_plan.checks("nginx_unit_options", values["nginx_unit_options"]),
-        "settings": spec.told(values, "nginx", READ),
-        "take_over": values["nginx_take_over"],
-        # Said at each run; what is refused is a problem.
-        "warnings": nginx_versions.warnings(values, NEWEST),
-        "id": name,
-        "version": values["nginx_version"],
-        "artifact": f"{HOME}/artifacts/{name}",
-        "binary": f"{HOME}/artifacts/{name}/nginx",
-        "static": _zig(values),
-        "about": {
+    zig = wheel and ZigWheel(
+        version=wheel.version,
+        release=wheel.release,
+        file=wheel.file,
+        sha256=wheel.sha256,
+        platform=ZIG_WHEELS[host["arch"]][1],
+    )
+    return NginxPlan(
+        checks=takeover_plan.nginx(values) + unit_plan.checks("nginx_unit_options", values["nginx_unit_options"]),
+        warnings=nginx_versions.warnings(values, NEWEST),
+        settings=NginxSettings(**spec.told(values, "nginx", READ)),
+        take_over=values["nginx_take_over"],
+        id=name,
+        version=values["nginx_version"],
+        artifact=f"{HOME}/artifacts/{name}",
+        binary=f"{HOME}/artifacts/{name}/nginx",
+        static=_zig(values),
+        about={
             "flags": flags,
-            "sources": {source["release"]: source["sha256"] for source in sources},
+            "sources": {source.release: source.sha256 for source in sources},
             "toolchain": toolchain,
         },
-        "build": _build(values, host, name, sources),
-        "cache": builder.get("cache") or values["nginx_artifact_dir"],
-        "arch": host.get("arch"),
-        "sources": sources,
-        "zig": wheel
-        and {
-            **{key: wheel[key] for key in ("version", "release", "file", "sha256")},
-            "platform": ZIG_WHEELS[host["arch"]][1],
-        },
-        # Lines of the script that builds, before ./configure.
-        "unpack": [f"tar -xzf ../sources/{shlex.quote(file)} {TAR}" for file in archives],
-        "toolchain": _zig_script(python, wheel["file"], host["arch"]) if wheel else [],
-        "signature": values["nginx_verify_signature"],
-        "signing_keys": values["nginx_signing_keys"],
-        "flags": flags,
-        "jobs": str(values["nginx_build_jobs"] or '"$(getconf _NPROCESSORS_ONLN)"'),
-        "python": python,
-        "timeout": values["nginx_build_timeout"],
-        "environment": environment,
-        "download": {"timeout": values["nginx_download_timeout"], "retries": values["nginx_download_retries"]},
-        "user": values["nginx_user"],
-        "group": values["nginx_group"],
-        "conf": conf,
-        "unit": _unit(values, host),
-        "enabled": values["nginx_service_enabled"],
-        "log_keep": values["nginx_log_keep"],
-    }, []
+        build=_build(values, host, name, sources),
+        cache=builder.get("cache") or values["nginx_artifact_dir"],
+        arch=host.get("arch"),
+        sources=sources,
+        zig=zig,
+        unpack=[f"tar -xzf ../sources/{shlex.quote(file)} {TAR}" for file in archives],
+        toolchain=_zig_script(python, wheel.file, host["arch"]) if wheel else [],
+        signature=values["nginx_verify_signature"],
+        signing_keys=values["nginx_signing_keys"],
+        flags=flags,
+        jobs=str(values["nginx_build_jobs"] or '"$(getconf _NPROCESSORS_ONLN)"'),
+        python=python,
+        timeout=values["nginx_build_timeout"],
+        environment=environment,
+        download=Download(timeout=values["nginx_download_timeout"], retries=values["nginx_download_retries"]),
+        user=values["nginx_user"],
+        group=values["nginx_group"],
+        conf=conf,
+        unit=_unit(values, host),
+        enabled=values["nginx_service_enabled"],
+        log_keep=values["nginx_log_keep"],
+    ), []

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import centos7_plan, kit_plan, kit_role_plan, nginx_plan, old_hosts, publish_plan, remove_plan, spec, uwsgi_plan
+from .model import NginxPlan, Plan
 from .problem import Problem, close_match
 
 # Where nginx.conf has the files of the publish role included.
 SITE_FOLDERS = ["/etc/nginx/conf.d", "/etc/nginx/default.d"]
 # In the order in which they run; publish sees the variables of the roles before it.
-PLANNERS = {
-    "centos7": lambda values, host, _rooms: centos7_plan.plan(values, host),
-    "nginx": lambda values, host, _rooms: nginx_plan.plan(values, host),
-    "uwsgi": lambda values, host, _rooms: uwsgi_plan.plan(values, host),
+Planner = Callable[[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]], tuple[Plan | None, list[Problem]]]
+PLANNERS: dict[str, Planner] = {
+    "centos7": lambda values, host, _roles: centos7_plan.plan(values, host),
+    "nginx": lambda values, host, _roles: nginx_plan.plan(values, host),
+    "uwsgi": lambda values, host, _roles: uwsgi_plan.plan(values, host),
     "publish": publish_plan.plan,
     "remove": remove_plan.plan,
     "kit": kit_role_plan.plan,
 }
 # Roles that are planned only where they are asked for, and by themselves; which variables of the others they read.
-ALONE = {"remove": remove_plan.READ, "kit": kit_role_plan.READ}
+ALONE: dict[str, Mapping[str, Sequence[str]]] = {"remove": remove_plan.READ, "kit": kit_role_plan.READ}
 
 
 def _outgrown(host: Mapping[str, Any]) -> list[Problem]:
@@ -35,16 +38,16 @@ def plan(
     specs: Mapping[str, Mapping[str, Any]],
     variables: Mapping[str, Mapping[str, Any] | None],
     host: Mapping[str, Any],
-) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
+) -> tuple[dict[str, Plan], list[Problem]]:
     """Plan all roles whose variables are given.
 
     ``specs``: the options of each role's argument spec; ``variables``: each role's variables, or None for a role that
     the play does not show (its defaults then stand for it); ``host``: distribution, version, os_family, arch, systemd,
     selinux, python, the fact uwsgi_installed as uwsgi, the ansible that runs and the role that is asked for (each may
     be None).
-    A role's plan is missing where its variables have a wrong type: no planner sees such values.
+    A role's plan is missing where its variables are refused; no planner sees values of a wrong type.
     """
-    plans: dict[str, dict[str, Any]] = {}
+    plans: dict[str, Plan] = {}
     problems = _outgrown(host)
     roles: dict[str, dict[str, Any]] = {}
     for role, planner in PLANNERS.items():
@@ -60,20 +63,23 @@ def plan(
         if given is None or (role != asked and (role in ALONE or asked in ALONE)):
             continue
         if not wrong:
-            plans[role], wrong = planner(roles[role], dict(host), roles)
+            planned, wrong = planner(roles[role], dict(host), roles)
+            if planned is not None:
+                plans[role] = planned
         problems += wrong
 
     def limits(python: str) -> dict[str, list[str]]:
         return uwsgi_plan.limits(roles["uwsgi"], {**host, "uwsgi": {"python": python}})
 
     problems += kit_plan.check(roles, plans, host, limits)
-    if plans.get("nginx"):
+    nginx = plans.get("nginx")
+    if isinstance(nginx, NginxPlan):
         # Whether what nginx.conf and the sites only take together may wait for the role that brings the sites.
-        plans["nginx"]["leave_to_others"] = SITE_FOLDERS if "publish" in plans else []
+        plans["nginx"] = replace(nginx, leave_to_others=SITE_FOLDERS if "publish" in plans else [])
     questions = kit_plan.checks(roles, plans, host, limits)
-    first = plans.get("nginx") or plans.get("publish")
+    first = next((role for role in ("nginx", "publish") if role in plans), None)
     if questions and first:
-        first["checks"] = [*first["checks"], *questions]
+        plans[first] = replace(plans[first], checks=[*plans[first].checks, *questions])
     return plans, problems
 
 

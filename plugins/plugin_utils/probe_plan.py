@@ -9,11 +9,12 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from . import site_plan
 from .app_plan import ANY_HOST, NGINX_LOG_DIR
+from .model import App, FirstQuestion, Instance, Probe, Question, Site
 from .problem import Problems
 from .site_plan import Path
 
@@ -158,30 +159,31 @@ def _generations(unit: str) -> list[str]:
     return [unit, unit.removesuffix(".service") + "@next.service"]
 
 
-def _log(app: Mapping[str, Any]) -> dict[str, Any]:
-    units = app["units"]
+def _log(instances: Iterable[Instance]) -> dict[str, list[str]]:
+    """Where it stands why an answer of these is wrong, as a Question has it."""
+    instances = list(instances)
     return {
-        "logs": [unit["log_file"] for unit in units if unit["log_file"]],
-        "unit_files": [unit["dropin"] for unit in units],
+        "logs": [one.log_file for one in instances if one.log_file],
+        "unit_files": [one.dropin for one in instances],
         # Its second generation, which may serve as it is asked, has a journal of its own.
-        "units": [name for unit in units if not unit["log_file"] for name in _generations(unit["unit"])],
+        "units": [name for one in instances if not one.log_file for name in _generations(one.unit)],
     }
 
 
-def _socket(unit: Mapping[str, Any]) -> str:
-    return str(unit["link"] or unit["socket"])
+def _socket(instance: Instance) -> str:
+    return instance.link or instance.socket
 
 
 def _through(
     site: dict[str, Any],
     default: set[Endpoint],
-    app: Mapping[str, Any],
+    app: App,
     probe: Mapping[str, Any],
     dest: str,
     own_template: bool,
-) -> dict[str, Any] | None:
+) -> Question | None:
     """The question to one site about one application; None where nothing can be asked of it."""
-    path, door = _path(site, app["app"], probe), _door(site)
+    path, door = _path(site, app.app, probe), _door(site)
     if path is None or door is None:
         return None
     line, tls = door
@@ -193,77 +195,83 @@ def _through(
     error_log = site["error_log"].split()[0]
     if error_log == "system":
         error_log = posixpath.join(NGINX_LOG_DIR, f"{site_plan.name_of(site)}.error.log")
-    return {
-        "app": app["app"],
-        "instances": [unit["name"] for unit in app["units"]],
-        "file": dest,
-        "nginx": _address(line),
-        "tls": tls,
-        "proxy_protocol": "proxy_protocol" in line.split(),
-        "sure": not own_template,
-        "host": host,
-        "path": path,
-        "error_log": error_log,
-        **_log(app),
-    }
+    return Question(
+        app=app.app,
+        instances=[one.name for one in app.instances],
+        file=dest,
+        nginx=_address(line),
+        tls=tls,
+        proxy_protocol="proxy_protocol" in line.split(),
+        sure=not own_template,
+        host=host,
+        path=path,
+        error_log=error_log,
+        **_log(app.instances),
+    )
 
 
-def _direct(app: Mapping[str, Any], probe: Mapping[str, Any], seen: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _direct(app: App, probe: Probe | None, seen: Mapping[str, Any]) -> list[Question]:
     """A question to each instance itself."""
-    judged = {"status": probe["status"], "text": probe.get("text")} if probe else {}
     return [
-        {
-            "app": app["app"],
-            "instances": [unit["name"]],
-            "socket": _socket(unit),
-            "protocol": unit["protocol"],
-            "tls": seen["tls"],
-            "host": seen["host"],
-            "path": seen["path"],
-            **judged,
-            **_log({"units": [unit]}),
-        }
-        for unit in app["units"]
+        Question(
+            app=app.app,
+            instances=[one.name],
+            socket=_socket(one),
+            protocol=one.protocol,
+            tls=seen["tls"],
+            host=seen["host"],
+            path=seen["path"],
+            status=probe.status if probe else None,
+            text=probe.text if probe else None,
+            **_log([one]),
+        )
+        for one in app.instances
     ]
 
 
-def plan(
-    values: Mapping[str, Any], apps: Mapping[str, Mapping[str, Any]], sites: Iterable[Mapping[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """For each application ``questions``, its ``probe`` with the host said, and the ``question`` of the preflight.
+class Asked(NamedTuple):
+    """What an application is asked, once it is live and before."""
 
-    ``apps`` and ``sites``: their plans.
-    """
-    found: dict[str, dict[str, Any]] = {}
+    # Requests to it once it is live; none where its user says so.
+    questions: list[Question]
+    # The probe with the host said, or None.
+    probe: Probe | None
+    # How its new code is judged before it goes live.
+    first: FirstQuestion
+
+
+def plan(values: Mapping[str, Any], apps: Mapping[str, App], sites: Iterable[Site]) -> dict[str, Asked]:
+    """What each application is asked, by name. ``apps`` and ``sites``: their plans."""
+    found: dict[str, Asked] = {}
     defaults = site_plan.defaults(values["publish_sites"])
-    files = [(site["file"], site["template"] != "site.conf.j2") for site in sites]
+    files = [(site.file, site.template != "site.conf.j2") for site in sites]
     for given in values["publish_apps"]:
-        app, probe = apps[given["name"]], stated(given)
+        app, told, probe = apps[given["name"]], stated(given), None
         through = [
             question
             for site, default, (dest, own) in zip(values["publish_sites"], defaults, files, strict=True)
-            if (question := _through(site, default, app, probe, dest, own))
+            if (question := _through(site, default, app, told, dest, own))
         ]
-        first = through[0] if through else {"host": _NAMELESS, "path": "/", "tls": False}
-        seen = {key: first[key] for key in ("host", "path", "tls")}
-        if probe:
-            probe = {"status": [200], **probe, "host": probe.get("host") or seen["host"], "tls": seen["tls"]}
-            seen = {key: probe[key] for key in ("host", "path", "tls")}
+        first = through[0] if through else None
+        seen: dict[str, Any] = {"host": _NAMELESS, "path": "/", "tls": False}
+        if first:
+            seen = {"host": first.host, "path": first.path, "tls": first.tls}
+        if told:
+            more = {"status": [200], **told, "host": told.get("host") or seen["host"], "tls": seen["tls"]}
+            probe = Probe(**more)
+            seen = {"host": probe.host, "path": probe.path, "tls": probe.tls}
         questions = (_direct(app, probe, seen) if probe or not through else []) + through
         off = is_off(given)
-        found[given["name"]] = {
-            "questions": [] if off else questions,
-            "probe": probe,
-            "question": {**seen, **_before(given, app, off)},
-        }
+        found[given["name"]] = Asked([] if off else questions, probe, _first(given, app, off, seen))
     return found
 
 
-def _before(given: Mapping[str, Any], app: Mapping[str, Any], off: bool) -> dict[str, Any]:
+def _first(given: Mapping[str, Any], app: App, off: bool, seen: Mapping[str, Any]) -> FirstQuestion:
     """How what new code answers without a probe is judged before it goes live: by what the live one answers."""
     options = {str(name).replace("_", "-") for name in given["options"]}
     judged = not off and not any(_COUNTED_ON.match(name) for name in options)
-    unit = app["units"][0]
+    first = app.instances[0]
     named = given["module"] or given["wsgi_file"]
     name = named if ":" in named else f"{named}:{given['callable']}"
-    return {"judged": judged, "live": _socket(unit), "protocol": unit["protocol"], "callable": name}
+    live, protocol = _socket(first), first.protocol
+    return FirstQuestion(judged=judged, live=live, protocol=protocol, callable=name, **seen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import (
@@ -36,6 +36,24 @@ from . import (
     uwsgi_plan,
 )
 from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME
+from .model import (
+    Account,
+    App,
+    Bundle,
+    Check,
+    File,
+    FirstRun,
+    Folder,
+    Instance,
+    Member,
+    Move,
+    PublishPlan,
+    PublishSettings,
+    Reload,
+    SiteBundle,
+    Uwsgi,
+    Validation,
+)
 from .nginx_tree import Directive
 from .problem import Problem, Problems
 
@@ -153,17 +171,17 @@ def _check_set(values: dict[str, Any], host: dict[str, Any], problems: Problems)
             problems.add(key, message, "give each include of the role its own publish_set, or set publish_prune: false")
 
 
-def _folder(path: str, owner: str, group: str, mode: str = "0755", force: bool = True) -> dict[str, Any]:
+def _folder(path: str, owner: str, group: str, mode: str = "0755", force: bool = True) -> Folder:
     """A folder; without ``force`` nothing is set on one that is there already."""
-    return {"path": path, "owner": owner, "group": group, "mode": mode, "force": force}
+    return Folder(path=path, owner=owner, group=group, mode=mode, force=force)
 
 
-def _checks(values: dict[str, Any], apps: dict[str, dict[str, Any]], uwsgi: dict[str, Any]) -> list[dict[str, Any]]:
+def _checks(values: dict[str, Any], apps: Mapping[str, App], uwsgi: dict[str, Any]) -> list[Check]:
     """What only the host can judge, as module_utils/host_checks.py takes it."""
     logs = [
         (f"publish_apps[{index}].log", unit)
         for index, app in enumerate(values["publish_apps"])
-        for unit in apps[app["name"]]["units"]
+        for unit in apps[app["name"]].instances
     ]
     # The two of uWSGI's are made root's, which only helps where nobody else can change what they lie in.
     folders = {"publish_root": values["publish_root"]}
@@ -188,15 +206,15 @@ def _packets(app: str, sites: list[dict[str, Any]], problems: Problems) -> dict[
 
 
 def _accounts(
-    apps: dict[str, dict[str, Any]], values: dict[str, Any], nginx: dict[str, Any]
-) -> tuple[list[dict[str, Any]], list[dict[str, str]], list[dict[str, Any]]]:
+    apps: Mapping[str, App], values: dict[str, Any], nginx: dict[str, Any]
+) -> tuple[list[Check], list[Member], list[Move]]:
     """What of the accounts is asked of the host: checks, whose groups nginx is one of, and what moves with them."""
-    checks: list[dict[str, Any]] = []
+    checks: list[Check] = []
     members, moves = [], []
     folders = account_plan.static_folders(values["publish_sites"])
     for index, app in enumerate(values["publish_apps"]):
         path, planned = f"publish_apps[{index}]", apps[app["name"]]
-        user, group = planned["user"], planned["group"]
+        user, group = planned.user, planned.group
         own = {"variable": f"{path}.user", "user": user, "group": group}
         member = {"variable": own["variable"], "user": user, "nginx_group": nginx["nginx_group"]}
         checks.append({"kind": "nginx_member", **member})
@@ -207,86 +225,84 @@ def _accounts(
             for item in app_plan.items(value)
             if str(item).startswith("/")
         ]
-        for unit in planned["units"]:
+        for unit in planned.instances:
             moves.append(
-                {
-                    "name": unit["name"],
-                    "dropin": unit["dropin"],
-                    "user": user,
-                    "group": group,
+                Move(
+                    name=unit.name,
+                    dropin=unit.dropin,
+                    user=user,
+                    group=group,
                     # What only the application writes, made by earlier runs.
-                    "files": [unit["log_file"]] if unit["log_file"] else [],
-                    "folders": [unit["socket_dir"]] if unit["socket_dir"] else [],
-                }
+                    files=[unit.log_file] if unit.log_file else [],
+                    folders=[unit.socket_dir] if unit.socket_dir else [],
+                )
             )
         checks.append(
             {
                 "kind": "old_account",
                 **own,
-                "dropins": [unit["dropin"] for unit in planned["units"]],
+                "dropins": [unit.dropin for unit in planned.instances],
                 "paths": list(dict.fromkeys(named)),
-                "logs": [unit["log_file"] for unit in planned["units"] if unit["log_file"]],
+                "logs": [unit.log_file for unit in planned.instances if unit.log_file],
             }
         )
         if app["socket_clients"]:
             checks.append({"kind": "socket_clients", "variable": f"{path}.socket_clients"})
-        if account_plan.nginx_reads(app, planned["home"], folders) or (planned["link"] and app["socket"]):
-            members.append({"user": nginx["nginx_user"], "group": group})
-    return checks, _unique(members, "group"), moves
+        if account_plan.nginx_reads(app, planned.home, folders) or (planned.link and app["socket"]):
+            members.append(Member(user=nginx["nginx_user"], group=group))
+    return checks, list({member.group: member for member in members}.values()), moves
 
 
-def _fresh(apps: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _fresh(apps: Iterable[App]) -> list[FirstRun]:
     """What a first run makes of each application and, where it fails, goes again; see module_utils/left_data.py."""
     found = []
     for app in apps:
-        home, units = app["home"], app["units"]
+        home, units = app.home, app.instances
         parts = [home] + [posixpath.join(home, part) for part in ("releases", "venvs", "logs", "current", "venv")]
         for unit in units:
-            parts += [posixpath.dirname(unit["log_file"])] if unit["log_file"] else []
-            parts += [path for path in (unit["socket_dir"], posixpath.dirname(unit["dropin"])) if path]
+            parts += [posixpath.dirname(unit.log_file)] if unit.log_file else []
+            parts += [path for path in (unit.socket_dir, posixpath.dirname(unit.dropin)) if path]
         found.append(
-            {
-                "name": app["app"],
-                "dropins": [unit["dropin"] for unit in units],
-                "folders": list(dict.fromkeys(parts)),
-                "files": [unit["log_file"] for unit in units if unit["log_file"]],
-                "clones": [posixpath.join(root, app["app"]) for root in GIT_ROOTS],
-            }
+            FirstRun(
+                name=app.app,
+                dropins=[unit.dropin for unit in units],
+                folders=list(dict.fromkeys(parts)),
+                files=[unit.log_file for unit in units if unit.log_file],
+                clones=[posixpath.join(root, app.app) for root in GIT_ROOTS],
+            )
         )
     return found
 
 
-def _links(apps: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+def _links(instances: list[Instance], name: str) -> list[File]:
     """The file by which systemd makes the links of nginx anew at boot."""
-    lines = [f"L {app['link']} - - - - {app['socket']}\n" for app in apps if app["link"]]
-    folders = [f"d {app['socket_dir']} 0710 {app['user']} {app['web_group']} -\n" for app in apps if app["socket_dir"]]
+    lines = [f"L {one.link} - - - - {one.socket}\n" for one in instances if one.link]
+    folders = [f"d {one.socket_dir} 0710 {one.user} {one.web_group} -\n" for one in instances if one.socket_dir]
     content = "".join([f"d {LINK_DIR} 0755 root root -\n", *folders, *lines])
-    return [{"dest": f"/etc/tmpfiles.d/{name}.conf", "content": content}] if lines else []
+    return [File(dest=f"/etc/tmpfiles.d/{name}.conf", content=content)] if lines else []
 
 
-def _rotation(name: str, logs: list[dict[str, Any]], keep: int) -> list[dict[str, Any]]:
+def _rotation(name: str, logs: list[dict[str, Any]], keep: int) -> list[File]:
     """The file that rotates these logs; none where there is nothing to rotate."""
-    file = {
-        "dest": f"/etc/logrotate.d/{name}",
-        "template": "logrotate.j2",
-        "vars": {"logs": logs, "keep": keep},
-        # A host can do without; it is told.
-        "reader": "logrotate",
-    }
-    return [file] if logs else []
+    # A host can do without the program; it is told.
+    more = {"template": "logrotate.j2", "vars": {"logs": logs, "keep": keep}, "reader": "logrotate"}
+    return [File(dest=f"/etc/logrotate.d/{name}", **more)] if logs else []
 
 
-def _uwsgi(host: dict[str, Any]) -> dict[str, Any] | None:
+def _uwsgi(host: dict[str, Any]) -> Uwsgi | None:
     """The uWSGI that applications run on; None while nobody knows it."""
-    found = host.get("uwsgi") or {}
-    return {key: found.get(key) for key in ("binary", "python", "venv_command", "pip")} if found else None
+    found = host.get("uwsgi")
+    return Uwsgi(**{key: found.get(key) for key in ("binary", "python", "venv_command", "pip")}) if found else None
 
 
-def _unique(items: Iterable[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    return list({item[key]: item for item in items}.values())
+def _once(folders: Iterable[Folder]) -> list[Folder]:
+    """Each path once, as it is said last."""
+    return list({folder.path: folder for folder in folders}.values())
 
 
-def plan(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def plan(
+    values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]
+) -> tuple[PublishPlan | None, list[Problem]]:
     """Plan accounts, folders, releases, units and server blocks.
 
     ``roles``: the variables of the roles nginx and uwsgi, ``{"nginx": {...}, "uwsgi": {...}}``; ``host["uwsgi"]``: the
@@ -315,38 +331,36 @@ def plan(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]) ->
     problems += kit_plan.unreadable(values, host.get("kit"))
     packets = {app["name"]: _packets(app["name"], values["publish_sites"], problems) for app in values["publish_apps"]}
     if problems:
-        return {}, problems
-    apps = {}
+        return None, problems
+    apps: dict[str, App] = {}
     for app in values["publish_apps"]:
         more = {**site_plan.mounts(values["publish_sites"], app["name"]), "packets": packets[app["name"]]}
         apps[app["name"]] = app_plan.plan({**app, **more}, values, roles, host)
     sites = site_plan.plan(values, apps, upstreams, roles)
-    units = [unit for app in apps.values() for unit in app["units"]]
+    units = [unit for one in apps.values() for unit in one.instances]
     asked = probe_plan.plan(values, apps, sites)
-    app_logs = [unit for unit in units if unit["log_file"]]
+    app_logs = [(unit.log_file, unit) for unit in units if unit.log_file]
     # What lies in nginx's own folder is rotated with its other logs, and a device not at all.
     elsewhere = (NGINX_LOG_DIR, "/dev")
-    site_logs = sorted({log for site in sites for log in site["logs"] if posixpath.dirname(log) not in elsewhere})
+    site_logs = sorted({log for site in sites for log in site.logs if posixpath.dirname(log) not in elsewhere})
     log_dir = roles["uwsgi"]["uwsgi_log_dir"]
     keep = values["publish_log_keep"]
     # An image of a host may lack what is an empty folder elsewhere.
     shared = posixpath.normpath(values["publish_root"]) in log_plan.SHARED
     folders = [_folder(values["publish_root"], "root", "root", force=not shared)]
     folders.append(_folder("/etc/tmpfiles.d", "root", "root"))
-    folders += [_folder(posixpath.dirname(unit["dropin"]), "root", "root") for unit in units]
+    folders += [_folder(posixpath.dirname(unit.dropin), "root", "root") for unit in units]
     # Nobody else passes through it to the socket.
-    folders += [
-        _folder(unit["socket_dir"], unit["user"], unit["web_group"], "0710") for unit in units if unit["socket_dir"]
-    ]
+    folders += [_folder(unit.socket_dir, unit.user, unit.web_group, "0710") for unit in units if unit.socket_dir]
     # The code's own folder belongs to whoever put it there; a log folder that we make is the application's.
-    code = {app["code"] for app in apps.values()}
+    code = {one.code for one in apps.values()}
     folders += [
-        log_plan.directory(app, values, log_dir) for app in app_logs if posixpath.dirname(app["log_file"]) not in code
+        log_plan.directory(log, unit, values, log_dir) for log, unit in app_logs if posixpath.dirname(log) not in code
     ]
     app_files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
     conf_dir = roles["uwsgi"]["uwsgi_conf_dir"]
     app_files += [file for app in values["publish_apps"] for file in app_environment.file(app, conf_dir)]
-    site_files = [{"dest": site["file"], "template": site["template"], "vars": {"site": site}} for site in sites]
+    site_files = [File(dest=site.file, template=site.template, vars={"site": site}) for site in sites]
     # What several sites share; nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, values["publish_set"])
     version = roles["nginx"]["nginx_version"]
@@ -354,101 +368,84 @@ def plan(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]) ->
     http += app_plan.shared(apps.values(), values["publish_set"], version)
     if http:
         dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
-        site_files.insert(0, {"dest": dest, "template": "http.conf.j2", "vars": {"http": http}})
+        site_files.insert(0, File(dest=dest, template="http.conf.j2", vars={"http": http}))
     site_folders = [_folder(posixpath.dirname(log), "root", "root", force=False) for log in site_logs]
     refusing = refusal_plan.plan(values["publish_sites"], values["publish_set"], roles["nginx"])
     if refusing:
         folder = posixpath.join(NGINX_DIR, "default.d")
         site_folders.append(_folder(folder, "root", "root"))
         dest = posixpath.join(folder, f"publish-{values['publish_set']}.conf")
-        site_files.append({"dest": dest, "template": "http.conf.j2", "vars": {"http": refusing}})
-    reopen_apps = [log_plan.rotation(app, values, log_dir) for app in app_logs]
+        site_files.append(File(dest=dest, template="http.conf.j2", vars={"http": refusing}))
+    reopen_apps = [log_plan.rotation(log, unit, values, log_dir) for log, unit in app_logs]
     reopen_nginx = log_plan.kill("USR1", "nginx.service")
     reopen_sites = [{"path": log, "directives": [], "postrotate": reopen_nginx} for log in site_logs]
     account_checks, members, moves = _accounts(apps, values, roles["nginx"])
     apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
     checks = _checks(values, apps, roles["uwsgi"]) + account_checks
     served, served_later = served_plan.checks(
-        values["publish_sites"], apps, roles["nginx"], [member["group"] for member in members]
+        values["publish_sites"], apps, roles["nginx"], [member.group for member in members]
     )
     checks += served
-    planned: dict[str, Any] = {
-        # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": checks + site_plan.checks(values["publish_sites"], apps, roles["nginx"]),
-        "warnings": background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
-        "settings": spec.told(values, "publish", READ),
-        "take_over": values["publish_take_over"],
-        # What the role nginx has left to be tested and put in place together with the sites; empty for nothing.
-        "carried": host.get("waiting") or {},
-        "uwsgi": _uwsgi(host),
-        "members": members,
-        # What nginx reads out of releases: asked of those that are there, and of the others once they are.
-        "served": served_later,
-        "moves": moves,
-        "fresh": _fresh(apps.values()),
-        # Where each application has a folder of its name.
-        "roots": [values["publish_root"], log_dir, *GIT_ROOTS],
-        "set": values["publish_set"],
-        "published": {values["publish_set"]: _named(values)},
-        # Each instance as an application of its own, and which of them an application has.
-        "instances": units,
-        "instances_by_app": {name: [unit["name"] for unit in app["units"]] for name, app in apps.items()},
-        "users": _unique(({"name": app["user"], "group": app["group"]} for app in apps.values()), "name"),
-        # Who runs what other people wrote, and how it reaches an index.
-        "build_user": values["publish_build_user"],
-        "git_user": values["publish_git_user"],
-        "pip": uwsgi_plan.pip_settings(roles["uwsgi"]),
-        # The wheels that virtualenvs are filled from, where no host reaches an index.
-        "kit": kit_plan.wheels(values, host, lambda _python: uwsgi_plan.limits(roles["uwsgi"], host)),
-        "releases": [
-            {
-                **app_plan.release(app, apps[app["name"]], values),
-                **(uwsgi_plan.limits(roles["uwsgi"], host) if app["requirements"] else {}),
-            }
-            for app in values["publish_apps"]
-        ],
-        "reloads": [
-            {**{key: unit[key] for key in ("name", "pidfile", "config")}, "probe": asked[unit["app"]]["probe"]}
+    checks += site_plan.checks(values["publish_sites"], apps, roles["nginx"])
+    app_bundle = Bundle(
+        name=apps_name,
+        directories=_once(folders),
+        files=app_files + _links(units, apps_name) + _rotation(apps_name, reopen_apps, keep),
+    )
+    # A pid file of its own: nginx -t makes the real one where nginx does not run.
+    test = "/usr/sbin/nginx -t -q -c {tree}/nginx.conf -g 'pid {tree}/test.pid;'"
+    site_bundle = SiteBundle(
+        name=sites_name,
+        # An empty list says nothing of what is to go.
+        prune=values["publish_prune"] and bool(values["publish_sites"]),
+        directories=_once(site_folders),
+        files=site_files + _rotation(sites_name, reopen_sites, keep),
+        validate=[Validation(tree=NGINX_DIR, command=test)],
+    )
+    conf, folder = roles["nginx"]["nginx_conf_options"], posixpath.join(NGINX_DIR, "default.d")
+    checks += inherited_plan.checks(values["publish_sites"], sites, conf, NGINX_DIR)
+    checks += effect_plan.checks(values["publish_sites"], values["publish_set"], folder)
+    checks += uwsgi_options.checks(values["publish_apps"], roles["uwsgi"], host)
+    checks += feature_plan.checks(values["publish_apps"], roles["uwsgi"], host)
+    for index, app in enumerate(values["publish_apps"]):
+        checks += unit_plan.checks(f"publish_apps[{index}].service_options", app["service_options"])
+    checks += takeover_plan.publish(values, apps, sites, app_bundle, site_bundle)
+    users = {one.user: Account(name=one.user, group=one.group) for one in apps.values()}
+    limits = uwsgi_plan.limits(roles["uwsgi"], host)
+    template = values["publish_instance_template"]
+    return PublishPlan(
+        checks=checks,
+        warnings=background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
+        settings=PublishSettings(**spec.told(values, "publish", READ)),
+        take_over=values["publish_take_over"],
+        carried=host.get("waiting") or {},
+        uwsgi=_uwsgi(host),
+        members=members,
+        served=served_later,
+        moves=moves,
+        fresh=_fresh(apps.values()),
+        roots=[values["publish_root"], log_dir, *GIT_ROOTS],
+        set=values["publish_set"],
+        published={values["publish_set"]: _named(values)},
+        instances=units,
+        instances_by_app={name: [unit.name for unit in one.instances] for name, one in apps.items()},
+        users=list(users.values()),
+        build_user=values["publish_build_user"],
+        git_user=values["publish_git_user"],
+        pip=uwsgi_plan.pip_settings(roles["uwsgi"]),
+        kit=kit_plan.wheels(values, host, lambda _python: limits),
+        releases=[app_plan.release(app, apps[app["name"]], values, limits) for app in values["publish_apps"]],
+        reloads=[
+            Reload(name=unit.name, pidfile=unit.pidfile, config=unit.config, probe=asked[unit.app].probe)
             for unit in units
         ],
-        "preflights": [
-            {
-                **app_plan.preflight(app, apps[app["name"]], values["publish_instance_template"]),
-                **{key: asked[app["name"]][key] for key in ("probe", "question")},
-            }
-            for app in values["publish_apps"]
+        preflights=[
+            app_plan.preflight(app, apps[name], template, asked[name].probe, asked[name].first)
+            for name, app in by_name.items()
         ],
-        # What is asked of each application and site once it is live.
-        "questions": [question for app in asked.values() for question in app["questions"]],
-        # Whose code is taken up by a second generation beside the first.
-        "reloaded_by_standby": [unit["name"] for unit in units if unit["needs_standby"]],
-        "uwsgi_instances": [app_plan.instance(unit) for unit in units],
-        "app_bundle": {
-            "name": apps_name,
-            "directories": _unique(folders, "path"),
-            "files": app_files + _links(units, apps_name) + _rotation(apps_name, reopen_apps, keep),
-        },
-        "site_bundle": {
-            "name": sites_name,
-            # An empty list says nothing of what is to go.
-            "prune": values["publish_prune"] and bool(values["publish_sites"]),
-            "directories": _unique(site_folders, "path"),
-            "files": site_files + _rotation(sites_name, reopen_sites, keep),
-            # A pid file of its own: nginx -t makes the real one where nginx does not run.
-            "validate": [
-                {
-                    "tree": NGINX_DIR,
-                    "command": "/usr/sbin/nginx -t -q -c {tree}/nginx.conf -g 'pid {tree}/test.pid;'",
-                }
-            ],
-        },
-    }
-    conf, folder = roles["nginx"]["nginx_conf_options"], posixpath.join(NGINX_DIR, "default.d")
-    planned["checks"] += inherited_plan.checks(values["publish_sites"], sites, conf, NGINX_DIR)
-    planned["checks"] += effect_plan.checks(values["publish_sites"], values["publish_set"], folder)
-    planned["checks"] += uwsgi_options.checks(values["publish_apps"], roles["uwsgi"], host)
-    planned["checks"] += feature_plan.checks(values["publish_apps"], roles["uwsgi"], host)
-    for index, app in enumerate(values["publish_apps"]):
-        planned["checks"] += unit_plan.checks(f"publish_apps[{index}].service_options", app["service_options"])
-    planned["checks"] += takeover_plan.publish(values, apps, sites, planned["app_bundle"], planned["site_bundle"])
-    return planned, problems
+        questions=[question for one in asked.values() for question in one.questions],
+        reloaded_by_standby=[unit.name for unit in units if unit.needs_standby],
+        uwsgi_instances=[app_plan.instance(unit) for unit in units],
+        app_bundle=app_bundle,
+        site_bundle=site_bundle,
+    ), problems

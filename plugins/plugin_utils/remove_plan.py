@@ -9,6 +9,7 @@ from typing import Any
 from . import account_plan, publish_plan
 from .app_plan import SAFE_NAME
 from .log_plan import SHARED
+from .model import Places, RemovePlan, Wanted
 from .problem import Problem, Problems
 
 # What is read of the other roles' variables: where things are, and which accounts were made. Nothing else of an
@@ -22,7 +23,7 @@ READ = {
 
 def plan(
     values: dict[str, Any], host: dict[str, Any], roles: dict[str, dict[str, Any]]
-) -> tuple[dict[str, Any], list[Problem]]:
+) -> tuple[RemovePlan | None, list[Problem]]:
     """What graceful.wsgi.removal is asked; ``roles``: the variables of the other roles, defaults where unknown."""
     problems = Problems()
     if values["remove_apps"] is not None and not values["remove_apps"] and values["remove_set"]:
@@ -48,34 +49,26 @@ def plan(
         if not folder.startswith("/"):
             problems.add(name, f"{folder!r} is not absolute", "write the whole path, as it was when it was published")
     if problems:
-        return {}, problems
+        return None, problems
     # As the host has them: no slash at the end, and one at the beginning.
     root, home, conf_dir, log_dir = (re.sub(r"\A//+", "/", posixpath.normpath(folder)) for folder in folders.values())
-    return {
-        "nothing": not (named or values["remove_all"]),
-        "wanted": {
-            "apps": values["remove_apps"],
-            "set": values["remove_set"],
-            "all": values["remove_all"],
-            "data": values["remove_data"],
-        },
-        # Where each application has a folder of its name.
-        "roots": [root, log_dir, *publish_plan.GIT_ROOTS],
-        "places": {
-            # Everybody's folders are not ours, be they empty.
-            "root": "" if root in SHARED else root,
-            "homes": root,
-            "uwsgi_home": home,
-            "conf_dir": conf_dir,
-        },
-        # Applications that run as an account of their own: {application: account}.
-        "accounts": {name: account_plan.own_account(name) for name in values["remove_apps"]},
-        # Accounts of the roles themselves: {account: the home that marks it as made by them}.
-        "made": {
+    return RemovePlan(
+        nothing=not (named or values["remove_all"]),
+        wanted=Wanted(
+            apps=values["remove_apps"],
+            set=values["remove_set"],
+            all=values["remove_all"],
+            data=values["remove_data"],
+        ),
+        roots=[root, log_dir, *publish_plan.GIT_ROOTS],
+        # Everybody's folders are not ours, be they empty.
+        places=Places(root="" if root in SHARED else root, homes=root, uwsgi_home=home, conf_dir=conf_dir),
+        accounts={name: account_plan.own_account(name) for name in values["remove_apps"]},
+        made={
             nginx["nginx_user"]: "/var/cache/nginx",
             nginx["nginx_build_user"]: "/nonexistent",
             uwsgi["uwsgi_user"]: "/nonexistent",
             publish["publish_git_user"]: "/var/lib/graceful-wsgi/git",
         },
-        "web_user": nginx["nginx_user"],
-    }, problems
+        web_user=nginx["nginx_user"],
+    ), problems

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .model import App, Check, Served
 from .problem import Problems
 
 # Each unit with PrivateTmp has folders of its own in these places.
@@ -54,25 +55,25 @@ def check(sites: list[dict[str, Any]], nginx: Mapping[str, Any], problems: Probl
 
 
 def checks(
-    sites: list[dict[str, Any]], apps: Mapping[str, Any], nginx: Mapping[str, Any], groups: list[str]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    sites: list[dict[str, Any]], apps: Mapping[str, App], nginx: Mapping[str, Any], groups: list[str]
+) -> tuple[list[Check], list[Served]]:
     """What is asked of the host at once, and what of releases, once they are unpacked; see served_checks.py.
 
     ``groups``: those of which nginx is or becomes a member.
     """
-    at_once, later = [], []
+    at_once: list[Check] = []
+    later = []
     for variable, name, path, file in _named(sites):
-        app = apps.get(name or "") or {}
-        folder = posixpath.normpath(posixpath.join(app.get("code") or "/", path))
+        app = apps.get(name or "")
+        folder = posixpath.normpath(posixpath.join(app.code if app else "/", path))
         item = {"variable": variable, "path": folder, "file": file, "user": nginx["nginx_user"], "groups": groups}
         # What lies below the link to the live release is judged in the release that it is to lead to.
         owner = next(
-            (other for other in apps.values() if not other["path"] and (folder + "/").startswith(other["code"] + "/")),
+            (other for other in apps.values() if not other.path and (folder + "/").startswith(other.code + "/")),
             None,
         )
         if owner:
-            part = posixpath.relpath(folder, owner["code"])
-            later.append({**item, "release": part})
+            later.append(Served(**item, release=posixpath.relpath(folder, owner.code)))
         else:
             at_once.append({"kind": "served", **item})
     return at_once, later

@@ -9,6 +9,8 @@ from typing import Any
 
 from . import access_plan, client_plan, inherited_plan, nginx_plan, request_plan, server_names, upstream_plan
 from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text
+from .model import App
+from .model import Site as PlannedSite
 from .nginx_tree import Directive, directives, first_words, quoted, slug
 from .problem import Problems, close_match
 
@@ -146,15 +148,15 @@ def check_rights(sites: list[dict[str, Any]], nginx: Mapping[str, Any], problems
                 problems.add(f"{where}.options", message, "set nginx_capabilities: [CAP_NET_RAW]")
 
 
-def checks(sites: list[dict[str, Any]], apps: Mapping[str, Any], nginx: Mapping[str, Any]) -> list[dict[str, Any]]:
+def checks(sites: list[dict[str, Any]], apps: Mapping[str, App], nginx: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What only the host can tell: whether nginx will follow the way to folders that are no release's."""
     found = []
     for index, site in enumerate(sites):
         for at, location in enumerate(site["locations"]):
-            app = apps.get(location["app"]) or {}
+            app = apps.get(location["app"])
             said = LINKS in {**nginx["nginx_conf_options"], **site["options"], **location["options"]}
-            if location["static"] and (app.get("path") or not app) and not said:
-                path = posixpath.join(app.get("code") or "/", location["static"])
+            if location["static"] and (app is None or app.path) and not said:
+                path = posixpath.join(app.code if app else "/", location["static"])
                 variable = f"publish_sites[{index}].locations[{at}].static"
                 found.append({"kind": "static_link", "variable": variable, "path": path})
     return found
@@ -465,14 +467,14 @@ def _proxy(address: str, client: client_plan.Client, **more: str) -> list[Direct
     return [["proxy_pass", address, None], *lines]
 
 
-def _upstream(app: dict[str, Any]) -> str:
+def _upstream(app: App) -> str:
     """The application's socket, or the upstream of several, as nginx writes it."""
-    if app["upstream"]:
-        return app["upstream"]
-    if app["link"]:
-        return f"unix:{app['link']}"
-    host = app["socket"].rpartition(":")[0]
-    return f"{'127.0.0.1' if host in ANY_HOST else host}:{app['port']}"
+    if app.upstream:
+        return app.upstream
+    if app.link:
+        return f"unix:{app.link}"
+    host = app.socket.rpartition(":")[0]
+    return f"{'127.0.0.1' if host in ANY_HOST else host}:{app.port}"
 
 
 def _rewriting(options: Mapping[str, Any]) -> bool:
@@ -525,13 +527,13 @@ def _http(
     return block
 
 
-def _static(location: dict[str, Any], apps: Mapping[str, Any]) -> list[Directive]:
+def _static(location: dict[str, Any], apps: Mapping[str, App]) -> list[Directive]:
     path, folder = Path(location["path"]), location["static"]
     app = apps[location["app"]] if location["app"] else None
     if app:
-        folder = posixpath.join(app["code"], folder)
+        folder = posixpath.join(app.code, folder)
     # The way to a release is root's own, and need not be looked at component by component.
-    links = [[LINKS, f"if_not_owner {quoted('from=' + app['code'])}", None]] if app and not app["path"] else []
+    links = [[LINKS, f"if_not_owner {quoted('from=' + app.code)}", None]] if app and not app.path else []
     if path.exact:
         return [["alias", quoted(folder), None], *links]
     if path.text == "/" or not path.prefix:
@@ -541,7 +543,7 @@ def _static(location: dict[str, Any], apps: Mapping[str, Any]) -> list[Directive
 
 def _leads(
     location: dict[str, Any],
-    apps: Mapping[str, Any],
+    apps: Mapping[str, App],
     upstreams: Mapping[str, Any],
     client: client_plan.Client,
     publish_set: str,
@@ -555,11 +557,11 @@ def _leads(
         return [["return", location["return"], None]]
     behind = _upstream_of(location, upstreams)
     kind, block = "proxy", []
-    app = apps.get(location["app"]) or {}
-    if app.get("websocket"):
+    app = apps.get(location["app"])
+    if app and app.websocket:
         location = {**location, "websocket": True}
     if app:
-        address, rest, kind = _upstream(app), "", "proxy" if app["protocol"] == "http" else "uwsgi"
+        address, rest, kind = _upstream(app), "", "proxy" if app.protocol == "http" else "uwsgi"
         if kind == "proxy":
             address = f"http://{address}"
     elif behind:
@@ -575,15 +577,15 @@ def _leads(
     else:
         said = {*client.said, *(inherited_plan.key(line) for line in inherited_plan.given(location["options"]))}
         block = [*client.params(said), ["uwsgi_pass", address, None]]
-        if location["uwsgi_chdir"]:
-            block.append(["uwsgi_param", f"UWSGI_CHDIR {app['chdir']}", None])
-        if location["uwsgi_script"]:
-            block.append(["uwsgi_param", f"UWSGI_SCRIPT {app['script']}", None])
+        if app and location["uwsgi_chdir"]:
+            block.append(["uwsgi_param", f"UWSGI_CHDIR {app.chdir}", None])
+        if app and location["uwsgi_script"]:
+            block.append(["uwsgi_param", f"UWSGI_SCRIPT {app.script}", None])
     timeout = location["timeout"] or ("1h" if location["websocket"] else None)
     if timeout:
         block += [[f"{kind}_read_timeout", timeout, None], [f"{kind}_send_timeout", timeout, None]]
-    if app.get("affinity") == "cookie":
-        block.append(["add_header", f"Set-Cookie ${app['cookie']}_new always", None])
+    if app and app.affinity == "cookie":
+        block.append(["add_header", f"Set-Cookie ${app.cookie}_new always", None])
     return block
 
 
@@ -632,7 +634,7 @@ class Site:
     def __init__(
         self,
         site: dict[str, Any],
-        apps: Mapping[str, Any],
+        apps: Mapping[str, App],
         upstreams: Mapping[str, Any],
         default: set[tuple[str, int | None]],
         publish_set: str,
@@ -666,7 +668,7 @@ class Site:
         """What keeps from an application requests that its uWSGI cannot take."""
         if not (location["app"] and _asks(location)):
             return []
-        takes = self.apps[location["app"]]["packet_size"]
+        takes = self.apps[location["app"]].packet_size
         return self._collect(request_plan.refused(takes, self.let_in, f"{self.own}_{takes}"))
 
     def _denied(self, location: dict[str, Any] | None, name: str) -> list[Directive]:
@@ -899,15 +901,15 @@ class Site:
         block = inherited_plan.completed(block, self.outer, taken)
         self.inner = inherited_plan.around(block, self.outer, taken)
         block += self._locations()
-        return {
-            "name": name,
-            "file": posixpath.join(NGINX_DIR, "conf.d", f"{name}.conf"),
-            "logs": [line.split()[0] for line in (access, error) if line.startswith("/")],
-            "template": site["template"] or template,
+        return PlannedSite(
+            name=name,
+            file=posixpath.join(NGINX_DIR, "conf.d", f"{name}.conf"),
+            logs=[line.split()[0] for line in (access, error) if line.startswith("/")],
+            template=site["template"] or template,
             # What stands outside of the server block and is this site's alone.
-            "http": [*self.http, *redirects],
-            "server": ["server", "", block],
-        }
+            http=[*self.http, *redirects],
+            server=["server", "", block],
+        )
 
 
 def _slug_of(header: str) -> str:
@@ -915,8 +917,8 @@ def _slug_of(header: str) -> str:
 
 
 def plan(
-    values: dict[str, Any], apps: Mapping[str, Any], upstreams: Mapping[str, Any], roles: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+    values: dict[str, Any], apps: Mapping[str, App], upstreams: Mapping[str, Any], roles: Mapping[str, Any]
+) -> list[PlannedSite]:
     """All sites. ``apps``: the applications' plans; ``upstreams``: those of publish_upstreams; each by name."""
     sites = values["publish_sites"]
     let_in = request_plan.lets_in(roles["nginx"]["nginx_conf_options"], sites)
@@ -930,7 +932,7 @@ def plan(
     ]
 
 
-def shared(sites: Iterable[dict[str, Any]], publish_set: str) -> list[Directive]:
+def shared(sites: Iterable[PlannedSite], publish_set: str) -> list[Directive]:
     """What the server blocks of several sites use and nginx must be told once: the maps of their variables."""
     prefix = prefix_of(publish_set)
     maps = [
@@ -945,7 +947,7 @@ def shared(sites: Iterable[dict[str, Any]], publish_set: str) -> list[Directive]
         lines = [["default", '""', None], ['""', value, None]]
         maps.append(["map", f"$upstream_http_{_slug_of(name)} ${prefix}_{_slug_of(name)}", lines])
     maps += client_plan.maps(prefix)
-    text = str([[site["http"], site["server"]] for site in sites])
+    text = str([[site.http, site.server] for site in sites])
     found: list[Directive] = []
     # One may be made of another.
     while len(found) < len(found := [line for line in maps if _named_in(line, text)]):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import site_plan
+from .model import App, Bundle, Site
 
 UNIT_DIR = "/etc/systemd/system"
 NGINX_UNIT = f"{UNIT_DIR}/nginx.service"
@@ -67,16 +68,16 @@ def uwsgi(values: Mapping[str, Any]) -> list[Check]:
 
 def publish(
     values: Mapping[str, Any],
-    apps: Mapping[str, dict[str, Any]],
-    sites: list[dict[str, Any]],
-    app_bundle: Mapping[str, Any],
-    site_bundle: Mapping[str, Any],
+    apps: Mapping[str, App],
+    sites: list[Site],
+    app_bundle: Bundle,
+    site_bundle: Bundle,
 ) -> list[Check]:
     """What the publish role asks."""
     bundles = {"apps": app_bundle, "sites": site_bundle}
-    names = {kind: bundle["name"] for kind, bundle in bundles.items()}
+    names = {kind: bundle.name for kind, bundle in bundles.items()}
     # What is only made where nothing is there takes nobody's place.
-    written = {kind: [file for file in bundle["files"] if file.get("force", True)] for kind, bundle in bundles.items()}
+    written = {kind: [file for file in bundle.files if file.force is not False] for kind, bundle in bundles.items()}
 
     def allowed(kind: str, check: str, variable: str, **more: Any) -> Check:
         bundle, may = names[kind], values["publish_take_over"]
@@ -87,21 +88,21 @@ def publish(
     said: set[str] = set()
     # The plan's applications stand in the order of the variable, and so do its sites.
     for index, app in enumerate(apps.values()):
-        units = app["units"]
-        sockets = [unit["socket"] for unit in units if unit["link"] is None or values["publish_apps"][index]["socket"]]
+        units = app.instances
+        sockets = [unit.socket for unit in units if unit.link is None or values["publish_apps"][index]["socket"]]
         variable = f"publish_apps[{index}]"
-        instances = [unit["name"] for unit in units]
-        checks.append(allowed("apps", "application", variable, name=app["name"], instances=instances, sockets=sockets))
-        files = [path for unit in units for path in (unit["config"], unit["dropin"])]
-        own_template = bool(app["template"]) or values["publish_instance_template"] != "instance.conf.j2"
-        unmarked = files if own_template or app["config_format"] == "json" else []
+        instances = [unit.name for unit in units]
+        checks.append(allowed("apps", "application", variable, name=app.name, instances=instances, sockets=sockets))
+        files = [path for unit in units for path in (unit.config, unit.dropin)]
+        own_template = bool(app.template) or values["publish_instance_template"] != "instance.conf.j2"
+        unmarked = files if own_template or app.config_format == "json" else []
         checks.append(allowed("apps", "owned", f"{variable}.name", files=files, unmarked=unmarked))
-        checks += [_unit(f"{variable}.name", unit["unit"], UWSGI_UNIT, instance=True) for unit in units]
+        checks += [_unit(f"{variable}.name", unit.unit, UWSGI_UNIT, instance=True) for unit in units]
         said.update(files)
     for index, site in enumerate(sites):
         variable = f"publish_sites[{index}]"
-        own_template = site["template"] != "site.conf.j2"
-        files = [site["file"]]
+        own_template = site.template != "site.conf.j2"
+        files = [site.file]
         checks.append(
             allowed("sites", "owned", f"{variable}.name", files=files, unmarked=files if own_template else [])
         )
@@ -109,13 +110,13 @@ def publish(
         pairs = [
             [str(port), name] for _host, port in site_plan.listens(given) if port for name in site_plan.names(given)
         ]
-        checks.append(allowed("sites", "server", f"{variable}.server_name", names=pairs, file=site["file"]))
-        said.add(site["file"])
-    for kind, files in written.items():
-        shared = [file for file in files if file["dest"] not in said]
+        checks.append(allowed("sites", "server", f"{variable}.server_name", names=pairs, file=site.file))
+        said.add(site.file)
+    for kind, given_files in written.items():
+        shared = [file for file in given_files if file.dest not in said]
         if shared:
-            unmarked = [file["dest"] for file in shared if file.get("template") not in MARKED]
-            paths = [file["dest"] for file in shared]
+            unmarked = [file.dest for file in shared if file.template not in MARKED]
+            paths = [file.dest for file in shared]
             checks.append(allowed(kind, "owned", "publish_set", files=paths, unmarked=unmarked))
     if values["publish_prune"]:
         checks.append(

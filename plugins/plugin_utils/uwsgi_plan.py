@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from . import kit_plan, log_plan, packages, spec, takeover_plan, unit_plan, uwsgi_toolchain, wheel_plan
+from .model import Need, Pip, ServiceAccount, UwsgiBuilder, UwsgiPlan, UwsgiSettings, Virtualenv
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
 
@@ -222,7 +223,7 @@ def _problems(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
     return problems
 
 
-def _header_needs(values: dict[str, Any], host: dict[str, Any], features: list[str]) -> list[dict[str, Any]]:
+def _header_needs(values: dict[str, Any], host: dict[str, Any], features: list[str]) -> list[Need]:
     """Packages with the headers of these features, each with the files that prove it is there."""
     known = HEADERS.get(host.get("os_family") or "", {})
     wanted = []
@@ -232,16 +233,16 @@ def _header_needs(values: dict[str, Any], host: dict[str, Any], features: list[s
             feature = "pcre" if _release(values["uwsgi_version"]) >= (2, 0, 22) else "pcre1"
         if feature in known and feature not in wanted:
             wanted.append(feature)
-    return [{"package": known[name][0], "files": known[name][1]} for name in wanted]
+    return [Need(package=known[name][0], files=known[name][1]) for name in wanted]
 
 
-def _needs(values: dict[str, Any], host: dict[str, Any]) -> list[dict[str, Any]]:
+def _needs(values: dict[str, Any], host: dict[str, Any]) -> list[Need]:
     """Packages that a build takes, each with the files that prove it is there."""
     known = HEADERS.get(host.get("os_family") or "")
     if not known or values["uwsgi_headers_dir"]:
         return []
     base = ["crypt"] if uwsgi_toolchain.is_zig(values) else ["compiler", "libc"]
-    needs = [{"package": known[name][0], "files": known[name][1]} for name in base]
+    needs = [Need(package=known[name][0], files=known[name][1]) for name in base]
     return needs + _header_needs(values, host, values["uwsgi_features"])
 
 
@@ -260,7 +261,7 @@ def _pip_env(values: dict[str, Any]) -> dict[str, str]:
     return env
 
 
-def pip_settings(values: dict[str, Any]) -> dict[str, Any]:
+def pip_settings(values: dict[str, Any]) -> Pip:
     """The same for other roles' builds: ``env``, which may hold a password, and ``cert``, a file on the host."""
     env = {}
     for variable, name in (("PIP_INDEX_URL", "uwsgi_pip_index_url"), ("PIP_PROXY", "uwsgi_pip_proxy")):
@@ -269,7 +270,7 @@ def pip_settings(values: dict[str, Any]) -> dict[str, Any]:
     if values["uwsgi_pip_no_index"]:
         # No text: what is kept from logs is kept from them wherever it occurs.
         env["PIP_NO_INDEX"] = True
-    return {"env": env, "cert": values["uwsgi_pip_ca_bundle"]}
+    return Pip(env=env, cert=values["uwsgi_pip_ca_bundle"])
 
 
 def _check_constraints(values: dict[str, Any], host: dict[str, Any], problems: list[Problem]) -> None:
@@ -351,36 +352,41 @@ def _service(values: dict[str, Any], host: dict[str, Any]) -> list[list[str]]:
     return unit_plan.with_options(lines, values["uwsgi_unit_options"], added=("Environment",))
 
 
-def _virtualenv(home: str) -> dict[str, str]:
-    return {
-        "requirement": f"virtualenv=={VIRTUALENV}",
-        "wheel": f"virtualenv-{VIRTUALENV}-py2.py3-none-any.whl",
-        "home": f"{home}/tools/virtualenv-{VIRTUALENV}",
-    }
+def _virtualenv(home: str) -> Virtualenv:
+    return Virtualenv(
+        requirement=f"virtualenv=={VIRTUALENV}",
+        wheel=f"virtualenv-{VIRTUALENV}-py2.py3-none-any.whl",
+        home=f"{home}/tools/virtualenv-{VIRTUALENV}",
+    )
 
 
-def _builder(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
-    """Who builds the wheel, where, and where the controller keeps it; ``host`` is empty where each builds its own."""
+def _builder(
+    values: dict[str, Any], host: dict[str, Any], needs: list[Need], python_packages: dict[str, dict[str, str]]
+) -> UwsgiBuilder:
+    """Who builds the wheel, where, and where the controller keeps it; the name is empty where each builds its own."""
     known = host.get("uwsgi_builder") or {}
     name = values["uwsgi_build_host"]
     local = name == "localhost"
     home = (known.get("home") or BUILDER_HOME) if local else BUILDER_HOME
-    return {
-        "host": name,
-        "local": local,
+    return UwsgiBuilder(
+        host=name,
+        local=local,
         # The controller is whoever runs Ansible there.
-        "user": "" if local else values["uwsgi_build_user"],
-        "home": home,
-        "cache": known.get("cache") or values["uwsgi_artifact_dir"],
-        "virtualenv": _virtualenv(home),
-    }
+        user="" if local else values["uwsgi_build_user"],
+        home=home,
+        cache=known.get("cache") or values["uwsgi_artifact_dir"],
+        virtualenv=_virtualenv(home),
+        # The builder is of the host's kind, so its packages have the same names.
+        needs=needs,
+        python_packages=python_packages,
+    )
 
 
-def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[UwsgiPlan | None, list[Problem]]:
     """Plan the role; see plan.py for ``values`` and ``host``."""
     problems = _problems(values, host)
     if problems:
-        return {}, problems
+        return None, problems
     family = host.get("os_family") or ""
     managed = values["uwsgi_manage_packages"] and family in HEADERS
     build_env = {name: str(value) for name, value in sorted(values["uwsgi_build_env"].items())}
@@ -395,50 +401,43 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], 
     virtualenv = _virtualenv(values["uwsgi_home"])
     venv_names = _python_packages(family, host.get("version"))["venv"] if family in HEADERS else {}
     wheels = wheel_plan.plan(values, host, build, virtualenv, venv_names)
-    return {
-        # What only the host can judge, as module_utils/host_checks.py takes it.
-        "checks": [
+    return UwsgiPlan(
+        checks=[
             *takeover_plan.uwsgi(values),
             *unit_plan.checks("uwsgi_unit_options", values["uwsgi_unit_options"]),
             *wheel_plan.checks(wheels),
         ],
-        # The wheels of uWSGI that the controller has for hosts that build none.
-        "wheels": wheels,
-        "settings": spec.told(values, "uwsgi", READ),
-        "take_over": values["uwsgi_take_over"],
-        "build": build,
-        # zig in the place of the host's compiler; empty where that is used.
-        "toolchain": uwsgi_toolchain.plan(values, host),
-        "needs": [] if elsewhere else needs,
+        wheels=wheels,
+        settings=UwsgiSettings(**spec.told(values, "uwsgi", READ)),
+        take_over=values["uwsgi_take_over"],
+        build=build,
+        toolchain=uwsgi_toolchain.plan(values, host),
+        needs=[] if elsewhere else needs,
         # A wheel takes no headers.
-        "python_packages": {
+        python_packages={
             kind: names for kind, names in python_packages.items() if not (elsewhere and kind == "headers")
         },
-        # The builder is of the host's kind, so its packages have the same names.
-        "builder": {**_builder(values, host), "needs": needs, "python_packages": python_packages},
-        "family": family if managed else "",
-        # The builder's, too, which is of the host's kind.
-        "package_manager": packages.manager(host),
-        "package_query": PACKAGE_QUERY[family] if managed else [],
-        "library_query": ["sh", "-c", wheel_plan.FIND, "sh"],
-        "libraries_found": wheel_plan.FOUND,
-        "header_packages": {
-            feature: need["package"]
+        builder=_builder(values, host, needs, python_packages),
+        family=family if managed else "",
+        package_manager=packages.manager(host),
+        package_query=PACKAGE_QUERY[family] if managed else [],
+        library_query=["sh", "-c", wheel_plan.FIND, "sh"],
+        libraries_found=wheel_plan.FOUND,
+        header_packages={
+            feature: need.package
             for feature in values["uwsgi_features"]
             for need in _header_needs(values, host, [feature])
         },
-        "build_user": values["uwsgi_build_user"],
-        "pip": PIP,
-        # Python to a wheel of pip below wheel_dir, for a Python that brings none.
-        "pip_wheels": kit_plan.pip_wheels(host.get("kit")),
-        "pip_env": _pip_env(values) | build_env,
-        # By Python, "*" for all others.
-        "constraints": {"*": "", **(host.get("constraints") or {})},
-        "virtualenv": virtualenv,
-        "account": {"shell": nologin},
-        "unit": {
+        build_user=values["uwsgi_build_user"],
+        pip=PIP,
+        pip_wheels=kit_plan.pip_wheels(host.get("kit")),
+        pip_env=_pip_env(values) | build_env,
+        constraints={"*": "", **(host.get("constraints") or {})},
+        virtualenv=virtualenv,
+        account=ServiceAccount(shell=nologin),
+        unit={
             "Unit": [["Description", "uWSGI application %i"], ["After", "network.target"]],
             "Service": _service(values, host),
             "Install": [["WantedBy", "multi-user.target"]],
         },
-    }, []
+    ), []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from .model import Toolchain
 from .nginx_plan import CHECKSUMS, ZIG_WHEELS, zig_wheel
 from .problem import Problem
 
@@ -92,10 +93,10 @@ def _lacks(values: dict[str, Any], host: dict[str, Any], arch: str) -> list[str]
     return found
 
 
-def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
-    """How zig comes to where uWSGI is built, and what its build is told of it; empty where the host's own compiles."""
+def plan(values: dict[str, Any], host: dict[str, Any]) -> Toolchain | None:
+    """How zig comes to where uWSGI is built, and what its build is told of it; None where the host's own compiles."""
     if not is_zig(values):
-        return {}
+        return None
     # A host of which nothing is known is never built on.
     arch = host.get("arch") or "x86_64"
     given = bool(values["uwsgi_headers_dir"])
@@ -112,11 +113,11 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
     if given:
         # Where pcre-config and the like are.
         environment["PATH"] = f"{SYSROOT}/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return {
-        "release": f"zig-{values['uwsgi_zig_version']}-{arch}",
-        "requirement": f"ziglang=={values['uwsgi_zig_version']} --hash=sha256:{_checksum(values, arch)}",
+    return Toolchain(
+        release=f"zig-{values['uwsgi_zig_version']}-{arch}",
+        requirement=f"ziglang=={values['uwsgi_zig_version']} --hash=sha256:{_checksum(values, arch)}",
         # The Python that is told is one that the wheel is for; it runs under none.
-        "pip": [
+        pip=[
             f"--platform={ZIG_WHEELS[arch][1]}",
             "--python-version=3.8",
             "--implementation=cp",
@@ -127,14 +128,14 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
             "--no-compile",
             "--require-hashes",
         ],
-        "arch": arch,
-        "options": OPTIONS,
-        "includes": includes,
+        arch=arch,
+        options=OPTIONS,
+        includes=includes,
         # The version of the Python goes on behind each.
-        "python_includes": [f"{SYSROOT}/usr/include/python"] if given else [],
-        "libraries": libraries,
-        "place": PLACE,
-        "environment": environment,
-        "headers_dir": values["uwsgi_headers_dir"],
-        "lacks": _lacks(values, host, arch),
-    }
+        python_includes=[f"{SYSROOT}/usr/include/python"] if given else [],
+        libraries=libraries,
+        place=PLACE,
+        environment=environment,
+        headers_dir=values["uwsgi_headers_dir"],
+        lacks=_lacks(values, host, arch),
+    )

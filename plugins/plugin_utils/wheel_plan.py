@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.graceful.wsgi.plugins.module_utils import elf, uwsgi_home, uwsgi_wheel
 
 from . import kit_plan
+from .model import Check, Virtualenv, Wheel, WheelFolder, plain
 
 DEBIAN_PYTHONS = ("2.7", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 # The package of a library that uWSGI may be linked with, by the name in the binary.
@@ -98,10 +99,10 @@ def plan(
     values: dict[str, Any],
     host: dict[str, Any],
     build: dict[str, Any],
-    virtualenv: dict[str, str],
+    virtualenv: Virtualenv,
     venv_packages: dict[str, str],
-) -> dict[str, Any]:
-    """What Look of module_utils/uwsgi_wheels.py and the check of that name take; empty where no wheel is looked for.
+) -> WheelFolder | None:
+    """What Look of module_utils/uwsgi_wheels.py and the check of that name take; None where no wheel is looked for.
 
     ``host["wheels"]``: what read() told of uwsgi_wheel_dir.
     """
@@ -109,34 +110,32 @@ def plan(
     # Who has pip build it from source means it.
     from_source = any("--no-binary" in str(word) for word in values["uwsgi_pip_extra_args"])
     if not known or values["uwsgi_build_host"] or from_source:
-        return {}
+        return None
     family, version = host.get("os_family") or "", values["uwsgi_version"]
     mine = _versions(known["files"], version, r"-.*\.whl")
-    return {
-        "folder": values["uwsgi_wheel_dir"],
-        "version": version,
-        "python": values["uwsgi_python"],
-        "root": values["uwsgi_home"],
-        "features": values["uwsgi_features"],
-        "build": build,
-        "build_user": values["uwsgi_build_user"],
-        "wheels": [wheel for wheel in known["wheels"] if wheel["file"] in mine],
-        "sdist": bool(_versions(known["files"], version, r"\.(?:tar\.\w+|tgz|zip)")),
-        "no_index": values["uwsgi_pip_no_index"],
-        "managed": values["uwsgi_manage_packages"] and family in LIBRARIES,
-        "virtualenv": virtualenv["home"],
-        "virtualenv_file": virtualenv["wheel"],
-        "virtualenv_version": virtualenv["requirement"].partition("==")[2],
-        "virtualenv_wheel": virtualenv["wheel"] in known["files"],
-        # By the version of the Python.
-        "venv_packages": venv_packages,
-        # Pythons that need make no pip of their own.
-        "pip_wheels": sorted(kit_plan.pip_wheels(host.get("kit"))),
-        "library_packages": LIBRARIES.get(family, {}),
-        "install": INSTALL.get(family, "install"),
-    }
+    return WheelFolder(
+        folder=values["uwsgi_wheel_dir"],
+        version=version,
+        python=values["uwsgi_python"],
+        root=values["uwsgi_home"],
+        features=values["uwsgi_features"],
+        build=build,
+        build_user=values["uwsgi_build_user"],
+        wheels=[Wheel(**wheel) for wheel in known["wheels"] if wheel["file"] in mine],
+        sdist=bool(_versions(known["files"], version, r"\.(?:tar\.\w+|tgz|zip)")),
+        no_index=values["uwsgi_pip_no_index"],
+        managed=values["uwsgi_manage_packages"] and family in LIBRARIES,
+        virtualenv=virtualenv.home,
+        virtualenv_file=virtualenv.wheel,
+        virtualenv_version=virtualenv.requirement.partition("==")[2],
+        virtualenv_wheel=virtualenv.wheel in known["files"],
+        venv_packages=venv_packages,
+        pip_wheels=sorted(kit_plan.pip_wheels(host.get("kit"))),
+        library_packages=LIBRARIES.get(family, {}),
+        install=INSTALL.get(family, "install"),
+    )
 
 
-def checks(planned: dict[str, Any]) -> list[dict[str, Any]]:
+def checks(planned: WheelFolder | None) -> list[Check]:
     """What is asked of the host before anything on it changes."""
-    return [{"kind": "uwsgi_wheels", "variable": "uwsgi_wheel_dir", **planned}] if planned else []
+    return [{"kind": "uwsgi_wheels", "variable": "uwsgi_wheel_dir", **plain(planned)}] if planned else []

@@ -14,6 +14,7 @@ import contract
 import pytest
 import yaml
 from ansible.template import Templar
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, uwsgi_options
@@ -356,7 +357,7 @@ def kit():
     }
     known = {"folder": "/kit", "collecting": False, "manifest": manifest, "wrong": [], "texts": {"shop": "flask"}}
     roles = {**dict.fromkeys(planning.PLANNERS), "nginx": {}}
-    wanted = planning.plan(SPECS, roles, {**DEBIAN, "role": "nginx", "kit": known})[0]["nginx"]["id"]
+    wanted = plain(planning.plan(SPECS, roles, {**DEBIAN, "role": "nginx", "kit": known}))[0]["nginx"]["id"]
     manifest["nginx"] = {wanted: {"architecture": "x86_64", "files": ["nginx/n/nginx"]}}
     return known
 
@@ -390,7 +391,7 @@ def planned(variables, host, role):
         name: {variable: value for variable, value in variables.items() if variable.startswith(f"{name}_")}
         for name in planning.PLANNERS
     }
-    plans, problems = planning.plan(SPECS, roles, {**host, "role": role})
+    plans, problems = plain(planning.plan(SPECS, roles, {**host, "role": role}))
     assert not problems, [str(problem) for problem in problems]
     checks = [check for plan in plans.values() for check in plan.get("checks") or []]
     return contract.as_told({**plans[role], "checks": checks})

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plans import plain
 from playbook import play
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_plan, spec
@@ -90,7 +91,7 @@ def plan(checksums=(), wheels=(), **variables):
     sums = {name.removesuffix(".tar.gz"): sha256(body) for name, body in BODIES.items()}
     given = {"nginx_version": "1.26.3", "nginx_build_host": "localhost", "nginx_checksums": sums | dict(checksums)}
     values = spec.check(given | variables, OPTIONS["argument_specs"]["main"]["options"], problems)
-    made, more = nginx_plan.plan(values, {**HOST, "builder": {"wheels": list(wheels)}})
+    made, more = plain(nginx_plan.plan(values, {**HOST, "builder": {"wheels": list(wheels)}}))
     assert problems + more == []
     return made
 

@@ -12,6 +12,7 @@ import jinja2
 import pytest
 import second_nginx
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 
@@ -86,7 +87,7 @@ GIVEN = {
 def rendered(folder, values):
     """Lay out /etc/nginx as the roles would; returns the plan's files, each with its tree."""
     host = {"os_family": "Debian", "distribution": "Debian", "version": "12", "arch": "x86_64", "groups": GROUPS}
-    plans, problems = planning.plan(SPECS, {"nginx": {}, "uwsgi": {}, "publish": values}, host)
+    plans, problems = plain(planning.plan(SPECS, {"nginx": {}, "uwsgi": {}, "publish": values}, host))
     assert not problems, [str(problem) for problem in problems]
     folders = [ROLES / "publish/templates", ROLES / "nginx/templates"]
     environment = jinja2.Environment(

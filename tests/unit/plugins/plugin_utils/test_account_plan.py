@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import account_plan, publish_plan, spec
 
@@ -26,7 +27,7 @@ def attempt(apps=(), sites=(), host=None, uwsgi=None, **more):
     values = spec.check(dict(more, publish_apps=list(apps), publish_sites=list(sites)), SPECS["publish"], problems)
     assert not problems, [str(problem) for problem in problems]
     roles = {"nginx": spec.check({}, SPECS["nginx"], []), "uwsgi": spec.check(uwsgi or {}, SPECS["uwsgi"], [])}
-    return publish_plan.plan(values, host or {}, roles)
+    return plain(publish_plan.plan(values, host or {}, roles))
 
 
 def planned(apps=(), sites=(), **more):

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import app_environment, publish_plan, spec
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problems
@@ -99,7 +100,7 @@ def planned(**more):
     problems = []
     values = spec.check({"publish_apps": [{**APP, **more}]}, SPECS["publish"], problems)
     roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
-    plan, said = publish_plan.plan(values, {}, roles)
+    plan, said = plain(publish_plan.plan(values, {}, roles))
     assert problems + said == []
     return plan
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import jinja2
 import pytest
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_config
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec
@@ -46,7 +47,7 @@ def planned(kind, value):
     app = {"name": "shop", "source": "apps/shop", "module": "manage", "config_format": kind}
     values = spec.check({"publish_apps": [{**app, "options": {"procname-prefix": value}}]}, SPECS["publish"], [])
     roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
-    return publish_plan.plan(values, {}, roles)
+    return plain(publish_plan.plan(values, {}, roles))
 
 
 def written(plan, kind):
@@ -80,5 +81,5 @@ def test_so_does_what_the_plan_writes_of_a_setting(key, kind, value):
     app = {"name": "shop", "source": "apps/shop", "module": "manage", "config_format": kind, key: value}
     values = spec.check({"publish_apps": [app]}, SPECS["publish"], [])
     roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
-    _plan, problems = publish_plan.plan(values, {}, roles)
+    _plan, problems = plain(publish_plan.plan(values, {}, roles))
     assert any(problem.path.startswith(f"publish_apps[0].{key}") for problem in problems)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec
 
@@ -23,7 +24,7 @@ def attempt(options, **more):
     values = spec.check({"publish_apps": [app], "publish_sites": []}, specs("publish"), problems)
     roles = {role: spec.check({}, specs(role), problems) for role in ("nginx", "uwsgi")}
     assert not problems
-    return publish_plan.plan(values, {"uwsgi": {"binary": "/opt/uwsgi", "options": []}}, roles)
+    return plain(publish_plan.plan(values, {"uwsgi": {"binary": "/opt/uwsgi", "options": []}}, roles))
 
 
 def planned(options, **more):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import centos7_plan, spec
 
@@ -17,7 +18,7 @@ def attempt(host=CENTOS, **variables):
     problems = []
     values = spec.check(variables, OPTIONS, problems)
     assert not problems
-    return centos7_plan.plan(values, dict(host))
+    return plain(centos7_plan.plan(values, dict(host)))
 
 
 def planned(host=CENTOS, **variables):

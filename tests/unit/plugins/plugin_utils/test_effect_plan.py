@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import effect_plan, publish_plan, spec
 
@@ -28,7 +29,7 @@ def refusals(sites, version="1.30.6", conf=None, apps=()):
     assert not problems, [str(problem) for problem in problems]
     roles = {"nginx": spec.check({"nginx_version": version, "nginx_conf_options": conf or {}}, SPECS["nginx"], [])}
     roles["uwsgi"] = spec.check({}, SPECS["uwsgi"], [])
-    return [str(problem) for problem in publish_plan.plan(values, {}, roles)[1]]
+    return [str(problem) for problem in plain(publish_plan.plan(values, {}, roles))[1]]
 
 
 def site(server_name, *locations, **more):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
@@ -75,7 +76,7 @@ def kit(**more):
 
 def planned(kit, role="nginx", host=HOST, **variables):
     roles = {"centos7": None, "nginx": {}, "uwsgi": {}, "publish": PUBLISH, **variables}
-    return planning.plan(SPECS, roles, {**host, "role": role, "kit": kit})
+    return plain(planning.plan(SPECS, roles, {**host, "role": role, "kit": kit}))
 
 
 def wanted_nginx():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec, uwsgi_plan
 
@@ -19,7 +20,7 @@ def attempt(log="system", sites=(), **more):
     apps = [{key: value for key, value in given.items() if value is not None}]
     values = spec.check({"publish_apps": apps, "publish_sites": list(sites)}, SPECS["publish"], [])
     roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
-    return publish_plan.plan(values, {"uwsgi": {"options": []}}, roles)
+    return plain(publish_plan.plan(values, {"uwsgi": {"options": []}}, roles))
 
 
 def planned(log="system", sites=(), **more):
@@ -130,5 +131,5 @@ def test_folder_of_site_logs_is_only_made_and_a_device_is_not_rotated():
 @pytest.mark.parametrize("folder", ["/var/log", "/tmp", "/srv", "/etc"])
 def test_shared_folder_is_not_made_uwsgis_log_folder(folder):
     values = spec.check({"uwsgi_log_dir": folder}, SPECS["uwsgi"], [])
-    _plan, problems = uwsgi_plan.plan(values, {})
+    _plan, problems = plain(uwsgi_plan.plan(values, {}))
     assert [problem.path for problem in problems] == ["uwsgi_log_dir"]

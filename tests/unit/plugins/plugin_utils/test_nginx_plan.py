@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_plan, nginx_tree, spec
 
@@ -23,7 +24,7 @@ def attempt(host=DEBIAN, **variables):
     problems = []
     values = spec.check(variables, OPTIONS, problems)
     assert not problems, [str(problem) for problem in problems]
-    return nginx_plan.plan(values, dict(host))
+    return plain(nginx_plan.plan(values, dict(host)))
 
 
 def planned(host=DEBIAN, **variables):
@@ -681,7 +682,7 @@ def test_no_input_breaks_the_plan(variables):
     problems = []
     values = spec.check(variables, OPTIONS, problems)
     if not problems:
-        plan, found = nginx_plan.plan(values, {})
+        plan, found = plain(nginx_plan.plan(values, {}))
         assert bool(plan) != bool(found)
 
 

@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import old_hosts
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
@@ -69,7 +70,7 @@ def test_the_question_is_answered_by_a_shell():
 )
 def test_the_plan_refuses_el7_under_an_ansible_without_yum(host, refused):
     # A play that shows no role's variables.
-    _plans, problems = planning.plan(dict.fromkeys(planning.PLANNERS, {}), {}, host)
+    _plans, problems = plain(planning.plan(dict.fromkeys(planning.PLANNERS, {}), {}, host))
     assert [problem.path for problem in problems] == (["ansible_version"] if refused else [])
     for problem in problems:
         assert "CentOS 7" in problem.message

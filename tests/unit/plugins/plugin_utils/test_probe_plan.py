@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec
 
@@ -20,7 +21,7 @@ def attempt(apps, sites=()):
     problems = []
     values = spec.check({"publish_apps": apps, "publish_sites": list(sites)}, options("publish"), problems)
     roles = {role: spec.check({}, options(role), []) for role in ("nginx", "uwsgi")}
-    return ({}, problems) if problems else publish_plan.plan(values, {}, roles)
+    return ({}, problems) if problems else plain(publish_plan.plan(values, {}, roles))
 
 
 def planned(apps, sites=()):

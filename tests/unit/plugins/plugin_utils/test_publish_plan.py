@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import former
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec, uwsgi_values
@@ -49,7 +50,7 @@ def attempt(apps=(), sites=(), **more):
     if problems:
         return {}, problems
     roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
-    return publish_plan.plan(values, dict(HOST), roles)
+    return plain(publish_plan.plan(values, dict(HOST), roles))
 
 
 def planned(apps=(), sites=(), **more):

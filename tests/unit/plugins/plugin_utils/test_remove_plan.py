@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 
@@ -16,7 +17,7 @@ SPECS = {
 
 def attempt(publish=None, **variables):
     given = dict.fromkeys(planning.PLANNERS) | {"remove": variables, "publish": publish}
-    plans, problems = planning.plan(SPECS, given, {"role": "remove"})
+    plans, problems = plain(planning.plan(SPECS, given, {"role": "remove"}))
     return plans.get("remove"), [str(problem) for problem in problems]
 
 
@@ -72,7 +73,7 @@ def test_a_folder_that_is_everybodys_is_not_ours():
 
 def test_other_roles_are_not_planned_with_it_nor_it_with_them():
     given = {role: {} for role in planning.PLANNERS} | {"remove": {"remove_data": True}}
-    plans, problems = planning.plan(SPECS, given, {"role": "nginx", "distribution": "Debian", "version": "12"})
+    plans, problems = plain(planning.plan(SPECS, given, {"role": "nginx", "distribution": "Debian", "version": "12"}))
     assert "remove" not in plans
     assert not [problem for problem in problems if problem.path.startswith("remove")]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, request_plan, spec
 
@@ -22,7 +23,7 @@ def attempt(apps, sites=(), nginx=None):
     values = spec.check({"publish_apps": list(apps), "publish_sites": list(sites)}, SPECS["publish"], problems)
     assert not problems, [str(problem) for problem in problems]
     roles = {"nginx": spec.check(nginx or {}, SPECS["nginx"], []), "uwsgi": spec.check({}, SPECS["uwsgi"], [])}
-    return publish_plan.plan(values, {}, roles)
+    return plain(publish_plan.plan(values, {}, roles))
 
 
 def planned(*args, **kwargs):

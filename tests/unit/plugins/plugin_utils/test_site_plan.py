@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_preflight
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
@@ -42,7 +43,7 @@ def attempt(sites, upstreams=(), apps=("shop",), nginx=None, **more):
     if problems:
         return {}, problems
     roles = {"nginx": spec.check(nginx or {}, SPECS["nginx"], []), "uwsgi": spec.check({}, SPECS["uwsgi"], [])}
-    return publish_plan.plan(values, {"groups": GROUPS}, roles)
+    return plain(publish_plan.plan(values, {"groups": GROUPS}, roles))
 
 
 def planned(*args, **kwargs):

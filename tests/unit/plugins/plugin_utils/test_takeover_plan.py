@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, ownership
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec, takeover_plan
@@ -29,7 +30,7 @@ def planned(apps=APPS, sites=SITES, **more):
     problems = []
     roles = {role: spec.check({}, SPECS[role], problems) for role in ("nginx", "uwsgi")}
     values = spec.check({"publish_apps": apps, "publish_sites": sites, **more}, SPECS["publish"], problems)
-    plan, refused = publish_plan.plan(values, {}, roles)
+    plan, refused = plain(publish_plan.plan(values, {}, roles))
     assert problems + refused == []
     return plan
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec
@@ -37,7 +38,7 @@ def planned(role, host, **values):
     """Plans and problems with this role's variables, the others' as they are."""
     roles = {name: dict(given) for name, given in GIVEN.items() if host == "centos" or name != "centos7"}
     roles[role] = {**GIVEN[role], **values}
-    plans, problems = planning.plan(SPECS, roles, {**HOSTS[host], "role": role})
+    plans, problems = plain(planning.plan(SPECS, roles, {**HOSTS[host], "role": role}))
     return json.loads(json.dumps(plans)), problems
 
 

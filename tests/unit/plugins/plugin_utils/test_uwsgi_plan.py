@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec, uwsgi_plan, uwsgi_toolchain
@@ -21,7 +22,7 @@ def attempt(host=DEBIAN, **variables):
     problems = []
     values = spec.check(variables, OPTIONS, problems)
     assert not problems
-    return uwsgi_plan.plan(values, dict(host))
+    return plain(uwsgi_plan.plan(values, dict(host)))
 
 
 def planned(host=DEBIAN, **variables):
@@ -303,7 +304,7 @@ def test_what_pip_keeps_to_by_python(variable, texts, python, bounds, own):
     host = {**DEBIAN, "constraints": texts, "uwsgi": {"python": python}}
     assert uwsgi_plan.limits(values, host) == {"bounds": bounds, "constraints": own}
     # uWSGI's own virtualenv is made before it is known which Python it is: the tasks choose.
-    plan, problems = uwsgi_plan.plan(values, host)
+    plan, problems = plain(uwsgi_plan.plan(values, host))
     assert not problems and plan["constraints"] == {"*": "", **(texts or {})}
 
 
