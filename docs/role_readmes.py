@@ -1,15 +1,23 @@
 #!/usr/bin/env python3
-"""Writes roles/*/README.md from each role's meta/argument_specs.yml; `make docs` calls it."""
+"""Writes roles/*/README.md; `make docs` calls it.
+
+Variables come from each role's meta/argument_specs.yml, what templates of a user's own are given from the comments of
+plugins/plugin_utils/model.py.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 ROLES = Path(__file__).resolve().parents[1] / "roles"
+MODEL = ROLES.parent / "plugins/plugin_utils/model.py"
 MARKUP = re.compile(r"\b([CVOMBI])\(([^)]*)\)")
 
 
@@ -51,11 +59,39 @@ def table(options: dict[str, Any], heading: str) -> list[str]:
     return lines
 
 
+def model() -> Any:
+    """The model of the plan, which needs no Ansible."""
+    spec = importlib.util.spec_from_file_location("graceful_wsgi_model", MODEL)
+    assert spec and spec.loader
+    # Its classes look themselves up there.
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def given(role: str) -> list[str]:
+    """What templates of a user's own are given, as a table with an example."""
+    plan = model()
+    if role not in plan.GIVEN:
+        return []
+    lines = ["## What a template of yours is given", "", "| name | what | in place of |", "| --- | --- | --- |"]
+    for variable, (templates, item, name) in plan.GIVEN[role].items():
+        said = plan.comments(item)
+        if name:
+            lines.append(f"| `{variable}` | {prose(said[name])} | `{templates}` |")
+            continue
+        for field in dataclasses.fields(item):
+            if field.metadata.get("public"):
+                lines.append(f"| `{variable}.{field.name}` | {prose(said[field.name])} | `{templates}` |")
+    example = ["", "All else that it finds may change with any release. For example:", "", "```jinja"]
+    return [*lines, *example, *plan.EXAMPLES[role].strip().splitlines(), "```", ""]
+
+
 def readme(role: str) -> str:
     """The text of a role's README."""
     spec = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]
     lines = [
-        "<!-- Written by `make docs` from meta/argument_specs.yml: change that file, not this one. -->",
+        "<!-- Written by `make docs` from meta/argument_specs.yml and plugins/plugin_utils/model.py: change those. -->",
         f"# graceful.wsgi.{role}",
         "",
         f"{spec['short_description']}.",
@@ -64,7 +100,7 @@ def readme(role: str) -> str:
     description = spec.get("description") or []
     for paragraph in description if isinstance(description, list) else [description]:
         lines += [prose(paragraph), ""]
-    return "\n".join(lines + table(spec["options"], "Variables")).rstrip() + "\n"
+    return "\n".join(lines + table(spec["options"], "Variables") + given(role)).rstrip() + "\n"
 
 
 if __name__ == "__main__":

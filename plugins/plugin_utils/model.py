@@ -9,6 +9,7 @@ may change with any release.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeAlias
 
@@ -1179,6 +1180,60 @@ class KitPlan(Plan):
     facts: str
     # Python that is meant, empty for the host's own. Example: python3.12.
     python: str
+
+
+# What templates of a user's own are given, by role and variable: the templates that they take the place of, the class,
+# and the field of it that the variable is; without a field it is all that public() makes.
+GIVEN: dict[str, dict[str, tuple[str, type, str]]] = {
+    "nginx": {
+        "tree": ("nginx.conf.j2", NginxPlan, "conf"),
+        "unit": ("nginx.service.j2", NginxPlan, "unit"),
+    },
+    "publish": {
+        "app": ("app.*.j2, instance.conf.j2", Instance, ""),
+        "site": ("site.conf.j2", Site, ""),
+    },
+    "uwsgi": {"unit": ("uwsgi@.service.j2", UwsgiPlan, "unit")},
+}
+# One that does something with it, by role.
+EXAMPLES = {
+    "nginx": """
+{% extends 'nginx.conf.j2' %}
+{% block more %}
+# {{ tree | length }} directives stand above.
+{% endblock %}
+""",
+    "publish": """
+{% extends 'app.ini.j2' %}
+{% block more %}
+# {{ app.processes }} workers of {{ app.app }} in {{ app.chdir }}.
+set-placeholder = release={{ app.code }}
+{% endblock %}
+""",
+    "uwsgi": """
+# {{ ansible_managed }}
+{% for section, lines in unit.items() %}
+[{{ section }}]
+{% for name, value in lines %}
+{{ name }}={{ value }}
+{% endfor %}
+{% endfor %}
+""",
+}
+
+
+def comments(item: type) -> dict[str, str]:
+    """The comment above each field of a class of the model, as its own source has it."""
+    found, above = {}, []
+    for line in map(str.strip, inspect.getsource(item).splitlines()):
+        if line.startswith("# "):
+            above.append(line[2:])
+            continue
+        name, colon, _type = line.partition(": ")
+        if colon and name.isidentifier():
+            found[name] = " ".join(above)
+        above = []
+    return found
 
 
 def plain(value: Any) -> Any:

@@ -696,12 +696,12 @@ for opaque in OPAQUE.values():
     opaque.add(("checks", "[]"))
 # The action plugin `plan` warns, remembers what is published, and gathers the checks of all roles for the first one.
 READ_ELSEWHERE = {
-    "centos7": {("checks",)},
+    "centos7": {("checks",), ("warnings",)},
     # Of one source, zig, the version is read: the plan tells it once more.
     "nginx": {("warnings",), ("sources", "[]", "version")},
-    "uwsgi": {("checks",)},
+    "uwsgi": {("checks",), ("warnings",)},
     "publish": {("warnings",), ("published",)},
-    "remove": {("checks",)},
+    "remove": {("checks",), ("warnings",)},
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from plans import plain
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, model
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
@@ -224,11 +224,12 @@ def test_virtualenvs_are_filled_from_the_wheels_for_the_hosts_python():
     values = {"publish_apps": [{"name": "shop", "requirements": "r.txt"}, {"name": "plain", "requirements": None}]}
     found = kit_plan.wheels(values, {**HOST, "kit": kit(), "uwsgi": uwsgi}, no_limits)
     paths = ["tools/3.11/pip-25.3-py3-none-any.whl", "wheels/flask.whl"]
-    assert found == {"folder": "/kit", "apps": {"shop": paths}, "files": {path: f"sum of {path}" for path in paths}}
+    sums = {path: f"sum of {path}" for path in paths}
+    assert found == model.KitWheels(folder="/kit", apps={"shop": paths}, files=sums)
     other = {**uwsgi, "abi": "cp311d"}
-    assert kit_plan.wheels(values, {**HOST, "kit": kit(), "uwsgi": other}, no_limits)["apps"] == {}
+    assert kit_plan.wheels(values, {**HOST, "kit": kit(), "uwsgi": other}, no_limits).apps == {}
     for host in (HOST, {**HOST, "kit": kit(collecting=True)}):
-        assert kit_plan.wheels(values, host, no_limits) == {}
+        assert kit_plan.wheels(values, host, no_limits) is None
 
 
 def no_limits(_python):

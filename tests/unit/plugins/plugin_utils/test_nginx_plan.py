@@ -372,14 +372,14 @@ HOME = {"home": "/home/me/.cache/nginx", "cache": "/home/me/.cache/artifacts"}
 def test_each_host_builds_its_own():
     plan = planned({**DEBIAN, "builder": HOME})
     assert plan["build"]["artifact"] == plan["artifact"]
-    assert plan["build"]["as"] == ["runuser", "-u", "nginx-build", "--"]
+    assert plan["build"]["run_as"] == ["runuser", "-u", "nginx-build", "--"]
 
 
 def test_the_controller_builds_as_who_runs_there_and_installs_nothing():
     plan = planned({**DEBIAN, "builder": {**HOME, "known": True}}, **ZIG, nginx_build_host="localhost")
     assert plan["build"]["home"] == "/home/me/.cache/nginx"
     assert plan["cache"] == "/home/me/.cache/artifacts"
-    assert (plan["build"]["as"], plan["build"]["owner"]) == ([], "")
+    assert (plan["build"]["run_as"], plan["build"]["owner"]) == ([], "")
     assert packages(plan) == ["gzip", "make", "perl", "tar"]
     assert plan["build"]["extra_packages"] == []
 

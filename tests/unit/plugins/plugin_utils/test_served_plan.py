@@ -1,10 +1,15 @@
 """What of the host the plan has asked whether nginx can read it."""
 
+from types import SimpleNamespace
+
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import served_plan
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problems
 
 NGINX = {"nginx_user": "nginx", "nginx_hardening": True, "nginx_unit_options": {}}
-APPS = {"shop": {"path": None, "code": "/srv/wsgi/shop/current"}, "own": {"path": "/home/o", "code": "/home/o"}}
+APPS = {
+    "shop": SimpleNamespace(path=None, code="/srv/wsgi/shop/current"),
+    "own": SimpleNamespace(path="/home/o", code="/home/o"),
+}
 
 
 def location(path, app=None, static=None, **options):
@@ -17,11 +22,12 @@ def site(*locations, **options):
 
 def asked(sites):
     at_once, later = served_plan.checks(sites, APPS, NGINX, ["wsgi-shop"])
-    assert all(item["user"] == "nginx" and item["groups"] == ["wsgi-shop"] for item in at_once + later)
+    assert all(item["user"] == "nginx" and item["groups"] == ["wsgi-shop"] for item in at_once)
+    assert all(item.user == "nginx" and item.groups == ["wsgi-shop"] for item in later)
     assert all(item["kind"] == "served" for item in at_once)
     return (
         [(item["variable"], item["path"], item["file"]) for item in at_once],
-        [(item["variable"], item["path"], item["release"]) for item in later],
+        [(item.variable, item.path, item.release) for item in later],
     )
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import spec, uwsgi_plan, uwsgi_toolchain
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import model, spec, uwsgi_plan, uwsgi_toolchain
 
 ROLE = Path(__file__).resolve().parents[4] / "roles/uwsgi"
 OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
@@ -125,9 +125,10 @@ def test_other_roles_get_the_same_as_settings():
     values = spec.check(
         {"uwsgi_pip_ca_bundle": "/ca.pem", "uwsgi_pip_index_url": "i", "uwsgi_pip_proxy": "p"}, OPTIONS, []
     )
-    assert uwsgi_plan.pip_settings(values) == {"env": {"PIP_INDEX_URL": "i", "PIP_PROXY": "p"}, "cert": "/ca.pem"}
+    env = {"PIP_INDEX_URL": "i", "PIP_PROXY": "p"}
+    assert uwsgi_plan.pip_settings(values) == model.Pip(env=env, cert="/ca.pem")
     values = spec.check({"uwsgi_pip_no_index": True}, OPTIONS, [])
-    assert uwsgi_plan.pip_settings(values) == {"env": {"PIP_NO_INDEX": True}, "cert": ""}
+    assert uwsgi_plan.pip_settings(values) == model.Pip(env={"PIP_NO_INDEX": True}, cert="")
 
 
 @pytest.mark.parametrize("name", ["root", "uwsgi", "no such name", ""])

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import wheel_plan
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import model, wheel_plan
 
 VALUES = {
     "uwsgi_version": "2.0.31",
@@ -19,28 +19,31 @@ VALUES = {
     "uwsgi_pip_extra_args": [],
     "uwsgi_manage_packages": True,
 }
-VIRTUALENV = {"requirement": "virtualenv==16.7.12", "wheel": "virtualenv-16.7.12-py2.py3-none-any.whl", "home": "/t"}
+VIRTUALENV = model.Virtualenv(
+    requirement="virtualenv==16.7.12", wheel="virtualenv-16.7.12-py2.py3-none-any.whl", home="/t"
+)
+WHEEL = {"glibc": None, "libraries": [], "paths": [], "features": None, "broken": ""}
 EL7 = "uWSGI-2.0.31-cp27-cp27mu-linux_x86_64.whl"
 
 
 def planned(files, host=None, **values):
-    told = {"files": files, "wheels": [{"file": file} for file in files if file.lower().startswith("uwsgi-")]}
+    told = {"files": files, "wheels": [{"file": file, **WHEEL} for file in files if file.lower().startswith("uwsgi-")]}
     host = {"os_family": "RedHat", "wheels": told, **(host or {})}
     return wheel_plan.plan({**VALUES, **values}, host, {"env": {}}, VIRTUALENV, {"3.6": "python3-libs"})
 
 
 def test_the_wanted_version_is_looked_for():
     plan = planned([EL7, "uwsgi-2.0.30-cp27-cp27mu-linux_x86_64.whl", "uwsgi-2.0.311-cp27-cp27mu-linux_x86_64.whl"])
-    assert [wheel["file"] for wheel in plan["wheels"]] == [EL7]
-    assert (plan["sdist"], plan["virtualenv_wheel"], plan["virtualenv_version"]) == (False, False, "16.7.12")
-    assert plan["library_packages"]["libjansson.so.4"] == "jansson" and plan["install"] == "yum install"
+    assert [wheel.file for wheel in plan.wheels] == [EL7]
+    assert (plan.sdist, plan.virtualenv_wheel, plan.virtualenv_version) == (False, False, "16.7.12")
+    assert plan.library_packages["libjansson.so.4"] == "jansson" and plan.install == "yum install"
     assert [check["kind"] for check in wheel_plan.checks(plan)] == ["uwsgi_wheels"]
 
 
 @pytest.mark.parametrize("file", ["uwsgi-2.0.31.tar.gz", "uWSGI-2.0.31.zip"])
 def test_a_source_archive_and_a_virtualenv_are_seen(file):
-    plan = planned([file, VIRTUALENV["wheel"]])
-    assert plan["sdist"] and plan["virtualenv_wheel"] and plan["wheels"] == []
+    plan = planned([file, VIRTUALENV.wheel])
+    assert plan.sdist and plan.virtualenv_wheel and plan.wheels == []
 
 
 @pytest.mark.parametrize(
@@ -53,14 +56,14 @@ def test_a_source_archive_and_a_virtualenv_are_seen(file):
     ],
 )
 def test_where_no_wheel_is_looked_for_nothing_is_asked(host, values):
-    assert planned([EL7], host, **values) == {}
-    assert wheel_plan.checks({}) == []
+    assert planned([EL7], host, **values) is None
+    assert wheel_plan.checks(None) == []
 
 
 def test_packages_are_the_roles_own_business_only_where_their_names_are_known():
-    assert planned([EL7])["managed"] is True
-    assert planned([EL7], uwsgi_manage_packages=False)["managed"] is False
-    assert planned([EL7], {"os_family": "Suse"})["managed"] is False
+    assert planned([EL7]).managed is True
+    assert planned([EL7], uwsgi_manage_packages=False).managed is False
+    assert planned([EL7], {"os_family": "Suse"}).managed is False
 
 
 def test_a_folder_is_read_with_what_its_binaries_ask_for(tmp_path, make_wheel):
@@ -76,7 +79,7 @@ def test_a_folder_is_read_with_what_its_binaries_ask_for(tmp_path, make_wheel):
     assert "libc.so.6" in whole["libraries"] and whole["glibc"]
     assert broken["broken"].startswith("is no wheel")
     # Read anew once it is another.
-    flags = binascii.hexlify(b"-O2 -DUWSGI_SSL -DUWSGI_YAML -DUWSGI_PCRE2 -DUWSGI_VERSION=\"2.0.31\"")
+    flags = binascii.hexlify(b'-O2 -DUWSGI_SSL -DUWSGI_YAML -DUWSGI_PCRE2 -DUWSGI_VERSION="2.0.31"')
     with zipfile.ZipFile(path) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:
