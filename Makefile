@@ -27,8 +27,8 @@ demo-down: ## Remove the demo host
 test: venv-test venv-core216 venv ## Run lint, unit, consumer and all scenarios, two at a time
 	@tests/run 'reload!' hostile live fleet airgap python27 molecule unit paths lint consumer centos7 'websocket!'
 
-lint: venv-test ## ansible-lint, yamllint, ruff, changelog fragments, what tasks and templates read
-	@status=0; for linter in "yamllint --strict ." "ruff check ." "antsibull-changelog lint" "ansible-lint --strict" \
+lint: venv-test ## ansible-lint, yamllint, ruff, mypy, changelog fragments, what tasks and templates read
+	@status=0; for linter in "yamllint --strict ." "ruff check ." "mypy" "antsibull-changelog lint" "ansible-lint --strict" \
 	        "pytest -q tests/unit/test_tasks_read_the_plan.py"; do \
 	    echo "$$linter"; $$linter || status=1; \
 	done; exit $$status

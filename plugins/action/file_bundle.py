@@ -57,7 +57,7 @@ class Renderer(ReportingAction):
         return str(lookup.run([source], variables=task_vars, template_vars=item.get("vars") or {}, **as_text)[0])
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         variables = Variables(task_vars)
         args = dict(self._task.args)

@@ -32,7 +32,8 @@ def _wheel(host: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
     """The name of the uWSGI wheel that the host takes, and what that is made of."""
     settings = plan["settings"]
     build = uwsgi_home.full_build(plan["build"], settings["version"], host["python"])
-    return uwsgi_home.wheel_of(settings["version"], build, settings["features"], host["kind"])
+    wheel: dict[str, Any] = uwsgi_home.wheel_of(settings["version"], build, settings["features"], host["kind"])
+    return wheel
 
 
 class Collector:
@@ -217,7 +218,7 @@ class ActionModule(ReportingAction):
         return found.needs, found.problems, found.lacking
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(
             argument_spec={
                 "state": {"type": "str", "required": True, "choices": ["wanted", "collected", "built"]},

@@ -52,7 +52,8 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 def _options(role: str) -> dict[str, Any]:
     spec = yaml_load((ROLES / role / "meta" / "argument_specs.yml").read_text())
-    return spec["argument_specs"]["main"]["options"]
+    options: dict[str, Any] = spec["argument_specs"]["main"]["options"]
+    return options
 
 
 def _builder(task_vars: Mapping[str, Any], role: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,8 +112,9 @@ def _requirements(apps: Any) -> dict[str, list[str]]:
     """The lines of the requirements files that lie in a folder on the controller, by application."""
     found = {}
     for app in apps if isinstance(apps, list) else ():
-        names = [app.get(key) for key in ("name", "source", "requirements")] if isinstance(app, Mapping) else [None]
-        if all(isinstance(name, str) and name for name in names):
+        given = [app.get(key) for key in ("name", "source", "requirements")] if isinstance(app, Mapping) else []
+        names = [name for name in given if isinstance(name, str) and name]
+        if len(names) == 3:
             path = Path(names[1]).expanduser() / names[2]
             if path.is_file():
                 found[names[0]] = path.read_text(errors="replace").splitlines()
@@ -206,7 +208,7 @@ class ActionModule(ReportingAction):
         return Kit(os.path.abspath(os.path.expanduser(folder))).known(host, texts, collecting)
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _validation, args = self.validate_argument_spec(
             argument_spec={

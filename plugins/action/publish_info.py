@@ -16,7 +16,7 @@ class ActionModule(Identifier):
     MODULE = "graceful.wsgi.publish_info"
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         args = dict(self._task.args)
         with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
             checkouts = args.pop("checkouts", None) or {}

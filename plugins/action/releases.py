@@ -46,7 +46,8 @@ class Identifier(ReportingAction):
         return item, root
 
     def _module(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        return self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
+        told: dict[str, Any] = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
+        return told
 
     def _tell(self, result: dict[str, Any], items: list[dict[str, Any]]) -> dict[str, Any]:
         """Add what later tasks take as their items: the releases wanted, and those that are live in their place."""
@@ -86,7 +87,7 @@ class ActionModule(Identifier):
         source_tree.pack(root, item.get("exclude") or [], local)
         remote = self._connection._shell.join_path(self._connection._shell.tmpdir, f"{item['name']}.tar.gz")
         try:
-            return self._transfer_file(local, remote)
+            return str(self._transfer_file(local, remote))
         except AnsibleConnectionFailure:
             raise
         except AnsibleError as error:
@@ -108,7 +109,7 @@ class ActionModule(Identifier):
         return {"archive": self._transfer_file(local, remote), "apps": apps, "files": kit["files"]}
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         args = dict(self._task.args)
         kit = args.pop("kit", None)
         task_vars = task_vars or {}

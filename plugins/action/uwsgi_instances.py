@@ -37,7 +37,7 @@ class RunsModule(ReportingAction):
     MODULE = ""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         result.update(
             self._execute_module(module_name=self.MODULE, task_vars=task_vars, wrap_async=self._task.async_val)
         )

@@ -358,7 +358,7 @@ def _code(app: dict[str, Any], root: str) -> str:
 
 
 def _log_file(app: dict[str, Any], unit: str, values: dict[str, Any], log_dir: str) -> str | None:
-    log = app["log"]
+    log: str = app["log"]
     if log == "journal":
         return None
     if log == "project":
@@ -366,7 +366,7 @@ def _log_file(app: dict[str, Any], unit: str, values: dict[str, Any], log_dir: s
     if log == "system":
         log = posixpath.join(log_dir, app["name"], "server.log")
     stem, extension = posixpath.splitext(posixpath.normpath(log))
-    return stem + unit.removeprefix(app["name"]) + extension
+    return f"{stem}{unit.removeprefix(app['name'])}{extension}"
 
 
 def _virtualenv(app: dict[str, Any], values: dict[str, Any]) -> str | None:
@@ -375,7 +375,8 @@ def _virtualenv(app: dict[str, Any], values: dict[str, Any]) -> str | None:
         if app["path"]:
             return posixpath.join(values["publish_root"], app["name"], "venv")
         return posixpath.join(_code(app, values["publish_root"]), ".venv")
-    return app["virtualenv"]
+    stated: str | None = app["virtualenv"]
+    return stated
 
 
 def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[str]]:
@@ -437,7 +438,7 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
     # Before all routes of the user's own.
     options += planned["packet_routes"]
     literal = [[name, word(value).replace("%", "%%")] for name, value in options]
-    given = {
+    stated = {
         name: value
         for name, value in app["options"].items()
         # They would shut nginx out of our folder, or hand the socket to an account that uWSGI is none of.
@@ -445,7 +446,7 @@ def _uwsgi_options(app: dict[str, Any], planned: dict[str, Any]) -> list[list[st
     }
     return literal + [
         [name, background_plan.placed(name, word(item), planned["chdir"])]
-        for name, value in given.items()
+        for name, value in stated.items()
         for item in items(value)
     ]
 
@@ -622,9 +623,7 @@ def files(planned: Instance, instance_template: str) -> list[File]:
     ]
     if planned.log_file:
         owner, group = planned.user, planned.group
-        found.append(
-            File(dest=planned.log_file, content="", force=False, owner=owner, group=group, mode="0640")
-        )
+        found.append(File(dest=planned.log_file, content="", force=False, owner=owner, group=group, mode="0640"))
     return found
 
 
@@ -690,9 +689,7 @@ def preflight(
     )
 
 
-def release(
-    app: dict[str, Any], planned: App, values: dict[str, Any], limits: Mapping[str, list[str]]
-) -> Release:
+def release(app: dict[str, Any], planned: App, values: dict[str, Any], limits: Mapping[str, list[str]]) -> Release:
     """The code of the application. ``limits``: what pip is to keep to, ``bounds`` and ``constraints``."""
     return Release(
         name=app["name"],

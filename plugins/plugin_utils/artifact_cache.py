@@ -32,7 +32,7 @@ def _runs(pid: int, started: int | None) -> bool:
         return False
     except PermissionError:
         pass
-    return procfs.process_start(pid) == started
+    return bool(procfs.process_start(pid) == started)
 
 
 def kept(folder: str) -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ class Cache:
             raise CacheError(f"{error}. It was not installed; {hint}") from error
         if told != tells:
             raise CacheError(f"{file} does not tell of {self.binary}. It was not installed; {hint}")
-        return told
+        return dict(told)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -108,7 +108,7 @@ class Cache:
     def claimed(self) -> dict[str, Any] | None:
         """Who builds it now; the claim of a play that has ended without giving it back is none."""
         try:
-            claim = json.loads(self._claim.read_text())
+            claim: dict[str, Any] = json.loads(self._claim.read_text())
             late = time.time() > claim["since"] + claim["timeout"] + GRACE
             here = claim["controller"] == socket.gethostname()
             over = late or (here and not _runs(claim["pid"], claim["started"]))
@@ -118,7 +118,7 @@ class Cache:
 
     def mine(self, claim: dict[str, Any], pid: int) -> bool:
         """Whether the claim is one of this very play's hosts."""
-        return claim["controller"] == socket.gethostname() and claim["pid"] == pid
+        return bool(claim["controller"] == socket.gethostname() and claim["pid"] == pid)
 
     def claim(self, host: str, pid: int, playing: list[str]) -> bool:
         """Whether ``host`` is the one to have it built: nothing is kept, and nobody else who still can builds it.

@@ -102,7 +102,7 @@ def check(
     app: Mapping[str, Any], path: str, host: Mapping[str, Any], uwsgi: Mapping[str, Any], problems: Problems
 ) -> None:
     """Refuse what the host's uWSGI, once it is installed, was built without."""
-    told = (host.get("uwsgi") or {}).get("options")
+    told = (host.get("uwsgi") or {}).get("options") or []
     for need in needs(app, path, uwsgi["uwsgi_features"]) if told else ():
         if MARKS[need.feature] not in told:
             problems.add(need.path, f"takes {need.feature}, which this uWSGI was built without: {need.why}", need.hint)

@@ -103,7 +103,8 @@ def checks(
         lost = sorted({kind for children in inner for kind in _keys(children)})
         blocks = [(path, site["options"], block, given(conf), lost)]
         for at, location in enumerate(site["locations"]):
-            children = next((line[2] for line in block if line[0] == "location" and line[1] == location["path"]), [])
+            inside = (line[2] for line in block if line[0] == "location" and line[1] == location["path"])
+            children: list[Directive] = next(inside, [])
             blocks.append((f"{path}.locations[{at}]", location["options"], children, outer, []))
         for where, options, children, around_it, gone in blocks:
             found += [

@@ -71,7 +71,7 @@ def requirements(app: Mapping[str, Any], find: Callable[[str], str], scratch: Pa
         lines = releases.as_lines(wanted)
         named = [root / match[2] for match in map(releases._INCLUDE.match, lines) if match and "://" not in match[2]]
         return root, "\n".join([*lines, *(releases.read_requirements(str(path)) for path in named)])
-    path = root / wanted
+    path = root / str(wanted)
     if not path.is_file():
         raise KitError(f"there is no {wanted} in {root}; name a file that the code has")
     return root, releases.read_requirements(str(path))
@@ -211,6 +211,7 @@ class Kit:
 
 def entry(manifest: dict[str, Any], kind: Mapping[str, Any], glibc: str) -> dict[str, Any]:
     """What the manifest tells of hosts of this kind, for what is to be added to it."""
+    one: dict[str, Any]
     for one in manifest["hosts"]:
         if one["kind"] == kind:
             return one

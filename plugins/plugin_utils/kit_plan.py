@@ -84,7 +84,7 @@ def digests(kit: Mapping[str, Any], name: str, limits: Limits) -> dict[str, str]
 def publishing(host: Mapping[str, Any]) -> bool:
     """Whether this host is published from a kit, so that nothing is asked of a network or of its package manager."""
     kit = host.get("kit")
-    return bool(kit) and not kit["collecting"]
+    return kit is not None and bool(kit) and not kit["collecting"]
 
 
 def folders(folder: str) -> dict[str, dict[str, str]]:

@@ -259,7 +259,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _zig(values: dict[str, Any]) -> bool:
-    return values["nginx_build_toolchain"] == "zig"
+    return bool(values["nginx_build_toolchain"] == "zig")
 
 
 def _from_source(values: dict[str, Any], name: str) -> bool:
@@ -389,9 +389,9 @@ def _sources(values: dict[str, Any], host: dict[str, Any], problems: list[Proble
         release = f"{name}-{version}-{arch}" if name == "zig" else f"{name}-{version}"
         checksum = given.get(release) or CHECKSUMS.get(release)
         if checksum is None and f"nginx_checksums.{release}" not in {problem.path for problem in problems}:
-            known = ", ".join(key for key in CHECKSUMS if key.startswith(f"{name}-"))
+            others = ", ".join(key for key in CHECKSUMS if key.startswith(f"{name}-"))
             hint = f"set nginx_checksums['{release}']"
-            hint += f", or take a version whose checksum is known: {known}" if known else " (none is known here)"
+            hint += f", or take a version whose checksum is known: {others}" if others else " (none is known here)"
             problems.append(Problem(variable, f"no sha256 is known for {release}", hint))
         file = zig_wheel(version, str(arch)) if name == "zig" else f"{release}.tar.gz"
         folder = values["nginx_source_dir"] if name not in urls else ""
@@ -449,7 +449,7 @@ def _flags(values: dict[str, Any]) -> list[str]:
     ld_opt = f"{ZIG_LD_OPT} {values['nginx_build_ld_opt']}".strip() if _zig(values) else values["nginx_build_ld_opt"]
     if ld_opt:
         flags.append(f"--with-ld-opt={ld_opt}")
-    return flags + values["nginx_build_options"]
+    return [*flags, *values["nginx_build_options"]]
 
 
 def _zig_tools(arch: str) -> dict[str, str]:
@@ -727,13 +727,10 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[NginxPlan | None
     wheel = next((source for source in sources if source.name == "zig"), None)
     local = elsewhere == "localhost"
     python = str(builder.get("controller_python") or "python3") if local else "python3"
-    zig = wheel and ZigWheel(
-        version=wheel.version,
-        release=wheel.release,
-        file=wheel.file,
-        sha256=wheel.sha256,
-        platform=ZIG_WHEELS[host["arch"]][1],
-    )
+    zig = None
+    if wheel:
+        told = {key: getattr(wheel, key) for key in ("version", "release", "file", "sha256")}
+        zig = ZigWheel(**told, platform=ZIG_WHEELS[host["arch"]][1])
     return NginxPlan(
         checks=takeover_plan.nginx(values) + unit_plan.checks("nginx_unit_options", values["nginx_unit_options"]),
         warnings=nginx_versions.warnings(values, NEWEST),

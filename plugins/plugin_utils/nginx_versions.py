@@ -103,9 +103,10 @@ def warnings(values: Mapping[str, Any], newest: str) -> list[str]:
     """What to tell at each run of the nginx that is wanted; ``newest``: the release that this role takes by default."""
     version, accepted = numbers(values["nginx_version"]), values["nginx_accepted_faults"]
     found = []
-    if version[:2] in ENDED and SUPPORT not in accepted:
+    ended = next((since for branch, since in ENDED.items() if branch == version[:2]), None)
+    if ended and SUPPORT not in accepted:
         branch = ".".join(map(str, version[:2]))
-        found.append(f"{SUPPORT}: nothing is mended in {branch} since {ENDED[version[:2]]}")
+        found.append(f"{SUPPORT}: nothing is mended in {branch} since {ended}")
     faults = [fault for fault in FAULTS if fault.name not in accepted and has(version, fault)]
     found += [f"{fault.name}: {fault.message}; fixed in {_fixes(fault)}" for fault in faults]
     if not found:

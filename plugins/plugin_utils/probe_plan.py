@@ -95,6 +95,7 @@ def _has_name(site: Mapping[str, Any], host: str) -> bool:
 def _leads(site: Mapping[str, Any], path: str) -> dict[str, Any] | None:
     """The location that nginx takes for a path."""
     best: dict[str, Any] | None = None
+    location: dict[str, Any]
     for location in site["locations"]:
         where = Path(location["path"])
         if where.exact and where.text == path:
@@ -159,7 +160,7 @@ def _generations(unit: str) -> list[str]:
     return [unit, unit.removesuffix(".service") + "@next.service"]
 
 
-def _log(instances: Iterable[Instance]) -> dict[str, list[str]]:
+def _log(instances: Iterable[Instance]) -> dict[str, Any]:
     """Where it stands why an answer of these is wrong, as a Question has it."""
     instances = list(instances)
     return {

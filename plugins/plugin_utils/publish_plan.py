@@ -106,15 +106,15 @@ def _check_names(
         uwsgi_options.check_plugins(app, path, problems)
         feature_plan.check(app, path, told, roles["uwsgi"], problems)
         socket, port = app_plan.endpoint(app, path, problems)
-        host = socket.rpartition(":")[0] if port else ""
+        address = socket.rpartition(":")[0] if port else ""
         account_plan.check(app, path, values, roles["nginx"], problems)
-        account_plan.check_clients(app, path, port, host, facts, problems)
+        account_plan.check_clients(app, path, port, address, facts, problems)
         taken = ("port", str(port)) if port else ("socket", posixpath.normpath(socket))
-        for other_host, other in ports.get(port or 0, []) if port else []:
-            if host == other_host or host in ANY_HOST or other_host in ANY_HOST:
-                problems.add(f"{path}.socket", f"port {port} is taken by {other}", "give each application its own port")
+        for bound, owner in ports.get(port or 0, []) if port else []:
+            if address == bound or address in ANY_HOST or bound in ANY_HOST:
+                problems.add(f"{path}.socket", f"port {port} is taken by {owner}", "give each application its own port")
         if port:
-            ports.setdefault(port, []).append((host, path))
+            ports.setdefault(port, []).append((address, path))
         elif taken in sockets:
             message = f"{socket!r} is the socket of publish_apps[{sockets[taken]}] too"
             problems.add(f"{path}.socket", message, "give each application its own, or leave it out")
@@ -133,15 +133,15 @@ def _check_names(
                 if key in servers:
                     same.append((server_name, port or address, servers[key]))
                 servers.setdefault(key, index)
-            for host, other in ports.get(port or 0, []):
-                if address in ANY_HOST or host in ANY_HOST or host == address:
-                    message = f"port {port} is the socket of {other}"
+            for bound, owner in ports.get(port or 0, []):
+                if address in ANY_HOST or bound in ANY_HOST or bound == address:
+                    message = f"port {port} is the socket of {owner}"
                     problems.add(f"{path}.listen", message, "let nginx and the application have different ports")
-        for server_name, port, other in sorted(set(same), key=str):
-            message = f"{server_name!r} on port {port} is answered by publish_sites[{other}] already"
+        for server_name, place, other in sorted(set(same), key=str):
+            message = f"{server_name!r} on port {place} is answered by publish_sites[{other}] already"
             hint = "join the two sites' locations, or change a name or port"
             if other == index:
-                message = f"{server_name!r} on port {port} stands twice in the site"
+                message = f"{server_name!r} on port {place} stands twice in the site"
                 hint = "leave out the one in server_name, aliases or listen that is too many"
             problems.add(f"{path}.server_name", message, hint)
         if name == f"publish-{values['publish_set']}":
@@ -285,8 +285,9 @@ def _links(instances: list[Instance], name: str) -> list[File]:
 def _rotation(name: str, logs: list[dict[str, Any]], keep: int) -> list[File]:
     """The file that rotates these logs; none where there is nothing to rotate."""
     # A host can do without the program; it is told.
-    more = {"template": "logrotate.j2", "vars": {"logs": logs, "keep": keep}, "reader": "logrotate"}
-    return [File(dest=f"/etc/logrotate.d/{name}", **more)] if logs else []
+    given = {"logs": logs, "keep": keep}
+    file = File(dest=f"/etc/logrotate.d/{name}", template="logrotate.j2", vars=given, reader="logrotate")
+    return [file] if logs else []
 
 
 def _uwsgi(host: dict[str, Any]) -> Uwsgi | None:

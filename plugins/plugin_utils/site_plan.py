@@ -38,14 +38,14 @@ TLS = {"ssl_prefer_server_ciphers": "off", "ssl_session_cache": "shared:publish:
 
 def name_of(site: dict[str, Any]) -> str:
     if site["name"]:
-        return site["name"]
-    first = site["server_name"][0] if site["server_name"] else "_"
+        return str(site["name"])
+    first: str = site["server_name"][0] if site["server_name"] else "_"
     return "default" if first == "_" else first.replace("*", "wildcard").lstrip(".")
 
 
 def names(site: dict[str, Any]) -> list[str]:
     """All names that the site answers to."""
-    return (site["server_name"] or ["_"]) + site["aliases"]
+    return [*(site["server_name"] or ["_"]), *site["aliases"]]
 
 
 def prefix_of(publish_set: str) -> str:
@@ -419,21 +419,21 @@ def check(
         problems.add(f"{path}.listen", "is empty", "write e.g. 80")
     for key in ("access_log", "error_log"):
         first = site[key].split()[0] if site[key].split() else ""
-        fine = ("system", "off") if key == "access_log" else ("system",)
-        if first not in fine and not first.startswith("/"):
+        known = ["system", "off"] if key == "access_log" else ["system"]
+        if first not in known and not first.startswith("/"):
             problems.add(
-                f"{path}.{key}", f"{site[key]!r} is not known", f"write {' or '.join(fine)} or an absolute path"
+                f"{path}.{key}", f"{site[key]!r} is not known", f"write {' or '.join(known)} or an absolute path"
             )
     taken = [Path(location["path"]).key for location in site["locations"]]
     seen: dict[Any, int] = {}
     for index, location in enumerate(site["locations"]):
         where = f"{path}.locations[{index}]"
         _check_location(location, where, apps, upstreams, taken, problems)
-        key = taken[index]
-        if key in seen:
-            message = f"{location['path']!r} stands in locations[{seen[key]}] too"
+        place = taken[index]
+        if place in seen:
+            message = f"{location['path']!r} stands in locations[{seen[place]}] too"
             problems.add(f"{where}.path", message, "nginx takes a path once in a site: join or drop one")
-        seen.setdefault(key, index)
+        seen.setdefault(place, index)
     _check_tls(site, path, problems)
     _check_redirects(site, path, problems)
     access_plan.check(site, path, problems)
@@ -672,10 +672,10 @@ class Site:
         return self._collect(request_plan.refused(takes, self.let_in, f"{self.own}_{takes}"))
 
     def _denied(self, location: dict[str, Any] | None, name: str) -> list[Directive]:
-        own = location and (location["allow"] is not None or location["deny"] is not None)
         if (location is None) == self.scattered:
             return []
-        block, name = (location, name) if own else (self.site, self.own)
+        own = location if location and (location["allow"] is not None or location["deny"] is not None) else None
+        block, name = (own, name) if own else (self.site, self.own)
         return self._collect(access_plan.denied(block, name))
 
     def _guards(self, location: dict[str, Any] | None, name: str) -> list[Directive]:
@@ -759,8 +759,8 @@ class Site:
             name = location["proxy_pass"] or f"http://{location['upstream']}"
             alike.update(proxy_pass=name.rstrip("/") + "/", upstream=None)
         served = self._block(alike, "")
-        rest = [line for line in served if line[0] != "if" and line not in limits]
-        return [["location", shown, [*guards, *limits, *rest]]]
+        others = [line for line in served if line[0] != "if" and line not in limits]
+        return [["location", shown, [*guards, *limits, *others]]]
 
     def _block(self, location: dict[str, Any], name: str) -> list[Directive]:
         leads = _leads(location, self.apps, self.upstreams, self.client, self.publish_set)
@@ -880,7 +880,7 @@ class Site:
         target = f"301 https://$host{self._port()}$request_uri"
         return [["if", f"({self.client.scheme} = http)", [["return", target, None]]]]
 
-    def plan(self, template: str) -> dict[str, Any]:
+    def plan(self, template: str) -> PlannedSite:
         site, name = self.site, name_of(self.site)
         access, error = (_log(site[f"{kind}_log"], name, kind) for kind in ("access", "error"))
         logs: list[Directive] = [["access_log", access, None], ["error_log", error, None]]

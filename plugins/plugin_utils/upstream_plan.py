@@ -35,7 +35,8 @@ def _member(member: Mapping[str, Any], port: Any) -> dict[str, Any]:
 
 def servers(upstream: dict[str, Any], groups: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The servers that are named or, of a group, were found."""
-    return upstream["servers"] + [_member(member, upstream["port"]) for member in groups.get(upstream["group"]) or []]
+    found = [_member(member, upstream["port"]) for member in groups.get(upstream["group"]) or []]
+    return [*upstream["servers"], *found]
 
 
 def _check_servers(upstream: dict[str, Any], path: str, groups: Mapping[str, Any], problems: Problems) -> None:

@@ -7,6 +7,7 @@ compiles for is the builder's own kind: it links the libraries that are there, f
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from .model import Toolchain
@@ -28,8 +29,8 @@ _VERSION = re.compile(r"\d+(\.\d+){1,3}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def is_zig(values: dict[str, Any]) -> bool:
-    return values["uwsgi_build_toolchain"] == "zig"
+def is_zig(values: Mapping[str, Any]) -> bool:
+    return bool(values["uwsgi_build_toolchain"] == "zig")
 
 
 def check(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
@@ -70,7 +71,7 @@ def _checksum(values: dict[str, Any], arch: str) -> str:
     return str(values["uwsgi_checksums"].get(release) or CHECKSUMS.get(release) or "").lower()
 
 
-def identity(values: dict[str, Any]) -> dict[str, Any]:
+def identity(values: Mapping[str, Any]) -> dict[str, Any]:
     """What of the toolchain makes one binary differ from another; nothing where it is the host's own."""
     return {"toolchain": {"zig": values["uwsgi_zig_version"], "options": OPTIONS}} if is_zig(values) else {}
 
