@@ -72,7 +72,7 @@ def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any])
 
 
 def _kept(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """What manifests tell of the wheels of uWSGI that were built once, and which headers and tools for them there are."""
+    """What manifests tell of the wheels of uWSGI that were built once, which headers and what unpacks them."""
     told: dict[str, Any] = {"kept": []}
     if values.get("uwsgi_build_host") and found["cache"]:
         told["kept"] = artifact_cache.kept(found["cache"])

@@ -290,8 +290,8 @@ def find_like(kind, builder, find, distribution, release, own=""):
     raise HomeError(
         "uwsgi_build_host: %s is %s, and this host is %s; a wheel runs only where everything is as on its builder. "
         "No uWSGI was built. Name a builder of this host's kind (by group, where hosts differ), or set it to '' to "
-        "have each host build its own; on localhost, of the same architecture, uwsgi_build_toolchain: zig builds it out "
-        "of the host's headers and libraries in uwsgi_headers_dir" % (builder, named(mine), named(kind))
+        "have each host build its own; localhost, of the same architecture, builds it by uwsgi_build_toolchain: zig "
+        "out of the headers and libraries of such a host in uwsgi_headers_dir" % (builder, named(mine), named(kind))
     )
 
 

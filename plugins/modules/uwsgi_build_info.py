@@ -98,8 +98,8 @@ options:
     default: false
   wheel_folder:
     description:
-      - Examine nothing but the one wheel in this folder, which was built for the host that O(like) tells of and does not
-        run here. All is read from the file.
+      - Examine nothing but the one wheel in this folder, which was built for the host that O(like) tells of and does
+        not run here. All is read from the file.
     type: path
   glibc:
     description: With O(wheel_folder), the version of that host's glibc, empty where it has none.
