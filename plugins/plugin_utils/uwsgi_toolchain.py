@@ -133,7 +133,7 @@ def _cross(values: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
         NO_LIBRARY: "1",
         "PATH": f"{PLACE}/bin:{told['environment']['PATH']}",
     }
-    return {**told, "includes": roots, "libraries": libraries, "environment": environment, "commands": CROSS_COMMANDS}
+    return {"includes": roots, "libraries": libraries, "environment": environment, "commands": CROSS_COMMANDS}
 
 
 def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,16 @@ import pytest
 TEMPLATES = Path(__file__).resolve().parents[2] / "roles/uwsgi/templates"
 CROSS = {"python": "2.7", "prefix": "/usr", "library": "libpython2.7.so.1.0"}
 HOST = {"usr/include/python2.7/Python.h": "", "usr/lib64/libpython2.7.so.1.0": "", "usr/lib64/libz.so.1": "library"}
+TOOLCHAIN = {
+    "arch": "x86_64",
+    "options": "-mcpu=baseline",
+    "place": "@place@",
+    "headers_dir": "/my/headers",
+    "cross": {
+        "includes": ["@place@/sysroot/usr/include"],
+        "libraries": ["@place@/sysroot/usr/lib64", "@place@/sysroot/lib64"],
+    },
+}
 ZIG = '#!/bin/sh\nprintf "%s\\n" "$@"\n'
 
 
@@ -22,15 +32,8 @@ class Bag:
         self.variables = {
             "__uwsgi_bag": str(folder),
             "__uwsgi_cross": cross,
-            "__uwsgi_found": {"glibc": "2.17", "kind": {"interpreter": f"{cross['prefix']}/bin/python2.7"}},
-            "__uwsgi_toolchain": {
-                "arch": "x86_64",
-                "options": "-mcpu=baseline",
-                "place": "@place@",
-                "includes": ["@place@/sysroot/usr/include"],
-                "libraries": ["@place@/sysroot/usr/lib64", "@place@/sysroot/lib64"],
-                "headers_dir": "/my/headers",
-            },
+            "__uwsgi_found": {"glibc": "2.17"},
+            "__uwsgi_planned": {"plan": {"toolchain": TOOLCHAIN}},
         }
         for part in ("sysroot", "headers", "bin", "zig/ziglang"):
             (folder / part).mkdir(parents=True)
