@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact, releases, uwsgi_wheel
+from ansible_collections.graceful.wsgi.plugins.module_utils import constraints, nginx_artifact, releases, uwsgi_wheel
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree
 
 MANIFEST = "manifest.json"
@@ -31,7 +31,9 @@ from pip._internal.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 _MISSED = re.compile(r"No matching distribution found for (.+?)(?: \(from .*\))?$", re.M)
-_URL = re.compile(r"\s*(?:-e|--editable)\b|.*\b[\w+]+://|\s*(?:-f|--find-links)\b")
+# What is to be built from source takes no wheel from any folder.
+_URL = re.compile(r"\s*(?:-e|--editable)\b|.*\b[\w+]+://|\s*(?:-f|--find-links|--no-binary)\b")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 _INDEX = re.compile(r"\s*(?:-i|--index-url|--extra-index-url|--trusted-host)\b")
 
 
@@ -104,13 +106,19 @@ def portable(root: Path, wanted: str | list[Any], limits: Sequence[str] = ()) ->
 
 
 def unbringable(text: str) -> str | None:
-    """A line of requirements that a folder of wheels cannot stand for, such as an address or the code itself."""
-    for line in text.splitlines():
-        if line.lstrip().startswith("#") or _INDEX.match(line):
-            continue
-        if _URL.match(line) or releases.is_local(line):
-            return line.strip()
+    """A line of requirements that a folder of wheels cannot stand for, such as an address or the code itself.
+
+    It is for a message, so that a password in an address is left out.
+    """
+    for line in constraints._lines(text.replace("\ufeff", "")):
+        if not _INDEX.match(line) and (_URL.match(line) or releases.is_local(line)):
+            return _CREDENTIALS.sub("***@", line)
     return None
+
+
+def secret(text: str) -> bool:
+    """Whether an address in it has a user or a password."""
+    return bool(_CREDENTIALS.search(text))
 
 
 # -- the folder -----------------------------------------------------------------------------------------------------

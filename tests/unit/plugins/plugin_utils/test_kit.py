@@ -121,6 +121,13 @@ def test_requirements_are_read_with_what_they_include_whatever_holds_the_code(tm
         (".\n", "."),
         ("./lib/x.whl\n", "./lib/x.whl"),
         ("--find-links wheels\n", "--find-links wheels"),
+        ("Flask==3.1.2  # as https://flask.test/changes says\n", None),
+        ("\ufeffFlask==3.1.2\r\nsix\r\n", None),
+        ("Flask==3.1.2 \\\n    ; python_version >= '3' \\\n    --hash=sha256:ab\n", None),
+        ("six\n--no-binary psycopg2\n", "--no-binary psycopg2"),
+        # With no password.
+        ("-e git+https://me:T0KEN@git.test/x.git\n", "-e git+https://***@git.test/x.git"),
+        ("x @ https://T0KEN@files.test/x.whl  # ours\n", "x @ https://***@files.test/x.whl"),
     ],
 )
 def test_what_no_folder_of_wheels_can_stand_for(text, line):
