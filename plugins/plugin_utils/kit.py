@@ -72,10 +72,13 @@ def requirements(app: Mapping[str, Any], find: Callable[[str], str], scratch: Pa
     if isinstance(wanted, list):
         lines = releases.as_lines(wanted)
         named = [root / match[2] for match in map(releases._INCLUDE.match, lines) if match and "://" not in match[2]]
+        for path in named:
+            if not path.is_file():
+                raise KitError(f"there is no {path.relative_to(root)} in {root}")
         return root, "\n".join([*lines, *(releases.read_requirements(str(path)) for path in named)])
     path = root / wanted
     if not path.is_file():
-        raise KitError(f"there is no {wanted} in {root}; name a file that the code has")
+        raise KitError(f"there is no {wanted} in {root}")
     return root, releases.read_requirements(str(path))
 
 
@@ -103,6 +106,15 @@ def portable(root: Path, wanted: str | list[Any], limits: Sequence[str] = ()) ->
         wished.append("-c limits.txt")
         files["limits.txt"] = "\n".join(limits) + "\n"
     return {**files, "wanted.txt": "\n".join(wished) + "\n"}
+
+
+def words(wanted: list[Any]) -> list[str]:
+    """A list of requirements as words of a command: an option and its value may be one item of it, or two."""
+    found = []
+    for line in releases.as_lines(wanted):
+        option = releases._OPTION.match(line)
+        found += list(option.groups()) if option else [line]
+    return [word for word in found if word]
 
 
 def unbringable(text: str) -> str | None:
@@ -236,7 +248,8 @@ class Pip:
 
     def __init__(self, scratch: Path, environment: Mapping[str, str], run: Callable[..., Any] = subprocess.run) -> None:
         self.scratch = scratch
-        self.environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", **environment}
+        own = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_REQUIRE_VIRTUALENV": "0"}
+        self.environment = {**os.environ, **own, **environment}
         self._run = run
         self._python: str | None = None
 
