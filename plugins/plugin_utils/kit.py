@@ -19,6 +19,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import constraints, 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree
 
 MANIFEST = "manifest.json"
+KIND = "distribution", "major", "architecture", "python", "abi", "interpreter"
 EMPTY: dict[str, Any] = {"format": kit_plan.FORMAT, "files": {}, "builders": {}, "nginx": {}, "hosts": []}
 # pip judges the markers of requirements by the Python that it runs under, whatever --python-version says.
 RUN_PIP = """
@@ -71,10 +72,10 @@ def requirements(app: Mapping[str, Any], find: Callable[[str], str], scratch: Pa
         return None
     if isinstance(wanted, list):
         lines = releases.as_lines(wanted)
-        named = [root / match[2] for match in map(releases._INCLUDE.match, lines) if match and "://" not in match[2]]
+        named = [root / name for name in kit_plan.included(wanted)]
         for path in named:
             if not path.is_file():
-                raise KitError(f"there is no {path.relative_to(root)} in {root}")
+                raise KitError(f"there is no {path}")
         return root, "\n".join([*lines, *(releases.read_requirements(str(path)) for path in named)])
     path = root / wanted
     if not path.is_file():
@@ -136,6 +137,38 @@ def secret(text: str) -> bool:
 # -- the folder -----------------------------------------------------------------------------------------------------
 
 
+def _texts(*lists: Any) -> bool:
+    return all(isinstance(told, list) and all(isinstance(text, str) for text in told) for told in lists)
+
+
+def _files(told: Any) -> list[str]:
+    """The files that a part of a manifest names."""
+    if not _texts(told["files"]):
+        raise TypeError("files")
+    return told["files"]
+
+
+def sound(told: Any) -> bool:
+    """Whether a manifest is made as docs/kit.md says and names files of the kit only; nobody need ask again."""
+    try:
+        if told["format"] != kit_plan.FORMAT or set(told) != set(EMPTY) or not isinstance(told["hosts"], list):
+            return False
+        named = [path for one in told["nginx"].values() for path in _files(one)]
+        texts = [one["architecture"] for one in told["nginx"].values()] + list(told["files"].values())
+        for one in told["hosts"]:
+            named += _files({"files": one["tools"]})
+            named += [path for part in (*one["uwsgi"].values(), *one["requirements"].values()) for path in _files(part)]
+            texts += [one["glibc"], *(one["kind"][name] for name in KIND)]
+            lists = [part[name] for part in one["uwsgi"].values() for name in ("features", "libraries", "packages")]
+            if not _texts(*lists, *(part["apps"] for part in one["requirements"].values())):
+                return False
+        inside = all(not path.startswith("/") and ".." not in path.split("/") for path in told["files"])
+        known = all(isinstance(one, dict) for one in told["builders"].values())
+        return inside and known and _texts(texts) and set(named) <= set(told["files"])
+    except (AttributeError, KeyError, TypeError):
+        return False
+
+
 class Kit:
     """The folder ``folder``; see docs/kit.md for what lies in it."""
 
@@ -151,7 +184,7 @@ class Kit:
             return None
         except (OSError, ValueError) as error:
             raise KitError(f"{file} cannot be read: {error}") from error
-        if not isinstance(told, dict) or told.get("format") != kit_plan.FORMAT or set(told) != set(EMPTY):
+        if not sound(told):
             raise KitError(f"{file} is no manifest of a kit that this release of the collection reads")
         return told
 
@@ -167,7 +200,7 @@ class Kit:
                 told["wrong"] = [f"there is no {self.folder / MANIFEST}"]
             else:
                 told["wrong"] = self.wrong(told["manifest"], kit_plan.relevant(told["manifest"], host))
-        except (KitError, KeyError, TypeError, AttributeError) as error:
+        except KitError as error:
             told["wrong"] = [str(error)]
         return told
 
@@ -176,7 +209,12 @@ class Kit:
         found = []
         for path in paths:
             wanted = manifest["files"].get(path)
-            there = nginx_artifact.sha256(str(self.folder / path))
+            try:
+                there = nginx_artifact.sha256(str(self.folder / path))
+            except OSError as error:
+                # On a medium with other accounts' files.
+                found.append(f"{self.folder / path} is not for this account to read: {error.strerror}")
+                continue
             if there is None:
                 found.append(f"{self.folder / path} is missing")
             elif there != wanted:
