@@ -72,11 +72,11 @@ def requirements(app: Mapping[str, Any], find: Callable[[str], str], scratch: Pa
         return None
     if isinstance(wanted, list):
         lines = releases.as_lines(wanted)
-        named = [root / name for name in kit_plan.included(wanted)]
-        for path in named:
-            if not path.is_file():
-                raise KitError(f"there is no {path}")
-        return root, "\n".join([*lines, *(releases.read_requirements(str(path)) for path in named)])
+        names = kit_plan.included(wanted)
+        for name in names:
+            if not (root / name).is_file():
+                raise KitError(f"there is no {name} in {root}")
+        return root, "\n".join([*lines, *(releases.read_requirements(str(root / name)) for name in names)])
     path = root / wanted
     if not path.is_file():
         raise KitError(f"there is no {wanted} in {root}")
