@@ -209,3 +209,27 @@ def test_a_file_that_tells_of_no_hosts_is_refused(tmp_path, text):
     (tmp_path / "hosts.json").write_text(text)
     with pytest.raises(kit_host.AnsibleActionFail, match="kit_facts: .*; write it anew: ansible-playbook graceful"):
         kit_host.read(tmp_path / "hosts.json")
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ([], []),
+        (["glibc"], "2"),
+        (["glibc"], 2.17),
+        (["kind"], None),
+        (["kind", "interpreter"], None),
+        (["facts", "architecture"], None),
+        (["python", "full_version"], 3.11),
+    ],
+)
+def test_what_was_written_by_hand_of_a_host_is_whole(where, value):
+    python = {**HOST["python"], "full_version": "3.11.2", "abi": "cp311"}
+    told = {"facts": dict.fromkeys(kit_host.FACTS, "x"), "kind": dict(KIND), "python": python, "glibc": "2.36"}
+    assert kit_host.sound(told) and kit_host.sound({**told, "glibc": ""})
+    place = told
+    for step in where[:-1]:
+        place = place[step]
+    if where:
+        place[where[-1]] = value
+    assert not kit_host.sound(told if where else value)
