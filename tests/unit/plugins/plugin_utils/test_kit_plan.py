@@ -200,6 +200,18 @@ def test_requirements_that_no_controller_reads_are_refused_and_a_list_is_taken(c
     assert planned(known, publish={"publish_apps": apps, "publish_sites": SITES})[1] == []
 
 
+@pytest.mark.parametrize(
+    ("collecting", "builder", "refused"),
+    [(True, "", False), (True, "localhost", False), (True, "builder7", True), (False, "", True)],
+)
+def test_a_kit_for_centos_7_takes_no_old_ansible_where_nothing_is_asked_of_such_a_host(collecting, builder, refused):
+    el7 = {**HOST, "distribution": "CentOS", "version": "7", "os_family": "RedHat", "ansible": "2.19.4"}
+    el7["uwsgi_builder"] = {"known": True}
+    uwsgi = {"uwsgi_build_host": builder}
+    problems = planned(kit(collecting=collecting, manifest=None), room="publish", host=el7, uwsgi=uwsgi)[1]
+    assert ("ansible_version" in [problem.path for problem in problems]) is refused
+
+
 def test_the_host_is_asked_what_only_it_knows():
     plans, _problems = planned(whole())
     (check,) = [one for one in plans["nginx"]["checks"] if one["kind"] == "kit"]
