@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
 from ansible_collections.graceful.wsgi.plugins.module_utils import constraints, elf, kit_checks, uwsgi_home, uwsgi_wheel
@@ -22,7 +22,9 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import (
     entry,
     portable,
     requirements,
+    secret,
     unbringable,
+    words,
 )
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problem
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.uwsgi_plan import VIRTUALENV
@@ -48,7 +50,8 @@ class Collector:
         self.lacking: list[dict[str, Any]] = []
         folder = args["uwsgi"]["settings"]["wheel_dir"]
         # What somebody made by hand is taken before an index is asked.
-        self.links = [folder] if folder else []
+        # By its whole path: pip runs where an application's code is.
+        self.links = [os.path.abspath(os.path.expanduser(folder))] if folder else []
 
     def _intact(self, files: list[str]) -> bool:
         return bool(files) and not self.kit.wrong(self.manifest, files)
@@ -135,8 +138,8 @@ class Collector:
         variable, name = f"publish_apps[{number}].requirements", app["name"]
         try:
             read = requirements(app, find, scratch)
-        except (KitError, source_tree.SourceError) as error:
-            return self.problems.append(Problem(variable, str(error), "name a file of the code"))
+        except (AnsibleError, KitError, OSError, source_tree.SourceError) as error:
+            return self.problems.append(Problem(variable, str(error), "name a file that the code has"))
         if read is None:
             return None
         root, text = read
@@ -155,14 +158,19 @@ class Collector:
         if self.check:
             return None
         wanted = app["requirements"]
-        words = ["-r", str(root / wanted)] if isinstance(wanted, str) else [str(item) for item in wanted]
+        asked = ["-r", str(root / wanted)] if isinstance(wanted, str) else words(wanted)
         if limits:
             file = scratch / "constraints.txt"
             file.write_text("\n".join(limits) + "\n")
-            words += ["-c", str(file)]
+            asked += ["-c", str(file)]
         try:
-            found = self.pip.download(words, self.host, self.links, root)
+            found = self.pip.download(asked, self.host, self.links, root)
         except Missed as missed:
+            if "--hash" in text:
+                # A host would refuse what was built, which has a hash of its own.
+                says = f"{missed.what} has no wheel for {kit_plan.describe(self.host['kind'])} with one of its hashes"
+                hint = "pin a version that has such a wheel, or leave the hashes out, and have it built"
+                return self.problems.append(Problem(variable, says, hint))
             if self._builds():
                 told = {"variable": variable, "name": name, "what": missed.what, "digest": named}
                 self.lacking.append({**told, "files": portable(root, wanted, limits)})
@@ -263,4 +271,9 @@ class ActionModule(Telling):
         if problems:
             counted = f"{len(problems)} problem{'s' if len(problems) > 1 else ''} with the kit"
             result.update(failed=True, msg="\n".join([f"{counted}:", *(f"- {problem}" for problem in problems)]))
+            # Nothing is built for who is refused.
+            result.update(lacking=[])
+        # An index in requirements may be named with a password.
+        if any(secret(text) for one in result["lacking"] for text in one["files"].values()):
+            result["_ansible_no_log"] = True
         return self._told(result, task_vars or {})

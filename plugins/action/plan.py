@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -23,7 +24,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     wheel_plan,
 )
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
-from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, requirements
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, requirements, secret
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -169,6 +170,12 @@ def _earlier(task_vars: Mapping[str, Any]) -> list[str]:
     return [room for room, registered in WORKED.items() if registered in task_vars]
 
 
+def _confidential(plan: Mapping[str, Any]) -> bool:
+    """Whether values of an application's environment, or a password of an index or a repository, are in it."""
+    environment = any(item["environment"] for item in plan.get("preflights", ()))
+    return environment or secret(json.dumps(plan, default=str))
+
+
 class ActionModule(Telling):
     """Plan a room on the controller; nothing is sent to the host."""
 
@@ -259,8 +266,8 @@ class ActionModule(Telling):
         result.update(changed=False, plan={**plans[own], "checks": checks})
         if args["collecting"]:
             result["kit_folder"] = host["kit"]["folder"]
-        # A plan with values of an application's environment in it is registered, and shown to nobody.
-        result["_ansible_no_log"] = any(item["environment"] for item in plans[own].get("preflights", ()))
+        # Registered, and shown to nobody.
+        result["_ansible_no_log"] = _confidential(plans[own])
         if own == "publish":
             result["ansible_facts"] = {PUBLISHED: {**(host["published"] or {}), **plans[own]["published"]}}
         return result

@@ -84,13 +84,16 @@ class ActionModule(Identifier):
     def _send(self, item: dict[str, Any], root: str, scratch: str) -> str:
         local = os.path.join(scratch, f"{item['name']}.tar.gz")
         source_tree.pack(root, item.get("exclude") or [], local)
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, f"{item['name']}.tar.gz")
+        return self._transfer(local, f"{item['name']}.tar.gz", f"{item['name']}: its code cannot be sent")
+
+    def _transfer(self, local: str, name: str, refusal: str) -> str:
+        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, name)
         try:
             return self._transfer_file(local, remote)
         except AnsibleConnectionFailure:
             raise
         except AnsibleError as error:
-            says = f"{item['name']}: its code cannot be sent to {remote}: {error}"
+            says = f"{refusal} to {remote}: {error}"
             raise AnsibleActionFail(f"{says}; is there room on that file system (ansible_remote_tmp)?") from error
 
     def _send_wheels(self, kit: Mapping[str, Any], names: set[str], scratch: str) -> dict[str, Any]:
@@ -100,12 +103,18 @@ class ActionModule(Identifier):
         if not wanted:
             return {}
         local = os.path.join(scratch, "wheels.tar")
-        # Wheels are packed already.
-        with tarfile.open(local, "w") as archive:
-            for path in wanted:
-                archive.add(os.path.join(kit["folder"], path), path, filter=_plain)
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "wheels.tar")
-        return {"archive": self._transfer_file(local, remote), "apps": apps, "files": kit["files"]}
+        try:
+            # Wheels are packed already.
+            with tarfile.open(local, "w") as archive:
+                for path in wanted:
+                    archive.add(os.path.join(kit["folder"], path), path, filter=_plain)
+        except OSError as error:
+            says = f"publish_kit: the wheels of {', '.join(sorted(apps))} cannot be gathered in {scratch}: {error}"
+            raise AnsibleActionFail(f"{says}; is {kit['folder']} still there, and is there room (TMPDIR)?") from error
+        sent = self._transfer(
+            local, "wheels.tar", f"publish_kit: the wheels of {', '.join(sorted(apps))} cannot be sent"
+        )
+        return {"archive": sent, "apps": apps, "files": kit["files"]}
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
