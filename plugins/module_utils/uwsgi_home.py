@@ -310,8 +310,8 @@ def python_packages(about, names, wheel_for_27, has_pip, virtualenv="virtualenv-
         if not wheel_for_27 and not has_pip:
             if not named("pip"):
                 raise HomeError(
-                    "uwsgi_wheel_dir: virtualenv, which makes the virtualenvs of Python 2.7, would be fetched by pip, and "
-                    "this host has none, nor may the role install one (uwsgi_manage_packages: false); put "
+                    "uwsgi_wheel_dir: pip would fetch virtualenv, which makes the virtualenvs of Python 2.7, and this "
+                    "host has no pip, nor may the role install one (uwsgi_manage_packages: false); put "
                     "%s-py2.py3-none-any.whl there (pip download --no-deps %s), or install a pip"
                     % (virtualenv, virtualenv.replace("-", "=="))
                 )

@@ -84,11 +84,14 @@ def _lacks(values: dict[str, Any], host: dict[str, Any], arch: str) -> list[str]
         found.append(
             f"uwsgi_wheel_dir: {values['uwsgi_wheel_dir']} has no {wheel}, and no index is asked; put it there"
         )
-    if values["uwsgi_headers_dir"] and not any(
-        name.endswith((".rpm", ".deb")) for name in known.get("headers", [".rpm"])
-    ):
-        folder = values["uwsgi_headers_dir"]
-        found.append(f"uwsgi_headers_dir: {folder} holds neither rpm nor deb; put the packages with the headers there")
+    # They are unpacked by the tools of the host's own packages.
+    kinds = {"RedHat": [".rpm"], "Debian": [".deb"]}.get(host.get("os_family") or "", [".rpm", ".deb"])
+    if values["uwsgi_headers_dir"] and not any(name.endswith(tuple(kinds)) for name in known.get("headers", kinds)):
+        folder, wanted = values["uwsgi_headers_dir"], " nor ".join(kind[1:] for kind in kinds)
+        found.append(
+            f"uwsgi_headers_dir: {folder} holds no {wanted}, and such are the packages of the host that builds; put "
+            "those with the headers there"
+        )
     return found
 
 
