@@ -234,6 +234,9 @@ class Removal:
         )
         work.adopted = adopted
         work.run()
+        if not self.check_mode:
+            # Nobody takes back what was asked for; secrets of what went are not kept for that.
+            bundle.unlink(os.path.join(work.home, "previous.json"))
         report = work.report()
         for item in report["files"]:
             if item["state"] == "removed":

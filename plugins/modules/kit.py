@@ -33,7 +33,8 @@ options:
     type: dict
     required: true
   uwsgi:
-    description: The plan of the role uwsgi, as M(graceful.wsgi.plan) returns it. Required but for O(state=built).
+    description: The plan of the role uwsgi, as M(graceful.wsgi.plan) returns it; its C(settings) and C(build) for
+      O(state=wanted). Required but for O(state=built).
     type: dict
   nginx:
     description: The plan of the role nginx. Required for O(state=collected).

@@ -81,7 +81,18 @@ options:
   wheels:
     description: Where the action plugin has put those wheels.
     type: dict
-    default: {}
+    suboptions:
+      archive:
+        description: A tar file that holds them; nothing was brought without it.
+        type: path
+      apps:
+        description: The files that each application's virtualenv is filled from, by its name.
+        type: dict
+        default: {}
+      files:
+        description: The sha256 of each file, by its path in the tar file.
+        type: dict
+        default: {}
   keep:
     description: How many releases stay when switching, the live one among them. The one that was live before stays
       in any case, since processes run on it until they are reloaded.
@@ -176,7 +187,7 @@ def fill(module, homes):
     """Fill all virtualenvs, as many at a time as there are processors; {name: whether there was something to do}."""
     filled, failed = {}, []
     builders = Pool(module.params["build_user"], multiprocessing.cpu_count(), module.run_command)
-    brought = Brought(module.params["wheels"])
+    brought = Brought(module.params["wheels"] or {})
 
     def work(home):
         try:
@@ -311,7 +322,14 @@ def main():
             "pip_env": {"type": "dict", "default": {}, "no_log": True},
             "pip_cert": {"type": "path"},
             "kit": {"type": "dict", "default": {}},
-            "wheels": {"type": "dict", "default": {}},
+            "wheels": {
+                "type": "dict",
+                "options": {
+                    "archive": {"type": "path"},
+                    "apps": {"type": "dict", "default": {}},
+                    "files": {"type": "dict", "default": {}},
+                },
+            },
             "keep": {"type": "int", "default": 5},
             "survey": {"type": "bool", "default": False},
         },

@@ -25,6 +25,10 @@ def plan(
 ) -> tuple[dict[str, Any], list[Problem]]:
     """What graceful.wsgi.removal is asked; ``rooms``: the variables of the other roles, defaults where unknown."""
     problems = Problems()
+    if values["remove_apps"] is not None and not values["remove_apps"] and values["remove_set"]:
+        says = "is an empty list, and remove_set without one takes the whole set"
+        problems.say("remove_apps", says, "leave it out where the whole set is to go, or name its applications")
+    values = {**values, "remove_apps": values["remove_apps"] or []}
     named = [f"remove_{name}" for name in ("apps", "set") if values[f"remove_{name}"]]
     if values["remove_all"] and named:
         says = f"takes all off the host, and {' and '.join(named)} only a part of it"

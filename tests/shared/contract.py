@@ -12,6 +12,7 @@ import importlib
 import inspect
 import json
 import re
+import tarfile
 import textwrap
 from functools import cache
 from pathlib import Path
@@ -45,8 +46,8 @@ PLUGINS = "ansible_collections.graceful.wsgi.plugins"
 # The entry points of a role that plans.
 ENTRIES = {
     "centos7": ["main.yml"],
-    "nginx": ["main.yml"],
-    "uwsgi": ["main.yml", "installed.yml"],
+    "nginx": ["main.yml", "collect.yml"],
+    "uwsgi": ["main.yml", "installed.yml", "collect.yml", "requirements.yml"],
     "publish": ["main.yml", "reload.yml"],
     "remove": ["main.yml"],
 }
@@ -161,7 +162,7 @@ class Rendered:
         self.sent, self.faults, self.ran = [], [], set()
         vars_file = ROLES / role / "vars/main.yml"
         self.role_vars = LOADER.load_from_file(str(vars_file), trusted_as_template=True) if vars_file.exists() else {}
-        self.registered = {**registered, f"__{role}_planned": {"plan": plan}}
+        self.registered = {**registered, f"__{role}_planned": {"plan": plan, "kit_folder": "/kit"}}
         for entry in ENTRIES[role]:
             self._walk(entry, self._load(entry), {}, {})
 
@@ -244,7 +245,8 @@ class Rendered:
             module_args = task.args if module_args is None else module_args
             sent.append((module_name.removeprefix(COLLECTION), copy.deepcopy(dict(module_args))))
             items = module_args.get("releases") or []
-            told = [{"name": item["name"], "missing": True, "current": "former"} for item in items]
+            told = [{"name": item["name"], "current": "former"} for item in items]
+            told = [{**item, "missing": True, "incomplete": True} for item in told]
             return {"releases": told, "failed": False}
 
         def find(plugin, folder, path):
@@ -258,6 +260,7 @@ class Rendered:
             mock.patch.object(source_tree, "digest", lambda *_words: "0123456789ab"),
             mock.patch.object(source_tree, "unpack", lambda *_words: "/nonexistent"),
             mock.patch.object(source_tree, "pack", lambda *_words: None),
+            mock.patch.object(tarfile.TarFile, "add", lambda *_words, **_more: None),
         ):
             searched = {"ansible_search_path": folders}
             _plugin(action, task, templar).run(None, {**templar.available_variables, **searched})

@@ -16,8 +16,8 @@ import yaml
 from ansible.template import Templar
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, uwsgi_options
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import uwsgi_options
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = {
@@ -31,6 +31,8 @@ UWSGI = {
     "binary": "/opt/uwsgi/2.0.31-python3.11/bin/uwsgi",
     "version": "2.0.31",
     "python": "3.11",
+    "abi": "cp311",
+    "interpreter": "/usr/bin/python3.11",
     "venv_command": ["/usr/bin/python3.11", "-m", "venv"],
     "pip": "pip",
     "options": sorted(uwsgi_options.OPTIONS),
@@ -250,6 +252,18 @@ ROLES = {
     "uwsgi built by zig without its headers": {"uwsgi_build_toolchain": "zig", "uwsgi_headers_dir": "nowhere"},
     "uwsgi out of a folder of wheels": {"uwsgi_wheel_dir": "wheels", "uwsgi_pip_no_index": True},
 }
+KIND = {
+    "distribution": "Debian",
+    "major": "12",
+    "architecture": "x86_64",
+    **{name: UWSGI[name] for name in ("python", "abi", "interpreter")},
+}
+KIT_HOST = {
+    "kind": KIND,
+    "glibc": "2.36",
+    "python": {"version": "3.11", "full_version": "3.11.2", "executable": "/usr/bin/python3.11"},
+}
+KITTED = {"publish_apps": [{"name": "shop", "source": "apps/shop", "module": "manage", "requirements": ["flask"]}]}
 REMOVALS = {
     "an application": {"remove_apps": ["shop"], "remove_data": True},
     "a set": {"remove_set": "main"},
@@ -320,6 +334,32 @@ def rows():
     return {f"test_generated_nginx: {name}": values for name, values in module.GIVEN.items()}
 
 
+def kit():
+    """What is known of a kit that holds all that KITTED needs on DEBIAN."""
+    wheel = {"libraries": ["libz.so.1"], "packages": ["zlib1g"], "files": ["uwsgi/u/uwsgi.whl"]}
+    held = {"apps": ["shop"], "files": ["wheels/flask.whl"]}
+    entry = {
+        "kind": KIND,
+        "glibc": "2.36",
+        "tools": ["tools/3.11/pip-25-py3-none-any.whl"],
+        "uwsgi": {"u": wheel},
+        "requirements": {kit_plan.digest("flask", []): held},
+    }
+    files = ["nginx/n/nginx", *entry["tools"], *wheel["files"], *held["files"]]
+    manifest = {
+        "format": 1,
+        "files": dict.fromkeys(files, "0" * 64),
+        "builders": {},
+        "nginx": {},
+        "hosts": [entry],
+    }
+    known = {"folder": "/kit", "collecting": False, "manifest": manifest, "wrong": [], "texts": {"shop": "flask"}}
+    rooms = {**dict.fromkeys(planning.PLANNERS), "nginx": {}}
+    wanted = planning.plan(SPECS, rooms, {**DEBIAN, "room": "nginx", "kit": known})[0]["nginx"]["id"]
+    manifest["nginx"] = {wanted: {"architecture": "x86_64", "files": ["nginx/n/nginx"]}}
+    return known
+
+
 def inputs():
     """(name, variables, host) of all that is planned."""
     for name, variables in [*inventories(), *recipes()]:
@@ -337,6 +377,8 @@ def inputs():
     yield "everything on a host whose uWSGI nobody knows", {**EVERYTHING, **CUSTOM}, {**DEBIAN, "uwsgi": None}
     for name, host in HOSTS.items():
         yield f"nothing but defaults on {name}", {}, host
+    yield "published from a kit", KITTED, {**DEBIAN, "kit": kit()}
+    yield "published from a kit by a play without uWSGI", {"publish_apps": []}, {**DEBIAN, "kit": kit()}
 
 
 def planned(variables, host, room):
@@ -359,7 +401,12 @@ FACTS = {
     "groups": {"all": ["web1"]},
     "hostvars": {"web1": {"ansible_facts": {}}},
     "nginx_build_host": "",
+    "nginx_build_toolchain": "host",
     "uwsgi_build_host": "",
+    # What the role kit hands on.
+    "__kit_host": KIT_HOST,
+    "__kit_app": {"name": "shop", "digest": "0123456789abcdef", "what": "x", "files": {"wanted.txt": "x"}},
+    "__kit_scratch": "/tmp/wheels.graceful-wsgi",
 }
 # What modules would have told of files and units, with something in each list that tasks look for.
 WRITTEN = {
@@ -461,6 +508,7 @@ def installed(plan):
         "__uwsgi_claim": {"claimed": True},
         "__uwsgi_kept": {"manifest": {"libraries": [], "found": {"packages": []}}},
         "__uwsgi_taken": {"file": "/opt/uwsgi/.brought-1/uwsgi.whl"},
+        "__uwsgi_wanted": {"wheel": found["wheel"]},
         "__uwsgi_built": {"faults": ["lacks ssl"], "missing": ["ssl"], "stamp": {"features": ["ssl"]}},
     }
 
@@ -555,6 +603,7 @@ DATA = {
     "build": "it is digested whole",
     "carried": "what file_bundle told of another bundle",
     "checkouts": "what git_checkout told, by application",
+    "host": "what kit_host told",
     "like": "what uwsgi_build_info told of another host",
     "made": "a home by its account",
     "pip_env": "an environment",
@@ -562,6 +611,8 @@ DATA = {
     "settings": "yum's own settings",
     "since": "what uwsgi_instances told, by application",
     "uwsgi": "the fact uwsgi_installed",
+    "wheels.apps": "files by application",
+    "wheels.files": "a digest by its file",
 }
 
 
@@ -631,6 +682,8 @@ OPAQUE = {
         ("preflights", "[]", "service_vars"),
         ("preflights", "[]", "vars"),
         ("apps",),
+        ("kit", "apps"),
+        ("kit", "files"),
         ("pip", "env"),
         ("published",),
         ("units",),

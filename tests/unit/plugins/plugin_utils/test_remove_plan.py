@@ -31,6 +31,10 @@ def attempt(publish=None, **variables):
         ({"remove_data": "true"}, "remove_data: is true, and nothing says what is to go"),
         ({"remove_apps": ["shop", "../x"]}, "remove_apps[1]: '../x' is no name of an application"),
         ({"remove_set": "a b"}, "remove_set: 'a b' is no name of a set"),
+        # A variable that turned out empty is not the wish to take a whole set.
+        ({"remove_set": "main", "remove_apps": []}, "remove_apps: is an empty list, and remove_set without one takes"),
+        ({"remove_set": "main", "remove_apps": ""}, "remove_apps: is an empty list, and remove_set without one takes"),
+        ({"remove_set": "main", "remove_apps": "[]"}, "remove_apps: is an empty list, and remove_set without one"),
         ({"remove_all": "perhaps"}, "remove_all: 'perhaps' is not true or false"),
     ],
 )
@@ -46,7 +50,8 @@ def test_what_is_named_arrives_however_it_is_written():
     assert plan["wanted"] == {"apps": ["shop", "blog"], "set": "", "all": False, "data": True}
     assert plan["accounts"] == {"shop": "wsgi-shop", "blog": "wsgi-blog"}
     assert not plan["nothing"]
-    assert attempt()[0]["nothing"]
+    assert attempt()[0]["nothing"] and attempt(remove_apps=[])[0]["nothing"]
+    assert attempt(remove_set="main", remove_apps=None)[0]["wanted"]["apps"] == []
 
 
 def test_an_inventory_that_is_wrong_by_now_does_not_matter():

@@ -6,6 +6,8 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import errno
+import functools
+import json
 import os
 
 import pytest
@@ -356,6 +358,25 @@ def test_no_diff_tells_a_secret_of_a_set_whose_manifest_is_lost(tmp_path, monkey
     known._survey()
     (shown,) = known.diff()
     assert shown["before"] == "KEY=(hidden)\n"
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_what_went_is_not_kept_to_be_put_back(tmp_path, monkeypatch, check_mode):
+    paths = [write(tmp_path / "conf" / name, u"KEY=S3CRET\n") for name in ("shop.env", "blog.env")]
+    home = tmp_path / "bundles/publish-main-apps"
+    recorded = dict((path, removal.bundle.sha256(b"KEY=S3CRET\n")) for path in paths)
+    write(home / "manifest.json", json.dumps({"files": recorded, "secret": paths, "run": "1"}))
+    write(home / "previous.json", u'{"run": "1", "files": []}')
+    monkeypatch.setattr(ownership, "STATE_DIR", str(tmp_path / "bundles"))
+    monkeypatch.setattr(removal.bundle, "STATE_DIR", str(tmp_path / "bundles"))
+    monkeypatch.setattr(removal.bundle, "untrusted_folder", lambda path: None)
+    monkeypatch.setattr(removal, "_Known", functools.partial(removal._Known, state_dir=str(tmp_path / "bundles")))
+    work = Work(tmp_path)
+    work.check_mode = check_mode
+    work._bundle("publish-main-apps", [paths[0]])
+    assert os.path.exists(paths[1]) and os.path.exists(paths[0]) == check_mode
+    assert (home / "previous.json").exists() == check_mode
+    assert (home / "manifest.json").exists()
 
 
 OWN = "[uwsgi]\nspooler-chdir = /tmp/x\nchdir = /srv/wsgi/shop\n"
