@@ -315,8 +315,11 @@ def missing_packages(needs):
     return missing
 
 
-def python_packages(about, names, wheel_for_27, has_pip):
-    """Packages without which this Python cannot have uWSGI compiled for it or a virtualenv made."""
+def python_packages(about, names, wheel_for_27, has_pip, virtualenv="virtualenv-VERSION"):
+    """Packages without which this Python cannot have uWSGI compiled for it or a virtualenv made.
+
+    ``virtualenv``: the release that makes those of Python 2.7, as its wheel's name begins.
+    """
     version = about["version"]
 
     def named(kind):
@@ -334,6 +337,13 @@ def python_packages(about, names, wheel_for_27, has_pip):
         wanted.append(named("headers"))
     if version == "2.7":
         if not wheel_for_27 and not has_pip:
+            if not named("pip"):
+                raise HomeError(
+                    "uwsgi_wheel_dir: pip would fetch virtualenv, which makes the virtualenvs of Python 2.7, and this "
+                    "host has no pip, nor may the role install one (uwsgi_manage_packages: false); put "
+                    "%s-py2.py3-none-any.whl there (pip download --no-deps %s), or install a pip"
+                    % (virtualenv, virtualenv.replace("-", "=="))
+                )
             wanted.append(named("pip"))
     elif not about["venv"]:
         wanted.append(named("venv"))

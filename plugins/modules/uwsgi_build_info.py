@@ -363,6 +363,7 @@ def main():
                 names,
                 wanted["virtualenv_wheel"] or os.path.exists(script),
                 bool(pip_python),
+                os.path.basename(wanted["virtualenv"] or "virtualenv-VERSION"),
             )
     except (uwsgi_home.HomeError, ArtifactError) as error:
         module.fail_json(msg=str(error))

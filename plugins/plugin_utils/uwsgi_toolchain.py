@@ -23,7 +23,9 @@ OWN = ("CC", "CPP", "UWSGI_INCLUDES")
 # With this set uWSGI's build does not link the Python that runs it.
 NO_LIBRARY = "UWSGI_PYTHON_NOLIB"
 # What holds headers: packages, and archives of folders as they are on a host.
-PACKED = (".rpm", ".deb", ".tar", ".tar.gz", ".tgz", ".tar.xz")
+PACKAGES = (".rpm", ".deb")
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz")
+FAMILIES = {"RedHat": ".rpm", "Debian": ".deb"}
 # The commands that a build takes by their names, each with the template it is made of.
 COMMANDS = {"zig-cc": "zig-cc", "unpack-headers": "unpack-headers"}
 # What would tell of the controller's own libraries gives way to what the host's packages have, if anything.
@@ -105,9 +107,12 @@ def _lacks(values: dict[str, Any], host: dict[str, Any], arch: str) -> list[str]
         found.append(
             f"uwsgi_wheel_dir: {values['uwsgi_wheel_dir']} has no {wheel}, and no index is asked; put it there"
         )
-    folder, headers = values["uwsgi_headers_dir"], known.get("headers", [".rpm"])
-    if folder and not any(name.endswith(PACKED) for name in headers):
-        says = f"{folder} holds neither rpm nor deb nor tar"
+    folder, headers = values["uwsgi_headers_dir"], known.get("headers", PACKAGES)
+    # A host that builds unpacks them by the tools of its own packages.
+    family = "" if may_cross(values) else host.get("os_family")
+    kinds = [kind for kind in PACKAGES if family not in FAMILIES or kind == FAMILIES[family]]
+    if folder and not any(name.endswith((*kinds, *TARS)) for name in headers):
+        says = f"{folder} holds neither {' nor '.join(kind[1:] for kind in kinds)} nor tar"
         found.append(f"uwsgi_headers_dir: {says}; put the packages with the headers there")
     if may_cross(values):
         tools = set(known.get("tools", ("bsdtar", "dpkg-deb")))

@@ -1,7 +1,8 @@
 """Every value that the plan hands to a module passes that module's argument spec, and every key of the plan is read.
 
 The plans are those of all variables that the tests and the documentation hold: the scenarios' inventories, the recipes
-of README.md, the rows of test_generated_nginx.py, and here an application and a site that state all there is to state.
+of README.md and docs, the rows of test_generated_nginx.py, and here an application and a site that state all there is
+to state.
 """
 
 import copy
@@ -300,15 +301,17 @@ def inventories():
 
 
 def recipes():
-    """The variables in README.md, each with what it leaves to the reader."""
-    text = (ROOT / "README.md").read_text()
-    for block in re.finditer(r"^( *)```yaml\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE):
-        lines = re.sub(f"^{block[1]}", "", block[2], flags=re.MULTILINE)
-        found = contract.LOADER.load(trusted(lines))
-        if isinstance(found, dict):
-            variables = found["all"]["vars"] if "all" in found else found
-            if any(name.partition("_")[0] in SPECS for name in variables):
-                yield f"README.md:{text[: block.start()].count(chr(10)) + 1}", completed(variables)
+    """The variables in the documentation, each with what it leaves to the reader."""
+    for file in (ROOT / "README.md", ROOT / "docs/kit.md", *sorted((ROOT / "docs/roles").glob("*.md"))):
+        text = file.read_text()
+        for block in re.finditer(r"^( *)```yaml\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE):
+            lines = re.sub(f"^{block[1]}", "", block[2], flags=re.MULTILINE)
+            found = contract.LOADER.load(trusted(lines))
+            if isinstance(found, dict):
+                variables = found["all"]["vars"] if "all" in found else found
+                if any(name.partition("_")[0] in SPECS for name in variables):
+                    line = text[: block.start()].count("\n") + 1
+                    yield f"{file.relative_to(ROOT)}:{line}", completed(variables)
 
 
 def trusted(text):

@@ -421,6 +421,8 @@ def test_what_zig_takes_of_the_controller_is_missed_where_something_is_to_be_bui
     wheel = "ziglang-0.15.2-py3-none-manylinux_2_12_x86_64.manylinux2010_x86_64.musllinux_1_1_x86_64.whl"
     assert lacks([wheel], ["zlib-devel-1.2.7-18.el7.x86_64.rpm"]) == []
     assert lacks(["ziglang-0.14.0-py3-none-any.whl"], ["README"]) == ["uwsgi_wheel_dir", "uwsgi_headers_dir"]
+    # A CentOS has nothing that unpacks a deb.
+    assert lacks([wheel], ["zlib1g-dev_1.2.13_amd64.deb"]) == ["uwsgi_headers_dir"]
     assert planned(CENTOS, **ZIG)["toolchain"]["lacks"] == []
 
 

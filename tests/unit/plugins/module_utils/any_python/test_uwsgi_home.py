@@ -178,6 +178,16 @@ def test_packages_of_a_python():
     assert uwsgi_home.python_packages(bare, {}, False, False) == []
 
 
+def test_a_host_without_pip_that_gets_no_package_is_told_which_wheel_it_takes():
+    old = dict(ABOUT, version="2.7")
+    with pytest.raises(uwsgi_home.HomeError) as told:
+        uwsgi_home.python_packages(old, {}, False, False, "virtualenv-1.2")
+    for words in ("uwsgi_wheel_dir", "virtualenv-1.2-py2.py3-none-any.whl", "virtualenv==1.2"):
+        assert words in str(told.value)
+    assert uwsgi_home.python_packages(old, {}, True, False) == []
+    assert uwsgi_home.python_packages(old, {}, False, True) == []
+
+
 def test_headers_of_a_foreign_python_come_from_no_package():
     with pytest.raises(uwsgi_home.HomeError):
         uwsgi_home.python_packages(
