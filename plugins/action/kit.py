@@ -11,7 +11,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleError
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
-from ansible_collections.graceful.wsgi.plugins.module_utils import constraints, elf, uwsgi_home, uwsgi_wheel
+from ansible_collections.graceful.wsgi.plugins.module_utils import constraints, elf, kit_checks, uwsgi_home, uwsgi_wheel
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import (
     EMPTY,
@@ -95,6 +95,7 @@ class Collector:
                 kind = kit_plan.describe(self.host["kind"])
                 says = f"is empty, and no wheel of uWSGI {version} is to be had for {kind}"
                 hint = "name a host of that kind that builds it, or put such a wheel into the folder uwsgi_wheel_dir"
+                hint += "; localhost builds it by uwsgi_build_toolchain: zig out of uwsgi_headers_dir"
                 self.problems.append(Problem("uwsgi_build_host", says, hint))
                 return
             data = wheels[0].read_bytes()
@@ -104,6 +105,14 @@ class Collector:
         files = self.kit.note(self.manifest, paths)
         told = {"features": features, "libraries": libraries, "packages": packages}
         self.entry["uwsgi"][name] = {**told, "files": files}
+
+    def _builds(self) -> bool:
+        """Whether who builds uWSGI may build what applications require, too; whoever is to do it looks closer."""
+        builder, kind = self.args["uwsgi"]["builder"], self.host["kind"]
+        if not builder.get("brought"):
+            return bool(builder["host"])
+        here = uwsgi_home.kind_of({}, *kit_checks.system())
+        return all(here[name] == kind[name] for name in ("distribution", "major", "architecture"))
 
     def tools(self) -> None:
         """pip, and what a virtualenv takes where the host's Python has neither."""
@@ -162,11 +171,13 @@ class Collector:
                 says = f"{missed.what} has no wheel for {kit_plan.describe(self.host['kind'])} with one of its hashes"
                 hint = "pin a version that has such a wheel, or leave the hashes out, and have it built"
                 return self.problems.append(Problem(variable, says, hint))
-            if self.args["uwsgi"]["builder"]["host"]:
+            if self._builds():
                 told = {"variable": variable, "name": name, "what": missed.what, "digest": named}
                 self.lacking.append({**told, "files": portable(root, wanted, limits)})
                 return None
             says = f"{missed.what} has no wheel for {kit_plan.describe(self.host['kind'])}"
+            if self.args["uwsgi"]["builder"]["host"]:
+                says += ", and the controller, which uwsgi_build_host names, builds nothing but uWSGI for another kind"
             hint = "name a host of that kind in uwsgi_build_host, which builds it, or put a wheel into uwsgi_wheel_dir"
             return self.problems.append(Problem(variable, says, hint))
         except KitError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -42,6 +43,8 @@ WORKED = {
 }
 # Where the controller builds, a folder for each room; what it built is then copied into the room's artifact_dir.
 CONTROLLER_HOME = "~/.cache/graceful-wsgi"
+# What unpacks packages of headers on the controller.
+UNPACKERS = ("bsdtar", "cpio", "dpkg-deb", "rpm2cpio")
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -70,7 +73,7 @@ def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any])
 
 
 def _kept(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """What manifests tell of the wheels of uWSGI that were built once, and which packages of headers there are."""
+    """What manifests tell of the wheels of uWSGI that were built once, which headers and what unpacks them."""
     told: dict[str, Any] = {"kept": []}
     if values.get("uwsgi_build_host") and found["cache"]:
         told["kept"] = artifact_cache.kept(found["cache"])
@@ -78,6 +81,7 @@ def _kept(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]
     if isinstance(folder, str) and folder:
         path = Path(folder).expanduser()
         told["headers"] = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
+        told["tools"] = [name for name in UNPACKERS if shutil.which(name)]
     return told
 
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ansible.template import Templar
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks
+from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, uwsgi_home
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, uwsgi_options
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 
@@ -249,6 +249,11 @@ ROLES = {
         "uwsgi_pip_index_url": "https://index.test/simple",
         "uwsgi_pip_ca_bundle": "/etc/ssl/ca.pem",
     },
+    "uwsgi built by zig on the controller": {
+        "uwsgi_build_toolchain": "zig",
+        "uwsgi_headers_dir": "headers",
+        "uwsgi_build_host": "localhost",
+    },
     "uwsgi built by zig without its headers": {"uwsgi_build_toolchain": "zig", "uwsgi_headers_dir": "nowhere"},
     "uwsgi out of a folder of wheels": {"uwsgi_wheel_dir": "wheels", "uwsgi_pip_no_index": True},
 }
@@ -477,6 +482,12 @@ def built(plan):
     }
 
 
+# What a controller of another kind than the host's builds.
+CROSS = uwsgi_home.cross_of(
+    {"architecture": "x86_64", "python": "2.7", "abi": "cp27mu", "interpreter": "/usr/bin/python2.7"}
+)
+
+
 def installed(plan):
     """What the uwsgi role's tasks would have registered: of a host that has none yet."""
     version = "2.7" if plan["family"] == "RedHat" else "3.11"
@@ -502,7 +513,7 @@ def installed(plan):
     }
     return {
         "__uwsgi_found": found,
-        "__uwsgi_builder": found,
+        "__uwsgi_builder": {**found, "cross": CROSS if plan["builder"]["brought"] else {}},
         "__uwsgi_brought": {"path": "/opt/uwsgi/.brought-1"},
         "__uwsgi_build": {"path": "/var/lib/graceful-wsgi/uwsgi/builds/1"},
         "__uwsgi_claim": {"claimed": True},
@@ -605,6 +616,7 @@ DATA = {
     "checkouts": "what git_checkout told, by application",
     "host": "what kit_host told",
     "like": "what uwsgi_build_info told of another host",
+    "library_packages": "a package by its library",
     "made": "a home by its account",
     "pip_env": "an environment",
     "releases[]": "what releases or publish_info told",
@@ -667,6 +679,10 @@ OPAQUE = {
         ("python_packages", "headers"),
         ("python_packages", "pip"),
         ("python_packages", "venv"),
+        ("builder", "library_packages"),
+        ("toolchain", "commands"),
+        ("toolchain", "cross", "commands"),
+        ("toolchain", "cross", "environment"),
         ("toolchain", "environment"),
         ("unit",),
         ("wheels", "build"),

@@ -1,5 +1,6 @@
 """What one host's share of a kit is, what is fetched for it, and what is refused or left to a builder."""
 
+import os
 import types
 from pathlib import Path
 
@@ -118,6 +119,17 @@ def test_what_has_no_wheel_is_refused_by_its_name_or_left_to_the_builder(collect
     assert found.problems == []
     (lacking,) = found.lacking
     assert (lacking["what"], lacking["files"]) == ("docopt==0.6.2", {"wanted.txt": "docopt==0.6.2\n"})
+
+
+@pytest.mark.parametrize(("here", "builds"), [(("Debian", "12.5"), True), (("Debian", "13.1"), False)])
+def test_a_controller_of_another_kind_builds_uwsgi_and_nothing_else(collect, monkeypatch, here, builds):
+    monkeypatch.setattr(action.kit_checks, "system", lambda: here)
+    monkeypatch.setattr(os, "uname", lambda: ("", "", "", "", "x86_64"))
+    words = {"missing": ["docopt==0.6.2"], "builder": {"host": "localhost", "brought": True}}
+    found = collect([app(requirements=["docopt==0.6.2"])], **words)
+    assert bool(found.lacking) is builds
+    says = "the controller, which uwsgi_build_host names, builds nothing but uWSGI for another kind; name a host"
+    assert [says in str(problem) for problem in found.problems] == ([] if builds else [True])
 
 
 def test_a_line_that_no_wheel_stands_for_is_refused(collect):
