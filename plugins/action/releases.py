@@ -13,6 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import source_tree
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import secret
 
 
 class Identifier(Telling):
@@ -63,6 +64,9 @@ class Identifier(Telling):
             if live.get(item["name"]) not in (None, item.get("id"))
         ]
         result.pop("invocation", None)
+        # An index in a list of requirements: registered, and shown to nobody.
+        if any(secret(str(item.get("requirements"))) for item in items):
+            result["_ansible_no_log"] = True
         return result
 
 

@@ -49,3 +49,10 @@ def test_wheels_that_cannot_be_sent_are_told_with_the_cure(sending):
     (sending.folder / "wheels/a.whl").unlink()
     with pytest.raises(AnsibleActionFail, match="publish_kit: the wheels of shop cannot be gathered .* still there"):
         sending()
+
+
+@pytest.mark.parametrize("wanted", [["six"], ["six", "-i https://me:pw@i.test/simple"], "r.txt", None])
+def test_a_list_with_a_password_of_an_index_is_shown_to_nobody(wanted):
+    told = action.ActionModule.__new__(action.ActionModule)._tell({}, [{"name": "shop", "requirements": wanted}])
+    assert told["wanted"][0]["requirements"] == wanted
+    assert told.get("_ansible_no_log", False) is ("pw@" in str(wanted))
