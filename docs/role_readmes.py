@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes roles/*/README.md; `make docs` calls it.
 
-Variables come from each role's meta/argument_specs.yml, what templates of a user's own are given from the comments of
-plugins/plugin_utils/model.py.
+Variables come from each role's meta/argument_specs.yml, longer guides from docs/roles/, what templates of a user's own
+are given from the comments of plugins/plugin_utils/model.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 
-ROLES = Path(__file__).resolve().parents[1] / "roles"
-MODEL = ROLES.parent / "plugins/plugin_utils/model.py"
+DOCS = Path(__file__).resolve().parent
+ROLES = DOCS.parent / "roles"
+MODEL = DOCS.parent / "plugins/plugin_utils/model.py"
 MARKUP = re.compile(r"\b([CVOMBI])\(([^)]*)\)")
 
 
@@ -90,8 +91,15 @@ def given(role: str) -> list[str]:
 def readme(role: str) -> str:
     """The text of a role's README."""
     spec = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]
+    # What a table of variables cannot show, such as whole inventories.
+    guide = DOCS / "roles" / f"{role}.md"
+    sources, meant = "meta/argument_specs.yml", "that file"
+    more = [f"docs/roles/{role}.md"] if guide.exists() else []
+    more += ["plugins/plugin_utils/model.py"] if role in model().GIVEN else []
+    if more:
+        sources, meant = " and ".join([sources, *more]), "these"
     lines = [
-        "<!-- Written by `make docs` from meta/argument_specs.yml and plugins/plugin_utils/model.py: change those. -->",
+        f"<!-- Written by `make docs` from {sources}: change {meant}, not this one. -->",
         f"# graceful.wsgi.{role}",
         "",
         f"{spec['short_description']}.",
@@ -100,6 +108,8 @@ def readme(role: str) -> str:
     description = spec.get("description") or []
     for paragraph in description if isinstance(description, list) else [description]:
         lines += [prose(paragraph), ""]
+    if guide.exists():
+        lines += [guide.read_text().rstrip(), ""]
     return "\n".join(lines + table(spec["options"], "Variables") + given(role)).rstrip() + "\n"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -25,7 +27,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     wheel_plan,
 )
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
-from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, requirements
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, requirements, secret
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -47,6 +49,8 @@ WORKED = {
 }
 # Where the controller builds, a folder for each role; what it built is then copied into the role's artifact_dir.
 CONTROLLER_HOME = "~/.cache/graceful-wsgi"
+# What unpacks packages of headers on the controller.
+UNPACKERS = ("bsdtar", "cpio", "dpkg-deb", "rpm2cpio")
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -77,7 +81,7 @@ def _builder(task_vars: Mapping[str, Any], role: str, values: Mapping[str, Any])
 
 
 def _kept(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """What manifests tell of the wheels of uWSGI that were built once, and which packages of headers there are."""
+    """What manifests tell of the wheels of uWSGI that were built once, which headers and what unpacks them."""
     told: dict[str, Any] = {"kept": []}
     if values.get("uwsgi_build_host") and found["cache"]:
         told["kept"] = artifact_cache.kept(found["cache"])
@@ -85,6 +89,7 @@ def _kept(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]
     if isinstance(folder, str) and folder:
         path = Path(folder).expanduser()
         told["headers"] = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
+        told["tools"] = [name for name in UNPACKERS if shutil.which(name)]
     return told
 
 
@@ -173,6 +178,12 @@ def _host(task_vars: Mapping[str, Any], args: dict[str, Any]) -> dict[str, Any]:
 def _earlier(task_vars: Mapping[str, Any]) -> list[str]:
     """The roles that may have changed the host in this run already."""
     return [role for role, registered in WORKED.items() if registered in task_vars]
+
+
+def _confidential(plan: Mapping[str, Any]) -> bool:
+    """Whether values of an application's environment, or a password of an index or a repository, are in it."""
+    environment = any(item["environment"] for item in plan.get("preflights", ()))
+    return environment or secret(json.dumps(plan, default=str))
 
 
 class ActionModule(ReportingAction):
@@ -270,10 +281,8 @@ class ActionModule(ReportingAction):
         result.update(changed=False, plan=model.plain(dataclasses.replace(planned, checks=checks)))
         if args["collecting"]:
             result["kit_folder"] = host["kit"]["folder"]
+        # Registered, and shown to nobody.
+        result["_ansible_no_log"] = _confidential(result["plan"])
         if isinstance(planned, model.PublishPlan):
-            # A plan with values of an application's environment in it is registered, and shown to nobody.
-            result["_ansible_no_log"] = any(item.environment for item in planned.preflights)
             result["ansible_facts"] = {PUBLISHED: {**(host["published"] or {}), **planned.published}}
-        else:
-            result["_ansible_no_log"] = False
         return result

@@ -13,6 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import source_tree
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import secret
 
 
 class Identifier(ReportingAction):
@@ -64,6 +65,9 @@ class Identifier(ReportingAction):
             if live.get(item["name"]) not in (None, item.get("id"))
         ]
         result.pop("invocation", None)
+        # An index in a list of requirements: registered, and shown to nobody.
+        if any(secret(str(item.get("requirements"))) for item in items):
+            result["_ansible_no_log"] = True
         return result
 
 
@@ -85,13 +89,16 @@ class ActionModule(Identifier):
     def _send(self, item: dict[str, Any], root: str, scratch: str) -> str:
         local = os.path.join(scratch, f"{item['name']}.tar.gz")
         source_tree.pack(root, item.get("exclude") or [], local)
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, f"{item['name']}.tar.gz")
+        return self._transfer(local, f"{item['name']}.tar.gz", f"{item['name']}: its code cannot be sent")
+
+    def _transfer(self, local: str, name: str, refusal: str) -> str:
+        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, name)
         try:
             return str(self._transfer_file(local, remote))
         except AnsibleConnectionFailure:
             raise
         except AnsibleError as error:
-            message = f"{item['name']}: its code cannot be sent to {remote}: {error}"
+            message = f"{refusal} to {remote}: {error}"
             raise AnsibleActionFail(f"{message}; is there room on that file system (ansible_remote_tmp)?") from error
 
     def _send_wheels(self, kit: Mapping[str, Any], names: set[str], scratch: str) -> dict[str, Any]:
@@ -101,12 +108,20 @@ class ActionModule(Identifier):
         if not wanted:
             return {}
         local = os.path.join(scratch, "wheels.tar")
-        # Wheels are packed already.
-        with tarfile.open(local, "w") as archive:
-            for path in wanted:
-                archive.add(os.path.join(kit["folder"], path), path, filter=_plain)
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "wheels.tar")
-        return {"archive": self._transfer_file(local, remote), "apps": apps, "files": kit["files"]}
+        try:
+            # Wheels are packed already.
+            with tarfile.open(local, "w") as archive:
+                for path in wanted:
+                    archive.add(os.path.join(kit["folder"], path), path, filter=_plain)
+        except OSError as error:
+            message = f"publish_kit: the wheels of {', '.join(sorted(apps))} cannot be gathered in {scratch}: {error}"
+            raise AnsibleActionFail(
+                f"{message}; is {kit['folder']} still there, and is there room (TMPDIR)?"
+            ) from error
+        sent = self._transfer(
+            local, "wheels.tar", f"publish_kit: the wheels of {', '.join(sorted(apps))} cannot be sent"
+        )
+        return {"archive": sent, "apps": apps, "files": kit["files"]}
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)

@@ -895,6 +895,10 @@ class UwsgiBuilder:
     user: str
     # Folder of builds and logs. Example: /var/lib/graceful-wsgi/uwsgi.
     home: str
+    # Whether it builds for hosts of another kind, of which headers and libraries are brought.
+    brought: bool
+    # Packages of libraries by name, for a binary that does not run there. Example: {libssl.so.3: libssl3}.
+    library_packages: dict[str, str]
     # The controller's folder of wheels. Example: ~/.cache/graceful-wsgi/uwsgi.
     cache: str
     # The virtualenv for Python 2.7 on the host that builds.
@@ -903,6 +907,20 @@ class UwsgiBuilder:
     needs: list[Need]
     # Packages of a Python by what they bring and its version. Example: {headers: {'*': 'python{version}-dev'}}.
     python_packages: dict[str, dict[str, str]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cross:
+    """How zig builds for a host of another kind than the controller's: nothing of the controller's own is found."""
+
+    # Folders of headers. Example: [@place@/sysroot/usr/include].
+    includes: list[str]
+    # Folders of libraries. Example: [@place@/sysroot/usr/lib64].
+    libraries: list[str]
+    # Environment of the build. Example: {CC: '@place@/bin/zig-cc'}.
+    environment: dict[str, str]
+    # Template of each command that stands beside zig. Example: {zig-cc: cross-cc}.
+    commands: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -931,6 +949,10 @@ class Toolchain:
     environment: dict[str, str]
     # Folder with packages of headers on the controller, empty for the host's. Example: headers.
     headers_dir: str
+    # Template of each command that stands beside zig. Example: {zig-cc: zig-cc}.
+    commands: dict[str, str]
+    # What is otherwise where the controller builds for hosts of another kind, or null.
+    cross: Cross | None = mapping()
     # What a build would miss on the controller, as lines of a refusal.
     lacks: list[str]
 

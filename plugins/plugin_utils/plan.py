@@ -26,9 +26,13 @@ PLANNERS: dict[str, Planner] = {
 ALONE: dict[str, Mapping[str, Sequence[str]]] = {"remove": remove_plan.READ, "kit": kit_role_plan.READ}
 
 
-def _outgrown(host: Mapping[str, Any]) -> list[Problem]:
+def _outgrown(host: Mapping[str, Any], variables: Mapping[str, Mapping[str, Any] | None]) -> list[Problem]:
     """The problem of a host that the running Ansible is too new for."""
     if host.get("os_family") != "RedHat" or host.get("version") != "7":
+        return []
+    builders = {(variables.get(role) or {}).get(f"{role}_build_host") or "" for role in ("nginx", "uwsgi")}
+    if (host.get("kit") or {}).get("collecting") and builders <= {"", "localhost"}:
+        # No package is installed on this host for a kit, nor on one like it.
         return []
     message = old_hosts.el7(host.get("ansible") or old_hosts.LAST, f"{host.get('distribution')} 7")
     return [Problem("ansible_version", message, old_hosts.HINT.rstrip())] if message else []
@@ -48,7 +52,7 @@ def plan(
     A role's plan is missing where its variables are refused; no planner sees values of a wrong type.
     """
     plans: dict[str, Plan] = {}
-    problems = _outgrown(host)
+    problems = _outgrown(host, variables)
     roles: dict[str, dict[str, Any]] = {}
     for role, planner in PLANNERS.items():
         wrong: list[Problem] = []

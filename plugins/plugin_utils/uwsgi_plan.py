@@ -373,6 +373,8 @@ def _builder(
         local=local,
         # The controller is whoever runs Ansible there.
         user="" if local else values["uwsgi_build_user"],
+        brought=uwsgi_toolchain.may_cross(values),
+        library_packages=wheel_plan.LIBRARIES.get(host.get("os_family") or "", {}),
         home=home,
         cache=known.get("cache") or values["uwsgi_artifact_dir"],
         virtualenv=_virtualenv(home),

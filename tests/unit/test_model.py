@@ -22,7 +22,18 @@ CLASSES = [item for _name, item in inspect.getmembers(model, dataclasses.is_data
 NAMES = {item.__name__ for item in CLASSES}
 # Parts of a plan that tasks or templates read key by key, or a function of module_utils does, see contract.SHAPES.
 PARTS = {
-    *("App", "Bundle", "Code", "Download", "FirstQuestion", "Instance", "KitWheels", "NginxBuild", "NginxSettings"),
+    *(
+        "App",
+        "Bundle",
+        "Code",
+        "Cross",
+        "Download",
+        "FirstQuestion",
+        "Instance",
+        "KitWheels",
+        "NginxBuild",
+        "NginxSettings",
+    ),
     *("Pip", "PublishSettings", "SelinuxModule", "ServiceAccount", "Site", "SiteBundle", "SoftwareCollection"),
     *(
         "Source",
