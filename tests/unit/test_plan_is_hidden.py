@@ -15,7 +15,7 @@ def planned(folder, apps, *arguments):
         {"graceful.wsgi.plan": {"role": "publish"}, "register": "planned"},
         {
             "ansible.builtin.debug": {
-                "msg": "registered {{ planned.plan.apps | length }}"
+                "msg": "registered {{ planned.plan.instances | length }}"
                 " {{ planned.plan.preflights[0].environment.TOKEN | default('') | length }}"
             }
         },
