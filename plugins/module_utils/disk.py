@@ -9,8 +9,10 @@ __metaclass__ = type
 import errno
 import os
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout
+
 # What is true only of what runs now; gone after a reboot, as that is.
-STATE_DIR = "/run/graceful-wsgi"
+STATE_DIR = layout.RUN_STATE_DIR
 
 
 def encoded(text):

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.background import has_daemons
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes, unlink
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import (
@@ -29,11 +30,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import 
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import load, load_as
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import in_memory
 
-# No application's name may hold it.
-MARK = "@next"
-LINK_DIR = "/run/wsgi"
 CONFIG_DIR = os.path.join(STATE_DIR, "next")
-UNIT_DIR = "/run/systemd/system"
+UNIT_DIR = layout.RUN_UNIT_DIR
 SOCKET = re.compile(r"^(uwsgi-|http-|https-|fastcgi-|fastcgi-nph-|scgi-|scgi-nph-|raw-|suwsgi-|puwsgi-)?socket$")
 # The path of a socket in any of uWSGI's languages.
 NAMED = re.compile(r"""(?:^|[\s"'<])(?:http-|uwsgi-)?socket["']?\s*[=:>][\s"'\[]*(/[^\s"'<\],]+)""", re.MULTILINE)
@@ -64,9 +62,8 @@ class Standby:
     def __init__(self, wanted):
         self.wanted = wanted
         self._named = None
-        stem = wanted["unit"][: -len(".service")]
-        self.unit = stem + MARK + ".service"
-        self.run_dir = wanted["run_dir"] + MARK
+        self.unit = layout.standby_unit(wanted["unit"])
+        self.run_dir = wanted["run_dir"] + layout.MARK
         # In a folder that nginx comes through, where the first one's is no such.
         self.socket = wanted.get("standby") or os.path.join(self.run_dir, "sock")
         self.config = os.path.join(CONFIG_DIR, wanted["name"] + ".ini")

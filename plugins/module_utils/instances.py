@@ -13,10 +13,10 @@ import json
 import os
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import background, journal, secret_values
+from ansible_collections.graceful.wsgi.plugins.module_utils import background, journal, layout, secret_values
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders
-from ansible_collections.graceful.wsgi.plugins.module_utils.generations import LINK_DIR, Standby, accepting, connections
+from ansible_collections.graceful.wsgi.plugins.module_utils.generations import Standby, accepting, connections
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size, tail
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, process_start, read, started_at
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import account, remove_tree
@@ -272,10 +272,10 @@ def former(name):
     """What is known of an instance that nobody wants any more, as an item of graceful.wsgi.uwsgi_instances."""
     return {
         "name": name,
-        "unit": "uwsgi@%s.service" % name,
-        "run_dir": "/run/uwsgi-%s" % name,
-        "link": os.path.join(LINK_DIR, name + ".sock"),
-        "standby": os.path.join(LINK_DIR, name + ".d", "next"),
+        "unit": layout.unit(name),
+        "run_dir": layout.run_dir(name),
+        "link": layout.link(name),
+        "standby": layout.standby_socket(layout.socket_dir(name)),
     }
 
 

@@ -17,7 +17,7 @@ import os
 import re
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import ownership, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, ownership, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import content_of, replace_bytes, unlink
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
 
@@ -88,9 +88,9 @@ def made_for(app, roots, places=None):
     """
     if places is None:
         places, home = [], os.path.join(roots[0], app) if roots else ""
-        for dropin in glob.glob("/etc/systemd/system/uwsgi@*.service.d/10-publish*.conf"):
-            found = ownership.DROPIN.match(dropin)
-            if found and app == (found.group(2) or found.group(1)):
+        for dropin in glob.glob(layout.DROPINS):
+            found = layout.parse_dropin(dropin)
+            if found and app == found[1]:
                 for config in _CONFIG.findall(native(content_of(dropin) or b"")):
                     places += own_places(native(content_of(config) or b""), home)
     folders = [os.path.join(root, app) for root in roots]
@@ -101,7 +101,7 @@ def published():
     """The applications that any set of this host publishes."""
     names = set()
     for bundle, files in ownership.others("").items():
-        if ownership.SET.match(bundle):
+        if layout.parse_bundle(bundle):
             names.update(ownership.published(files)[0])
     return names
 

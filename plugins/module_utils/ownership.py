@@ -10,16 +10,12 @@ import errno
 import hashlib
 import json
 import os
-import re
 import stat
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 
-STATE_DIR = "/var/lib/graceful-wsgi/bundles"
-# A bundle of the publish role, and the drop-in and the server block that tell what it publishes.
-SET = re.compile(r"publish-(.+)-(apps|sites)\Z")
-DROPIN = re.compile(r"/etc/systemd/system/uwsgi@(.+)\.service\.d/10-publish(?:-(.+))?\.conf\Z")
-BLOCK = re.compile(r"/etc/nginx/conf\.d/(.+)\.conf\Z")
+STATE_DIR = os.path.join(layout.STATE_DIR, "bundles")
 
 
 def _json(path):
@@ -75,19 +71,19 @@ def claimant(path, digest, own, others_files):
 
 def called(bundle):
     """A bundle as its user knows it."""
-    found = SET.match(bundle)
-    return "publish_set %s" % found.group(1) if found else "the bundle %s" % bundle
+    found = layout.parse_bundle(bundle)
+    return "publish_set %s" % found[0] if found else "the bundle %s" % bundle
 
 
 def published(files):
     """What the files of a bundle of the publish role publish: {application: instances}, and the names of the sites."""
     apps, sites = {}, []
     for path in sorted(files):
-        dropin, block = DROPIN.match(path), BLOCK.match(path)
+        dropin, site = layout.parse_dropin(path), layout.parse_site(path)
         if dropin:
-            apps.setdefault(dropin.group(2) or dropin.group(1), []).append(dropin.group(1))
-        elif block:
-            sites.append(block.group(1))
+            apps.setdefault(dropin[1], []).append(dropin[0])
+        elif site:
+            sites.append(site)
     return apps, sites
 
 

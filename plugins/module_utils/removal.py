@@ -22,8 +22,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     accounts,
     bundle,
     disk,
-    generations,
     git_checkout,
+    layout,
     left_data,
     nginx_package,
     ownership,
@@ -69,7 +69,7 @@ class _Known(bundle.Bundle):
     def _load(self, name):
         found = bundle.Bundle._load(self, name)
         if name == "manifest.json" and self.adopted:
-            dropins = [os.path.dirname(path) for path in self.adopted if ownership.DROPIN.match(path)]
+            dropins = [os.path.dirname(path) for path in self.adopted if layout.parse_dropin(path)]
             folders = sorted(bundle.made_folders(found).union(dropins))
             # Secrets lie in files of NAME=value lines, of which no diff tells the values.
             secret = sorted(set(found.get("secret", [])).union(path for path in self.adopted if path.endswith(".env")))
@@ -288,10 +288,10 @@ class Removal:
             if going.whole and not self._logs_left(going):
                 for kind in removal_survey.KINDS:
                     self._forget(going.set.bundle(kind))
-        if not any(os.path.lexists(path) for path in glob.glob(os.path.join(generations.LINK_DIR, "*"))) or (
+        if not any(os.path.lexists(path) for path in glob.glob(os.path.join(layout.LINK_DIR, "*"))) or (
             self.check_mode and self._all_go()
         ):
-            self._rmdir(generations.LINK_DIR)
+            self._rmdir(layout.LINK_DIR)
         self._rmdir(self.places["root"])
         self._rmdir(left_data.NOTES)
 
@@ -308,7 +308,7 @@ class Removal:
             gone, changed = going.files(kind)
             found[kind] = (gone, changed)
         for path in found["apps"][0]:
-            user = accounts.user_of(path) if ownership.DROPIN.match(path) else None
+            user = accounts.user_of(path) if layout.parse_dropin(path) else None
             if user:
                 self.users.add(user)
         logs = removal_survey.app_logs(going)
@@ -356,7 +356,7 @@ class Removal:
     def _leftovers(self, going):
         """What runs of this host's systemd noted of the instances, and folders that edits by hand keep from going."""
         for name in going.instances:
-            folder = "/etc/systemd/system/uwsgi@%s.service.d" % name
+            folder = layout.unit_folder(name)
             if not self.check_mode:
                 self._rmdir(folder)
             elif folder not in self.removed:
@@ -563,19 +563,19 @@ class Removal:
         units = self._systemctl("list-units", "--all", "--plain", "--no-legend", "uwsgi@*.service")[1]
         names = set(re.findall(r"uwsgi@(\S+)\.service", units))
         links = glob.glob("/etc/systemd/system/*.wants/uwsgi@*.service")
-        names.update(os.path.basename(path)[len("uwsgi@") : -len(".service")] for path in links)
-        names = [name for name in names - mine if not name.endswith(generations.MARK)]
+        names.update(layout.instance_of(os.path.basename(path)) for path in links)
+        names = [name for name in names - mine if not name.endswith(layout.MARK)]
         others = sorted(name for name in names if self._is_used(name, links))
         self.uwsgi_goes = not others
         if others:
             self._keep(
                 "uWSGI (%s, uwsgi@.service)" % self.places["uwsgi_home"],
-                "runs what is not of this collection: %s" % ", ".join("uwsgi@%s.service" % name for name in others),
+                "runs what is not of this collection: %s" % ", ".join(layout.unit(name) for name in others),
             )
 
     def _is_used(self, name, links):
-        enabled = any(path.endswith("/uwsgi@%s.service" % name) for path in links)
-        return enabled or self._systemctl("is-active", "uwsgi@%s.service" % name)[1].strip() in ("active", "activating")
+        enabled = any(path.endswith("/" + layout.unit(name)) for path in links)
+        return enabled or self._systemctl("is-active", layout.unit(name))[1].strip() in ("active", "activating")
 
     def _nginx(self):
         """nginx, its configuration and what was built; what was there before it comes back."""
@@ -698,7 +698,7 @@ class Removal:
         self._git()
         self._remove(HOMES)
         for name in removal_survey.bundle_names():
-            if name not in OF_ROLES and not ownership.SET.match(name):
+            if name not in OF_ROLES and not layout.parse_bundle(name):
                 path = os.path.join(ownership.STATE_DIR, name)
                 self._keep(path, "is the bundle of somebody who uses the module file_bundle")
         for path in (ownership.STATE_DIR, left_data.NOTES):

@@ -14,7 +14,7 @@ import glob
 import os
 import re
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import left_data, ownership, takeover_checks
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, left_data, ownership, takeover_checks
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import content_of, sha256
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import linked
@@ -77,7 +77,7 @@ def orphans(conf_dir, known):
 
     def add(publish_set, kind, path):
         if path not in known and content_of(path) is not None:
-            found.setdefault("publish-%s-%s" % (publish_set, kind), {})[path] = _digest(path)
+            found.setdefault(layout.bundle(publish_set, kind), {})[path] = _digest(path)
 
     patterns = ("/etc/tmpfiles.d/publish-*", "/etc/logrotate.d/publish-*", "/etc/nginx/*.d/publish-*.conf")
     named = set()
@@ -94,14 +94,14 @@ def orphans(conf_dir, known):
             add(publish_set, kind, path)
             for name in _LINE.findall(text) + _UNIT.findall(text):
                 sets[name] = publish_set
-    names = sorted(set(ownership.SET.match(bundle).group(1) for bundle in found))
+    names = sorted(set(layout.parse_bundle(bundle)[0] for bundle in found))
     instances = {}
-    for path in sorted(glob.glob("/etc/systemd/system/uwsgi@*.service.d/10-publish*.conf")):
-        match = ownership.DROPIN.match(path)
+    for path in sorted(glob.glob(layout.DROPINS)):
+        match = layout.parse_dropin(path)
         if not match or path in known:
             continue
-        instance, app = match.group(1), match.group(2) or match.group(1)
-        if instance not in sets and not linked("uwsgi@%s.service" % instance):
+        instance, app = match
+        if instance not in sets and not linked(layout.unit(instance)):
             continue
         publish_set = sets.get(instance) or (names[0] if len(names) == 1 else "main")
         instances.setdefault(publish_set, []).append(instance)
@@ -137,7 +137,7 @@ class Set:
         self.apps = ownership.published(self.files["apps"])[0]
         self.shared = [path % name for path in SHARED]
         self.blocks = [
-            path for path in self.files["sites"] if ownership.BLOCK.match(path) and path not in self.shared
+            path for path in self.files["sites"] if layout.parse_site(path) and path not in self.shared
         ]
 
     def bundle(self, kind):
@@ -147,7 +147,7 @@ class Set:
     @property
     def sites(self):
         """The names of its sites."""
-        return [ownership.BLOCK.match(path).group(1) for path in self.blocks]
+        return [layout.parse_site(path) for path in self.blocks]
 
     @property
     def dropped(self):
@@ -176,7 +176,7 @@ def all_sets(conf_dir, roots):
     adopted = orphans(conf_dir, set(path for files in bundles.values() for path in files))
     for name, files in adopted.items():
         bundles[name] = dict(bundles.get(name, {}), **files)
-    named = [ownership.SET.match(name).group(1) for name in bundles if ownership.SET.match(name)]
+    named = [layout.parse_bundle(name)[0] for name in bundles if layout.parse_bundle(name)]
     return dict((name, Set(name, bundles, roots)) for name in named + left_data.sets()), adopted
 
 
@@ -204,7 +204,7 @@ class Going:
                     "remove_apps: the site %s of publish_set %s leads to %s, which goes, and to %s, which stays; take"
                     " its location out of publish_sites and run graceful.wsgi.site first, or name both"
                     % (
-                        ownership.BLOCK.match(path).group(1),
+                        layout.parse_site(path),
                         self.set.name,
                         ", ".join(app for app in self.apps if path in led[app]),
                         ", ".join(staying),
@@ -215,7 +215,7 @@ class Going:
     @property
     def sites(self):
         """The names of the sites that go."""
-        return [ownership.BLOCK.match(path).group(1) for path in self.blocks]
+        return [layout.parse_site(path) for path in self.blocks]
 
     @property
     def anything(self):
@@ -245,9 +245,9 @@ class Going:
         return gone, changed
 
     def _is_of_an_app(self, path):
-        match = ownership.DROPIN.match(path)
+        match = layout.parse_dropin(path)
         if match:
-            return match.group(1) in self.instances
+            return match[0] in self.instances
         folder, name = os.path.split(path)
         known = folder not in ("/etc/tmpfiles.d", "/etc/logrotate.d")
         return known and name.rpartition(".")[0] in self.apps + self.instances

@@ -12,7 +12,7 @@ __metaclass__ = type
 import os
 import re
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_package, ownership
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, nginx_package, ownership
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import lstat, read_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
@@ -94,7 +94,7 @@ def owned(checks, tools):
                 content = ownership.digest_of(path)
             other = ownership.claimant(path, content, own, others)
             # That another set has an application is told by its name.
-            if other and not (ownership.SET.match(other) and check["variable"].startswith("publish_apps")):
+            if other and not (layout.parse_bundle(other) and check["variable"].startswith("publish_apps")):
                 taken.setdefault(other, []).append(path)
         foreign = [path for path in _foreign(check, own, left) if not any(path in files for files in others.values())]
         if check["allowed"]:
@@ -120,7 +120,7 @@ def owned(checks, tools):
 def _elsewhere(bundle, kind):
     """The bundles of other sets, {bundle: files}; ``kind``: apps or sites."""
     found = ownership.others(bundle)
-    return dict((name, found[name]) for name in found if name.endswith("-" + kind) and ownership.SET.match(name))
+    return dict((name, found[name]) for name in found if name.endswith("-" + kind) and layout.parse_bundle(name))
 
 
 def application(checks, tools):
@@ -173,7 +173,7 @@ def server(checks, tools):
     theirs = {}
     for bundle in sorted(others):
         for path in sorted(others[bundle]):
-            if path in own or not ownership.BLOCK.match(path):
+            if path in own or not layout.parse_site(path):
                 continue
             for block in SERVER.findall(_text(path)):
                 ports = [words.split()[0] for words in re.findall(r"(?m)^\s+listen\s+([^;]+);", block)]
@@ -208,7 +208,7 @@ def addresses(instances, shared, configs=()):
     """
     found = set()
     for instance in instances:
-        found.add("unix:/run/wsgi/%s.sock" % instance)
+        found.add("unix:" + layout.link(instance))
         names = ["%s.%s" % (instance, kind) for kind in ("ini", "json", "xml", "yaml")]
         paths = [path for path in configs if os.path.basename(path) in names]
         for path in paths or [os.path.join("/etc/uwsgi", name) for name in names]:
@@ -236,14 +236,14 @@ def _orphaned(check, going, written):
     """The sites that stay since the play names none, and lead to an application that goes."""
     if check["sites"] or not going:
         return None
-    blocks = [path for path in sorted(written["sites"]) if ownership.BLOCK.match(path)]
-    shared = "/etc/nginx/conf.d/publish-%s.conf" % check["set"]
+    blocks = [path for path in sorted(written["sites"]) if layout.parse_site(path)]
+    shared = layout.site("publish-" + check["set"])
     blocks = [path for path in blocks if path != shared]
     instances = ownership.published(written["apps"])[0]
     for name in going:
         led = led_to(instances[name], blocks, shared, written["apps"])
         if led:
-            sites = ", ".join(ownership.BLOCK.match(path).group(1) for path in led)
+            sites = ", ".join(layout.parse_site(path) for path in led)
             message = "is empty, which leaves the sites of the set %r as they are, and %s leads to the application %s,"
             message += " which this play does not name"
             hint = "name the sites that are to stay, name %s in publish_apps, or set publish_prune: false"

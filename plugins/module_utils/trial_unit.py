@@ -19,7 +19,7 @@ import shlex
 import subprocess
 import tempfile
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, procfs, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes, unlink
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import from_environment
@@ -38,7 +38,7 @@ FOLDERS = (
 )
 # There is a systemd to ask if this is there, as its own sd_booted() has it.
 BOOTED = "/run/systemd/system"
-UNIT_DIR = "/run/systemd/system"
+UNIT_DIR = layout.RUN_UNIT_DIR
 RUN_DIR = "/run"
 PLACE = os.path.join(STATE_DIR, "try")
 PREFIX = "uwsgi-try-"

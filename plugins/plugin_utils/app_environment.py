@@ -6,11 +6,11 @@ as `Environment=` in the unit everybody on the host could ask systemd for them.
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from . import layout
 from .model import File
 from .problem import Problems
 
@@ -76,7 +76,7 @@ def _is_text(text: str) -> bool:
 
 def path_of(app: Mapping[str, Any], conf_dir: str) -> str | None:
     """Where the application's file is, which all its instances share; None for one without variables."""
-    return posixpath.join(conf_dir, f"{app['name']}.env") if app["env"] else None
+    return layout.environment(conf_dir, app["name"]) if app["env"] else None
 
 
 def content(env: Mapping[Any, Any]) -> str:

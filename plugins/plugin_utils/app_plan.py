@@ -12,6 +12,7 @@ from . import (
     app_environment,
     background_plan,
     client_plan,
+    layout,
     log_plan,
     request_plan,
     unit_plan,
@@ -27,12 +28,6 @@ INSTANCE_TEMPLATE = "instance.conf.j2"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 HOST_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]*|\*):(?P<port>\d{1,5})\Z")
 SOURCES = ("source", "archive", "repo", "path")
-# Where the nginx role puts its things; they are no variables of it.
-NGINX_DIR = "/etc/nginx"
-NGINX_LOG_DIR = "/var/log/nginx"
-NGINX_PIDFILE = "/run/nginx.pid"
-# Symlinks to the applications' sockets: nginx is led to another generation of one by a rename, without knowing it.
-LINK_DIR = "/run/wsgi"
 # Settings whose text must reach the application as it is written, not as uWSGI's configuration language reads it.
 LITERAL = (
     "path",
@@ -146,16 +141,11 @@ def unit_names(app: dict[str, Any]) -> list[str]:
     return [f"{name}-{number}" for number in range(1, count + 1)] if count > 1 else [name]
 
 
-def socket_dir(unit: str) -> str:
-    """The folder of an instance's socket, through which nobody but nginx and its own account comes."""
-    return posixpath.join(LINK_DIR, f"{unit}.d")
-
-
 def endpoint(app: dict[str, Any], path: str, problems: Problems) -> tuple[str, int | None]:
     """The socket as uWSGI binds it, and its port where it has one."""
     socket = app["socket"]
     if not socket:
-        return posixpath.join(socket_dir(app["name"]), "sock"), None
+        return layout.socket(app["name"]), None
     if socket.startswith("/"):
         if posixpath.normpath(socket).startswith(("/tmp/", "/var/tmp/")):
             message = (
@@ -354,7 +344,7 @@ def _check_option(name: str, path: str, problems: Problems) -> None:
 
 
 def _code(app: dict[str, Any], root: str) -> str:
-    return app["path"] or posixpath.join(root, app["name"], "current")
+    return app["path"] or layout.current(root, app["name"])
 
 
 def _log_file(app: dict[str, Any], unit: str, values: dict[str, Any], log_dir: str) -> str | None:
@@ -362,7 +352,7 @@ def _log_file(app: dict[str, Any], unit: str, values: dict[str, Any], log_dir: s
     if log == "journal":
         return None
     if log == "project":
-        log = posixpath.join(app["path"] or posixpath.join(values["publish_root"], app["name"], "logs"), "server.log")
+        log = posixpath.join(app["path"] or layout.logs(values["publish_root"], app["name"]), "server.log")
     if log == "system":
         log = posixpath.join(log_dir, app["name"], "server.log")
     stem, extension = posixpath.splitext(posixpath.normpath(log))
@@ -373,7 +363,7 @@ def _virtualenv(app: dict[str, Any], values: dict[str, Any]) -> str | None:
     if app["requirements"]:
         # A release brings its virtualenv along, so that one rename switches code and requirements.
         if app["path"]:
-            return posixpath.join(values["publish_root"], app["name"], "venv")
+            return layout.venv(values["publish_root"], app["name"])
         return posixpath.join(_code(app, values["publish_root"]), ".venv")
     stated: str | None = app["virtualenv"]
     return stated
@@ -496,16 +486,16 @@ def _instance(
     name, root = app["name"], values["publish_root"]
     code = _code(app, root)
     user, group = account_plan.account(app, values)
-    run_dir = f"/run/uwsgi-{unit}"
-    config = posixpath.join(roles["uwsgi"]["uwsgi_conf_dir"], f"{unit}.{app['config_format']}")
+    run_dir = layout.run_dir(unit)
+    config = layout.config(roles["uwsgi"]["uwsgi_conf_dir"], unit, app["config_format"])
     planned: dict[str, Any] = {
         "name": unit,
         "app": name,
-        "unit": f"uwsgi@{unit}.service",
+        "unit": layout.unit(unit),
         "user": user,
         "group": group,
         "web_group": roles["nginx"]["nginx_group"],
-        "home": posixpath.join(root, name),
+        "home": layout.home(root, name),
         "path": app["path"],
         "processes": app["processes"],
         "mercy": app["websocket_mercy"] if app["websocket"] else None,
@@ -532,8 +522,8 @@ def _instance(
         planned["links"].append(planned["virtualenv"])
     planned["pythonpath"] = [folder.rstrip("/") for folder in planned["pythonpath"]]
     planned["socket"], planned["port"] = endpoint({**app, "name": unit}, "", Problems())
-    planned["link"] = posixpath.join(LINK_DIR, f"{unit}.sock") if planned["port"] is None else None
-    planned["socket_dir"] = socket_dir(unit) if planned["link"] else None
+    planned["link"] = layout.link(unit) if planned["port"] is None else None
+    planned["socket_dir"] = layout.socket_dir(unit) if planned["link"] else None
     # A uWSGI without routes would end at the first of them.
     own = {"UWSGI_SCRIPT": planned["script"], "UWSGI_CHDIR": planned["chdir"]}
     routes = account_plan.has_routes(host, roles["uwsgi"])
@@ -541,9 +531,7 @@ def _instance(
     planned["packet_routes"] = [*own_routes, *client_plan.routes(app)] if routes else []
     planned["needs_standby"] = background_plan.needs_standby(app, planned["link"])
     planned["options"] = _uwsgi_options(app, planned)
-    # Of several instances it says whose they are: pruning finds the code and the logs by it.
-    dropin = "10-publish.conf" if unit == name else f"10-publish-{name}.conf"
-    planned["dropin"] = f"/etc/systemd/system/uwsgi@{unit}.service.d/{dropin}"
+    planned["dropin"] = layout.dropin(unit, name)
     planned["service"] = [
         ["ExecStart", ""],
         ["ExecStart", f"{_binary(host)} --{app['config_format']} {config}"],
@@ -635,7 +623,7 @@ def instance(planned: Instance) -> UwsgiInstance:
         name=planned.name,
         unit=planned.unit,
         unit_files=[
-            "/etc/systemd/system/uwsgi@.service",
+            layout.UWSGI_UNIT,
             planned.dropin,
             # systemd reads it when the instance starts, and uWSGI keeps its environment over a reload.
             *([planned.env_file] if planned.env_file else []),
@@ -645,7 +633,7 @@ def instance(planned: Instance) -> UwsgiInstance:
         socket=planned.socket,
         run_dir=planned.run_dir,
         link=planned.link,
-        standby=posixpath.join(planned.socket_dir, "next") if planned.socket_dir else None,
+        standby=layout.standby_socket(planned.socket_dir) if planned.socket_dir else None,
         processes=1 if cheaper else planned.processes,
         links=planned.links,
         mercy=planned.mercy,

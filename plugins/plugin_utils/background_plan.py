@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import background
 
+from . import layout
 from .model import App
 from .problem import Problems
 
@@ -134,7 +135,9 @@ def check(app: dict[str, Any], code: str, path: str, problems: Problems) -> None
         for pidfile in _pidfiles(name, value):
             if _inside(pidfile, code):
                 message = f"the pidfile {pidfile!r} lies in a release, where the next one does not find it"
-                problems.add(where, message, f"write a path outside of it, such as /run/uwsgi-{app['name']}/daemon.pid")
+                problems.add(
+                    where, message, f"write a path outside of it, such as {layout.run_dir(app['name'])}/daemon.pid"
+                )
 
 
 def _inside(value: str, code: str) -> bool:

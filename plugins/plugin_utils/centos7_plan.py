@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import nginx_plan, uwsgi_plan
+from . import layout, nginx_plan, uwsgi_plan
 from .model import Centos7Plan, Repository, SelinuxModule, SoftwareCollection
 from .problem import Problem, close_match
 
@@ -28,7 +28,7 @@ KEYS = {
 }
 KEY = "file:///etc/pki/rpm-gpg/RPM-GPG-KEY-CentOS-7"
 
-STATE = "/var/lib/graceful-wsgi/selinux"
+STATE = f"{layout.STATE_DIR}/selinux"
 MODULE = "graceful-wsgi"
 # What this collection makes and nginx has to do with: the stock policy knows the rest of its paths. It calls /run
 # /var/run. uWSGI itself runs as unconfined_service_t, as all that systemd starts from an ordinary bin folder.

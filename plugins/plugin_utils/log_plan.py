@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from . import layout
 from .model import Folder, Instance
 from .problem import Problems
 
@@ -54,15 +55,13 @@ def check(app: dict[str, Any], path: str, values: dict[str, Any], nginx_log_dir:
         message = f"lies in {folder} itself, where the application cannot open it again after a boot or at all"
     elif folder == nginx_log_dir:
         message = f"lies in {folder}, where nginx's own rotation would take it too"
-    elif not app["path"] and any(below(log, posixpath.join(home, part)) for part in ("current", "releases", "venvs")):
+    elif not app["path"] and any(below(log, posixpath.join(home, part)) for part in layout.CODE_PARTS):
         message = "lies in a release, which the next deploy leaves and a later one removes"
     if message:
         problems.add(f"{path}.log", f"{app['log']!r} {message}", cure)
 
 
-def app_checks(
-    apps: Iterable[tuple[str, Instance]], values: dict[str, Any], log_dir: str
-) -> list[dict[str, Any]]:
+def app_checks(apps: Iterable[tuple[str, Instance]], values: dict[str, Any], log_dir: str) -> list[dict[str, Any]]:
     """What the host is asked about the logs of these applications, given as (variable, instance)."""
     return [
         {

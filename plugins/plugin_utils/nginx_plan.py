@@ -9,11 +9,11 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from . import kit_plan, nginx_tree, nginx_versions, packages, spec, takeover_plan, unit_plan
+from . import kit_plan, layout, nginx_tree, nginx_versions, packages, spec, takeover_plan, unit_plan
 from .model import Download, NginxBuild, NginxPlan, NginxSettings, Source, ZigWheel
 from .problem import Problem, close_match, unknown_host
 
-HOME = "/var/lib/graceful-wsgi/nginx"
+HOME = f"{layout.STATE_DIR}/nginx"
 # What the role's tasks read of its variables.
 READ = ("conf_template", "unit_template")
 

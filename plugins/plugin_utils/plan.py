@@ -6,12 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import centos7_plan, kit_plan, kit_role_plan, nginx_plan, old_hosts, publish_plan, remove_plan, spec, uwsgi_plan
+from . import (
+    centos7_plan,
+    kit_plan,
+    kit_role_plan,
+    layout,
+    nginx_plan,
+    old_hosts,
+    publish_plan,
+    remove_plan,
+    spec,
+    uwsgi_plan,
+)
 from .model import NginxPlan, Plan
 from .problem import Problem, close_match
 
 # Where nginx.conf has the files of the publish role included.
-SITE_FOLDERS = ["/etc/nginx/conf.d", "/etc/nginx/default.d"]
+SITE_FOLDERS = [f"{layout.NGINX_DIR}/conf.d", f"{layout.NGINX_DIR}/default.d"]
 # In the order in which they run; publish sees the variables of the roles before it.
 Planner = Callable[[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]], tuple[Plan | None, list[Problem]]]
 PLANNERS: dict[str, Planner] = {

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from . import site_plan
-from .app_plan import ANY_HOST, NGINX_LOG_DIR
+from . import layout, site_plan
+from .app_plan import ANY_HOST
+from .layout import NGINX_LOG_DIR
 from .model import App, FirstQuestion, Instance, Probe, Question, Site
 from .problem import Problems
 from .site_plan import Path
@@ -157,7 +158,7 @@ def _door(site: Mapping[str, Any]) -> tuple[str, bool] | None:
 
 
 def _generations(unit: str) -> list[str]:
-    return [unit, unit.removesuffix(".service") + "@next.service"]
+    return [unit, layout.standby_unit(unit)]
 
 
 def _log(instances: Iterable[Instance]) -> dict[str, Any]:

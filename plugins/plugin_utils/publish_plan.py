@@ -22,6 +22,7 @@ from . import (
     feature_plan,
     inherited_plan,
     kit_plan,
+    layout,
     log_plan,
     probe_plan,
     refusal_plan,
@@ -35,7 +36,8 @@ from . import (
     uwsgi_options,
     uwsgi_plan,
 )
-from .app_plan import ANY_HOST, LINK_DIR, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME
+from .app_plan import ANY_HOST, SAFE_NAME
+from .layout import NGINX_DIR, NGINX_LOG_DIR
 from .model import (
     Account,
     App,
@@ -60,8 +62,6 @@ from .problem import Problem, Problems
 # A name that leaves room for the number behind it.
 BUILD_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,26}\Z")
 
-# Folders of git's account with one of each application's name: its clone, and what lets git in.
-GIT_ROOTS = ("/var/lib/graceful-wsgi/git/repos", "/var/lib/graceful-wsgi/git/.graceful-wsgi")
 # What the role's tasks read of its variables.
 READ = ("keep_releases", "prune", "prune_data", "reload", "root", "timeout")
 
@@ -97,7 +97,7 @@ def _check_names(
                 message = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
                 problems.add(f"{path}.name", message, "rename one of them")
         app_plan.check(app, path, problems)
-        background_plan.check(app, posixpath.join(values["publish_root"], name, "current"), path, problems)
+        background_plan.check(app, layout.current(values["publish_root"], name), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
@@ -144,7 +144,7 @@ def _check_names(
                 message = f"{server_name!r} on port {place} stands twice in the site"
                 hint = "leave out the one in server_name, aliases or listen that is too many"
             problems.add(f"{path}.server_name", message, hint)
-        if name == f"publish-{values['publish_set']}":
+        if name == layout.shared_site(values["publish_set"]):
             problems.add(f"{path}.name", f"{name!r} names the file of what all sites share", "give it another name")
         if name in files and not same:
             message = f"{name!r} names the file of publish_sites[{files[name]}] too"
@@ -258,7 +258,7 @@ def _fresh(apps: Iterable[App]) -> list[FirstRun]:
     found = []
     for app in apps:
         home, units = app.home, app.instances
-        parts = [home] + [posixpath.join(home, part) for part in ("releases", "venvs", "logs", "current", "venv")]
+        parts = [home] + [posixpath.join(home, part) for part in layout.PARTS]
         for unit in units:
             parts += [posixpath.dirname(unit.log_file)] if unit.log_file else []
             parts += [path for path in (unit.socket_dir, posixpath.dirname(unit.dropin)) if path]
@@ -268,7 +268,7 @@ def _fresh(apps: Iterable[App]) -> list[FirstRun]:
                 dropins=[unit.dropin for unit in units],
                 folders=list(dict.fromkeys(parts)),
                 files=[unit.log_file for unit in units if unit.log_file],
-                clones=[posixpath.join(root, app.app) for root in GIT_ROOTS],
+                clones=[posixpath.join(root, app.app) for root in layout.GIT_ROOTS],
             )
         )
     return found
@@ -278,15 +278,15 @@ def _links(instances: list[Instance], name: str) -> list[File]:
     """The file by which systemd makes the links of nginx anew at boot."""
     lines = [f"L {one.link} - - - - {one.socket}\n" for one in instances if one.link]
     folders = [f"d {one.socket_dir} 0710 {one.user} {one.web_group} -\n" for one in instances if one.socket_dir]
-    content = "".join([f"d {LINK_DIR} 0755 root root -\n", *folders, *lines])
-    return [File(dest=f"/etc/tmpfiles.d/{name}.conf", content=content)] if lines else []
+    content = "".join([f"d {layout.LINK_DIR} 0755 root root -\n", *folders, *lines])
+    return [File(dest=layout.tmpfiles(name), content=content)] if lines else []
 
 
 def _rotation(name: str, logs: list[dict[str, Any]], keep: int) -> list[File]:
     """The file that rotates these logs; none where there is nothing to rotate."""
     # A host can do without the program; it is told.
     given = {"logs": logs, "keep": keep}
-    file = File(dest=f"/etc/logrotate.d/{name}", template="logrotate.j2", vars=given, reader="logrotate")
+    file = File(dest=layout.logrotate(name), template="logrotate.j2", vars=given, reader="logrotate")
     return [file] if logs else []
 
 
@@ -349,7 +349,7 @@ def plan(
     # An image of a host may lack what is an empty folder elsewhere.
     shared = posixpath.normpath(values["publish_root"]) in log_plan.SHARED
     folders = [_folder(values["publish_root"], "root", "root", force=not shared)]
-    folders.append(_folder("/etc/tmpfiles.d", "root", "root"))
+    folders.append(_folder(layout.TMPFILES_DIR, "root", "root"))
     folders += [_folder(posixpath.dirname(unit.dropin), "root", "root") for unit in units]
     # Nobody else passes through it to the socket.
     folders += [_folder(unit.socket_dir, unit.user, unit.web_group, "0710") for unit in units if unit.socket_dir]
@@ -368,20 +368,19 @@ def plan(
     http += [upstream_plan.plan(item, values["publish_set"], groups, version) for item in values["publish_upstreams"]]
     http += app_plan.shared(apps.values(), values["publish_set"], version)
     if http:
-        dest = posixpath.join(NGINX_DIR, "conf.d", f"publish-{values['publish_set']}.conf")
+        dest = layout.site(layout.shared_site(values["publish_set"]))
         site_files.insert(0, File(dest=dest, template="http.conf.j2", vars={"http": http}))
     site_folders = [_folder(posixpath.dirname(log), "root", "root", force=False) for log in site_logs]
     refusing = refusal_plan.plan(values["publish_sites"], values["publish_set"], roles["nginx"])
     if refusing:
-        folder = posixpath.join(NGINX_DIR, "default.d")
-        site_folders.append(_folder(folder, "root", "root"))
-        dest = posixpath.join(folder, f"publish-{values['publish_set']}.conf")
+        dest = layout.refusing_site(values["publish_set"])
+        site_folders.append(_folder(posixpath.dirname(dest), "root", "root"))
         site_files.append(File(dest=dest, template="http.conf.j2", vars={"http": refusing}))
     reopen_apps = [log_plan.rotation(log, unit, values, log_dir) for log, unit in app_logs]
     reopen_nginx = log_plan.kill("USR1", "nginx.service")
     reopen_sites = [{"path": log, "directives": [], "postrotate": reopen_nginx} for log in site_logs]
     account_checks, members, moves = _accounts(apps, values, roles["nginx"])
-    apps_name, sites_name = (f"publish-{values['publish_set']}-{kind}" for kind in ("apps", "sites"))
+    apps_name, sites_name = (layout.bundle(values["publish_set"], kind) for kind in ("apps", "sites"))
     checks = _checks(values, apps, roles["uwsgi"]) + account_checks
     served, served_later = served_plan.checks(
         values["publish_sites"], apps, roles["nginx"], [member.group for member in members]
@@ -403,7 +402,7 @@ def plan(
         files=site_files + _rotation(sites_name, reopen_sites, keep),
         validate=[Validation(tree=NGINX_DIR, command=test)],
     )
-    conf, folder = roles["nginx"]["nginx_conf_options"], posixpath.join(NGINX_DIR, "default.d")
+    conf, folder = roles["nginx"]["nginx_conf_options"], posixpath.dirname(layout.refusing_site(""))
     checks += inherited_plan.checks(values["publish_sites"], sites, conf, NGINX_DIR)
     checks += effect_plan.checks(values["publish_sites"], values["publish_set"], folder)
     checks += uwsgi_options.checks(values["publish_apps"], roles["uwsgi"], host)
@@ -425,7 +424,7 @@ def plan(
         served=served_later,
         moves=moves,
         fresh=_fresh(apps.values()),
-        roots=[values["publish_root"], log_dir, *GIT_ROOTS],
+        roots=[values["publish_root"], log_dir, *layout.GIT_ROOTS],
         set=values["publish_set"],
         published={values["publish_set"]: _named(values)},
         instances=units,

@@ -115,9 +115,13 @@ class Socket:
 
 def _http2(site: dict[str, Any], tls: bool) -> bool:
     """Whether the site's server speaks HTTP/2 at a socket; one that only leads to TLS does not."""
-    spoken = site["tls"] and site["http2"] and (
-        # Where a proxy is believed, the site's own server answers there too.
-        tls or bool(site["redirect"]) or bool(client_plan.believed(site, {})) or not site["tls"]["redirect"]
+    spoken = (
+        site["tls"]
+        and site["http2"]
+        and (
+            # Where a proxy is believed, the site's own server answers there too.
+            tls or bool(site["redirect"]) or bool(client_plan.believed(site, {})) or not site["tls"]["redirect"]
+        )
     )
     return bool(spoken) or _shown(site["options"].get("http2")) == "on"
 

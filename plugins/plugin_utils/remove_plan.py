@@ -6,7 +6,7 @@ import posixpath
 import re
 from typing import Any
 
-from . import account_plan, publish_plan
+from . import account_plan, layout
 from .app_plan import SAFE_NAME
 from .log_plan import SHARED
 from .model import Places, RemovePlan, Wanted
@@ -60,7 +60,7 @@ def plan(
             all=values["remove_all"],
             data=values["remove_data"],
         ),
-        roots=[root, log_dir, *publish_plan.GIT_ROOTS],
+        roots=[root, log_dir, *layout.GIT_ROOTS],
         # Everybody's folders are not ours, be they empty.
         places=Places(root="" if root in SHARED else root, homes=root, uwsgi_home=home, conf_dir=conf_dir),
         accounts={name: account_plan.own_account(name) for name in values["remove_apps"]},
@@ -68,7 +68,7 @@ def plan(
             nginx["nginx_user"]: "/var/cache/nginx",
             nginx["nginx_build_user"]: "/nonexistent",
             uwsgi["uwsgi_user"]: "/nonexistent",
-            publish["publish_git_user"]: "/var/lib/graceful-wsgi/git",
+            publish["publish_git_user"]: layout.GIT_HOME,
         },
         web_user=nginx["nginx_user"],
     ), problems

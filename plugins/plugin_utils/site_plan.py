@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import access_plan, client_plan, inherited_plan, nginx_plan, request_plan, server_names, upstream_plan
-from .app_plan import ANY_HOST, HOST_PORT, NGINX_DIR, NGINX_LOG_DIR, SAFE_NAME, check_text
+from . import access_plan, client_plan, inherited_plan, layout, nginx_plan, request_plan, server_names, upstream_plan
+from .app_plan import ANY_HOST, HOST_PORT, SAFE_NAME, check_text
+from .layout import NGINX_LOG_DIR
 from .model import App
 from .model import Site as PlannedSite
 from .nginx_tree import Directive, directives, first_words, quoted, slug
@@ -903,7 +904,7 @@ class Site:
         block += self._locations()
         return PlannedSite(
             name=name,
-            file=posixpath.join(NGINX_DIR, "conf.d", f"{name}.conf"),
+            file=layout.site(name),
             logs=[line.split()[0] for line in (access, error) if line.startswith("/")],
             template=site["template"] or template,
             # What stands outside of the server block and is this site's alone.

@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import site_plan
+from . import layout, site_plan
+from .layout import NGINX_CONF, NGINX_DIR, NGINX_UNIT, UWSGI_UNIT
 from .model import App, Bundle, Site
 
-UNIT_DIR = "/etc/systemd/system"
-NGINX_UNIT = f"{UNIT_DIR}/nginx.service"
-UWSGI_UNIT = f"{UNIT_DIR}/uwsgi@.service"
-NGINX_CONF = "/etc/nginx/nginx.conf"
 # What nginx itself brings, and what cannot hold a comment, bears no mark of Ansible's.
-NGINX_TABLES = [f"/etc/nginx/{name}" for name in ("mime.types", "uwsgi_params", "fastcgi_params", "scgi_params")]
+NGINX_TABLES = [f"{NGINX_DIR}/{name}" for name in ("mime.types", "uwsgi_params", "fastcgi_params", "scgi_params")]
 # Templates of what a set's applications or sites share that begin with the mark; what has none is written as it is.
 MARKED = ("logrotate.j2", "http.conf.j2")
 Check = dict[str, Any]
@@ -42,7 +39,7 @@ def nginx(values: Mapping[str, Any]) -> list[Check]:
             "binary": "/usr/sbin/nginx",
             "conf": NGINX_CONF,
             "bundle": "nginx",
-            "files": [NGINX_CONF, *NGINX_TABLES, NGINX_UNIT, "/etc/logrotate.d/nginx"],
+            "files": [NGINX_CONF, *NGINX_TABLES, NGINX_UNIT, layout.logrotate("nginx")],
             "unmarked": unmarked,
         },
         _unit("nginx_unit_template", "nginx.service", NGINX_UNIT),

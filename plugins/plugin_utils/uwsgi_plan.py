@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import kit_plan, log_plan, packages, spec, takeover_plan, unit_plan, uwsgi_toolchain, wheel_plan
+from . import kit_plan, layout, log_plan, packages, spec, takeover_plan, unit_plan, uwsgi_toolchain, wheel_plan
 from .model import Need, Pip, ServiceAccount, UwsgiBuilder, UwsgiPlan, UwsgiSettings, Virtualenv
 from .nginx_plan import PACKAGE_QUERY
 from .problem import Problem, close_match, unknown_host
@@ -21,7 +21,7 @@ OWN_CONSTRAINTS = "auto"
 VIRTUALENV = "16.7.12"
 
 # Where a wheel is built for others.
-BUILDER_HOME = "/var/lib/graceful-wsgi/uwsgi"
+BUILDER_HOME = f"{layout.STATE_DIR}/uwsgi"
 
 FEATURES = ("capabilities", "json", "pcre", "routing", "ssl", "xml", "yaml", "zlib")
 

@@ -25,7 +25,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import Jinja2Loader, PluginLoader
+from ansible.plugins.loader import Jinja2Loader, PluginLoader, filter_loader
 from ansible.template import Templar, trust_as_template
 from jinja2 import nodes
 
@@ -53,6 +53,7 @@ ENTRIES = {
 }
 INCLUDES = ("ansible.builtin.include_tasks", "ansible.builtin.import_tasks")
 LOADER = DataLoader()
+filter_loader.add_directory(str(ROOT / "plugins/filter"))
 # Stands for each element of a list in the path of a key.
 EACH = "[]"
 
@@ -80,7 +81,7 @@ def templating():
         for loader in (PluginLoader, Jinja2Loader):
 
             def get(self, name, *words, _get=loader.get_with_context, **more):
-                return _get(self, name.removeprefix("ansible.builtin."), *words, **more)
+                return _get(self, name.removeprefix("ansible.builtin.").removeprefix(COLLECTION), *words, **more)
 
             stack.enter_context(mock.patch.object(loader, "get_with_context", get))
         yield

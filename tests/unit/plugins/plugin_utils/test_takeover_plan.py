@@ -7,7 +7,7 @@ import pytest
 import yaml
 from plans import plain
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, ownership
+from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, layout
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec, takeover_plan
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
@@ -45,7 +45,7 @@ def test_every_file_that_is_written_is_asked_about_once():
         checks = [check for check in of_kind(plan["checks"], "owned") if check["bundle"] == bundle["name"]]
         asked = [path for check in checks for path in check["files"]]
         assert sorted(asked) == sorted(file["dest"] for file in bundle["files"] if file.get("force", True))
-        assert ownership.SET.match(bundle["name"])
+        assert layout.parse_bundle(bundle["name"])
 
 
 def test_the_host_knows_every_kind_and_each_names_its_variable():

@@ -12,7 +12,7 @@ import stat
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import bundle as bundle_code
-from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, ownership, takeover_checks
+from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, layout, ownership, takeover_checks
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import Bundle, BundleError, File
 
 
@@ -259,7 +259,7 @@ def test_a_lost_manifest_leaves_the_judgement_to_the_bundle(state, tmp_path):
 
 
 def test_a_name_that_another_set_answers_to(state, tmp_path, monkeypatch):
-    monkeypatch.setattr(ownership, "BLOCK", takeover_checks.re.compile(r".*/(.+)\.conf\Z"))
+    monkeypatch.setattr(layout, "_BLOCK", takeover_checks.re.compile(r".*/(.+)\.conf\Z"))
     block = "server {\n    listen 80;\n    listen [::]:80;\n    server_name a.test b.test;\n}\n"
     block += "server {\n    listen 443 ssl;\n    server_name c.test;\n}\n"
     wrote(state, "publish-other-sites", put(tmp_path / "x.conf", block))

@@ -1,0 +1,146 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where things are on a host: names of units, folders and files, composed and taken apart here only.
+
+What variables of the roles move (publish_root, uwsgi_conf_dir and the like) is handed in.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+import re
+
+UNIT_DIR = "/etc/systemd/system"
+# Units that are gone with the next boot.
+RUN_UNIT_DIR = "/run/systemd/system"
+UWSGI_UNIT = UNIT_DIR + "/uwsgi@.service"
+NGINX_UNIT = UNIT_DIR + "/nginx.service"
+# What outlives a boot of what this collection notes, and what does not.
+STATE_DIR = "/var/lib/graceful-wsgi"
+RUN_STATE_DIR = "/run/graceful-wsgi"
+# Links to the applications' sockets: nginx is led to another generation of one by a rename, without knowing it.
+LINK_DIR = "/run/wsgi"
+NGINX_DIR = "/etc/nginx"
+NGINX_CONF = NGINX_DIR + "/nginx.conf"
+NGINX_LOG_DIR = "/var/log/nginx"
+NGINX_PIDFILE = "/run/nginx.pid"
+GIT_HOME = STATE_DIR + "/git"
+# Folders of git's account with one of each application's name: its clone, and what lets git in.
+GIT_ROOTS = (GIT_HOME + "/repos", GIT_HOME + "/.graceful-wsgi")
+# What a second generation is called behind its instance; no application's name may hold it.
+MARK = "@next"
+# Parts of an application's folder.
+CURRENT, RELEASES, VENVS, LOGS, VENV = "current", "releases", "venvs", "logs", "venv"
+# All drop-ins by which the role publish says what an instance is.
+DROPINS = UNIT_DIR + "/uwsgi@*.service.d/10-publish*.conf"
+
+_DROPIN = re.compile(re.escape(UNIT_DIR) + r"/uwsgi@(.+)\.service\.d/10-publish(?:-(.+))?\.conf\Z")
+_BLOCK = re.compile(re.escape(NGINX_DIR) + r"/conf\.d/(.+)\.conf\Z")
+_BUNDLE = re.compile(r"publish-(.+)-(apps|sites)\Z")
+
+
+def unit(instance):
+    """The unit of an instance."""
+    return "uwsgi@%s.service" % instance
+
+
+def instance_of(name):
+    """The instance of a unit."""
+    return name[len("uwsgi@") : -len(".service")]
+
+
+def standby_unit(name):
+    """The unit of the second generation of one."""
+    return name[: -len(".service")] + MARK + ".service"
+
+
+def unit_folder(instance):
+    """The folder of the drop-ins of an instance."""
+    return "%s/%s.d" % (UNIT_DIR, unit(instance))
+
+
+def dropin(instance, app):
+    """The drop-in of an instance. Of several it says whose they are: pruning finds the code and the logs by it."""
+    return "%s/10-publish%s.conf" % (unit_folder(instance), "" if instance == app else "-" + app)
+
+
+def parse_dropin(path):
+    """(instance, application) of a drop-in, or None where it is none of the role publish."""
+    found = _DROPIN.match(path)
+    return (found.group(1), found.group(2) or found.group(1)) if found else None
+
+
+def run_dir(instance):
+    """The folder of an instance's pid file, fifo and stats socket."""
+    return "/run/uwsgi-%s" % instance
+
+
+def link(instance):
+    """The link by which nginx reaches an instance."""
+    return os.path.join(LINK_DIR, instance + ".sock")
+
+
+def socket_dir(instance):
+    """The folder of an instance's socket, through which nobody but nginx and its own account comes."""
+    return os.path.join(LINK_DIR, instance + ".d")
+
+
+def socket(instance):
+    """The socket of an instance that states none."""
+    return os.path.join(socket_dir(instance), "sock")
+
+
+def standby_socket(folder):
+    """The socket of a second generation, in the folder of the first one's."""
+    return os.path.join(folder, "next")
+
+
+def site(name):
+    """The file of a site."""
+    return "%s/conf.d/%s.conf" % (NGINX_DIR, name)
+
+
+def parse_site(path):
+    """The name of the site, or of what a set's sites share, that a file is of; None where it is none."""
+    found = _BLOCK.match(path)
+    return found.group(1) if found else None
+
+
+def bundle(publish_set, kind):
+    """The bundle of a set's ``apps`` or ``sites``."""
+    return "publish-%s-%s" % (publish_set, kind)
+
+
+def parse_bundle(name):
+    """(set, apps or sites) of a bundle, or None where it is none of the role publish."""
+    found = _BUNDLE.match(name)
+    return found.groups() if found else None
+
+
+def logrotate(name):
+    """The file that rotates the logs of a bundle, or of nginx."""
+    return "/etc/logrotate.d/%s" % name
+
+
+def tmpfiles(name):
+    """The file by which systemd makes a bundle's links and folders anew at boot."""
+    return "/etc/tmpfiles.d/%s.conf" % name
+
+
+def unpublished(stale, others, instances_by_app):
+    """{instances, apps} that a set has no more, of the drop-ins among the files that it wrote before and not now.
+
+    ``others``: files that other bundles have by now; what another set has is not this one's to end.
+    ``instances_by_app``: what the set has.
+    """
+    gone, theirs = [[found for found in map(parse_dropin, paths) if found] for paths in (stale, others)]
+    wanted = set(name for names in instances_by_app.values() for name in names)
+    kept = wanted | set(instance for instance, _app in theirs)
+    # An instance is gone, and its application may have others.
+    apps = set(instances_by_app) | set(name for pair in theirs for name in pair)
+    return {
+        "instances": sorted(set(instance for instance, _app in gone) - kept),
+        "apps": sorted(set(app for _instance, app in gone) - apps),
+    }
