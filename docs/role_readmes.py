@@ -90,7 +90,7 @@ def given(role: str) -> list[str]:
 
 def readme(role: str) -> str:
     """The text of a role's README."""
-    spec = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]
+    spec = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]
     # What a table of variables cannot show, such as whole inventories.
     guide = DOCS / "roles" / f"{role}.md"
     sources, meant = "meta/argument_specs.yml", "that file"

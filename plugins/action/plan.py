@@ -56,7 +56,7 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 def _options(role: str) -> dict[str, Any]:
     spec = yaml_load((ROLES / role / "meta" / "argument_specs.yml").read_text())
-    options: dict[str, Any] = spec["argument_specs"]["main"]["options"]
+    options: dict[str, Any] = spec["argument_specs"]["variables"]["options"]
     return options
 
 

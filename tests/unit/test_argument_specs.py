@@ -20,7 +20,7 @@ def entries(role):
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_a_roles_defaults_are_those_of_its_argument_spec(role):
-    options = entries(role)["main"]["options"]
+    options = entries(role)["variables"]["options"]
     documented = {name: option["default"] for name, option in options.items() if "default" in option}
     defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
     assert defaults == documented
@@ -32,7 +32,7 @@ def test_a_roles_defaults_are_those_of_its_argument_spec(role):
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_a_roles_variables_have_a_default_or_are_required_and_carry_its_name(role):
-    for name, option in entries(role)["main"]["options"].items():
+    for name, option in entries(role)["variables"]["options"].items():
         assert name.startswith(f"{role.name}_")
         assert ("default" in option) != bool(option.get("required")), name
 

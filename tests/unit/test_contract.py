@@ -23,7 +23,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as plann
 
 ROOT = Path(__file__).resolve().parents[2]
 SPECS = {
-    role: yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"]["main"][
+    role: yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"]["variables"][
         "options"
     ]
     for role in planning.PLANNERS

@@ -90,7 +90,7 @@ def plan(checksums=(), wheels=(), **variables):
     problems = []
     sums = {name.removesuffix(".tar.gz"): sha256(body) for name, body in BODIES.items()}
     given = {"nginx_version": "1.26.3", "nginx_build_host": "localhost", "nginx_checksums": sums | dict(checksums)}
-    values = spec.check(given | variables, OPTIONS["argument_specs"]["main"]["options"], problems)
+    values = spec.check(given | variables, OPTIONS["argument_specs"]["variables"]["options"], problems)
     made, more = plain(nginx_plan.plan(values, {**HOST, "builder": {"wheels": list(wheels)}}))
     assert problems + more == []
     return made

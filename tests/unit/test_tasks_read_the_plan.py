@@ -19,7 +19,7 @@ VARIABLES = {
     name
     for role in ROLES
     for name in yaml.safe_load((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())["argument_specs"][
-        "main"
+        "variables"
     ]["options"]
 }
 PLAN = "graceful.wsgi.plan"

@@ -81,7 +81,7 @@ def texts(folder):
     """An INI inventory with every boolean of the roles, which gives it as text, as its default."""
     lines = []
     for path in sorted(SPECS.glob("*/meta/argument_specs.yml")):
-        options = yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
+        options = yaml.safe_load(path.read_text())["argument_specs"]["variables"]["options"]
         for name, option in options.items():
             if option.get("type") == "bool" and name not in ("publish_prune", "publish_replace"):
                 lines.append(f"{name}={'true' if option['default'] else 'no'}")

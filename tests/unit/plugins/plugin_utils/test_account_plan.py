@@ -16,7 +16,7 @@ ROLES = Path(__file__).resolve().parents[4] / "roles"
 
 
 def specs(role):
-    return yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+    return yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
 
 
 SPECS = {role: specs(role) for role in ("nginx", "uwsgi", "publish")}

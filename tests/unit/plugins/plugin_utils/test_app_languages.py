@@ -16,7 +16,7 @@ ENTRIES = {
     role: yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
     for role in ("nginx", "uwsgi", "publish")
 }
-SPECS = {role: entries["main"]["options"] for role, entries in ENTRIES.items()}
+SPECS = {role: entries["variables"]["options"] for role, entries in ENTRIES.items()}
 KINDS = ("ini", "json", "yaml", "xml")
 # Found out with uWSGI 2.0.31: molecule/live/tests/test_lifecycle.py asks it again.
 WHOLE = {

@@ -16,7 +16,7 @@ def attempt(options, **more):
 
     def specs(role):
         text = (ROLES / role / "meta/argument_specs.yml").read_text()
-        return yaml.safe_load(text)["argument_specs"]["main"]["options"]
+        return yaml.safe_load(text)["argument_specs"]["variables"]["options"]
 
     code = {} if "path" in more else {"source": "apps/shop"}
     app = {"name": "shop", "module": "web", "options": options, **code, **more}

@@ -9,7 +9,7 @@ from plans import plain
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import centos7_plan, spec
 
 ROLE = Path(__file__).resolve().parents[4] / "roles/centos7"
-OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
 CENTOS = {"distribution": "CentOS", "version": "7", "os_family": "RedHat", "arch": "x86_64", "role": "centos7"}
 DEBIAN = {"distribution": "Debian", "version": "12", "os_family": "Debian", "arch": "x86_64", "role": "centos7"}
 

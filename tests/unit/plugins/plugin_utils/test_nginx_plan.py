@@ -13,7 +13,7 @@ from plans import plain
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_plan, nginx_tree, spec
 
 ROLE = Path(__file__).resolve().parents[4] / "roles/nginx"
-OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
 DEBIAN = {"distribution": "Debian", "version": "12", "os_family": "Debian", "arch": "x86_64"}
 CENTOS = {"distribution": "CentOS", "version": "7", "os_family": "RedHat", "arch": "x86_64"}
 UNKNOWN = {"distribution": None, "version": None, "os_family": None, "arch": None, "systemd": None, "python": None}

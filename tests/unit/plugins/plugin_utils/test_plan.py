@@ -16,7 +16,7 @@ ENTRIES = {
     role: yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
     for role in planning.PLANNERS
 }
-SPECS = {role: entries["main"]["options"] for role, entries in ENTRIES.items()}
+SPECS = {role: entries["variables"]["options"] for role, entries in ENTRIES.items()}
 NOWHERE = {"distribution": None, "version": None, "os_family": None, "arch": None, "systemd": None, "python": None}
 TINY = {
     "nginx": {"nginx_n": {"type": "int", "default": 1}},

@@ -207,7 +207,7 @@ def test_the_roles_own_specs_use_nothing_that_it_does_not_know(path):
 
 @pytest.mark.parametrize("path", sorted(ROLES.glob("*/meta/argument_specs.yml")), ids=lambda path: path.parts[-3])
 def test_the_roles_own_defaults_are_good_here_and_with_ansible(path):
-    options = yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
+    options = yaml.safe_load(path.read_text())["argument_specs"]["variables"]["options"]
     _found, problems = checked(options, {name: [] for name, option in options.items() if option.get("required")})
     assert problems == []
     assert ArgumentSpecValidator(options).validate({}).error_messages == []

@@ -15,7 +15,7 @@ ENTRIES = {
     role: yaml.safe_load((ROLES / role / "meta" / "argument_specs.yml").read_text())["argument_specs"]
     for role in planning.PLANNERS
 }
-SPECS = {role: entries["main"]["options"] for role, entries in ENTRIES.items()}
+SPECS = {role: entries["variables"]["options"] for role, entries in ENTRIES.items()}
 DEBIAN = {"distribution": "Debian", "version": "12", "os_family": "Debian", "arch": "x86_64", "systemd": 252}
 CENTOS = {"distribution": "CentOS", "version": "7", "os_family": "RedHat", "arch": "x86_64", "systemd": 219}
 HOSTS = {

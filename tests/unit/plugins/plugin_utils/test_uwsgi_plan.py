@@ -13,7 +13,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import model, spec, uwsgi_plan, uwsgi_toolchain
 
 ROLE = Path(__file__).resolve().parents[4] / "roles/uwsgi"
-OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
 DEBIAN = {"distribution": "Debian", "version": "12", "os_family": "Debian", "arch": "x86_64", "systemd": 252}
 CENTOS = {"distribution": "CentOS", "version": "7", "os_family": "RedHat", "arch": "x86_64", "systemd": 219}
 
