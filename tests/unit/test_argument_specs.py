@@ -49,6 +49,13 @@ def test_every_option_is_described(role):
         walk(entry.get("options") or {}, "")
 
 
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_ansible_itself_checks_no_entry_point_of_a_role(role):
+    """It would stand in front of the plan's refusals, with all of the argument spec as JSON."""
+    assert list(entries(role)) == ["variables"]
+    assert not (role / "tasks" / "variables.yml").exists()
+
+
 def test_every_role_has_an_argument_spec():
     assert [role.name for role in ROLES] == sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 

@@ -50,3 +50,9 @@ def test_a_requirements_file_on_the_controller_is_looked_into(tmp_path):
     whoami = {"name": "whoami", "source": str(CHECKOUT / "tests/apps/whoami"), "module": "manage"}
     said = refused(tmp_path, {"publish_apps": [dict(whoami, requirements="requirements.txt", websocket=True)]})
     assert "- publish_apps[0].requirements" in said and "add gevent" in said, said
+
+
+def test_a_wrong_type_of_the_first_role_is_refused_by_the_plan_and_not_by_ansible(tmp_path):
+    said = refused(tmp_path, {"nginx_worker_connections": "many", "publish_apps": [{"name": "../shop"}]})
+    assert "- nginx_worker_connections: 'many' is not a whole number; write a whole number" in said
+    assert "- publish_apps[0].name" in said and "argument_spec_data" not in said
