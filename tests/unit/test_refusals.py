@@ -33,14 +33,14 @@ def refused(folder, variables):
     return said
 
 
-def test_every_room_speaks_in_one_message(tmp_path):
+def test_problems_of_all_roles_come_in_one_message(tmp_path):
     apps = [dict(APPS[0], processes="many"), APPS[1]]
     said = refused(tmp_path, {"nginx_version": "1.2.3", "uwsgi_version": "2.0.27", "publish_apps": apps})
     for path in ("nginx_version", "uwsgi_version", "publish_apps[0].processes"):
         assert f"- {path}" in said, said
 
 
-def test_every_problem_of_a_room_is_named(tmp_path):
+def test_every_problem_of_a_role_is_named(tmp_path):
     said = refused(tmp_path, {"publish_apps": APPS, "publish_sites": SITES})
     for path in ("publish_apps[0].options.daemonize", "publish_apps[1].name", "publish_sites[0].locations[0].app"):
         assert f"- {path}" in said, said

@@ -52,36 +52,36 @@ def calls(monkeypatch):
     return made
 
 
-def test_each_room_sees_the_rooms_before_it(calls):
+def test_each_role_sees_the_roles_before_it(calls):
     host = dict(NOWHERE)
     plans, problems = plain(planning.plan(TINY, {"nginx": {"nginx_n": "5"}, "uwsgi": {}, "publish": {}}, host))
     assert problems == [] and numbers(plans) == {"nginx": 5, "uwsgi": 2, "publish": 3}
-    assert [role for role, _values, _rooms in calls] == ["nginx", "uwsgi", "publish"]
+    assert [role for role, _values, _roles in calls] == ["nginx", "uwsgi", "publish"]
     assert calls[0][2] == {"nginx": {"nginx_n": 5}}
     assert calls[2][2] == {"nginx": {"nginx_n": 5}, "uwsgi": {"uwsgi_n": 2}, "publish": {"publish_n": 3}}
     assert host == NOWHERE
 
 
-def test_a_room_that_the_play_does_not_show_lends_its_defaults_and_is_not_planned(calls):
+def test_a_role_that_the_play_does_not_show_lends_its_defaults_and_is_not_planned(calls):
     plans, _problems = plain(planning.plan(TINY, {"nginx": None, "publish": {}}, NOWHERE))
     assert numbers(plans) == {"publish": 3}
     assert calls[0][2]["nginx"] == {"nginx_n": 1} and calls[0][2]["uwsgi"] == {"uwsgi_n": 2}
 
 
-def test_all_problems_of_all_rooms_in_one_go(calls):
+def test_all_problems_of_all_roles_in_one_go(calls):
     given = {"nginx": {"nginx_n": -1}, "uwsgi": {"uwsgi_n": "x"}, "publish": {"publish_n": -1}}
     plans, problems = plain(planning.plan(TINY, given, NOWHERE))
     assert [problem.path for problem in problems] == ["nginx_n", "uwsgi_n", "publish_n"]
     # No planner sees a value of a wrong type.
-    assert [role for role, _values, _rooms in calls] == ["nginx", "publish"] and "uwsgi" not in plans
+    assert [role for role, _values, _roles in calls] == ["nginx", "publish"] and "uwsgi" not in plans
 
 
-def test_a_wrong_type_in_a_room_that_is_not_shown_is_nobodys_problem(calls):
+def test_a_wrong_type_in_a_role_that_is_not_shown_is_nobodys_problem(calls):
     _plans, problems = plain(planning.plan(TINY, {"publish": {}}, NOWHERE))
     assert problems == []
 
 
-def test_the_real_rooms_with_nothing_but_their_defaults_and_an_unknown_host():
+def test_the_real_roles_with_nothing_but_their_defaults_and_an_unknown_host():
     plans, problems = plain(planning.plan(SPECS, {"nginx": {}, "uwsgi": {}, "publish": {}}, NOWHERE))
     assert [str(problem) for problem in problems] == [] and set(plans) == {"nginx", "uwsgi", "publish"}
 
