@@ -242,9 +242,9 @@ options:
         type: path
 """
 
-    MOVES = r"""
+    OWNER_CHANGES = r"""
 options:
-  moves:
+  owner_changes:
     description: What an instance leaves to another account, if it is to run as one.
     type: list
     elements: dict
@@ -278,6 +278,6 @@ options:
         elements: path
         default: []
       before:
-        description: The account that it has run as, as RV(graceful.wsgi.publish_info#module:moved) tells it.
+        description: The account that it has run as, as RV(graceful.wsgi.publish_info#module:owner_changes) tells it.
         type: str
 """

@@ -117,7 +117,7 @@ def before_of(dropin, logs):
     return owners.pop() if len(owners) == 1 else None
 
 
-def moved(items):
+def owner_changes(items):
     """The items whose instance has run as another account, with that one as ``before``."""
     found = []
     for item in items:
@@ -137,7 +137,7 @@ def made_folders(state_dir=STATE_DIR):
 
 
 def is_handed_over(log, dropin, user, state_dir=STATE_DIR):
-    """Whether a log lies in a folder that earlier runs made for its former account, so that hand_over() gives it."""
+    """Whether a log lies in a folder that earlier runs made for its former account, so that change_owner() gives it."""
     before = before_of(dropin, [log])
     folder = os.path.dirname(os.path.normpath(log))
     if not before or before == user or _uid(before) is None or folder not in made_folders(state_dir):
@@ -177,7 +177,7 @@ def _give_files(folder, log, before, uid, gid):
     return done
 
 
-def hand_over(item, back=False, state_dir=STATE_DIR):
+def change_owner(item, back=False, state_dir=STATE_DIR):
     """Give logs and folders that earlier runs made to the new account (or back); returns the paths that were given.
 
     Everything is opened without following a link, and only what the former account owns changes hands.

@@ -41,7 +41,7 @@ options:
     elements: path
     default: []
   apps:
-    description: With O(state=undone) the C(fresh) of M(graceful.wsgi.publish_info).
+    description: With O(state=undone) the C(first_runs) of M(graceful.wsgi.publish_info).
     type: list
     elements: dict
     default: []

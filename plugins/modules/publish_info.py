@@ -15,7 +15,7 @@ author:
 description:
   - Names what the publish role has yet to do before it writes configuration; a run with nothing to do asks only once.
 options:
-  fresh:
+  first_runs:
     description: What a first run makes of each application.
     type: list
     elements: dict
@@ -41,7 +41,7 @@ options:
         elements: path
         required: true
       clones:
-        description: What git has made of it, which goes with the first of O(fresh[].folders).
+        description: What git has made of it, which goes with the first of O(first_runs[].folders).
         type: list
         elements: path
         required: true
@@ -97,7 +97,7 @@ extends_documentation_fragment:
   - graceful.wsgi.applications.releases
   - graceful.wsgi.applications.apps
   - graceful.wsgi.applications.instances
-  - graceful.wsgi.applications.moves
+  - graceful.wsgi.applications.owner_changes
 """
 
 EXAMPLES = r"""
@@ -124,8 +124,8 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-fresh:
-  description: Of O(fresh) what is not there yet, without the applications that are published already; what
+first_runs:
+  description: Of O(first_runs) what is not there yet, without the applications that are published already; what
     M(graceful.wsgi.left_data) takes where the run fails.
   returned: success
   type: list
@@ -141,7 +141,7 @@ releases:
   returned: success
   type: list
   elements: dict
-put:
+deploy:
   description: Whether M(graceful.wsgi.releases) has something to put on the host.
   returned: success
   type: bool
@@ -149,12 +149,12 @@ switch:
   description: Whether M(graceful.wsgi.releases) has something to make live or to remove.
   returned: success
   type: bool
-load:
+preflight:
   description: Applications that have not loaded in a preflight as they are wanted now.
   returned: success
   type: list
   elements: str
-due:
+pending:
   description: Instances for which M(graceful.wsgi.uwsgi_instances) has something to do as things are.
   returned: success
   type: list
@@ -164,12 +164,12 @@ members:
   returned: success
   type: list
   elements: dict
-moved:
-  description: Those of O(moves) whose instance has run as another account, with it as C(before).
+owner_changes:
+  description: Those of O(owner_changes) whose instance has run as another account, with it as C(before).
   returned: success
   type: list
   elements: dict
-open:
+open_code:
   description: Applications through whose folders of code other accounts than their own pass.
   returned: success
   type: list
@@ -260,8 +260,8 @@ def main():
             "checks": host_checks.SPEC,
             "served": served_checks.SPEC,
             "members": account_utils.MEMBERS,
-            "moves": account_utils.SPEC,
-            "fresh": left_data.SPEC,
+            "owner_changes": account_utils.SPEC,
+            "first_runs": left_data.SPEC,
         },
         supports_check_mode=True,
     )
@@ -297,14 +297,14 @@ def main():
         changed=False,
         accounts=[item for item in wanted["accounts"] if not is_there(item["name"])],
         releases=found,
-        put=any(item["changed"] for item in found),
+        deploy=any(item["changed"] for item in found),
         switch=switch,
-        load=[name for name, note in notes if not note.holds],
+        preflight=[name for name, note in notes if not note.holds],
         members=account_utils.missing_members(wanted["members"]),
-        moved=account_utils.moved(wanted["moves"]),
-        fresh=left_data.fresh(wanted["fresh"]),
-        open=[home.name for home in homes if home.open_gates],
-        due=due(module, wanted["instances"]),
+        owner_changes=account_utils.owner_changes(wanted["owner_changes"]),
+        first_runs=left_data.fresh(wanted["first_runs"]),
+        open_code=[home.name for home in homes if home.open_gates],
+        pending=due(module, wanted["instances"]),
         bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),
         nginx_unread=nginx_unread(module),
     )

@@ -480,10 +480,10 @@ class Member:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Move:
+class OwnerChange:
     """What only an instance writes, which changes its owner with the instance's account."""
 
-    TAKEN_BY: ClassVar[str] = "publish_info.moves"
+    TAKEN_BY: ClassVar[str] = "publish_info.owner_changes"
 
     # Name of the instance. Example: shop-1.
     name: str
@@ -503,7 +503,7 @@ class Move:
 class FirstRun:
     """What a first run makes of an application and, where it fails, goes again."""
 
-    TAKEN_BY: ClassVar[str] = "publish_info.fresh"
+    TAKEN_BY: ClassVar[str] = "publish_info.first_runs"
 
     # Name of the application. Example: shop.
     name: str
@@ -626,9 +626,9 @@ class PublishPlan(Plan):
     # What nginx serves out of releases, asked once they are there.
     served: list[Served]
     # What changes its owner with an instance's account.
-    moves: list[Move]
+    owner_changes: list[OwnerChange]
     # What a first run makes, which goes again where it fails.
-    fresh: list[FirstRun]
+    first_runs: list[FirstRun]
     # Folders with one of each application's name. Example: [/srv/wsgi, /var/log/uwsgi].
     roots: list[str]
     # Name of the set. Example: main.

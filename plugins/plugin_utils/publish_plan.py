@@ -48,7 +48,7 @@ from .model import (
     Folder,
     Instance,
     Member,
-    Move,
+    OwnerChange,
     PublishPlan,
     PublishSettings,
     Reload,
@@ -207,10 +207,10 @@ def _packets(app: str, sites: list[dict[str, Any]], problems: Problems) -> dict[
 
 def _accounts(
     apps: Mapping[str, App], values: dict[str, Any], nginx: dict[str, Any]
-) -> tuple[list[Check], list[Member], list[Move]]:
+) -> tuple[list[Check], list[Member], list[OwnerChange]]:
     """What of the accounts is asked of the host: checks, whose groups nginx is one of, and what moves with them."""
     checks: list[Check] = []
-    members, moves = [], []
+    members, changes = [], []
     folders = account_plan.static_folders(values["publish_sites"])
     for index, app in enumerate(values["publish_apps"]):
         path, planned = f"publish_apps[{index}]", apps[app["name"]]
@@ -226,8 +226,8 @@ def _accounts(
             if str(item).startswith("/")
         ]
         for unit in planned.instances:
-            moves.append(
-                Move(
+            changes.append(
+                OwnerChange(
                     name=unit.name,
                     dropin=unit.dropin,
                     user=user,
@@ -250,10 +250,10 @@ def _accounts(
             checks.append({"kind": "socket_clients", "variable": f"{path}.socket_clients"})
         if account_plan.nginx_reads(app, planned.home, folders) or (planned.link and app["socket"]):
             members.append(Member(user=nginx["nginx_user"], group=group))
-    return checks, list({member.group: member for member in members}.values()), moves
+    return checks, list({member.group: member for member in members}.values()), changes
 
 
-def _fresh(apps: Iterable[App]) -> list[FirstRun]:
+def _first_runs(apps: Iterable[App]) -> list[FirstRun]:
     """What a first run makes of each application and, where it fails, goes again; see module_utils/left_data.py."""
     found = []
     for app in apps:
@@ -379,7 +379,7 @@ def plan(
     reopen_apps = [log_plan.rotation(log, unit, values, log_dir) for log, unit in app_logs]
     reopen_nginx = log_plan.kill("USR1", "nginx.service")
     reopen_sites = [{"path": log, "directives": [], "postrotate": reopen_nginx} for log in site_logs]
-    account_checks, members, moves = _accounts(apps, values, roles["nginx"])
+    account_checks, members, changes = _accounts(apps, values, roles["nginx"])
     apps_name, sites_name = (layout.bundle(values["publish_set"], kind) for kind in ("apps", "sites"))
     checks = _checks(values, apps, roles["uwsgi"]) + account_checks
     served, served_later = served_plan.checks(
@@ -422,8 +422,8 @@ def plan(
         uwsgi=_uwsgi(host),
         members=members,
         served=served_later,
-        moves=moves,
-        fresh=_fresh(apps.values()),
+        owner_changes=changes,
+        first_runs=_first_runs(apps.values()),
         roots=[values["publish_root"], log_dir, *layout.GIT_ROOTS],
         set=values["publish_set"],
         published={values["publish_set"]: _named(values)},

@@ -440,7 +440,7 @@ def published(plan):
         "wanted": [{**item, "id": "1"} for item in plan["releases"]],
         "before": [{**item, "id": "0"} for item in plan["releases"]],
     }
-    more = dict.fromkeys(("put", "switch"), True) | dict.fromkeys(("load", "open", "due"), names)
+    more = dict.fromkeys(("deploy", "switch"), True) | dict.fromkeys(("preflight", "open_code", "pending"), names)
     return {
         "uwsgi_installed": UWSGI,
         "__publish_checked_out": {"checkouts": {name: {"after": "1"} for name in names}},
@@ -449,8 +449,8 @@ def published(plan):
             **more,
             "accounts": plan["users"],
             "members": plan["members"],
-            "moved": [{**item, "before": "former"} for item in plan["moves"]],
-            "fresh": plan["fresh"],
+            "owner_changes": [{**item, "before": "former"} for item in plan["owner_changes"]],
+            "first_runs": plan["first_runs"],
             "bundles": {plan[key]["name"]: "0" for key in ("app_bundle", "site_bundle")},
             "nginx_unread": ["/etc/nginx/nginx.conf"],
         },

@@ -19,7 +19,9 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as plann
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROLES = CHECKOUT / "roles"
 SPECS = {
-    role: yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
+    role: yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"][
+        "options"
+    ]
     for role in planning.PLANNERS
 }
 GROUPS = {"backends": [{"address": "127.0.0.2", "weight": 3}, {"address": "127.0.0.3"}, {"address": "fd00::2"}]}

@@ -16,7 +16,9 @@ ROLES = Path(__file__).resolve().parents[4] / "roles"
 
 
 def specs(role):
-    return yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
+    return yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"][
+        "options"
+    ]
 
 
 SPECS = {role: specs(role) for role in ("nginx", "uwsgi", "publish")}
@@ -242,8 +244,8 @@ def test_what_an_application_leaves_to_another_account():
     plan = planned(
         [app(instances=2), app("b", env={"DB": "/var/lib/b.db", "X": "y"}, options={"spooler": "/var/spool/b"})]
     )
-    assert [move["name"] for move in plan["moves"]] == ["shop-1", "shop-2", "b"]
-    assert plan["moves"][0]["files"] == ["/var/log/uwsgi/shop/server-1.log"]
+    assert [move["name"] for move in plan["owner_changes"]] == ["shop-1", "shop-2", "b"]
+    assert plan["owner_changes"][0]["files"] == ["/var/log/uwsgi/shop/server-1.log"]
     [_first, second] = [check for check in plan["checks"] if check["kind"] == "old_account"]
     # A value of its environment is nobody's to read, be it a path.
     assert second["paths"] == ["/var/spool/b"]

@@ -90,7 +90,9 @@ def test_what_is_no_text_arrives_as_one(value, text):
 
 ROLES = Path(spec.__file__).resolve().parents[2] / "roles"
 SPECS = {
-    role: yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
+    role: yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"][
+        "options"
+    ]
     for role in ("nginx", "uwsgi", "publish")
 }
 APP = {"name": "shop", "source": "apps/shop", "module": "manage", "env": {"TOKEN": "s3cr3t"}}

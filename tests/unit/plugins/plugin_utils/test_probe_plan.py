@@ -13,7 +13,9 @@ TLS = {"certificate": "/c", "key": "/k"}
 
 
 def options(role):
-    return yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
+    return yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"][
+        "options"
+    ]
 
 
 def attempt(apps, sites=()):

@@ -17,7 +17,9 @@ ROLES = Path(__file__).resolve().parents[4] / "roles"
 
 
 def options(role):
-    return yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
+    return yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"][
+        "options"
+    ]
 
 
 SPECS = {role: options(role) for role in ("nginx", "uwsgi", "publish")}

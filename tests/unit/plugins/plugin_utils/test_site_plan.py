@@ -20,7 +20,9 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
 SPECS = {
-    role: yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
+    role: yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"][
+        "options"
+    ]
     for role in ("nginx", "uwsgi", "publish")
 }
 GROUPS = {

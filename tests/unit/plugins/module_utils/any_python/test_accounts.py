@@ -41,12 +41,12 @@ def test_the_account_of_a_unit_is_read_from_its_dropin(tmpdir):
 
 
 def test_what_moved_is_told_with_its_former_account(item):
-    assert accounts.moved([item]) == [dict(item, before="nobody")]
-    assert accounts.moved([dict(item, user="nobody")]) == []
+    assert accounts.owner_changes([item]) == [dict(item, before="nobody")]
+    assert accounts.owner_changes([dict(item, user="nobody")]) == []
     put_back = open(item["dropin"], "w")
     put_back.write("User=no-such-account\n")
     put_back.close()
-    assert accounts.moved([item]) == []
+    assert accounts.owner_changes([item]) == []
 
 
 @pytest.fixture
@@ -65,11 +65,11 @@ def dropped(item, tmpdir, monkeypatch):
 def test_the_logs_of_what_was_dropped_move_with_the_account(item, dropped, tmpdir):
     log, state = item["files"][0], str(tmpdir.mkdir("state"))
     assert accounts.is_handed_over(log, item["dropin"], "root", state)
-    (moved,) = accounts.moved([item])
+    (moved,) = accounts.owner_changes([item])
     assert moved == dict(item, before="nobody")
-    assert sorted(accounts.hand_over(moved, state_dir=state)) == sorted([dropped, log])
+    assert sorted(accounts.change_owner(moved, state_dir=state)) == sorted([dropped, log])
     assert os.stat(dropped).st_uid == os.stat(log).st_uid == 0
-    assert accounts.moved([item]) == []
+    assert accounts.owner_changes([item]) == []
 
 
 @pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
@@ -77,13 +77,13 @@ def test_the_logs_of_what_was_dropped_lie_in_its_home_too(item, dropped, tmpdir)
     log = put(tmpdir.join("home/logs/a.log"), "x", NOBODY.pw_uid)
     os.chown(os.path.dirname(log), NOBODY.pw_uid, -1)
     tmpdir.join("dropped/main.json").write(json.dumps({"a": [str(tmpdir.join("home"))]}))
-    assert accounts.moved([dict(item, files=[log])]) == [dict(item, files=[log], before="nobody")]
+    assert accounts.owner_changes([dict(item, files=[log])]) == [dict(item, files=[log], before="nobody")]
 
 
 @pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
 def test_a_folder_that_nobody_has_noted_moves_to_no_other_account(item, dropped, tmpdir):
     os.unlink(str(tmpdir.join("dropped/main.json")))
-    assert accounts.moved([item]) == []
+    assert accounts.owner_changes([item]) == []
     assert not accounts.is_handed_over(item["files"][0], item["dropin"], "root")
 
 
@@ -113,13 +113,13 @@ def test_only_what_the_former_account_owns_changes_hands(item, tmpdir):
     state = tmpdir.mkdir("state")
     text = json.dumps({"set": {"folders": {folder: [493, "nobody", "x"]}}})
     state.join("bundle", "manifest.json").write(text, ensure=True)
-    assert sorted(accounts.hand_over(item, state_dir=str(state))) == sorted([folder, log, rotated])
+    assert sorted(accounts.change_owner(item, state_dir=str(state))) == sorted([folder, log, rotated])
     for path in (log, rotated, folder, others):
         assert os.stat(path).st_uid == 0, path
     for path in (twice, secret, beside):
         assert os.stat(path).st_uid == NOBODY.pw_uid, path
     # And back, after a run that failed.
-    assert log in accounts.hand_over(item, back=True, state_dir=str(state))
+    assert log in accounts.change_owner(item, back=True, state_dir=str(state))
     assert os.stat(log).st_uid == NOBODY.pw_uid
 
 
@@ -128,7 +128,7 @@ def test_a_folder_that_no_run_made_stays_its_owners(item, tmpdir):
     folder = os.path.dirname(item["files"][0])
     os.chown(item["files"][0], NOBODY.pw_uid, -1)
     os.chown(folder, NOBODY.pw_uid, -1)
-    done = accounts.hand_over(dict(item, before="nobody"), state_dir=str(tmpdir.mkdir("state")))
+    done = accounts.change_owner(dict(item, before="nobody"), state_dir=str(tmpdir.mkdir("state")))
     assert done == item["files"] and os.stat(folder).st_uid == NOBODY.pw_uid
 
 

@@ -7,7 +7,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 DOCUMENTATION = r"""
-module: hand_over
+module: change_owner
 short_description: Gives an application's logs to the account that it is to run as
 version_added: 0.1.0
 author:
@@ -23,13 +23,13 @@ options:
     default: false
 extends_documentation_fragment:
   - graceful.wsgi.attributes
-  - graceful.wsgi.applications.moves
+  - graceful.wsgi.applications.owner_changes
 """
 
 EXAMPLES = r"""
 - name: Hand over what the shared account wrote
-  graceful.wsgi.hand_over:
-    moves:
+  graceful.wsgi.change_owner:
+    owner_changes:
       - name: shop
         dropin: /etc/systemd/system/uwsgi@shop.service.d/10-publish.conf
         user: wsgi-shop
@@ -53,16 +53,16 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import accounts, saf
 
 def main():
     module = AnsibleModule(
-        argument_spec={"moves": accounts.SPEC, "back": {"type": "bool", "default": False}},
+        argument_spec={"owner_changes": accounts.SPEC, "back": {"type": "bool", "default": False}},
         supports_check_mode=True,
     )
-    moves = [item for item in module.params["moves"] if item["before"]]
+    changes = [item for item in module.params["owner_changes"] if item["before"]]
     if module.check_mode:
-        module.exit_json(changed=bool(moves), given=[])
+        module.exit_json(changed=bool(changes), given=[])
     given = []
     try:
-        for item in moves:
-            given += accounts.hand_over(item, module.params["back"])
+        for item in changes:
+            given += accounts.change_owner(item, module.params["back"])
     except (IOError, OSError, safe_path.UnsafePath) as error:
         module.fail_json(msg="the logs of %s cannot be handed over: %s" % (item["name"], error))
     lines = "".join("%s\n" % path for path in given)
