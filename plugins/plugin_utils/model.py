@@ -1244,6 +1244,9 @@ set-placeholder = release={{ app.code }}
 }
 
 
+_AS_THEY_ARE = {str, int, bool, float, type(None)}
+
+
 def comments(item: type) -> dict[str, str]:
     """The comment above each field of a class of the model, as its own source has it."""
     found, above = {}, []
@@ -1260,16 +1263,27 @@ def comments(item: type) -> dict[str, str]:
 
 def plain(value: Any) -> Any:
     """A plan, or a part of one, as tasks get it: of mappings, lists and plain values only."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    return _plain(value, {})
+
+
+def _plain(value: Any, done: dict[int, Any]) -> Any:
+    """``done``: what was made of parts already, by their id; an instance stands in the plan several times."""
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if kind is list or kind is tuple:
+        return [item if type(item) in _AS_THEY_ARE else _plain(item, done) for item in value]
+    if id(value) in done:
+        return done[id(value)]
+    if dataclasses.is_dataclass(value):
         found = {}
         for field in dataclasses.fields(value):
             item = getattr(value, field.name)
             if item is None and field.metadata.get("optional"):
                 continue
-            found[field.name] = {} if item is None and field.metadata.get("mapping") else plain(item)
+            found[field.name] = {} if item is None and field.metadata.get("mapping") else _plain(item, done)
+        done[id(value)] = found
         return found
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
+        return {key: _plain(item, done) for key, item in value.items()}
+    return [_plain(item, done) for item in value] if isinstance(value, (list, tuple)) else value
