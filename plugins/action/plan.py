@@ -40,12 +40,12 @@ FACTS = {
 }
 # What the role nginx left to the sites' role in this run.
 WAITING = "__nginx_waiting"
-# What a role has registered once it changes things.
+# What a role has registered once it changes things. The plan is none of it: it is made again where more is known.
 WORKED = {
-    "centos7": "__centos7_planned",
-    "nginx": "__nginx_files",
-    "uwsgi": "__uwsgi_files",
-    "publish": "__publish_planned",
+    "centos7": {"__centos7_planned"},
+    "nginx": {"__nginx_files"},
+    "uwsgi": {"__uwsgi_files"},
+    "publish": {"__publish_found", "__publish_sites_written"},
 }
 # Where the controller builds, a folder for each role; what it built is then copied into the role's artifact_dir.
 CONTROLLER_HOME = "~/.cache/graceful-wsgi"
@@ -177,7 +177,7 @@ def _host(task_vars: Mapping[str, Any], args: dict[str, Any]) -> dict[str, Any]:
 
 def _earlier(task_vars: Mapping[str, Any]) -> list[str]:
     """The roles that may have changed the host in this run already."""
-    return [role for role, registered in WORKED.items() if registered in task_vars]
+    return [role for role, registered in WORKED.items() if any(name in task_vars for name in registered)]
 
 
 def _confidential(plan: Mapping[str, Any]) -> bool:

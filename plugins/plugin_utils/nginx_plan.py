@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -15,7 +16,7 @@ from .problem import Problem, close_match, unknown_host
 
 HOME = f"{layout.STATE_DIR}/nginx"
 # What the role's tasks read of its variables.
-READ = ("conf_template", "unit_template")
+READ = tuple(field.name for field in dataclasses.fields(NginxSettings))
 
 # From Debian's signed source index; zlib's, which Debian repacks, as distributions pin it; zig's from PyPI's index.
 CHECKSUMS = {

@@ -6,6 +6,7 @@ Out: accounts, folders, files, releases and units, in the shape that the role's 
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
@@ -63,7 +64,7 @@ from .problem import Problem, Problems
 BUILD_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,26}\Z")
 
 # What the role's tasks read of its variables.
-READ = ("keep_releases", "prune", "prune_data", "reload", "root", "timeout")
+READ = tuple(field.name for field in dataclasses.fields(PublishSettings))
 
 
 def _check_names(

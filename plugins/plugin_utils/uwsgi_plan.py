@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -120,20 +121,7 @@ LIMIT = [("StartLimitInterval", "30"), ("StartLimitBurst", "30")]
 ENVIRONMENT = 'UWSGI_MASTER=true "UWSGI_HOOK_MASTER_START=unix_signal:15 gracefully_kill_them_all" TMPDIR=/var/tmp'
 
 # What the role's tasks read of its variables.
-READ = (
-    "version",
-    "python",
-    "features",
-    "home",
-    "conf_dir",
-    "log_dir",
-    "user",
-    "group",
-    "wheel_dir",
-    "pip_extra_args",
-    "build_timeout",
-    "unit_template",
-)
+READ = tuple(field.name for field in dataclasses.fields(UwsgiSettings))
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 
 

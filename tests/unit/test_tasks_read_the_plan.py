@@ -111,7 +111,7 @@ def faults(path):
     lines, place = path.read_text().splitlines(), path.relative_to(ROOT)
     for text, first, last in templates(path):
         for name in sorted(read(text)):
-            role = name.partition("_")[0]
+            role = name.partition("_")[0].replace("kit", "kit_role")
             yield (
                 f"{place}:{line_of(name, lines, first, last)}: {name} is read beside the plan, which may have"
                 f" another value of it: have plugins/plugin_utils/{role}_plan.py return it as a field and"

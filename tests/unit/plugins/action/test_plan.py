@@ -86,3 +86,17 @@ def test_a_file_of_constraints_holds_for_every_python(tmp_path):
 )
 def test_a_plan_with_a_secret_in_it_is_shown_to_nobody(told, hidden):
     assert plan._confidential(told) is hidden
+
+
+@pytest.mark.parametrize(
+    "registered, roles",
+    [
+        ([], []),
+        # Made again where more is known: it has changed nothing.
+        (["__nginx_planned", "__publish_planned"], []),
+        (["__nginx_files", "__publish_found"], ["nginx", "publish"]),
+        (["__publish_sites_written"], ["publish"]),
+    ],
+)
+def test_earlier_roles_are_those_that_may_have_changed_something(registered, roles):
+    assert plan._earlier(dict.fromkeys(registered)) == roles
