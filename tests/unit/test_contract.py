@@ -18,7 +18,7 @@ from ansible.template import Templar
 from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, uwsgi_home
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, uwsgi_options
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, model, uwsgi_options
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -227,7 +227,10 @@ PLAIN = {
     "publish_sites": [{"server_name": ["a.test"], "locations": [{"path": "/", "app": "shop"}]}],
 }
 OWN_TEMPLATES = {
-    "mine.ini.j2": "{% extends 'app.ini.j2' %}",
+    # Those that the roles' READMEs show.
+    "mine.ini.j2": model.EXAMPLES["publish"],
+    "mine.nginx.j2": model.EXAMPLES["nginx"],
+    "mine.unit.j2": model.EXAMPLES["uwsgi"],
     "mine.conf.j2": "{% extends 'site.conf.j2' %}",
     "mine.service.j2": "{% extends 'instance.conf.j2' %}",
 }
@@ -242,6 +245,8 @@ ROLES = {
         "nginx_verify_signature": True,
         "nginx_signing_keys": ["keys/one.asc"],
     },
+    "nginx by a template of a user's own": {"nginx_conf_template": "mine.nginx.j2"},
+    "uwsgi by a template of a user's own": {"uwsgi_unit_template": "mine.unit.j2"},
     "nginx built on a host of which nothing is known yet": {"nginx_build_host": "builder.test"},
     "uwsgi built by zig elsewhere": {
         "uwsgi_build_toolchain": "zig",
