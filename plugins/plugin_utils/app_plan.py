@@ -19,7 +19,7 @@ from . import (
     uwsgi_values,
 )
 from .app_environment import word
-from .model import App, Code, File, FirstQuestion, Instance, Preflight, Probe, Release, UwsgiInstance
+from .model import App, Code, File, FirstQuestion, Instance, Preflight, Probe, Release, Reload, UwsgiInstance
 from .nginx_tree import Directive, idle, slug
 from .problem import Problems
 
@@ -640,6 +640,11 @@ def instance(planned: Instance) -> UwsgiInstance:
         needs_new_master=planned.needs_new_master,
         log_file=planned.log_file,
     )
+
+
+def reload(planned: Instance, probe: Probe | None) -> Reload:
+    """The instance as it is reloaded by name."""
+    return Reload(name=planned.name, pidfile=planned.pidfile, config=planned.config, probe=probe)
 
 
 def preflight(

@@ -52,7 +52,7 @@ from .model import (
     OwnerChange,
     PublishPlan,
     PublishSettings,
-    Reload,
+    Site,
     SiteBundle,
     Uwsgi,
     Validation,
@@ -302,16 +302,8 @@ def _once(folders: Iterable[Folder]) -> list[Folder]:
     return list({folder.path: folder for folder in folders}.values())
 
 
-def plan(
-    values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]
-) -> tuple[PublishPlan | None, list[Problem]]:
-    """Plan accounts, folders, releases, units and server blocks.
-
-    ``roles``: the variables of the roles nginx and uwsgi, ``{"nginx": {...}, "uwsgi": {...}}``; ``host["uwsgi"]``: the
-    fact uwsgi_installed, or None while not known.
-    """
-    problems = Problems()
-    values = dns_names.sent(values, problems)
+def _check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], problems: Problems) -> None:
+    """Refuse what no host can make right."""
     if not values["publish_root"].startswith("/"):
         problems.add("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
     if values["publish_keep_releases"] < 1:
@@ -321,32 +313,25 @@ def plan(
             message = f"{values[variable]!r} is no account's name that builds can run as"
             problems.add(variable, message, "write one such as wsgi-build, of lower-case letters, digits, '_' and '-'")
     _check_set(values, host, problems)
-    groups = host.get("groups") or {}
-    upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}
-    upstream_plan.check(values["publish_upstreams"], groups, problems)
-    _check_names(values, host, upstreams, roles, problems)
+    upstream_plan.check(values["publish_upstreams"], host.get("groups") or {}, problems)
+    _check_names(values, host, _by_name(values["publish_upstreams"]), roles, problems)
     site_plan.check_rights(values["publish_sites"], roles["nginx"], problems)
     effect_plan.check(values, roles["nginx"], problems)
-    by_name = {app["name"]: app for app in values["publish_apps"]}
-    request_plan.check_sites(values["publish_sites"], by_name, roles["nginx"]["nginx_conf_options"], problems)
+    apps = _by_name(values["publish_apps"])
+    request_plan.check_sites(values["publish_sites"], apps, roles["nginx"]["nginx_conf_options"], problems)
     served_plan.check(values["publish_sites"], roles["nginx"], problems)
     problems += kit_plan.unreadable(values, host.get("kit"))
-    packets = {app["name"]: _packets(app["name"], values["publish_sites"], problems) for app in values["publish_apps"]}
-    if problems:
-        return None, problems
-    apps: dict[str, App] = {}
-    for app in values["publish_apps"]:
-        more = {**site_plan.mounts(values["publish_sites"], app["name"]), "packets": packets[app["name"]]}
-        apps[app["name"]] = app_plan.plan({**app, **more}, values, roles, host)
-    sites = site_plan.plan(values, apps, upstreams, roles)
+
+
+def _by_name(items: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {item["name"]: item for item in items}
+
+
+def _app_bundle(values: dict[str, Any], apps: Mapping[str, App], uwsgi: dict[str, Any]) -> Bundle:
+    """Configurations and units of the applications, and the folders of their sockets and logs."""
+    name, log_dir = layout.bundle(values["publish_set"], "apps"), uwsgi["uwsgi_log_dir"]
     units = [unit for one in apps.values() for unit in one.instances]
-    asked = probe_plan.plan(values, apps, sites)
-    app_logs = [(unit.log_file, unit) for unit in units if unit.log_file]
-    # What lies in nginx's own folder is rotated with its other logs, and a device not at all.
-    elsewhere = (NGINX_LOG_DIR, "/dev")
-    site_logs = sorted({log for site in sites for log in site.logs if posixpath.dirname(log) not in elsewhere})
-    log_dir = roles["uwsgi"]["uwsgi_log_dir"]
-    keep = values["publish_log_keep"]
+    logs = [(unit.log_file, unit) for unit in units if unit.log_file]
     # An image of a host may lack what is an empty folder elsewhere.
     shared = posixpath.normpath(values["publish_root"]) in log_plan.SHARED
     folders = [_folder(values["publish_root"], "root", "root", force=not shared)]
@@ -357,63 +342,101 @@ def plan(
     # The code's own folder belongs to whoever put it there; a log folder that we make is the application's.
     code = {one.code for one in apps.values()}
     folders += [
-        log_plan.directory(log, unit, values, log_dir) for log, unit in app_logs if posixpath.dirname(log) not in code
+        log_plan.directory(log, unit, values, log_dir) for log, unit in logs if posixpath.dirname(log) not in code
     ]
-    app_files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
-    conf_dir = roles["uwsgi"]["uwsgi_conf_dir"]
-    app_files += [file for app in values["publish_apps"] for file in app_environment.file(app, conf_dir)]
-    site_files = [File(dest=site.file, template=site.template, vars={"site": site}) for site in sites]
-    # What several sites share; nginx lets no other file say it again.
-    http: list[Directive] = site_plan.shared(sites, values["publish_set"])
-    version = roles["nginx"]["nginx_version"]
-    http += [upstream_plan.plan(item, values["publish_set"], groups, version) for item in values["publish_upstreams"]]
-    http += app_plan.shared(apps.values(), values["publish_set"], version)
+    files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
+    files += [file for app in values["publish_apps"] for file in app_environment.file(app, uwsgi["uwsgi_conf_dir"])]
+    rotated = [log_plan.rotation(log, unit, values, log_dir) for log, unit in logs]
+    files += _links(units, name) + _rotation(name, rotated, values["publish_log_keep"])
+    return Bundle(name=name, directories=_once(folders), files=files)
+
+
+def _site_bundle(
+    values: dict[str, Any],
+    apps: Mapping[str, App],
+    sites: list[Site],
+    groups: dict[str, Any],
+    nginx: dict[str, Any],
+) -> SiteBundle:
+    """The server blocks, what several of them share, what refuses other names, and the folders of their logs."""
+    publish_set, version = values["publish_set"], nginx["nginx_version"]
+    name = layout.bundle(publish_set, "sites")
+    # What lies in nginx's own folder is rotated with its other logs, and a device not at all.
+    elsewhere = (NGINX_LOG_DIR, "/dev")
+    logs = sorted({log for site in sites for log in site.logs if posixpath.dirname(log) not in elsewhere})
+    folders = [_folder(posixpath.dirname(log), "root", "root", force=False) for log in logs]
+    files = [File(dest=site.file, template=site.template, vars={"site": site}) for site in sites]
+    # nginx lets no other file say it again.
+    http: list[Directive] = site_plan.shared(sites, publish_set)
+    http += [upstream_plan.plan(item, publish_set, groups, version) for item in values["publish_upstreams"]]
+    http += app_plan.shared(apps.values(), publish_set, version)
     if http:
-        dest = layout.site(layout.shared_site(values["publish_set"]))
-        site_files.insert(0, File(dest=dest, template="http.conf.j2", vars={"http": http}))
-    site_folders = [_folder(posixpath.dirname(log), "root", "root", force=False) for log in site_logs]
-    refusing = refusal_plan.plan(values["publish_sites"], values["publish_set"], roles["nginx"])
+        dest = layout.site(layout.shared_site(publish_set))
+        files.insert(0, File(dest=dest, template="http.conf.j2", vars={"http": http}))
+    refusing = refusal_plan.plan(values["publish_sites"], publish_set, nginx)
     if refusing:
-        dest = layout.refusing_site(values["publish_set"])
-        site_folders.append(_folder(posixpath.dirname(dest), "root", "root"))
-        site_files.append(File(dest=dest, template="http.conf.j2", vars={"http": refusing}))
-    reopen_apps = [log_plan.rotation(log, unit, values, log_dir) for log, unit in app_logs]
-    reopen_nginx = log_plan.kill("USR1", "nginx.service")
-    reopen_sites = [{"path": log, "directives": [], "postrotate": reopen_nginx} for log in site_logs]
-    account_checks, members, changes = _accounts(apps, values, roles["nginx"])
-    apps_name, sites_name = (layout.bundle(values["publish_set"], kind) for kind in ("apps", "sites"))
-    checks = _checks(values, apps, roles["uwsgi"]) + account_checks
-    served, served_later = served_plan.checks(
-        values["publish_sites"], apps, roles["nginx"], [member.group for member in members]
-    )
-    checks += served
-    checks += site_plan.checks(values["publish_sites"], apps, roles["nginx"])
-    app_bundle = Bundle(
-        name=apps_name,
-        directories=_once(folders),
-        files=app_files + _links(units, apps_name) + _rotation(apps_name, reopen_apps, keep),
-    )
+        dest = layout.refusing_site(publish_set)
+        folders.append(_folder(posixpath.dirname(dest), "root", "root"))
+        files.append(File(dest=dest, template="http.conf.j2", vars={"http": refusing}))
+    reopen = log_plan.kill("USR1", "nginx.service")
+    rotated = [{"path": log, "directives": [], "postrotate": reopen} for log in logs]
     # A pid file of its own: nginx -t makes the real one where nginx does not run.
     test = "/usr/sbin/nginx -t -q -c {tree}/nginx.conf -g 'pid {tree}/test.pid;'"
-    site_bundle = SiteBundle(
-        name=sites_name,
+    return SiteBundle(
+        name=name,
         # An empty list says nothing of what is to go.
         prune=values["publish_prune"] and bool(values["publish_sites"]),
-        directories=_once(site_folders),
-        files=site_files + _rotation(sites_name, reopen_sites, keep),
+        directories=_once(folders),
+        files=files + _rotation(name, rotated, values["publish_log_keep"]),
         validate=[Validation(tree=NGINX_DIR, command=test)],
     )
-    conf, folder = roles["nginx"]["nginx_conf_options"], posixpath.dirname(layout.refusing_site(""))
-    checks += inherited_plan.checks(values["publish_sites"], sites, conf, NGINX_DIR)
-    checks += effect_plan.checks(values["publish_sites"], values["publish_set"], folder)
+
+
+def _more_checks(
+    values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], apps: Mapping[str, App], sites: list[Site]
+) -> list[Check]:
+    """What only the host can judge of sites, options and units."""
+    given, publish_set = values["publish_sites"], values["publish_set"]
+    checks = site_plan.checks(given, apps, roles["nginx"])
+    checks += inherited_plan.checks(given, sites, roles["nginx"]["nginx_conf_options"], NGINX_DIR)
+    checks += effect_plan.checks(given, publish_set, posixpath.dirname(layout.refusing_site(publish_set)))
     checks += uwsgi_options.checks(values["publish_apps"], roles["uwsgi"], host)
     checks += feature_plan.checks(values["publish_apps"], roles["uwsgi"], host)
     for index, app in enumerate(values["publish_apps"]):
         checks += unit_plan.checks(f"publish_apps[{index}].service_options", app["service_options"])
+    return checks
+
+
+def plan(
+    values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]
+) -> tuple[PublishPlan | None, list[Problem]]:
+    """Plan accounts, folders, releases, units and server blocks.
+
+    ``roles``: the variables of the roles nginx and uwsgi, ``{"nginx": {...}, "uwsgi": {...}}``; ``host["uwsgi"]``: the
+    fact uwsgi_installed, or None while not known.
+    """
+    problems = Problems()
+    values = dns_names.sent(values, problems)
+    nginx, uwsgi, given = roles["nginx"], roles["uwsgi"], _by_name(values["publish_apps"])
+    _check(values, host, roles, problems)
+    packets = {name: _packets(name, values["publish_sites"], problems) for name in given}
+    if problems:
+        return None, problems
+    apps: dict[str, App] = {}
+    for name, app in given.items():
+        more = {**site_plan.mounts(values["publish_sites"], name), "packets": packets[name]}
+        apps[name] = app_plan.plan({**app, **more}, values, roles, host)
+    sites = site_plan.plan(values, apps, _by_name(values["publish_upstreams"]), roles)
+    units = [unit for one in apps.values() for unit in one.instances]
+    asked = probe_plan.plan(values, apps, sites)
+    app_bundle = _app_bundle(values, apps, uwsgi)
+    site_bundle = _site_bundle(values, apps, sites, host.get("groups") or {}, nginx)
+    account_checks, members, changes = _accounts(apps, values, nginx)
+    groups = [member.group for member in members]
+    served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, groups)
+    checks = _checks(values, apps, uwsgi) + account_checks + served + _more_checks(values, host, roles, apps, sites)
     checks += takeover_plan.publish(values, apps, sites, app_bundle, site_bundle)
-    users = {one.user: Account(name=one.user, group=one.group) for one in apps.values()}
-    limits = uwsgi_plan.limits(roles["uwsgi"], host)
-    template = values["publish_instance_template"]
+    limits, template = uwsgi_plan.limits(uwsgi, host), values["publish_instance_template"]
     return PublishPlan(
         checks=checks,
         warnings=background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
@@ -425,24 +448,21 @@ def plan(
         served=served_later,
         owner_changes=changes,
         first_runs=_first_runs(apps.values()),
-        roots=[values["publish_root"], log_dir, *layout.GIT_ROOTS],
+        roots=[values["publish_root"], uwsgi["uwsgi_log_dir"], *layout.GIT_ROOTS],
         set=values["publish_set"],
         published={values["publish_set"]: _named(values)},
         instances=units,
         instances_by_app={name: [unit.name for unit in one.instances] for name, one in apps.items()},
-        users=list(users.values()),
+        users=list({one.user: Account(name=one.user, group=one.group) for one in apps.values()}.values()),
         build_user=values["publish_build_user"],
         git_user=values["publish_git_user"],
-        pip=uwsgi_plan.pip_settings(roles["uwsgi"]),
+        pip=uwsgi_plan.pip_settings(uwsgi),
         kit=kit_plan.wheels(values, host, lambda _python: limits),
-        releases=[app_plan.release(app, apps[app["name"]], values, limits) for app in values["publish_apps"]],
-        reloads=[
-            Reload(name=unit.name, pidfile=unit.pidfile, config=unit.config, probe=asked[unit.app].probe)
-            for unit in units
-        ],
+        releases=[app_plan.release(app, apps[name], values, limits) for name, app in given.items()],
+        reloads=[app_plan.reload(unit, asked[unit.app].probe) for unit in units],
         preflights=[
             app_plan.preflight(app, apps[name], template, asked[name].probe, asked[name].first)
-            for name, app in by_name.items()
+            for name, app in given.items()
         ],
         questions=[question for one in asked.values() for question in one.questions],
         reloaded_by_standby=[unit.name for unit in units if unit.needs_standby],
