@@ -65,22 +65,19 @@ BUILD_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,26}\Z")
 
 # What the role's tasks read of its variables.
 READ = tuple(field.name for field in dataclasses.fields(PublishSettings))
+# The applications that listen at a port: (address, path of the variable).
+Ports = dict[int, list[tuple[str, str]]]
 
 
-def _check_names(
-    values: dict[str, Any],
-    host: dict[str, Any],
-    upstreams: dict[str, dict[str, Any]],
-    roles: dict[str, Any],
-    problems: Problems,
-) -> None:
+def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], problems: Problems) -> Ports:
+    """Refuse applications that no host can run, or that contradict each other; the ports that they listen at."""
     facts = {"systemd": host.get("systemd"), "routing": account_plan.has_routes(host, roles["uwsgi"])}
     known, told = uwsgi_options.known(host, roles["uwsgi"]), host
     requirements = host.get("requirements") or {}
     names: dict[str, int] = {}
     units: dict[str, int] = {}
     sockets: dict[tuple[str, str], int] = {}
-    ports: dict[int, list[tuple[str, str]]] = {}
+    ports: Ports = {}
     for index, app in enumerate(values["publish_apps"]):
         path = f"publish_apps[{index}]"
         name = app["name"]
@@ -120,7 +117,14 @@ def _check_names(
             message = f"{socket!r} is the socket of publish_apps[{sockets[taken]}] too"
             problems.add(f"{path}.socket", message, "give each application its own, or leave it out")
         sockets.setdefault(taken, index)
-    apps = list(names)
+    return ports
+
+
+def _check_sites(
+    values: dict[str, Any], upstreams: dict[str, dict[str, Any]], ports: Ports, problems: Problems
+) -> None:
+    """Refuse sites that nginx would not take, or that contradict each other or an application."""
+    apps = list(_by_name(values["publish_apps"]))
     files: dict[str, int] = {}
     servers: dict[tuple[str, int | None, str], int] = {}
     for index, site in enumerate(values["publish_sites"]):
@@ -314,7 +318,8 @@ def _check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], 
             problems.add(variable, message, "write one such as wsgi-build, of lower-case letters, digits, '_' and '-'")
     _check_set(values, host, problems)
     upstream_plan.check(values["publish_upstreams"], host.get("groups") or {}, problems)
-    _check_names(values, host, _by_name(values["publish_upstreams"]), roles, problems)
+    ports = _check_apps(values, host, roles, problems)
+    _check_sites(values, _by_name(values["publish_upstreams"]), ports, problems)
     site_plan.check_rights(values["publish_sites"], roles["nginx"], problems)
     effect_plan.check(values, roles["nginx"], problems)
     apps = _by_name(values["publish_apps"])
