@@ -50,7 +50,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: What the role is to do; its shape is private to the role. One that holds values of applications'
+  description: What the role is to do. Its fields are those of the role's class in plugins/plugin_utils/model.py, and
+    private to the roles but for what their READMEs name. One that holds values of applications'
     environments is registered, and shown to nobody.
   returned: success
   type: dict
