@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live python27 centos7 fleet airgap docs images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live python27 centos7 fleet airgap docs golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ molecule reload paths websocket hostile live python27 centos7 fleet airgap:
 
 docs: venv ## Write the roles' READMEs from their argument specs
 	python docs/role_readmes.py
+
+golden: venv-test ## Write tests/unit/golden/*.conf and *.ini anew; their diff is what a change does to hosts
+	PYTHONPATH=.collections:tests/shared python tests/shared/golden.py
 
 images: ## Make the images of the test hosts
 	tests/images/image bookworm

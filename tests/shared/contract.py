@@ -271,6 +271,13 @@ class Rendered:
         return sent
 
 
+def sent(role, module, args):
+    """What a task of a role would have modules do with these arguments: (module, arguments) of each."""
+    task = Rendered.__new__(Rendered)
+    task.role, task.templates = role, []
+    return task._acted(module, args, Templar(loader=LOADER, variables={}))
+
+
 def _text(error):
     return re.sub(r"\s+", " ", str(error))[:300]
 

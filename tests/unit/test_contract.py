@@ -13,60 +13,14 @@ from unittest import mock
 
 import contract
 import pytest
-import yaml
 from ansible.template import Templar
-from plans import plain
+from plans import BUILDER, CENTOS7, DEBIAN, SPECS, UWSGI, plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, uwsgi_home
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, model, uwsgi_options
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, model
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 
 ROOT = Path(__file__).resolve().parents[2]
-SPECS = {
-    role: yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())["argument_specs"]["variables"][
-        "options"
-    ]
-    for role in planning.PLANNERS
-}
-UWSGI = {
-    "home": "/opt/uwsgi/2.0.31-python3.11",
-    "binary": "/opt/uwsgi/2.0.31-python3.11/bin/uwsgi",
-    "version": "2.0.31",
-    "python": "3.11",
-    "abi": "cp311",
-    "interpreter": "/usr/bin/python3.11",
-    "venv_command": ["/usr/bin/python3.11", "-m", "venv"],
-    "pip": "pip",
-    "options": sorted(uwsgi_options.OPTIONS),
-}
-UPSTREAM = [{"address": "127.0.0.2", "weight": 3}, {"address": "127.0.0.3"}]
-BUILDER = {"home": "/root/.cache/graceful-wsgi/x", "cache": "/root/.cache/graceful-wsgi/artifacts"}
-DEBIAN = {
-    "os_family": "Debian",
-    "distribution": "Debian",
-    "version": "12",
-    "arch": "x86_64",
-    "systemd": 252,
-    "selinux": False,
-    "python": "3.11",
-    "uwsgi": UWSGI,
-    "ansible": "2.19.11",
-    "groups": {"": ["backends"], "backends": UPSTREAM},
-    "constraints": {"2.7": "flask<2\n"},
-    "builder": BUILDER,
-    "uwsgi_builder": {**BUILDER, "kept": [], "headers": ["python3-dev.deb"]},
-}
-CENTOS7 = {
-    **DEBIAN,
-    "os_family": "RedHat",
-    "distribution": "CentOS",
-    "version": "7",
-    "systemd": 219,
-    "selinux": True,
-    "python": "2.7",
-    "ansible": "2.16.14",
-    "uwsgi": {**UWSGI, "python": "2.7"},
-}
 WHEEL = {
     "file": "uwsgi-2.0.31-cp311-cp311-linux_x86_64.whl",
     "glibc": "2.36",

@@ -7,25 +7,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import contract
 import crossplane
+import golden
 import jinja2
 import pytest
 import second_nginx
 import yaml
-from plans import plain
+from plans import SPECS, plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROLES = CHECKOUT / "roles"
-SPECS = {
-    role: yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"][
-        "options"
-    ]
-    for role in planning.PLANNERS
-}
 GROUPS = {"backends": [{"address": "127.0.0.2", "weight": 3}, {"address": "127.0.0.3"}, {"address": "fd00::2"}]}
-TLS = {"certificate": "/etc/ssl/c.pem", "key": "/etc/ssl/k.pem"}
 NAMES = {None: "c.pem", "_key": "k.pem"}
 APP = {"name": "shop", "source": "x", "module": "manage"}
 
@@ -40,12 +35,11 @@ def one(*locations, **more):
     return {"publish_apps": [APP], "publish_sites": [{"server_name": ["a.test"], "locations": list(locations), **more}]}
 
 
+with contract.templating():
+    PAIRS = {name: golden.variables(name) for name in ("ten-minutes", "tls", "limits", "websocket", "moved")}
 GIVEN = {
     "the scenario paths": inventory("paths"),
-    "a site as it comes": one({"path": "/", "app": "shop"}),
-    "tls": one(
-        {"path": "/a-b/", "app": "shop", "mount": True}, tls=TLS, ipv6=True, aliases=["b.test"], default_server=True
-    ),
+    **PAIRS,
     "hard words": one(
         {"path": r"~ ^/(a|b)\.css$", "static": "/srv/with a blank"},
         {"path": "/r/", "redirect": 'https://b.test/"x";{y}'},
@@ -54,35 +48,11 @@ GIVEN = {
         deny_uri=[r"\.(php|asp)\"?$", r"a\\b", "x{2}", "union select"],
         allow=["10.0.0.0/8", "fd00::/8"],
     ),
-    "limits": one(
-        {"path": "/", "app": "shop", "limit_requests": {"rate": "1r/s", "key": "header X-Key"}},
-        limit_requests={"rate": "5r/m"},
-        limit_connections=9,
-        real_ip={"from": ["10.0.0.1"]},
-    ),
-    "instances": {
-        "publish_apps": [
-            {**APP, "websocket": True, "instances": 3, "requirements": ["gevent"]},
-            {**APP, "name": "by-Address", "protocol": "http", "websocket": True, "instances": 2, "affinity": "address"},
-        ],
-        "publish_sites": [
-            {
-                "server_name": ["a.test"],
-                "headers": {"X-One": "1"},
-                "locations": [
-                    {"path": "/", "app": "shop", "headers": {"X-Two": "2"}},
-                    {"path": "/chat/", "app": "shop", "mount": True, "limit_connections": 9},
-                    {"path": "/other/", "app": "by-Address"},
-                ],
-            }
-        ],
-    },
     "an internal folder": one(
         {"path": "/", "app": "shop", "options": {"set": "$mine 1"}},
         {"path": "/files/", "app": "shop", "static": "files", "internal": True},
     ),
     "large headers": one({"path": "/", "app": "shop"}, options={"large_client_header_buffers": "4 32k"}),
-    "moved": one(redirect="https://b.test/under", default_server=True),
 }
 
 

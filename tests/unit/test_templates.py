@@ -1,4 +1,4 @@
-"""The roles' templates, rendered by Ansible itself: as they are, and with a user's template in the place of one."""
+"""A user's template in the place of a role's, rendered by Ansible itself; tests/unit/golden has the roles' own."""
 
 import json
 import os
@@ -51,26 +51,6 @@ def render(tmp_path):
         return "".join(line for line in lines if not line.startswith(("#", "<!--")) and line.strip())
 
     return rendered
-
-
-@pytest.mark.parametrize(
-    ("role", "template", "expected"),
-    [
-        ("publish", "site.conf.j2", SITE % ""),
-        ("publish", "http.conf.j2", "upstream shop {\n    server unix:/run/shop;\n}\n"),
-        ("publish", "app.ini.j2", "[uwsgi]\nmaster = true\nenv = A=<1>\n"),
-        ("publish", "app.yaml.j2", "uwsgi:\n  master: true\n  env: A=<1>\n"),
-        ("publish", "app.xml.j2", "<uwsgi>\n  <master>true</master>\n  <env><![CDATA[A=<1>]]></env>\n</uwsgi>\n"),
-        ("publish", "instance.conf.j2", "[Service]\nUser=wsgi\n"),
-        (
-            "nginx",
-            "nginx.conf.j2",
-            "user nginx;\nhttp {\n    listen 80;\n    location / {\n        return 204;\n    }\n}\n",
-        ),
-    ],
-)
-def test_as_it_is(render, role, template, expected):
-    assert render(role, template) == expected
 
 
 @pytest.mark.parametrize(
