@@ -31,7 +31,8 @@ WHEEL = {
 }
 WHEELS = {"files": [WHEEL["file"], "pip-25.whl"], "wheels": [WHEEL]}
 HOSTS = {"Debian": DEBIAN, "CentOS 7": CENTOS7}
-# What the tests of the plan know no case of: all that an application, a site and an upstream can state.
+# What the tests of the plan know no case of: all that an application, a site and an upstream can state. An option that
+# is true or false, a number or one of a few words need not be added here, see with_the_rest().
 EVERYTHING = {
     "publish_apps": [
         {
@@ -167,6 +168,39 @@ EVERYTHING = {
     "publish_instance_template": "mine.service.j2",
     "publish_prune_data": True,
 }
+
+
+def sample(option):
+    """A value of an option that is another than its default, where the argument spec itself says one; else None."""
+    default = option.get("default")
+    if option.get("type") == "bool":
+        return not default
+    if option.get("type") == "int":
+        return (default or 0) + 1
+    return next((choice for choice in option.get("choices") or [] if choice != default), None)
+
+
+def with_the_rest(items, options):
+    """The items, the first of which states in addition what none of them does, as far as sample() knows a value."""
+    items, rest = copy.deepcopy(items), {}
+    for name, option in options.items():
+        told = [item[name] for item in items if name in item]
+        if option.get("options") and told:
+            first = next(item for item in items if name in item)
+            inner = [one for value in told for one in (value if isinstance(value, list) else [value])]
+            if all(isinstance(one, dict) for one in inner):
+                inner = with_the_rest(inner, option["options"])
+                first[name] = inner[: len(first[name])] if isinstance(first[name], list) else inner[0]
+        elif not told and sample(option) is not None:
+            rest[name] = sample(option)
+    return [{**items[0], **rest}, *items[1:]]
+
+
+EVERYTHING.update(
+    (name, with_the_rest(EVERYTHING[name], option["options"]))
+    for name, option in SPECS["publish"].items()
+    if option.get("options")
+)
 CUSTOM = {"uwsgi_build_env": {"UWSGI_PROFILE": "mine"}, "uwsgi_features": ["routing", "json", "xml", "yaml"]}
 KNOWN_TO_219 = {
     "publish_apps": [
@@ -616,6 +650,14 @@ def declared(options, path):
     for name, option in options.items():
         yield f"{path}.{name}"
         yield from declared(option.get("options") or {}, f"{path}.{name}")
+
+
+def test_what_nobody_states_is_stated_with_another_value_than_its_default():
+    options = {"a": {"type": "bool", "default": True}, "b": {"options": {"c": {"type": "int"}, "d": {"type": "str"}}}}
+    options["e"] = {"choices": ["x", "y"], "default": "x"}
+    given = [{"b": [{"d": "1"}, {"d": "2"}]}, {"e": "x", "b": [{"d": "3"}]}]
+    first = {"a": False, "b": [{"d": "1", "c": 1}, {"d": "2"}]}
+    assert with_the_rest(given, options) == [first, given[1]]
 
 
 def test_all_that_an_application_a_site_and_an_upstream_can_state_is_stated_in_some_case():
