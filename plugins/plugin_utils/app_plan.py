@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
@@ -480,6 +481,11 @@ def plan(app: dict[str, Any], values: dict[str, Any], roles: dict[str, Any], hos
     )
 
 
+def _alike(item: type[Instance] | type[UwsgiInstance], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are called as fields of a class of the model."""
+    return {field.name: values[field.name] for field in dataclasses.fields(item) if field.name in values}
+
+
 def _instance(
     app: dict[str, Any], unit: str, values: dict[str, Any], roles: dict[str, Any], host: dict[str, Any]
 ) -> Instance:
@@ -488,7 +494,9 @@ def _instance(
     user, group = account_plan.account(app, values)
     run_dir = layout.run_dir(unit)
     config = layout.config(roles["uwsgi"]["uwsgi_conf_dir"], unit, app["config_format"])
-    planned: dict[str, Any] = {
+    # A field that is called as a variable of the application is that, unless it is made of it here.
+    planned: dict[str, Any] = _alike(Instance, app)
+    planned |= {
         "name": unit,
         "app": name,
         "unit": layout.unit(unit),
@@ -496,8 +504,6 @@ def _instance(
         "group": group,
         "web_group": roles["nginx"]["nginx_group"],
         "home": layout.home(root, name),
-        "path": app["path"],
-        "processes": app["processes"],
         "mercy": app["websocket_mercy"] if app["websocket"] else None,
         "needs_new_master": background_plan.needs_new_master(app),
         "code": code,
@@ -506,9 +512,7 @@ def _instance(
         "run_dir": run_dir,
         "pidfile": f"{run_dir}/pid",
         "config": config,
-        "config_format": app["config_format"],
         "template": app["template"] or values["publish_app_template"],
-        "protocol": app["protocol"],
         "packet_size": request_plan.packet_size(app),
         "log_file": _log_file(app, unit, values, roles["uwsgi"]["uwsgi_log_dir"]),
         "virtualenv": _virtualenv(app, values),
@@ -619,27 +623,17 @@ def instance(planned: Instance) -> UwsgiInstance:
     """The instance as it is started, restarted and reloaded."""
     # With cheaper uWSGI starts fewer, and more as they are needed.
     cheaper = any(name.startswith("cheaper") for name, _value in planned.options)
-    return UwsgiInstance(
-        name=planned.name,
-        unit=planned.unit,
-        unit_files=[
+    own = _alike(UwsgiInstance, vars(planned)) | {
+        "unit_files": [
             layout.UWSGI_UNIT,
             planned.dropin,
             # systemd reads it when the instance starts, and uWSGI keeps its environment over a reload.
             *([planned.env_file] if planned.env_file else []),
         ],
-        config=planned.config,
-        pidfile=planned.pidfile,
-        socket=planned.socket,
-        run_dir=planned.run_dir,
-        link=planned.link,
-        standby=layout.standby_socket(planned.socket_dir) if planned.socket_dir else None,
-        processes=1 if cheaper else planned.processes,
-        links=planned.links,
-        mercy=planned.mercy,
-        needs_new_master=planned.needs_new_master,
-        log_file=planned.log_file,
-    )
+        "standby": layout.standby_socket(planned.socket_dir) if planned.socket_dir else None,
+        "processes": 1 if cheaper else planned.processes,
+    }
+    return UwsgiInstance(**own)
 
 
 def reload(planned: Instance, probe: Probe | None) -> Reload:
