@@ -113,11 +113,8 @@ def test_every_role_has_a_plan_of_its_name(item):
 def test_a_plan_that_tasks_get_is_plain_and_lacks_what_is_optional():
     member = model.Member(user="nginx", group="shop")
     file = model.File(dest="/a", template="a.j2", vars={"member": member})
-    plan = model.UwsgiInstance(
-        **dict.fromkeys(("name", "unit", "config", "pidfile", "socket", "run_dir"), "x"),
-        **dict.fromkeys(("link", "standby", "mercy", "log_file")),
-        **{"unit_files": (), "links": ["/a"], "processes": 1, "needs_new_master": False},
-    )
+    names = [field.name for field in dataclasses.fields(model.UwsgiInstance)]
+    plan = model.UwsgiInstance(**{**dict.fromkeys(names, "x"), "link": None, "unit_files": ()})
     assert model.plain([file]) == [{"dest": "/a", "template": "a.j2", "vars": {"member": dataclasses.asdict(member)}}]
     assert model.plain(plan)["link"] is None and model.plain(plan)["unit_files"] == []
     assert model.plain(model.Reload(name="a", pidfile="b", config="c"))["probe"] == {}
