@@ -440,7 +440,8 @@ def plan(
     groups = [member.group for member in members]
     served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, groups)
     checks = _checks(values, apps, uwsgi) + account_checks + served + _more_checks(values, host, roles, apps, sites)
-    checks += takeover_plan.publish(values, apps, sites, app_bundle, site_bundle)
+    names = [site_plan.names_by_port(site) for site in values["publish_sites"]]
+    checks += takeover_plan.publish(values, apps, sites, app_bundle, site_bundle, names)
     limits, template = uwsgi_plan.limits(uwsgi, host), values["publish_instance_template"]
     return PublishPlan(
         checks=checks,

@@ -97,6 +97,11 @@ def listens(site: dict[str, Any]) -> list[tuple[str, int | None]]:
     return [endpoint(line) for line, _tls in sockets(site) if "quic" not in line.split()]
 
 
+def names_by_port(site: dict[str, Any]) -> list[list[str]]:
+    """[port, name] of each name that the site answers to at each of its ports."""
+    return [[str(port), name] for _host, port in listens(site) if port for name in names(site)]
+
+
 def _claims(site: dict[str, Any]) -> list[tuple[str, int | None]]:
     """Where the site says that it is the default server."""
     if site["default_server"]:

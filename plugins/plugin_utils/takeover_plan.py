@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import layout, site_plan
+from . import layout
 from .layout import NGINX_CONF, NGINX_DIR, NGINX_UNIT, UWSGI_UNIT
 from .model import App, Bundle, Site
 
@@ -69,8 +69,9 @@ def publish(
     sites: list[Site],
     app_bundle: Bundle,
     site_bundle: Bundle,
+    server_names: list[list[list[str]]],
 ) -> list[Check]:
-    """What the publish role asks."""
+    """What the publish role asks. ``server_names``: the [port, name] pairs that each site answers for."""
     bundles = {"apps": app_bundle, "sites": site_bundle}
     names = {kind: bundle.name for kind, bundle in bundles.items()}
     # What is only made where nothing is there takes nobody's place.
@@ -103,11 +104,7 @@ def publish(
         checks.append(
             allowed("sites", "owned", f"{variable}.name", files=files, unmarked=files if own_template else [])
         )
-        given = values["publish_sites"][index]
-        pairs = [
-            [str(port), name] for _host, port in site_plan.listens(given) if port for name in site_plan.names(given)
-        ]
-        checks.append(allowed("sites", "server", f"{variable}.server_name", names=pairs, file=site.file))
+        checks.append(allowed("sites", "server", f"{variable}.server_name", names=server_names[index], file=site.file))
         said.add(site.file)
     for kind, given_files in written.items():
         shared = [file for file in given_files if file.dest not in said]
@@ -123,7 +120,7 @@ def publish(
                 "set": values["publish_set"],
                 "allowed": values["publish_replace"],
                 "apps": list(apps),
-                "sites": [site_plan.name_of(site) for site in values["publish_sites"]],
+                "sites": [site.name for site in sites],
                 "prune_data": values["publish_prune_data"],
             }
         )
