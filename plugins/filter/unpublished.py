@@ -9,13 +9,14 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import layout
 
 DOCUMENTATION = r"""
 name: unpublished
-short_description: Which applications and instances a set has no more
+short_description: (internal) Which applications and instances a set has no more
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:
-  - Internal to the role publish; it may change with any release.
   - Takes the names of units apart, which plugins/module_utils/layout.py has composed.
+extends_documentation_fragment:
+  - graceful.wsgi.internal
 positional: others, instances_by_app
 options:
   _input:

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: build_command
-short_description: Runs a command as an account that builds, and has root take over what it made
+short_description: (internal) Runs a command as an account that builds, and has root take over what it made
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -67,6 +67,7 @@ options:
     type: bool
     default: true
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
 attributes:
   check_mode:

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: change_owner
-short_description: Gives an application's logs to the account that it is to run as
+short_description: (internal) Gives an application's logs to the account that it is to run as
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -22,6 +22,7 @@ options:
     type: bool
     default: false
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
   - graceful.wsgi.applications.owner_changes
 """

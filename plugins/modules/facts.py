@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: facts
-short_description: Gathers facts, and says what to do where the running Ansible is too new for the host
+short_description: (internal) Gathers facts, and says what to do where the running Ansible is too new for the host
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -23,6 +23,7 @@ options:
     elements: str
     default: [all]
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
 notes:
   - This is an action plugin; it runs M(ansible.builtin.setup) on the host.

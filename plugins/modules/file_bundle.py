@@ -129,14 +129,15 @@ options:
     description:
       - Folders of a tree. Where the tree is refused for what other bundles wrote there and for nothing else, this
         bundle's files of the tree are not written but returned as RV(left), for the task of a bundle that brings
-        both; see O(carried).
+        both; see O(carried). Internal to the roles of this collection.
     type: list
     elements: path
     default: []
   carried:
     description:
       - RV(left) of a task of another bundle; its files are tested and put in place together with this one's, in one
-        step, and go back together. If the tree is only valid without them, they stay where they are.
+        step, and go back together. If the tree is only valid without them, they stay where they are. Internal to the
+        roles of this collection.
     type: dict
     default: {}
   prune:
@@ -163,10 +164,11 @@ options:
     type: str
   verified_digest:
     description: What an info module of this collection said of this bundle. Where it names the very set that is wanted,
-      all of that stands on the host as it was written, and the host is not asked again.
+      all of that stands on the host as it was written, and the host is not asked again. Internal to the roles of this
+      collection.
     type: str
   digest:
-    description: Names the wanted set; the action plugin fills it in.
+    description: Names the wanted set; the action plugin fills it in. Internal to the module.
     type: str
 attributes:
   check_mode:
@@ -192,6 +194,52 @@ EXAMPLES = r"""
     validate:
       - tree: /etc/nginx
         command: /usr/sbin/nginx -t -q -c {tree}/nginx.conf
+    # Files of an earlier run that are named no more go, in the same step.
+    prune: true
+    activate: systemctl reload nginx
+
+- name: Write a service that systemd takes, and its timer
+  graceful.wsgi.file_bundle:
+    name: backup
+    files:
+      - dest: /etc/systemd/system/backup.service
+        content: |
+          [Service]
+          Type=oneshot
+          ExecStart=/usr/local/bin/backup
+        validate: systemd-analyze verify %s
+      - dest: /etc/systemd/system/backup.timer
+        content: |
+          [Timer]
+          OnCalendar=daily
+          [Install]
+          WantedBy=timers.target
+    activate: systemctl daemon-reload
+
+- name: Change what two programs must agree on, and put it back where they do not
+  block:
+    - name: Write both ends
+      graceful.wsgi.file_bundle:
+        name: queue
+        files:
+          - dest: /etc/broker/queue.conf
+            template: broker.conf.j2
+          - dest: /etc/worker/queue.conf
+            template: worker.conf.j2
+            mode: '0640'
+            group: worker
+      register: written
+
+    - name: Restart the worker
+      ansible.builtin.systemd_service:
+        name: worker
+        state: restarted
+      when: written.run is not none
+  rescue:
+    - name: Put back what was there before
+      graceful.wsgi.file_bundle:
+        name: queue
+        undo: "{{ written.run }}"
 """
 
 RETURN = r"""

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: git_checkout
-short_description: Fetches git repositories by an account that owns nothing else
+short_description: (internal) Fetches git repositories by an account that owns nothing else
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -44,6 +44,7 @@ options:
     type: str
     default: wsgi-git
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
 attributes:
   check_mode:

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: kit
-short_description: Fills a folder on the controller with what a host needs that reaches nothing
+short_description: (internal) Fills a folder on the controller with what a host needs that reaches nothing
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -57,6 +57,7 @@ options:
     description: The digest of its requirements.
     type: str
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
 notes:
   - This is an action plugin; it runs on the controller only.

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: kit_host
-short_description: Tells of which kind a host is, for what a kit is to hold for it
+short_description: (internal) Tells of which kind a host is, for what a kit is to hold for it
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -30,6 +30,7 @@ options:
     type: str
     default: ''
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
 """
 

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: left_data
-short_description: Finds what applications have left that are published no more, or that never came to be
+short_description: (internal) Finds what applications have left that are published no more, or that never came to be
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -70,6 +70,8 @@ options:
         type: list
         elements: path
         required: true
+extends_documentation_fragment:
+  - graceful.wsgi.internal
 attributes:
   check_mode:
     description: Can run in check mode.

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: nginx_artifact
-short_description: Keeps a built nginx binary with its manifest
+short_description: (internal) Keeps a built nginx binary with its manifest
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -37,6 +37,7 @@ options:
     description: The sha256 that the binary must have. Without one it is taken as it is.
     type: str
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
 """
 

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: nginx_cache
-short_description: Keeps a built nginx on the controller and installs it on hosts that have no compiler
+short_description: (internal) Keeps a built nginx on the controller and installs it on hosts that have no compiler
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -19,6 +19,7 @@ description:
     once more where it arrives; a damaged one is refused with the name of the file.
   - One host of one play at a time has an artifact built; the others wait for it where they install it.
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
   - graceful.wsgi.caches
 notes:

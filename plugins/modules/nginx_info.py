@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: nginx_info
-short_description: Tells in one round trip what of nginx is there already
+short_description: (internal) Tells in one round trip what of nginx is there already
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -50,6 +50,7 @@ options:
     type: str
     default: nginx.service
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
   - graceful.wsgi.bundles
   - graceful.wsgi.checks

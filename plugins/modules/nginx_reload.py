@@ -29,7 +29,8 @@ options:
     type: bool
     default: false
   later:
-    description: Leave a configuration that C(nginx -t) refuses to a later task, which may bring what mends it.
+    description: Leave a configuration that C(nginx -t) refuses to a later task, which may bring what mends it. Internal
+      to the roles of this collection.
     type: bool
     default: false
   binary:
@@ -62,6 +63,18 @@ attributes:
 EXAMPLES = r"""
 - name: Have nginx take up certificates that were renewed
   graceful.wsgi.nginx_reload:
+
+- name: Write a server block
+  ansible.builtin.copy:
+    src: shop.conf
+    dest: /usr/local/nginx/conf/conf.d/shop.conf
+    mode: '0644'
+
+- name: Have an nginx that was built by hand take it up, and fail where it does not
+  graceful.wsgi.nginx_reload:
+    binary: /usr/local/nginx/sbin/nginx
+    conf: /usr/local/nginx/conf/nginx.conf
+    pid_file: /usr/local/nginx/logs/nginx.pid
 """
 
 RETURN = r"""

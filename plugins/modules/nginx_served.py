@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: nginx_served
-short_description: Sees that nginx's workers can read what they are to serve out of releases
+short_description: (internal) Sees that nginx's workers can read what they are to serve out of releases
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -23,6 +23,7 @@ options:
     elements: dict
     default: []
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
   - graceful.wsgi.served
 """

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: nginx_upgrade
-short_description: Puts an nginx binary in place and moves a running nginx over to it without dropping a request
+short_description: (internal) Puts an nginx binary in place and moves a running nginx over to it without a lost request
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -54,6 +54,7 @@ options:
     type: int
     default: 30
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
 """
 

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: plan
-short_description: Plans a role's work from its variables, or refuses them all in one message
+short_description: (internal) Plans a role's work from its variables, or refuses them all in one message
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -36,6 +36,7 @@ options:
     description: The fact C(uwsgi_installed) that the role uwsgi sets; the publish role passes it on.
     type: dict
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
 notes:
   - This is an action plugin; it runs on the controller only.

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: publish_info
-short_description: Tells in one round trip what of the applications is there already
+short_description: (internal) Tells in one round trip what of the applications is there already
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -90,6 +90,7 @@ options:
     type: path
     required: true
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
   - graceful.wsgi.bundles
   - graceful.wsgi.checks

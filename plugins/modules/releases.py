@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: releases
-short_description: Puts the code of applications on a host as releases and switches between them
+short_description: (internal) Puts the code of applications on a host as releases and switches between them
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -103,6 +103,7 @@ options:
     type: bool
     default: false
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.applications.releases
 attributes:
   check_mode:

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: removal
-short_description: Takes applications, a set of them or all of this collection off a host
+short_description: (internal) Takes applications, a set of them or all of this collection off a host
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -81,6 +81,8 @@ options:
     description: The account of nginx's workers.
     type: str
     default: nginx
+extends_documentation_fragment:
+  - graceful.wsgi.internal
 attributes:
   check_mode:
     description: Can run in check mode.

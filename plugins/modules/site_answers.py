@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: site_answers
-short_description: Asks sites and applications as a visitor would, and says what is wrong with their answers
+short_description: (internal) Asks sites and applications as a visitor would, and says what is wrong with their answers
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -40,6 +40,7 @@ options:
     type: dict
     default: {}
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.questions
 attributes:
   check_mode:

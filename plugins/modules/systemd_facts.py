@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: systemd_facts
-short_description: Sets the fact systemd where ansible-core does not
+short_description: (internal) Sets the fact systemd where ansible-core does not
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -17,6 +17,7 @@ description:
   - Sets the fact as later releases of ansible-core do.
 options: {}
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
 """
 

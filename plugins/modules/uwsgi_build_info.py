@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: uwsgi_build_info
-short_description: Tells which uWSGI is installed, whether its binary is what is wanted, and what a build lacks
+short_description: (internal) Tells which uWSGI is installed, whether its binary is the wanted one, what a build lacks
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -118,6 +118,7 @@ options:
     description: Primary group of O(user).
     type: str
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
   - graceful.wsgi.bundles
 """

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: uwsgi_cache
-short_description: Keeps a built uWSGI wheel on the controller and brings it to hosts that have no compiler
+short_description: (internal) Keeps a built uWSGI wheel on the controller and brings it to hosts that have no compiler
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -16,6 +16,7 @@ description:
   - Does for wheels, as M(graceful.wsgi.uwsgi_wheel) makes them on the host that builds, what
     M(graceful.wsgi.nginx_cache) does for nginx; where it arrives, a wheel is not installed but made ready for pip.
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
   - graceful.wsgi.caches
 notes:

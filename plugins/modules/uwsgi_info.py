@@ -72,7 +72,7 @@ EXAMPLES = r"""
 
 - name: Look at the shop
   graceful.wsgi.uwsgi_info:
-    pidfile: /run/uwsgi-shop/pid
+    pidfile: /run/uwsgi/shop.pid
   register: shop
 
 - name: See that every worker has loaded that code, and the master its configuration
@@ -87,7 +87,7 @@ EXAMPLES = r"""
   graceful.wsgi.uwsgi_info:
     instances:
       - name: shop
-        pidfile: /run/uwsgi-shop/pid
+        pidfile: /run/uwsgi/shop.pid
       - name: blog
         pidfile: /run/uwsgi-blog/pid
   register: all_of_them

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: uwsgi_instances
-short_description: Sees to it that uWSGI instances run what is on the disk
+short_description: (internal) Sees to it that uWSGI instances run what is on the disk
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -59,6 +59,7 @@ notes:
     a second and a half ends the work and is returned as RV(refused); the task does not fail, since who asked knows what
     to go back to.
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.applications.instances
   - graceful.wsgi.questions
 attributes:

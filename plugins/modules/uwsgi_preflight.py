@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: uwsgi_preflight
-short_description: Loads applications in a throw-away uWSGI before they go live
+short_description: (internal) Loads applications in a throw-away uWSGI before they go live
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -47,6 +47,7 @@ options:
     type: int
     default: 4
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.applications.apps
 attributes:
   check_mode:

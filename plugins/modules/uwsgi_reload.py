@@ -183,18 +183,25 @@ EXAMPLES = r"""
 
 - name: Reload it and see that the site still answers
   graceful.wsgi.uwsgi_reload:
-    pidfile: /run/uwsgi-shop/pid
+    pidfile: /run/uwsgi/shop.pid
     probe:
       url: http://127.0.0.1/
       host: shop.example.com
 
-- name: Reload fifty instances, five at a time
+- name: Reload several instances, two at a time, each asked for its own page
   graceful.wsgi.uwsgi_reload:
-    instances: "{{ publish_apps | map(attribute='name') | map('regex_replace', '^(.*)$', '/run/uwsgi-\\1/pid')
-      | map('community.general.dict_kv', 'pidfile') }}"
-    parallel: 5
-    probe:
-      path: /healthz
+    instances:
+      - pidfile: /run/uwsgi/shop.pid
+        probe:
+          path: /healthz
+      - pidfile: /run/uwsgi/blog.pid
+        # Its command line does not name it.
+        config: /etc/uwsgi/blog.ini
+        probe:
+          path: /
+          host: blog.example.com
+          text: Latest posts
+    parallel: 2
 
 - name: End an instance by its pidfile
   graceful.wsgi.uwsgi_reload:

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 DOCUMENTATION = r"""
 module: uwsgi_wheel
-short_description: Keeps a built uWSGI wheel with its manifest, or takes one that was built elsewhere
+short_description: (internal) Keeps a built uWSGI wheel with its manifest, or takes one that was built elsewhere
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
@@ -57,6 +57,7 @@ options:
     type: str
     default: ''
 extends_documentation_fragment:
+  - graceful.wsgi.internal
   - graceful.wsgi.attributes
 """
 

@@ -81,6 +81,15 @@ EXAMPLES = r"""
         default_gpgkey: file:///etc/pki/rpm-gpg/RPM-GPG-KEY-CentOS-7
     settings:
       timeout: 120
+
+- name: Take EPEL 7 from a mirror on the spot, by a key of its own, where a file of yum's names it or not
+  graceful.wsgi.yum_archive:
+    repositories:
+      - id: epel
+        name: EPEL 7
+        url: https://mirror.example.com/epel/7/$basearch/
+        enabled: true
+        gpgkey: https://mirror.example.com/epel/RPM-GPG-KEY-EPEL-7
 """
 
 RETURN = r"""
