@@ -255,12 +255,138 @@ def test_a_task_of_the_users_that_fails_is_a_failed_stage(ran, host, calls):
     status, said, logs = ran
     assert status == 2 and logs[host] == calls, said
     told = f"publish_{FAILING[host]}: the task Say no failed; its own message stands above."
-    # It is all that is said where nothing was to be put back, and else what the failure's report begins with.
-    assert re.search(rf"{re.escape(told)}\s+(Live again as it was: blog, shop)?", said), said
-    if host != "verify":
-        assert f"{told} Live again as it was: blog, shop" in said, said
+    assert told in said, said
+    # Where nothing was to be put back, that is all.
+    assert (f"{told} Live again as it was: blog, shop" in said) == (host != "verify"), said
 
 
 def test_no_value_of_an_environment_and_nothing_of_a_hidden_task_is_shown(ran):
     _status, said, _logs = ran
     assert "canary-71c" not in said
+
+
+def test_check_mode_runs_the_users_tasks_in_check_mode(tmp_path):
+    status, said, logs = run(tmp_path, ["fine"], "--check")
+    assert status == 0, said
+    # They have written nothing, and say that they would.
+    assert not [line for line in logs["fine"] if ":" in line]
+    for point in hook_plan.POINTS[2:]:
+        assert re.search(rf"TASK \[[^]]*: Tell of {point}\] \*+ changed: \[fine\]", said), (point, said)
+
+
+def test_files_that_ansible_would_not_run_are_refused_before_anything_is_asked(tmp_path):
+    texts = {
+        "misspelt.yml": "- no_such_module: {}\n",
+        "imports.yml": "- ansible.builtin.import_tasks: misspelt.yml\n",
+        "ends.yml": "- block:\n    - ansible.builtin.meta: end_host\n",
+        "mapping.yml": "a: b\n",
+        "broken.yml": "- a: [\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    # The role's own files are not meant by their names, and nothing beside the play is called so.
+    files = [*texts, "missing.yml", "apps.yml"]
+    variables = {**PLAY["vars"], "publish_after_build": files, "publish_keep_releases": 0}
+    (tmp_path / "play.yml").write_text(json.dumps([{**PLAY, "vars": variables}]))
+    status, said = playbook.play(tmp_path / "play.yml")
+    assert status == 2 and "8 problems in the variables; nothing on the host was changed" in said, said
+    for index, told in enumerate(
+        [
+            f"Ansible does not take {tmp_path}/misspelt.yml: couldn't resolve module/action 'no_such_module'",
+            f"Ansible does not take {tmp_path}/imports.yml: couldn't resolve module/action 'no_such_module'",
+            f"{tmp_path}/ends.yml says meta: end_host, which leaves a deploy half done",
+            f"Ansible does not take {tmp_path}/mapping.yml: it holds no list of tasks",
+            f"Ansible does not take {tmp_path}/broken.yml: ",
+            "there is no file 'missing.yml' beside the playbook or the inventory",
+            "there is no file 'apps.yml' beside the playbook or the inventory",
+        ]
+    ):
+        assert f"- publish_after_build[{index}]: {told}" in said, said
+
+
+# -- what the tasks are told ----------------------------------------------------------------------------------------
+
+PLANNED = {
+    "name": "shop",
+    "path": "/srv/wsgi/shop/current",
+    "code": "/srv/wsgi/shop/current",
+    "chdir": "/srv/wsgi/shop/current/web",
+    "virtualenv": "/srv/wsgi/shop/current/.venv",
+    "static": ["/srv/wsgi/shop/current/web/static"],
+    "instances": ["shop"],
+    "configuration": ["/etc/uwsgi/shop.ini"],
+    "from_git": False,
+}
+AT_REST = {"deploy": False, "releases": [release("shop", id="old", missing=False, changed=False)]}
+AT_REST |= {"preflight": [], "pending": []}
+
+
+def points(found, made=None, written=()):
+    """The points at which an application is told of."""
+    files = {"files": [{"dest": dest, "state": "changed"} for dest in written]}
+    return {
+        point
+        for point in hook_plan.POINTS
+        if hook_plan.concerned([PLANNED], point, found, made or {}, files, []) and not point.endswith("prune")
+    }
+
+
+def around(*stages):
+    return {f"{side}_{stage}" for stage in stages for side in ("before", "after")}
+
+
+@pytest.mark.parametrize(
+    "more, written, expected",
+    [
+        ({}, [], set()),
+        ({"releases": [release("shop")]}, [], around("build", "verify", "prepare", "switch", "reload")),
+        # The release is there: the run that brought it has failed, or an earlier one is to be live again.
+        (
+            {"releases": [release("shop", missing=False, changed=False)]},
+            [],
+            around("build", "verify", "prepare", "switch", "reload"),
+        ),
+        ({"preflight": ["shop"]}, [], around("verify", "prepare", "reload")),
+        ({"pending": ["shop"]}, [], around("reload")),
+        ({}, ["/etc/uwsgi/shop.ini"], {"after_prepare", *around("reload")}),
+        ({}, ["/etc/uwsgi/blog.ini"], set()),
+    ],
+)
+def test_an_application_is_told_of_where_a_stage_has_something_to_do_for_it(more, written, expected):
+    assert points({**AT_REST, **more}, written=written) == expected
+
+
+def test_paths_are_those_of_the_release_that_is_to_be_live():
+    made = {"releases": [release("shop")]}
+    [told] = hook_plan.concerned(
+        [PLANNED], "before_switch", {**AT_REST, **made, "deploy": True}, made, {"files": []}, []
+    )
+    assert told == {
+        **PLANNED,
+        "path": "/srv/wsgi/shop/releases/new",
+        "chdir": "/srv/wsgi/shop/releases/new/web",
+        "virtualenv": "/srv/wsgi/shop/venvs/0123",
+        "static": ["/srv/wsgi/shop/releases/new/web/static"],
+        "id": "new",
+        "previous": "old",
+        "new_code": True,
+    }
+
+
+def test_a_virtualenv_that_nobody_can_name_yet_is_none():
+    found = release("shop")
+    found["replace"] = {**found["replace"], "/srv/wsgi/shop/current/.venv": "/srv/wsgi/shop/venvs/unknown"}
+    given = {**AT_REST, "releases": [found], "deploy": True}
+    [told] = hook_plan.concerned([PLANNED], "before_build", given, {}, {}, [])
+    assert told["virtualenv"] is None and told["path"] == "/srv/wsgi/shop/releases/new"
+
+
+def test_what_comes_from_git_is_told_of_before_the_host_was_asked():
+    git = {**PLANNED, "name": "git", "from_git": True}
+    for point in around("fetch"):
+        assert hook_plan.concerned([PLANNED, git], point, {}, {}, {}, []) == [git]
+
+
+def test_what_is_published_no_more_is_told_of_by_its_name():
+    for point in around("prune"):
+        assert hook_plan.concerned([PLANNED], point, {}, {}, {}, ["gone"]) == [{"name": "gone"}]
