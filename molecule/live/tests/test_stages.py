@@ -1,4 +1,4 @@
-"""Tasks of a user's own between the stages of a deploy: what they find on the host, and what a failure of one leaves."""
+"""Tasks of a user's own between the stages of a deploy: what they find, and what a failure of one leaves."""
 
 import json
 
@@ -44,9 +44,14 @@ SEE = """\
 
 - name: Note what was seen
   ansible.builtin.copy:
-    content: "{{ {'ran': ran.results | map(attribute='stdout'), 'page': page.content | d(''), 'told': publish_releases} | to_json }}"
+    content: "{{ noted | to_json }}"
     dest: /var/tmp/stages-{{ publish_point }}
     mode: '0600'
+  vars:
+    noted:
+      ran: "{{ ran.results | map(attribute='stdout') }}"
+      page: "{{ page.content | d('') }}"
+      told: "{{ publish_releases }}"
 """
 FAIL = """\
 - name: Find it wanting
