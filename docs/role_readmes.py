@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes roles/*/README.md; `make docs` calls it.
 
-Variables come from each role's meta/argument_specs.yml, longer guides from docs/roles/, what templates of a user's own
-are given from the comments of plugins/plugin_utils/model.py.
+Variables come from each role's meta/argument_specs.yml, longer guides from docs/roles/, what templates and tasks of
+a user's own are given from the comments of plugins/plugin_utils/model.py.
 """
 
 from __future__ import annotations
@@ -88,6 +88,19 @@ def given(role: str) -> list[str]:
     return [*lines, *example, *plan.EXAMPLES[role].strip().splitlines(), "```", ""]
 
 
+def told(role: str) -> list[str]:
+    """What tasks of a user's own are told, as a table."""
+    plan = model()
+    lines: list[str] = []
+    for variable, item in plan.TOLD.get(role, {}).items():
+        said = plan.comments(item)
+        lines += ["## What tasks of yours are told", "", "| name | what |", "| --- | --- |"]
+        for field in dataclasses.fields(item):
+            lines.append(f"| `{variable}.{field.name}` | {prose(said[field.name])} |")
+        lines.append("")
+    return lines
+
+
 def readme(role: str) -> str:
     """The text of a role's README."""
     spec = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]
@@ -110,7 +123,7 @@ def readme(role: str) -> str:
         lines += [prose(paragraph), ""]
     if guide.exists():
         lines += [guide.read_text().rstrip(), ""]
-    return "\n".join(lines + table(spec["options"], "Variables") + given(role)).rstrip() + "\n"
+    return "\n".join(lines + table(spec["options"], "Variables") + told(role) + given(role)).rstrip() + "\n"
 
 
 if __name__ == "__main__":

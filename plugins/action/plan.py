@@ -8,17 +8,22 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
+import ansible.template
+from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleFileNotFound, AnsibleUndefinedVariable
 from ansible.module_utils.common.yaml import yaml_load
+from ansible.playbook.block import Block
+from ansible.playbook.helpers import load_list_of_blocks
+from ansible.playbook.task_include import TaskInclude
 from ansible.release import __version__
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
+    hook_plan,
     kit_plan,
     model,
     source_tree,
@@ -180,6 +185,41 @@ def _earlier(task_vars: Mapping[str, Any]) -> list[str]:
     return [role for role, registered in WORKED.items() if any(name in task_vars for name in registered)]
 
 
+def _read_tasks(path: str, task: Any, loader: Any) -> dict[str, str]:
+    """What is wrong with a file of tasks, and the first of them that ends the play for its host; empty for nothing.
+
+    Read as Ansible will where it comes to them, when it could only end the run.
+    """
+    told = {"wrong": "", "ends": ""}
+    try:
+        # What a static import names may be a template.
+        trusted = {"trusted_as_template": True} if hasattr(ansible.template, "trust_as_template") else {}
+        tasks = loader.load_from_file(path, **trusted)
+        if not isinstance(tasks, list):
+            told["wrong"] = "it holds no list of tasks"
+            return told
+        known = {"role": task._role, "variable_manager": task._variable_manager, "loader": loader}
+        # What it imports is searched for beside it.
+        include = TaskInclude.load({"ansible.builtin.include_tasks": path}, block=task._parent, **known)
+        play = getattr(task._parent, "_play", None)
+        blocks = load_list_of_blocks(tasks, play=play, parent_block=include.build_parent_block(), **known)
+    except (AnsibleError, OSError) as error:
+        # ansible-core 2.16 goes on with the lines of the file.
+        told["wrong"] = " ".join(str(error).split()).partition(" The error appears to be")[0][:300].rstrip(".")
+        return told
+    told["ends"] = next(_ends(blocks), "")
+    return told
+
+
+def _ends(parts: Sequence[Any]) -> Iterator[str]:
+    """What among these tasks ends the play, the role or the host's part in it. Example: end_host."""
+    for part in parts:
+        if isinstance(part, Block):
+            yield from _ends([*part.block, *part.rescue, *part.always])
+        elif part.action.rpartition(".")[2] == "meta" and str(part.args.get("_raw_params")).startswith("end_"):
+            yield str(part.args["_raw_params"])
+
+
 def _confidential(plan: Mapping[str, Any]) -> bool:
     """Whether values of an application's environment, or a password of an index or a repository, are in it."""
     environment = any(item["environment"] for item in plan.get("preflights", ()))
@@ -218,6 +258,28 @@ class ActionModule(ReportingAction):
         texts = {} if collecting else _texts(apps, lambda path: self._find_needle("files", path))
         return Kit(os.path.abspath(os.path.expanduser(folder))).known(host, texts, collecting)
 
+    def _hooks(self, publish: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """{variable: {file: path on the controller or None, what is wrong with it}} of the user's own tasks."""
+        # A role of the user's that includes this one comes before the play; what is in this collection's is not meant.
+        folders = [path for path in self._task.get_search_path() if ROLES not in Path(path).resolve().parents]
+        folders += [folder for name in ("playbook_dir", "inventory_dir") if (folder := task_vars.get(name))]
+        found: dict[str, dict[str, Any]] = {}
+        for variable in hook_plan.VARIABLES:
+            given = publish.get(variable)
+            for file in given if isinstance(given, list) else ():
+                if not isinstance(file, str):
+                    continue
+                try:
+                    path = self._loader.path_dwim_relative_stack(folders, "tasks", os.path.expanduser(file))
+                except AnsibleFileNotFound:
+                    path = None
+                if path and os.path.isfile(path):
+                    told = {"path": os.path.abspath(path), **_read_tasks(path, self._task, self._loader)}
+                else:
+                    told = {"path": None}
+                found.setdefault(variable, {})[file] = told
+        return found
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
@@ -254,6 +316,7 @@ class ActionModule(ReportingAction):
                 host[name].update(kit_plan.builder(host["kit"], (variables[role] or {}).get(f"{role}_build_host")))
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
+        host["hooks"] = self._hooks(variables["publish"] or {}, task_vars)
         given = (variables["uwsgi"] or {}).get("uwsgi_pip_constraints")
         host["constraints"] = _constraints(given, lambda path: self._find_needle("files", path))
         wheels = f"{host['kit']['folder']}/{kit_plan.TOOLS}" if kit_plan.publishing(host) else None

@@ -592,6 +592,51 @@ class Site:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class HookRelease:
+    """An application as tasks of a user's own see it, in publish_releases; plugin_utils/hook_plan.py completes it."""
+
+    # Name of the application. Example: shop.
+    name: str = public()
+    # Folder of the release that this run makes live; of the live one in the stage fetch. Example:
+    # /srv/wsgi/shop/releases/4f1c09d2a7e3.
+    path: str | None = public()
+    # The same with chdir, where the workers stand. Example: /srv/wsgi/shop/releases/4f1c09d2a7e3/web.
+    chdir: str | None = public()
+    # Folder of the virtualenv of that release, null where it has none or, before it is built, none that is known.
+    # Example: /srv/wsgi/shop/venvs/0123456789ab.
+    virtualenv: str | None = public()
+    # Folders of that release that sites serve by static. Example: [/srv/wsgi/shop/releases/4f1c09d2a7e3/static].
+    static: list[str] = public()
+    # Name of the release: a digest or a commit; null for code that is on the host. Example: 4f1c09d2a7e3.
+    id: str | None = public(default=None)
+    # Name of the release that was live when the run began, null for none. Example: 0b9e6d1f2c44.
+    previous: str | None = public(default=None)
+    # Whether the two are not the same; null in the stage fetch, where nobody knows.
+    new_code: bool | None = public(default=None)
+    # Folder by which the live code is reached. Example: /srv/wsgi/shop/current.
+    code: str = public()
+    # Folder of the application. Example: /srv/wsgi/shop.
+    home: str = public()
+    # Account that it runs as. Example: wsgi-shop.
+    user: str = public()
+    # Group that it runs as. Example: wsgi-shop.
+    group: str = public()
+    # File with its environment, which only root reads and which is written in the stage prepare, or null. Example:
+    # /etc/uwsgi/shop.env.
+    env_file: str | None = public()
+    # Names of the variables in that file; their values are in no variable of a task. Example: [DATABASE_URL].
+    env_names: list[str] = public()
+    # Files of its configuration and units. Example: [/etc/uwsgi/shop.ini].
+    configuration: list[str] = public()
+    # Names of its instances. Example: [shop-1, shop-2].
+    instances: list[str] = public()
+    # Their systemd units. Example: [uwsgi@shop-1.service].
+    units: list[str] = public()
+    # Whether its code comes from git.
+    from_git: bool = public()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PublishSettings:
     """Variables of the role publish that its tasks read, each of its type."""
 
@@ -665,6 +710,10 @@ class PublishPlan(Plan):
     app_bundle: Bundle
     # The server blocks.
     site_bundle: SiteBundle
+    # Files of tasks of the user's own, by the point at which they run. Example: {before_switch: [/me/migrate.yml]}.
+    hooks: dict[str, list[str]]
+    # Applications as those tasks see them.
+    hook_releases: list[HookRelease]
 
 
 # -- nginx ----------------------------------------------------------------------------------------------------------
@@ -1217,7 +1266,9 @@ GIVEN: dict[str, dict[str, tuple[str, type, str]]] = {
     },
     "uwsgi": {"unit": ("uwsgi@.service.j2", UwsgiPlan, "unit")},
 }
-# One that does something with it, by role.
+# What tasks of a user's own are told, by role and variable: each of a list of these.
+TOLD: dict[str, dict[str, type]] = {"publish": {"publish_releases[]": HookRelease}}
+# A template that does something with what it is given, by role.
 EXAMPLES = {
     "nginx": """
 {% extends 'nginx.conf.j2' %}

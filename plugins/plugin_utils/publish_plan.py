@@ -21,6 +21,7 @@ from . import (
     dns_names,
     effect_plan,
     feature_plan,
+    hook_plan,
     inherited_plan,
     kit_plan,
     layout,
@@ -325,6 +326,7 @@ def _check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], 
     apps = _by_name(values["publish_apps"])
     request_plan.check_sites(values["publish_sites"], apps, roles["nginx"]["nginx_conf_options"], problems)
     served_plan.check(values["publish_sites"], roles["nginx"], problems)
+    hook_plan.check(values, host, problems)
     problems += kit_plan.unreadable(values, host.get("kit"))
 
 
@@ -475,4 +477,6 @@ def plan(
         uwsgi_instances=[app_plan.instance(unit) for unit in units],
         app_bundle=app_bundle,
         site_bundle=site_bundle,
+        hooks=hook_plan.files(values, host),
+        hook_releases=[hook_plan.release(app, apps[name], values["publish_sites"]) for name, app in given.items()],
     ), problems

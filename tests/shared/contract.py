@@ -189,6 +189,9 @@ class Rendered:
             if parts:
                 for part in parts:
                     self._walk(file, task[part], own, include)
+            elif included == "{{ __publish_hook }}":
+                # A file of the user's own.
+                continue
             elif included:
                 name = included if isinstance(included, str) else included["file"]
                 # What an include is given wins over what was registered, and holds for all below it.

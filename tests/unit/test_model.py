@@ -29,6 +29,7 @@ PARTS = {
         "Cross",
         "Download",
         "FirstQuestion",
+        "HookRelease",
         "Instance",
         "KitWheels",
         "NginxBuild",
@@ -140,7 +141,7 @@ def registered():
             for part in ("block", "rescue", "always"):
                 walk(task.get(part, []))
 
-    for path in sorted((ROOT / "roles").glob("*/tasks/*.yml")):
+    for path in sorted((ROOT / "roles").glob("*/tasks/**/*.yml")):
         walk(contract.read_yaml(path))
     return found
 
@@ -153,8 +154,9 @@ def returned(module):
 
 def test_tasks_read_no_key_of_a_module_that_its_documentation_does_not_name():
     known, wrong = registered(), set()
-    for path in sorted((ROOT / "roles").glob("*/*/*")):
-        if path.suffix not in (".yml", ".j2") or path.parent.name not in ("tasks", "vars", "handlers", "templates"):
+    for path in sorted((ROOT / "roles").glob("*/*/**/*")):
+        folder = path.relative_to(ROOT / "roles").parts[1]
+        if path.suffix not in (".yml", ".j2") or folder not in ("tasks", "vars", "handlers", "templates"):
             continue
         for variable, key in re.findall(r"\b(__\w+)\.(\w+)", path.read_text()):
             modules = known.get(variable, set())
@@ -174,6 +176,14 @@ def test_what_a_users_template_may_rely_on_is_public_and_documented(role, variab
     assert public and only in {"", *public}
     for name in [variable] if only else [f"{variable}.{name}" for name in sorted(public)]:
         assert f"\n| `{name}` |" in text
+
+
+def test_what_a_users_tasks_may_rely_on_is_public_and_documented():
+    for role, told in model.TOLD.items():
+        text = (ROOT / "roles" / role / "README.md").read_text()
+        for variable, item in told.items():
+            for field in dataclasses.fields(item):
+                assert field.metadata.get("public") and f"\n| `{variable}.{field.name}` |" in text
 
 
 @pytest.mark.parametrize("role", sorted(model.EXAMPLES))
