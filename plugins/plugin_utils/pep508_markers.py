@@ -1,4 +1,4 @@
-"""Environment markers of dependencies (PEP 508), as alternatives of conditions: what several ways lead to is one marker.
+"""Environment markers of dependencies (PEP 508) as alternatives of conditions, so that several ways to one are joined.
 
 A lock tells on each edge of its graph when it holds. What an application needs is reached along edges, so that markers
 are joined by `and` on a way and by `or` where ways meet. Conditions on extras and groups are settled while a marker is
