@@ -41,9 +41,9 @@ _UNLIKE = re.compile(
 )
 # What pip's settings say that concerns neither what is installed nor from where.
 _IDLE = set(
-    "cache-dir debug disable-pip-version-check exists-action log no-cache-dir no-color no-input no-python-version-warning "
-    "no-warn-conflicts no-warn-script-location progress-bar quiet require-virtualenv retries root-user-action user verbose "
-    "break-system-packages compile no-compile default-timeout timeout use-deprecated".split()
+    "break-system-packages cache-dir compile debug default-timeout disable-pip-version-check exists-action log "
+    "no-cache-dir no-color no-compile no-input no-python-version-warning no-warn-conflicts no-warn-script-location "
+    "progress-bar quiet require-virtualenv retries root-user-action timeout use-deprecated user verbose".split()
 )
 # Seconds for which another release stays.
 _KEPT = 24 * 3600

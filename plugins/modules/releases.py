@@ -93,6 +93,13 @@ options:
         description: The sha256 of each file, by its path in the tar file.
         type: dict
         default: {}
+  uv:
+    description:
+      - The uv that fills virtualenvs of Python 3.8 and newer, as the plan of the publish role tells it. It is fetched
+        by pip as an account that builds where the host has none of that checksum, or brought from the controller.
+      - Where it cannot be had, or pip is told what uv has no like of, pip fills them.
+    type: dict
+    default: {}
   keep:
     description: How many releases stay when switching, the live one among them. The one that was live before stays
       in any case, since processes run on it until they are reloaded.
@@ -158,7 +165,7 @@ import functools
 import multiprocessing
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import causes, git_checkout
+from ansible_collections.graceful.wsgi.plugins.module_utils import causes, git_checkout, uv_tool
 from ansible_collections.graceful.wsgi.plugins.module_utils.brought_wheels import Brought, WheelError
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
@@ -183,21 +190,36 @@ def named(home, call):
         raise ReleaseError("%s: %s%s" % (home.name, said, no_room(error, home.home, True)))
 
 
+def uv_of(module, builders):
+    """The uv that fills virtualenvs; None where it is pip."""
+    wanted, names = module.params["uv"], ("venv_command", "pip_env", "pip_cert")
+    served = uv_tool.Uv(None, module.params["python"]).why_not({}, ())
+    if not wanted or served:
+        return None
+    try:
+        path = uv_tool.obtain(builders, wanted, *([module.params[name] for name in names] + [wanted.get("sent")]))
+    except (uv_tool.UvError, BuildError, UnsafePath, EnvironmentError) as error:
+        module.warn("uv cannot be had, so that pip fills the virtualenvs: %s" % error)
+        return None
+    return uv_tool.Uv(path, module.params["python"])
+
+
 def fill(module, homes):
     """Fill all virtualenvs, as many at a time as there are processors; {name: whether there was something to do}."""
     filled, failed = {}, []
     builders = Pool(module.params["build_user"], multiprocessing.cpu_count(), module.run_command)
     brought = Brought(module.params["wheels"] or {})
+    uv = uv_of(module, builders) if any(home.incomplete for home in homes) else None
 
     def work(home):
         try:
             wanted = module.params
             words = [wanted[name] for name in ("venv_command", "pip", "pip_args", "pip_env", "pip_cert")]
-            filled[home.name] = named(home, lambda: home.fill(builders, *(words + [brought])))
+            filled[home.name] = named(home, lambda: home.fill(builders, *(words + [brought, uv])))
         except ReleaseError as error:
             # It names the application already.
             said = str(error)
-            failed.append((home.name, said[len(home.name) + 2:] if said.startswith(home.name + ": ") else said))
+            failed.append((home.name, said[len(home.name) + 2 :] if said.startswith(home.name + ": ") else said))
         except Exception as error:
             # What escapes a thread is lost.
             failed.append((home.name, str(error)))
@@ -330,6 +352,7 @@ def main():
                     "files": {"type": "dict", "default": {}},
                 },
             },
+            "uv": {"type": "dict", "default": {}},
             "keep": {"type": "int", "default": 5},
             "survey": {"type": "bool", "default": False},
         },
@@ -366,9 +389,11 @@ def main():
             lines["after"].append("%s: %s\n" % (item["name"], item["id"] or "new virtualenv"))
         for name in item.get("removed", []):
             lines["before"].append("%s: %s kept\n" % (item["name"], name))
+    wanted = module.params["uv"].get("sha256")
     module.exit_json(
         changed=any(item["changed"] or item.get("removed") for item in found),
         releases=found,
+        uv_missing=bool(module.params["survey"] and wanted and not uv_tool.there(wanted)),
         diff={"before": "".join(lines["before"]), "after": "".join(lines["after"])},
     )
 
