@@ -586,11 +586,13 @@ class Home:
                 environment["PIP_FIND_LINKS"] = folder
                 if "--without-pip" in venv_command:
                     first = brought.first_pip(python, folder, pip)
-            if uv and not uv.why_not(environment, texts, pip_args):
-                venv_command, first = uv.make(venv_command), None
+            whole, optional = "steps" in venv, None
+            if uv and not uv.why_not(environment, texts, pip_args, bool(limits), whole):
+                venv_command, first = uv.make(venv_command), None if whole else uv.seed(python, environment)
+                optional = first
                 # Of the steps of a lock each says itself whether it has checksums.
-                install = uv.words(python, () if "steps" in venv else texts, environment)
-                environment = uv.environment(environment, builder.home)
+                install = uv.words(python, () if whole else texts, environment)
+                environment = uv.environment(environment, builder.home, whole)
             if venv.get("steps") == []:
                 # Nothing says what the code needs: what this Python has may be meant, as it is without requirements.
                 venv_command = list(venv_command) + ["--system-site-packages"]
@@ -602,7 +604,7 @@ class Home:
             calls = [install + limits + words for words in wanted]
             for words in [list(venv_command) + [venv["path"]], first] + calls:
                 status, said = run(words) if words else (0, "")
-                if status != 0:
+                if status != 0 and words is not optional:
                     text = build_failure.message(words, status, said, "requirements")
                     for here, there in names:
                         text = text.replace(here, there)

@@ -140,10 +140,11 @@ class Uv(object):
     def __init__(self, path, python):
         self.path, self.python = path, python
 
-    def why_not(self, environment, texts, pip_args=()):
+    def why_not(self, environment, texts, pip_args=(), limited=False, whole=False):
         """Why pip is to fill a virtualenv; None where uv can be told all that pip is told.
 
-        ``texts``: what the files of requirements say, or the lines of a list.
+        ``texts``: what the files of requirements say, or the lines of a list; ``limited``: there are constraints beside
+        them; ``whole``: they pin all that is needed, so that constraints have no say.
         """
         numbers = re.match(r"(\d+)\.(\d+)\Z", self.python or "")
         if not numbers or (int(numbers.group(1)), int(numbers.group(2))) < OLDEST:
@@ -156,26 +157,44 @@ class Uv(object):
                 if unlike:
                     return "the requirements say %s" % (unlike.group("option") or unlike.group("own"))
         try:
-            self._told(environment)
+            limited = limited or "UV_CONSTRAINT" in self._told(environment)[0]
         except UvError as error:
             return str(error)
+        if limited and not whole and self._hashed(texts):
+            return "uv takes constraints beside checksums only where they have checksums, too"
         return None
+
+    @staticmethod
+    def _hashed(texts):
+        return any(_HASHED.search(text) for text in texts)
 
     def make(self, venv_command):
         """The words that make a virtualenv, to which its path is appended: uv needs no pip in it."""
         return list(venv_command) + ([] if "--without-pip" in venv_command else ["--without-pip"])
 
+    def seed(self, python, environment):
+        """What a virtualenv of this Python has besides pip, so that code which counts on pkg_resources finds it.
+
+        None from Python 3.12 on. Where no index has it, nobody else is told of it than who imports it.
+        """
+        if int(self.python.partition(".")[2]) >= 12:
+            return None
+        return self.words(python, (), environment) + ["setuptools"]
+
     def words(self, python, texts, environment):
         """The words to which requirements are appended; ``python``: that of the virtualenv."""
         found = [self.path, "pip", "install", "--quiet", "--python", python]
-        if any(_HASHED.search(text) for text in texts):
+        if self._hashed(texts):
             # One checksum demands all others, as it does for pip.
             found.append("--require-hashes")
         return found + self._told(environment)[1]
 
-    def environment(self, environment, home):
+    def environment(self, environment, home, whole=False):
         """The environment of uv, made from pip's; ``home``: the folder of the account that runs it."""
-        return dict(environment, **self._told(environment, home)[0])
+        told = dict(environment, **self._told(environment, home)[0])
+        if whole:
+            told.pop("UV_CONSTRAINT", None)
+        return told
 
     def _told(self, environment, home=""):
         """({variable: text}, words) that tell uv what pip is told."""

@@ -68,6 +68,9 @@ class Pin:
             said = self.place
         else:
             said = f"{self.name} @ {self.place}" if self.place else f"{self.name}=={self.version}"
+        if self.place.startswith("git+file:"):
+            # Before pip 23.3 an address without a host is none behind a name.
+            said = f"{self.place}{'&' if '#' in self.place else '#'}egg={self.name}"
         condition = markers.text(self.marker)
         return "".join(
             [said, f" ; {condition}" if condition else "", *(f" --hash={one}" for one in sorted(self.hashes))]

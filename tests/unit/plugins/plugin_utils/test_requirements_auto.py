@@ -42,6 +42,8 @@ def lines(text):
     for line in text.replace("\\\n", " ").splitlines():
         if not line.strip() or line.startswith("."):
             continue
+        if "#egg=" in line:
+            line = "{1} @ {0}".format(*line.split("#egg="))
         words = line.split(" --hash=")
         requirement = Requirement(words[0].strip())
         name = f"{requirement.name} {requirement.specifier or requirement.url}"
@@ -84,7 +86,7 @@ def test_project_with_a_build_backend_is_the_last_line(case):
 
 def test_members_of_a_workspace_and_commits_are_lines_without_checksums():
     step = found("uv-workspace").steps[1]
-    assert step.lines == ["own-git @ git+file:///srv/git/own@f8bd34f64100b4e7fd17784970583efd946b1322", "./libs/own"]
+    assert step.lines == ["git+file:///srv/git/own@f8bd34f64100b4e7fd17784970583efd946b1322#egg=own-git", "./libs/own"]
 
 
 def test_pipenv_installs_no_project_of_its_own():

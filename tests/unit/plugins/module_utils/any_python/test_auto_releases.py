@@ -99,4 +99,12 @@ def test_pip_fills_what_uv_cannot_be_told(root):  # noqa: F811
         put(os.path.join(root, "own", "requirements.txt"), text)
         run = Builders()
         Home(wanted, "3.11").fill(run, ["mkvenv"], "", [], uv=Uv("/uv", "3.11"))
-        assert run.calls[1][1:3] == words
+        assert run.calls[-1][1:3] == words
+
+
+@pytest.mark.parametrize(("python", "seeded"), [("3.11", True), ("3.12", False)])
+def test_uv_gives_what_a_virtualenv_of_this_python_has(root, python, seeded):  # noqa: F811
+    run = Builders(fail=2 if seeded else None)
+    one = made(root, "r1", requirements=["flask"], python=python)
+    assert one.fill(run, ["mkvenv"], "pip", [], uv=Uv("/uv", python)) is True
+    assert [words[-1] for words in run.calls[1:]] == (["setuptools"] if seeded else []) + ["flask"]

@@ -97,6 +97,15 @@ def test_pip_fills_what_uv_has_no_like_of(python, settings, text, args, why):
     assert why in Uv("/uv", python).why_not(dict(ENVIRONMENT, **settings), [text], args)
 
 
+def test_constraints_beside_checksums_are_for_pip():
+    text = "flask==1 --hash=sha256:aa"
+    for settings, limited in ((dict(ENVIRONMENT, PIP_CONSTRAINT="/c"), False), (ENVIRONMENT, True)):
+        assert UV.why_not(settings, ["flask"], (), limited) is None
+        assert "constraints beside checksums" in UV.why_not(settings, [text], (), limited)
+        assert UV.why_not(settings, [text], (), limited, whole=True) is None
+        assert "UV_CONSTRAINT" not in UV.environment(settings, "/home/b", whole=True)
+
+
 @pytest.mark.parametrize("text", ["flask==1 --hash=sha256:aa", "flask==1 \\\n    --hash=sha256:aa"])
 def test_one_checksum_demands_all_others(text):
     assert "--require-hashes" in UV.words("/p", [text, "zipp"], ENVIRONMENT)
