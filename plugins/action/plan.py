@@ -15,6 +15,7 @@ from ansible.release import __version__
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
+    auto_plan,
     kit_plan,
     source_tree,
     spec,
@@ -23,6 +24,8 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
 )
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, requirements
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.lock_files import LockError
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto import Found
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -109,6 +112,27 @@ def _requirements(apps: Any) -> dict[str, list[str]]:
             path = Path(names[1]).expanduser() / names[2]
             if path.is_file():
                 found[names[0]] = path.read_text(errors="replace").splitlines()
+    return found
+
+
+def _auto(apps: Any, exclude: Any, find: Callable[[str], str]) -> dict[str, Found | LockError]:
+    """What ``requirements: auto`` stands for, by application, where the code lies on the controller."""
+    found: dict[str, Found | LockError] = {}
+    for app in apps if isinstance(apps, list) else ():
+        name = app.get("name") if isinstance(app, Mapping) else None
+        places = [app.get(key) for key in ("source", "archive")] if isinstance(name, str) else []
+        if not any(isinstance(place, str) and place for place in places) or not auto_plan.is_auto(app):
+            continue
+        left_out = [*(exclude if isinstance(exclude, list) else ()), *(app.get("exclude") or ())]
+        with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
+            try:
+                root = source_tree.unpack(find(places[1]), scratch) if places[1] else Path(find(places[0]))
+                found[name] = auto_plan.look(root, left_out)
+            except LockError as error:
+                found[name] = error
+            except (AnsibleError, source_tree.SourceError, OSError, TypeError):
+                # Whoever puts the code on the host says what is wrong with it.
+                continue
     return found
 
 
@@ -233,6 +257,14 @@ class ActionModule(Telling):
                 host[name].update(kit_plan.builder(host["kit"], (variables[room] or {}).get(f"{room}_build_host")))
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
+        publish = variables["publish"] or {}
+        host["auto"] = _auto(
+            publish.get("publish_apps"), publish.get("publish_exclude"), lambda path: self._find_needle("files", path)
+        )
+        # What a lock pins is known as well as what a file names.
+        host["requirements"].update(
+            (name, found.lines) for name, found in host["auto"].items() if isinstance(found, Found) and found.steps
+        )
         given = (variables["uwsgi"] or {}).get("uwsgi_pip_constraints")
         host["constraints"] = _constraints(given, lambda path: self._find_needle("files", path))
         wheels = f"{host['kit']['folder']}/{kit_plan.TOOLS}" if kit_plan.publishing(host) else None

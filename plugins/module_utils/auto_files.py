@@ -14,6 +14,8 @@ import fnmatch
 import os
 import stat
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import as_account
+
 PROJECT = "pyproject.toml"
 # The first that is there counts. A lock comes before what it was made from, and what knows more of its packages first.
 ORDER = ("uv.lock", "poetry.lock", "pylock.toml", "pdm.lock", "Pipfile.lock", "requirements.txt", PROJECT)
@@ -63,3 +65,27 @@ def read(root, exclude=()):
     chosen = [name for name in ORDER if name in listed][:1]
     wanted = [name for name in listed if name in chosen + [PROJECT] and name not in UNREAD]
     return {"names": listed, "texts": dict((name, _content(os.path.join(root, name))) for name in wanted)}
+
+
+def of_clone(clone, commit, exclude=()):
+    """The same of a commit of a repository (git_checkout.Clone), read as git's account; None where it is not there."""
+    with clone.git.alone():
+        if not commit or not clone.holds(commit):
+            return None
+        clone.check_out(commit)
+        return as_account(clone.git.account.who, lambda: read(clone.path, exclude), (AutoFileError,))
+
+
+def of_home(home):
+    """The same of code that is on the host already (releases.Home), with its account's rights; None without it."""
+    try:
+        if home.who is None:
+            owner = os.stat(home.code)
+            who = {"uid": owner.st_uid, "gid": owner.st_gid, "groups": []}
+        else:
+            who = home.who
+        return as_account(who, lambda: read(home.code, home.wanted["exclude"]), (AutoFileError,))
+    except (IOError, OSError) as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return None
+        raise

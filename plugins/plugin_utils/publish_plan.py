@@ -15,6 +15,7 @@ from . import (
     account_plan,
     app_environment,
     app_plan,
+    auto_plan,
     background_plan,
     concurrency_plan,
     dns_names,
@@ -32,6 +33,7 @@ from . import (
     takeover_plan,
     unit_plan,
     upstream_plan,
+    uv_plan,
     uwsgi_options,
     uwsgi_plan,
 )
@@ -297,6 +299,10 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
             says = f"{values[variable]!r} is no account's name that builds can run as"
             problems.say(variable, says, "write one such as wsgi-build, of lower-case letters, digits, '_' and '-'")
     _check_set(values, host, problems)
+    problems += uv_plan.check(values, host)
+    python = (host.get("uwsgi") or {}).get("python")
+    settled, notes = auto_plan.settle(values["publish_apps"], host.get("auto") or {}, python, problems)
+    values = {**values, "publish_apps": settled}
     groups = host.get("groups") or {}
     upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}
     upstream_plan.check(values["publish_upstreams"], groups, problems)
@@ -369,7 +375,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     planned: dict[str, Any] = {
         # What only the host can judge, as module_utils/host_checks.py takes it.
         "checks": checks + site_plan.checks(values["publish_sites"], apps, rooms["nginx"]),
-        "warnings": background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
+        "warnings": notes + background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
         "settings": spec.told(values, "publish", READ),
         "take_over": values["publish_take_over"],
         "members": members,
@@ -389,6 +395,7 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
         "build_user": values["publish_build_user"],
         "git_user": values["publish_git_user"],
         "pip": uwsgi_plan.pip_settings(rooms["uwsgi"]),
+        "uv": uv_plan.plan(values, rooms["uwsgi"], host),
         # The wheels that virtualenvs are filled from, where no host reaches an index.
         "kit": kit_plan.wheels(values, host, lambda _python: uwsgi_plan.limits(rooms["uwsgi"], host)),
         "releases": [

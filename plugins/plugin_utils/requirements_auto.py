@@ -67,10 +67,8 @@ class Found:
         said = [FORMAT, [[step.hashed, step.lines] for step in self.steps]]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
-    def told(self) -> dict[str, Any] | None:
-        """For graceful.wsgi.releases: ``steps`` may be left out where nothing is to be installed."""
-        if not self.steps:
-            return None
+    def told(self) -> dict[str, Any]:
+        """For graceful.wsgi.releases; without steps it is a virtualenv with nothing in it."""
         steps = [{"lines": step.lines, "hashed": step.hashed} for step in self.steps]
         return {"file": self.file, "digest": self.digest, "local": self.local, "steps": steps}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from . import kit_plan
 from .problem import Problem
 
 VERSION = "0.13.9"
@@ -67,7 +68,8 @@ def plan(values: dict[str, Any], uwsgi: dict[str, Any], host: dict[str, Any]) ->
     ``uwsgi``: the variables of that role, whose index and folder of wheels are asked.
     """
     arch = host.get("arch")
-    if not values["publish_uv"] or arch not in WHEELS:
+    # Out of a kit pip fills, with what lies in it.
+    if not values["publish_uv"] or arch not in WHEELS or kit_plan.publishing(host):
         return {}
     version, checksum = values["publish_uv_version"], _checksum(values, arch)
     name = wheel(version, arch)
