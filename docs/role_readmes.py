@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes roles/*/README.md from each role's meta/argument_specs.yml; `make docs` calls it."""
+"""Writes roles/*/README.md from each role's meta/argument_specs.yml and docs/roles/; `make docs` calls it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-ROLES = Path(__file__).resolve().parents[1] / "roles"
+DOCS = Path(__file__).resolve().parent
+ROLES = DOCS.parent / "roles"
 MARKUP = re.compile(r"\b([CVOMBI])\(([^)]*)\)")
 
 
@@ -54,8 +55,13 @@ def table(options: dict[str, Any], heading: str) -> list[str]:
 def readme(role: str) -> str:
     """The text of a role's README."""
     spec = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]
+    # What a table of variables cannot show, such as whole inventories.
+    guide = DOCS / "roles" / f"{role}.md"
+    sources, meant = "meta/argument_specs.yml", "that file"
+    if guide.exists():
+        sources, meant = f"{sources} and docs/roles/{role}.md", "these"
     lines = [
-        "<!-- Written by `make docs` from meta/argument_specs.yml: change that file, not this one. -->",
+        f"<!-- Written by `make docs` from {sources}: change {meant}, not this one. -->",
         f"# graceful.wsgi.{role}",
         "",
         f"{spec['short_description']}.",
@@ -64,6 +70,8 @@ def readme(role: str) -> str:
     description = spec.get("description") or []
     for paragraph in description if isinstance(description, list) else [description]:
         lines += [prose(paragraph), ""]
+    if guide.exists():
+        lines += [guide.read_text().rstrip(), ""]
     return "\n".join(lines + table(spec["options"], "Variables")).rstrip() + "\n"
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
-from ansible_collections.graceful.wsgi.plugins.module_utils import constraints, elf, uwsgi_home, uwsgi_wheel
+from ansible_collections.graceful.wsgi.plugins.module_utils import constraints, elf, kit_checks, uwsgi_home, uwsgi_wheel
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import (
     EMPTY,
@@ -22,7 +22,9 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import (
     entry,
     portable,
     requirements,
+    secret,
     unbringable,
+    words,
 )
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problem
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.uwsgi_plan import VIRTUALENV
@@ -48,7 +50,8 @@ class Collector:
         self.lacking: list[dict[str, Any]] = []
         folder = args["uwsgi"]["settings"]["wheel_dir"]
         # What somebody made by hand is taken before an index is asked.
-        self.links = [folder] if folder else []
+        # By its whole path: pip runs where an application's code is.
+        self.links = [os.path.abspath(os.path.expanduser(folder))] if folder else []
 
     def _intact(self, files: list[str]) -> bool:
         return bool(files) and not self.kit.wrong(self.manifest, files)
@@ -92,6 +95,7 @@ class Collector:
                 kind = kit_plan.describe(self.host["kind"])
                 says = f"is empty, and no wheel of uWSGI {version} is to be had for {kind}"
                 hint = "name a host of that kind that builds it, or put such a wheel into the folder uwsgi_wheel_dir"
+                hint += "; localhost builds it by uwsgi_build_toolchain: zig out of uwsgi_headers_dir"
                 self.problems.append(Problem("uwsgi_build_host", says, hint))
                 return
             data = wheels[0].read_bytes()
@@ -101,6 +105,14 @@ class Collector:
         files = self.kit.note(self.manifest, paths)
         told = {"features": features, "libraries": libraries, "packages": packages}
         self.entry["uwsgi"][name] = {**told, "files": files}
+
+    def _builds(self) -> bool:
+        """Whether who builds uWSGI may build what applications require, too; whoever is to do it looks closer."""
+        builder, kind = self.args["uwsgi"]["builder"], self.host["kind"]
+        if not builder.get("brought"):
+            return bool(builder["host"])
+        here = uwsgi_home.kind_of({}, *kit_checks.system())
+        return all(here[name] == kind[name] for name in ("distribution", "major", "architecture"))
 
     def tools(self) -> None:
         """pip, and what a virtualenv takes where the host's Python has neither."""
@@ -126,8 +138,8 @@ class Collector:
         variable, name = f"publish_apps[{number}].requirements", app["name"]
         try:
             read = requirements(app, find, scratch)
-        except (KitError, source_tree.SourceError) as error:
-            return self.problems.append(Problem(variable, str(error), "name a file of the code"))
+        except (AnsibleError, KitError, OSError, source_tree.SourceError) as error:
+            return self.problems.append(Problem(variable, str(error), "name a file that the code has"))
         if read is None:
             return None
         root, text = read
@@ -146,19 +158,26 @@ class Collector:
         if self.check:
             return None
         wanted = app["requirements"]
-        words = ["-r", str(root / wanted)] if isinstance(wanted, str) else [str(item) for item in wanted]
+        asked = ["-r", str(root / wanted)] if isinstance(wanted, str) else words(wanted)
         if limits:
             file = scratch / "constraints.txt"
             file.write_text("\n".join(limits) + "\n")
-            words += ["-c", str(file)]
+            asked += ["-c", str(file)]
         try:
-            found = self.pip.download(words, self.host, self.links, root)
+            found = self.pip.download(asked, self.host, self.links, root)
         except Missed as missed:
-            if self.args["uwsgi"]["builder"]["host"]:
+            if "--hash" in text:
+                # A host would refuse what was built, which has a hash of its own.
+                says = f"{missed.what} has no wheel for {kit_plan.describe(self.host['kind'])} with one of its hashes"
+                hint = "pin a version that has such a wheel, or leave the hashes out, and have it built"
+                return self.problems.append(Problem(variable, says, hint))
+            if self._builds():
                 told = {"variable": variable, "name": name, "what": missed.what, "digest": named}
                 self.lacking.append({**told, "files": portable(root, wanted, limits)})
                 return None
             says = f"{missed.what} has no wheel for {kit_plan.describe(self.host['kind'])}"
+            if self.args["uwsgi"]["builder"]["host"]:
+                says += ", and the controller, which uwsgi_build_host names, builds nothing but uWSGI for another kind"
             hint = "name a host of that kind in uwsgi_build_host, which builds it, or put a wheel into uwsgi_wheel_dir"
             return self.problems.append(Problem(variable, says, hint))
         except KitError as error:
@@ -252,4 +271,9 @@ class ActionModule(Telling):
         if problems:
             counted = f"{len(problems)} problem{'s' if len(problems) > 1 else ''} with the kit"
             result.update(failed=True, msg="\n".join([f"{counted}:", *(f"- {problem}" for problem in problems)]))
+            # Nothing is built for who is refused.
+            result.update(lacking=[])
+        # An index in requirements may be named with a password.
+        if any(secret(text) for one in result["lacking"] for text in one["files"].values()):
+            result["_ansible_no_log"] = True
         return self._told(result, task_vars or {})

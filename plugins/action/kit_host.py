@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import KIND
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit_plan import FORMAT
 
 FACTS = ("distribution", "distribution_major_version", "os_family", "architecture")
@@ -29,6 +31,15 @@ def read(file: Path) -> dict[str, Any]:
     if not isinstance(hosts, dict):
         raise AnsibleActionFail(f"kit_facts: {file} is none that this release reads; write it anew: {COLLECT}")
     return hosts
+
+
+def sound(told: Any) -> bool:
+    """Whether this tells of a host all that is asked of it; the file may have been written by hand."""
+    if not isinstance(told, dict) or set(told) != set(TOLD) or not isinstance(told["glibc"], str):
+        return False
+    parts = {"facts": FACTS, "kind": KIND, "python": ("version", "full_version", "abi", "executable")}
+    texts = [told[part].get(name) if isinstance(told[part], dict) else None for part in parts for name in parts[part]]
+    return all(isinstance(text, str) for text in texts) and bool(re.match(r"(?:\d+\.\d+)?\Z", told["glibc"]))
 
 
 def write(file: Path, name: str, told: Mapping[str, Any]) -> bool:
@@ -71,7 +82,7 @@ class ActionModule(ActionBase):
         if args["facts"]:
             file = Path(os.path.abspath(os.path.expanduser(args["facts"])))
             told = read(file).get(name)
-            if not isinstance(told, dict) or set(told) != set(TOLD):
+            if not sound(told):
                 raise AnsibleActionFail(f"kit_facts: {file} does not tell of {name}; have it do so: {COLLECT}")
             return {**result, **told, "changed": False, "ansible_facts": told["facts"]}
         try:

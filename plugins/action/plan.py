@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,7 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     wheel_plan,
 )
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
-from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, requirements
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, requirements, secret
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.lock_files import LockError
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto import Found
 
@@ -44,6 +46,8 @@ WORKED = {
 }
 # Where the controller builds, a folder for each room; what it built is then copied into the room's artifact_dir.
 CONTROLLER_HOME = "~/.cache/graceful-wsgi"
+# What unpacks packages of headers on the controller.
+UNPACKERS = ("bsdtar", "cpio", "dpkg-deb", "rpm2cpio")
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -72,7 +76,7 @@ def _builder(task_vars: Mapping[str, Any], room: str, values: Mapping[str, Any])
 
 
 def _kept(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """What manifests tell of the wheels of uWSGI that were built once, and which packages of headers there are."""
+    """What manifests tell of the wheels of uWSGI that were built once, which headers and what unpacks them."""
     told: dict[str, Any] = {"kept": []}
     if values.get("uwsgi_build_host") and found["cache"]:
         told["kept"] = artifact_cache.kept(found["cache"])
@@ -80,6 +84,7 @@ def _kept(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]
     if isinstance(folder, str) and folder:
         path = Path(folder).expanduser()
         told["headers"] = sorted(file.name for file in path.iterdir()) if path.is_dir() else []
+        told["tools"] = [name for name in UNPACKERS if shutil.which(name)]
     return told
 
 
@@ -189,6 +194,12 @@ def _earlier(task_vars: Mapping[str, Any]) -> list[str]:
     return [room for room, registered in WORKED.items() if registered in task_vars]
 
 
+def _confidential(plan: Mapping[str, Any]) -> bool:
+    """Whether values of an application's environment, or a password of an index or a repository, are in it."""
+    environment = any(item["environment"] for item in plan.get("preflights", ()))
+    return environment or secret(json.dumps(plan, default=str))
+
+
 class ActionModule(Telling):
     """Plan a room on the controller; nothing is sent to the host."""
 
@@ -287,8 +298,8 @@ class ActionModule(Telling):
         result.update(changed=False, plan={**plans[own], "checks": checks})
         if args["collecting"]:
             result["kit_folder"] = host["kit"]["folder"]
-        # A plan with values of an application's environment in it is registered, and shown to nobody.
-        result["_ansible_no_log"] = any(item["environment"] for item in plans[own].get("preflights", ()))
+        # Registered, and shown to nobody.
+        result["_ansible_no_log"] = _confidential(plans[own])
         if own == "publish":
             result["ansible_facts"] = {PUBLISHED: {**(host["published"] or {}), **plans[own]["published"]}}
         return result

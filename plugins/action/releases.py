@@ -13,6 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import Telling
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan, source_tree
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import secret
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.lock_files import LockError
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto import Found, choose
 
@@ -105,6 +106,9 @@ class Identifier(Telling):
             if live.get(item["name"]) not in (None, item.get("id"))
         ]
         result.pop("invocation", None)
+        # An index in a list of requirements: registered, and shown to nobody.
+        if any(secret(str(item.get("requirements"))) for item in items):
+            result["_ansible_no_log"] = True
         return result
 
 
@@ -126,13 +130,16 @@ class ActionModule(Identifier):
     def _send(self, item: dict[str, Any], root: str, scratch: str) -> str:
         local = os.path.join(scratch, f"{item['name']}.tar.gz")
         source_tree.pack(root, item.get("exclude") or [], local)
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, f"{item['name']}.tar.gz")
+        return self._transfer(local, f"{item['name']}.tar.gz", f"{item['name']}: its code cannot be sent")
+
+    def _transfer(self, local: str, name: str, refusal: str) -> str:
+        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, name)
         try:
             return self._transfer_file(local, remote)
         except AnsibleConnectionFailure:
             raise
         except AnsibleError as error:
-            says = f"{item['name']}: its code cannot be sent to {remote}: {error}"
+            says = f"{refusal} to {remote}: {error}"
             raise AnsibleActionFail(f"{says}; is there room on that file system (ansible_remote_tmp)?") from error
 
     def _send_wheels(self, kit: Mapping[str, Any], names: set[str], scratch: str) -> dict[str, Any]:
@@ -142,20 +149,26 @@ class ActionModule(Identifier):
         if not wanted:
             return {}
         local = os.path.join(scratch, "wheels.tar")
-        # Wheels are packed already.
-        with tarfile.open(local, "w") as archive:
-            for path in wanted:
-                archive.add(os.path.join(kit["folder"], path), path, filter=_plain)
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "wheels.tar")
-        return {"archive": self._transfer_file(local, remote), "apps": apps, "files": kit["files"]}
+        try:
+            # Wheels are packed already.
+            with tarfile.open(local, "w") as archive:
+                for path in wanted:
+                    archive.add(os.path.join(kit["folder"], path), path, filter=_plain)
+        except OSError as error:
+            says = f"publish_kit: the wheels of {', '.join(sorted(apps))} cannot be gathered in {scratch}: {error}"
+            raise AnsibleActionFail(f"{says}; is {kit['folder']} still there, and is there room (TMPDIR)?") from error
+        sent = self._transfer(
+            local, "wheels.tar", f"publish_kit: the wheels of {', '.join(sorted(apps))} cannot be sent"
+        )
+        return {"archive": sent, "apps": apps, "files": kit["files"]}
 
     def _send_uv(self, wanted: dict[str, Any], survey: dict[str, Any]) -> dict[str, Any]:
         """Bring the wheel of uv that lies on the controller, where something is to be filled and the host has none."""
         needed = survey.get("uv_missing") and any(item["incomplete"] for item in survey["releases"])
         if not wanted.get("wheel") or not needed or self._task.check_mode:
             return wanted
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "uv.whl")
-        return {**wanted, "sent": self._transfer_file(wanted["wheel"], remote)}
+        wheel = os.path.expanduser(wanted["wheel"])
+        return {**wanted, "sent": self._transfer(wheel, "uv.whl", f"publish_uv: {wheel} cannot be sent")}
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)

@@ -18,10 +18,9 @@ class WheelError(Exception):
     """What arrived is not what the kit holds."""
 
 
-def _write(folder, contents):
-    for name, content in contents.items():
-        with open(os.path.join(folder, name), "wb") as target:
-            target.write(content)
+def _write(path, content):
+    with open(path, "wb") as target:
+        target.write(content)
 
 
 class Brought:
@@ -42,7 +41,6 @@ class Brought:
             return None
         folder = os.path.join(builder.home, "wheels")
         builder.own(folder)
-        contents = {}
         archive = tarfile.open(self.archive)
         try:
             for member in archive:
@@ -56,13 +54,14 @@ class Brought:
                         "%s arrived with the sha256 %s and should have %s; run the play again"
                         % (path, arrived, self.files.get(path))
                     )
-                contents[os.path.basename(path)] = content
+                # Each by itself: all of them may be more than this host has memory for.
+                place = os.path.join(folder, os.path.basename(path))
+                as_account(builder.who, lambda place=place, content=content: _write(place, content))
                 wanted.discard(path)
         finally:
             archive.close()
         if wanted:
             raise WheelError("%s did not arrive; run the play again" % ", ".join(sorted(wanted)))
-        as_account(builder.who, lambda: _write(folder, contents))
         return folder
 
     def first_pip(self, python, folder, pip):

@@ -93,11 +93,8 @@ _PROGRAMS = (
 _UNPACKED = re.compile(r"invalid command 'bdist_wheel'|No module named '?(?:setuptools|wheel)'?$")
 
 
-def cause(text):
-    """The line of a build that says why it failed: the last that is neither pip's own nor second-hand.
-
-    Where there is none, the last second-hand one, and then pip's last; empty where nothing of the kind is said.
-    """
+def _told(text):
+    """Of a command of pip's the last line each of what a build said, of what was said second-hand, and of pip's own."""
     found = ["", "", ""]
     for raw in text.splitlines():
         line = _FRAME.sub("", raw).rstrip()
@@ -108,16 +105,26 @@ def cause(text):
             found[1] = line
         elif _ERROR.match(line):
             found[0] = line
-    return next((line for line in found if line), "")
+    return found
+
+
+def cause(text):
+    """The line of a build that says why it failed: the last that is neither pip's own nor second-hand.
+
+    Where there is none, the last second-hand one, and then pip's last; empty where nothing of the kind is said.
+    """
+    return next((line for line in _told(text) if line), "")
 
 
 def whole(said, log):
-    """What a command of pip's said, or where that does not tell why a build failed, what it left to its log.
+    """What a command of pip's said, or where that does not tell why a build failed, what the build left to pip's log.
 
-    The pips of Python 2.7 say "Check the logs" where they were told to write one.
+    The pips of Python 2.7 tell their log alone where they were told to write one.
     """
-    lines = "\n".join(_TIME.sub("", line) for line in log.splitlines())
-    return lines if "Check the logs for full command output" in said and cause(lines) else said
+    # pip's own traceback, which tells no more, stands at the left.
+    lines = [line for line in (_TIME.sub("", line) for line in log.splitlines()) if line[:1].isspace()]
+    built = "\n".join(lines)
+    return built if any(_told(built)[:2]) and not any(_told(said)[:2]) else said
 
 
 def _compiler(line):

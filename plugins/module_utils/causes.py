@@ -32,8 +32,12 @@ def exception(text):
     """
     lines = text.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith("Traceback ")]
+    source = False
     for line in lines[starts[-1] + 1:] if starts else []:
-        if line and not line[0].isspace():
+        # The journal of an old systemd has lines without the blanks at their left: a frame, then its line of code.
+        frame = line.startswith('File "')
+        code, source = source and not _EXCEPTION.match(line), frame
+        if line and not line[0].isspace() and not frame and not code and line.strip("^~"):
             return line.strip()
     found = None if starts else _EXCEPTION.search(text)
     return found.group(0) if found else ""

@@ -61,7 +61,7 @@ def _uwsgi(check, entry, about, kind, run_command):
     says = "the uWSGI of %s needs %s, which this host does not have" % (check["folder"], " and ".join(missing))
     hint = "install what holds it from the distribution's media, or build uWSGI without it (uwsgi_features)"
     if held["packages"]:
-        hint += "; its builder had its libraries from the packages %s" % ", ".join(held["packages"])
+        hint += "; the packages with its libraries are %s" % ", ".join(held["packages"])
     return says, hint
 
 

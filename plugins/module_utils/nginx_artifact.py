@@ -33,7 +33,8 @@ class ArtifactError(Exception):
 def sha256(path):
     """Checksum of a regular file; None where there is none, and a symlink is none."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        # Not waiting for whoever would write to a pipe.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             return None

@@ -85,6 +85,8 @@ _PLAIN = re.compile(
 )
 _ARCHIVE = re.compile(r"\.(?:zip|whl|tar(?:\.\w+)?|tgz|tbz|txz|tlz)\s*(?:[;\[\#].*)?\Z", re.I)
 _EDITABLE = re.compile(r"\s*(?:-e(?=[ =.]|\Z)|--editable(?=[ =]|\Z))(?![ =]*[\w+]+://)[ =]*")
+# An index, which the pips of Python 2.7 and 3.6 ask by such a line whatever PIP_NO_INDEX says.
+_INDEX = re.compile(r"\s*(?:-i|--(?:extra-)?index-url(?=[ =]|\Z))")
 # Options that stand before a value, which a list may have as its next item.
 _VALUED = set(["-e", "-r", "-c", "-f", "-i", "--editable", "--requirement", "--constraint", "--find-links"])
 _VALUED |= set(["--index-url", "--extra-index-url", "--trusted-host", "--no-binary", "--only-binary"])
@@ -328,6 +330,7 @@ class Home:
     def __init__(self, wanted, python):
         self.wanted = wanted
         self._files = {}
+        self._no_index = False
         self.name = wanted["name"]
         self.home = wanted["home"]
         self.python = python
@@ -566,6 +569,7 @@ class Home:
         if venv["path"] is None:
             raise ReleaseError("%s: there is no folder %s on the host; put the code there" % (self.name, self.code))
         self._gated(self.venvs, PASSED)
+        self._no_index = bool((pip_env or {}).get("PIP_NO_INDEX"))
         with builders.lease() as builder:
             if os.path.lexists(venv["path"]):
                 discard(venv["path"])
@@ -688,7 +692,7 @@ class Home:
         )
 
     def _line(self, line, folder, places):
-        """A line of requirements as the builder reads it: includes lead to its copies."""
+        """A line of requirements as the builder reads it: includes lead to its copies, an index may not be asked."""
         include = _INCLUDE.match(line)
         if include:
             other = os.path.realpath(os.path.join(folder, include.group(2)))
@@ -697,7 +701,7 @@ class Home:
         if _EDITABLE.match(line):
             self._refuse_editable()
             return _EDITABLE.sub("", line)
-        return line
+        return "" if self._no_index and _INDEX.match(line) else line
 
     def _words(self, lines, places):
         """The requirements as words of a command."""

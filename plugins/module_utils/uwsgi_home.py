@@ -29,6 +29,9 @@ _CFLAGS = re.compile(b"(?:[0-9a-f]{2}){40,}")
 
 STAMP = "graceful-wsgi.json"
 
+# The oldest Python under which there is the tool that names a wheel after another Python.
+OLDEST_CROSSING = (3, 8)
+
 # Runs under every Python from 2.6 on; says in one line what the role has to know of an interpreter.
 ABOUT_PYTHON = """
 import json, os, sys
@@ -240,18 +243,43 @@ def wheel_of(version, build, features, kind):
     return {"name": "%s-%s-%s" % (version, kind["abi"] or kind["python"], digest_of(about)), "about": about}
 
 
-def find_like(kind, builder, find, *system):
+def cross_of(kind):
+    """What a build on a machine of another kind takes of the headers and libraries that are brought, and makes."""
+    flags = re.sub(r"^cp\d+", "", kind["abi"])
+    # The 2.7 of a distribution names its library without them.
+    named = kind["python"] + ("" if kind["python"] == "2.7" else flags)
+    return {
+        "python": kind["python"],
+        "prefix": os.path.dirname(os.path.dirname(kind["interpreter"])),
+        "library": "libpython%s.so.1.0" % named,
+        "python_tag": "cp" + kind["python"].replace(".", ""),
+        "abi_tag": kind["abi"],
+        "platform_tag": "linux_" + kind["architecture"],
+    }
+
+
+def find_like(kind, builder, find, distribution, release, own=""):
     """The Python of this host, the `builder`, for wheels of a host of that kind; refused where it is of another.
 
-    `find(path)` is find_python(); `system` is the distribution and its release.
+    `find(path)` is find_python(). `own`: another Python of the builder, which runs the build where the headers and the
+    libraries of the host are brought; empty where they are not.
     """
     try:
         about = find(kind["interpreter"])
     except HomeError:
         about = {}
-    mine = kind_of(about, *system)
+    mine = kind_of(about, distribution, release)
     if mine == kind:
         return about
+    if own and mine["architecture"] == kind["architecture"] and kind["abi"]:
+        about = find(own)
+        if about["venv"] and tuple(int(part) for part in about["version"].split(".")) >= OLDEST_CROSSING:
+            return about
+        raise HomeError(
+            "uwsgi_build_host: %s builds for another kind of host by its Python %s, %s, which is to be %s or newer and "
+            "to make virtualenvs; install python3-venv there. No uWSGI was built"
+            % (builder, about["full_version"], about["executable"], ".".join(map(str, OLDEST_CROSSING)))
+        )
 
     def named(one):
         host = "%(distribution)s %(major)s on %(architecture)s" % one
@@ -262,7 +290,8 @@ def find_like(kind, builder, find, *system):
     raise HomeError(
         "uwsgi_build_host: %s is %s, and this host is %s; a wheel runs only where everything is as on its builder. "
         "No uWSGI was built. Name a builder of this host's kind (by group, where hosts differ), or set it to '' to "
-        "have each host build its own" % (builder, named(mine), named(kind))
+        "have each host build its own; localhost, of the same architecture, builds it by uwsgi_build_toolchain: zig "
+        "out of the headers and libraries of such a host in uwsgi_headers_dir" % (builder, named(mine), named(kind))
     )
 
 
@@ -286,8 +315,11 @@ def missing_packages(needs):
     return missing
 
 
-def python_packages(about, names, wheel_for_27, has_pip):
-    """Packages without which this Python cannot have uWSGI compiled for it or a virtualenv made."""
+def python_packages(about, names, wheel_for_27, has_pip, virtualenv="virtualenv-VERSION"):
+    """Packages without which this Python cannot have uWSGI compiled for it or a virtualenv made.
+
+    ``virtualenv``: the release that makes those of Python 2.7, as its wheel's name begins.
+    """
     version = about["version"]
 
     def named(kind):
@@ -305,6 +337,13 @@ def python_packages(about, names, wheel_for_27, has_pip):
         wanted.append(named("headers"))
     if version == "2.7":
         if not wheel_for_27 and not has_pip:
+            if not named("pip"):
+                raise HomeError(
+                    "uwsgi_wheel_dir: pip would fetch virtualenv, which makes the virtualenvs of Python 2.7, and this "
+                    "host has no pip, nor may the role install one (uwsgi_manage_packages: false); put "
+                    "%s-py2.py3-none-any.whl there (pip download --no-deps %s), or install a pip"
+                    % (virtualenv, virtualenv.replace("-", "=="))
+                )
             wanted.append(named("pip"))
     elif not about["venv"]:
         wanted.append(named("venv"))

@@ -361,9 +361,24 @@ class Child:
 _SPAWNED = re.compile(r"^spawned uWSGI worker 1 \(.*\bpid: (\d+)", re.M)
 
 
+def _settled(trial):
+    """What it said, once no more comes: a journal has it a while after a worker has ended, on a busy host seconds."""
+    said = trial.said()
+    still = 0
+    for _look in range(20):
+        time.sleep(0.15)
+        more = trial.said()
+        still = still + 1 if more == said else 0
+        said = more
+        # A master whose code does not load ends by itself; systemd knows that of it that has ended.
+        if still >= (2 if trial.ended() is not None else 6):
+            break
+    return said
+
+
 def _last(trial, lines=40):
     """What uWSGI said of the code: from where its worker started, if it came so far."""
-    said = trial.said().splitlines()
+    said = _settled(trial).splitlines()
     spawned = [number for number, line in enumerate(said) if line.startswith("spawned uWSGI worker 1 ")]
     return "\n".join(said[spawned[0] + 1 if spawned else 0:][-lines:])
 

@@ -14,8 +14,8 @@ import struct
 import zipfile
 import zlib
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import elf
-from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import ArtifactError, Kind, read
+from ansible_collections.graceful.wsgi.plugins.module_utils import elf, uwsgi_home
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import ArtifactError, Kind, read, unfit
 
 # What Python's own zip reader raises at one that was tampered with.
 BROKEN = (zipfile.BadZipfile, zlib.error, struct.error, EOFError, IOError, RuntimeError, ValueError)
@@ -60,6 +60,41 @@ def the_wheel(folder):
     if len(names) != 1:
         raise ArtifactError("%s should hold one wheel and holds %s" % (folder, ", ".join(sorted(names)) or "none"))
     return os.path.join(folder, names[0])
+
+
+def examine(path, kind, glibc):
+    """(what uwsgi_home.examine() would tell of the binary, what is wrong with the wheel for a host of that kind).
+
+    For one that cannot run here: all of it is read from the wheel. ``glibc`` is the host's, None where it has none.
+    """
+    data = read(path)
+    try:
+        told = describe(data)
+        binary = program(data)
+    except elf.ElfError as error:
+        raise ArtifactError("%s %s" % (path, error))
+    cross = uwsgi_home.cross_of(kind)
+    _project, version, python_tag, abi_tag, platform_tag = told["wheel"][: -len(".whl")].split("-")
+    linked = [name for name in told["libraries"] if name.startswith("libpython")]
+    wrong = []
+    unfitting = unfit(told, kind["architecture"], glibc)
+    if unfitting:
+        wrong.append(unfitting)
+    tags = [cross[name] for name in ("python_tag", "abi_tag", "platform_tag")]
+    if [python_tag, abi_tag, platform_tag] != tags:
+        wrong.append("it is named for %s-%s-%s, not %s" % (python_tag, abi_tag, platform_tag, "-".join(tags)))
+    if linked != [cross["library"]]:
+        wrong.append("it is linked with %s, not with %s" % (" and ".join(linked) or "no Python", cross["library"]))
+    found = {
+        "runs": True,
+        "says": "",
+        "version": version,
+        "python": cross["python"],
+        "features": uwsgi_home.compiled_with(binary) or [],
+        "sha256": hashlib.sha256(binary).hexdigest(),
+        "options": [],
+    }
+    return found, wrong
 
 
 def packages(binary, libraries, run, family):

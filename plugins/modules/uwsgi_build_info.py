@@ -90,6 +90,21 @@ options:
     description: The name of the host that builds, for the text of that failure.
     type: str
     default: ''
+  brought:
+    description:
+      - Whether headers and libraries of the host that O(like) tells of are brought to this one, so that it builds by a
+        Python of its own, of the same architecture, where it is of another kind.
+    type: bool
+    default: false
+  wheel_folder:
+    description:
+      - Examine nothing but the one wheel in this folder, which was built for the host that O(like) tells of and does
+        not run here. All is read from the file.
+    type: path
+  glibc:
+    description: With O(wheel_folder), the version of that host's glibc, empty where it has none.
+    type: str
+    default: ''
   build_user:
     description:
       - The account that builds, as which the binary is run to be asked; with nobody's rights where it is not there.
@@ -172,6 +187,11 @@ wheel:
     installed.
   returned: success
   type: dict
+cross:
+  description: With O(brought) on a builder of another kind, what such a build takes and makes (C(python), C(prefix),
+    C(library), C(python_tag), C(abi_tag), C(platform_tag)); else empty.
+  returned: success
+  type: dict
 wheel_file:
   description: The one of O(wheels) that fits the host, an empty string where none does or nothing is to be installed.
   returned: success
@@ -208,10 +228,11 @@ import sys
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.sys_info import get_distribution, get_distribution_version
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, uwsgi_home, uwsgi_wheels
+from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, uwsgi_home, uwsgi_wheel, uwsgi_wheels
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import run_built
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import standing
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import ArtifactError
 
 
 def account(user, group):
@@ -229,6 +250,15 @@ def account(user, group):
 def system():
     """The distribution and its release, as Ansible's facts have them."""
     return get_distribution(), get_distribution_version()
+
+
+def of_wheel(wanted):
+    """What there is to tell of a wheel that was built for another host."""
+    path = uwsgi_wheel.the_wheel(wanted["wheel_folder"])
+    found, wrong = uwsgi_wheel.examine(path, wanted["like"], wanted["glibc"] or None)
+    faults, missing = uwsgi_home.faults(found, wanted["version"], wanted["like"]["python"], wanted["features"])
+    stamp = {"features": found["features"], "sha256": found["sha256"], "said": found}
+    return {"state": "examined", "faults": wrong + faults, "missing": missing, "stamp": stamp}
 
 
 def main():
@@ -261,6 +291,9 @@ def main():
             "wheels": {"type": "dict", "default": {}},
             "like": {"type": "dict", "default": {}},
             "builder": {"type": "str", "default": ""},
+            "brought": {"type": "bool", "default": False},
+            "wheel_folder": {"type": "path"},
+            "glibc": {"type": "str", "default": ""},
             "user": {"type": "str"},
             "group": {"type": "str"},
             "build_user": {"type": "str", "default": ""},
@@ -279,9 +312,17 @@ def main():
     def find(python):
         return uwsgi_home.find_python(python, sys.executable, module.get_bin_path, run)
 
+    cross = {}
     try:
+        if wanted["wheel_folder"]:
+            module.exit_json(changed=False, **of_wheel(wanted))
         if wanted["like"]:
-            about = uwsgi_home.find_like(wanted["like"], wanted["builder"], find, *system())
+            # A virtualenv of Ansible's own may go while the build runs.
+            own = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+            words = [wanted["like"], wanted["builder"], find] + list(system()) + ([own] if wanted["brought"] else [])
+            about = uwsgi_home.find_like(*words)
+            if uwsgi_home.kind_of(about, *system()) != wanted["like"]:
+                cross = uwsgi_home.cross_of(wanted["like"])
         else:
             about = find(wanted["python"])
         words = [wanted[name] for name in ("build", "features")]
@@ -305,7 +346,8 @@ def main():
                         break
             kind = uwsgi_home.kind_of(about, *system())
             wheel = uwsgi_home.wheel_of(wanted["version"], chosen["build"], wanted["features"], kind)
-            names = wanted["python_packages"]
+            # Those names are the packages of the host's distribution.
+            names = {} if cross else wanted["python_packages"]
             packages = uwsgi_home.missing_packages(wanted["needs"])
             if wanted["wheels"]:
                 look = uwsgi_wheels.Look(wanted["wheels"], about, run)
@@ -321,8 +363,9 @@ def main():
                 names,
                 wanted["virtualenv_wheel"] or os.path.exists(script),
                 bool(pip_python),
+                os.path.basename(wanted["virtualenv"] or "virtualenv-VERSION"),
             )
-    except uwsgi_home.HomeError as error:
+    except (uwsgi_home.HomeError, ArtifactError) as error:
         module.fail_json(msg=str(error))
 
     found = chosen["found"] or {}
@@ -348,6 +391,7 @@ def main():
         kind=kind,
         wheel=wheel,
         wheel_file=wheel_file,
+        cross=cross,
         glibc=glibc(),
         pip_python=pip_python,
         venv_command=uwsgi_home.venv_command(about, script, about["version"] in wanted["pip_wheels"]),

@@ -40,6 +40,10 @@ options:
   family:
     description: Whose packages these are, C(Debian) or C(RedHat). Without one none are looked up.
     type: str
+  library_packages:
+    description: Without O(binary), since the wheel does not run here, the names of the packages by their libraries.
+    type: dict
+    default: {}
   features:
     description: The features that the binary was found to have, for the manifest.
     type: list
@@ -90,6 +94,7 @@ def main():
             "about": {"type": "dict", "default": {}},
             "binary": {"type": "path"},
             "family": {"type": "str"},
+            "library_packages": {"type": "dict", "default": {}},
             "features": {"type": "list", "elements": "str", "default": []},
             "checksum": {"type": "str"},
             "build_user": {"type": "str", "default": ""},
@@ -112,6 +117,8 @@ def main():
         wheel = uwsgi_wheel.the_wheel(wanted["source"])
         needed = nginx_artifact.manifest(wheel, wanted["version"], wanted["about"], uwsgi_wheel.WHEEL)["libraries"]
         found = {"features": sorted(wanted["features"]), "packages": []}
+        named = wanted["library_packages"]
+        found["packages"] = sorted(set(named[library] for library in needed if library in named))
         if wanted["binary"] and wanted["family"]:
             found["packages"] = uwsgi_wheel.packages(wanted["binary"], needed, run, wanted["family"])
         nginx_artifact.write(

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact, releases, uwsgi_wheel
+from ansible_collections.graceful.wsgi.plugins.module_utils import constraints, nginx_artifact, releases, uwsgi_wheel
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import kit_plan, source_tree
 
 MANIFEST = "manifest.json"
+KIND = "distribution", "major", "architecture", "python", "abi", "interpreter"
 EMPTY: dict[str, Any] = {"format": kit_plan.FORMAT, "files": {}, "builders": {}, "nginx": {}, "hosts": []}
 # pip judges the markers of requirements by the Python that it runs under, whatever --python-version says.
 RUN_PIP = """
@@ -31,7 +32,9 @@ from pip._internal.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 _MISSED = re.compile(r"No matching distribution found for (.+?)(?: \(from .*\))?$", re.M)
-_URL = re.compile(r"\s*(?:-e|--editable)\b|.*\b[\w+]+://|\s*(?:-f|--find-links)\b")
+# What is to be built from source takes no wheel from any folder.
+_URL = re.compile(r"\s*(?:-e|--editable)\b|.*\b[\w+]+://|\s*(?:-f|--find-links|--no-binary)\b")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 _INDEX = re.compile(r"\s*(?:-i|--index-url|--extra-index-url|--trusted-host)\b")
 
 
@@ -69,11 +72,14 @@ def requirements(app: Mapping[str, Any], find: Callable[[str], str], scratch: Pa
         return None
     if isinstance(wanted, list):
         lines = releases.as_lines(wanted)
-        named = [root / match[2] for match in map(releases._INCLUDE.match, lines) if match and "://" not in match[2]]
-        return root, "\n".join([*lines, *(releases.read_requirements(str(path)) for path in named)])
+        names = kit_plan.included(wanted)
+        for name in names:
+            if not (root / name).is_file():
+                raise KitError(f"there is no {name} in {root}")
+        return root, "\n".join([*lines, *(releases.read_requirements(str(root / name)) for name in names)])
     path = root / wanted
     if not path.is_file():
-        raise KitError(f"there is no {wanted} in {root}; name a file that the code has")
+        raise KitError(f"there is no {wanted} in {root}")
     return root, releases.read_requirements(str(path))
 
 
@@ -103,17 +109,64 @@ def portable(root: Path, wanted: str | list[Any], limits: Sequence[str] = ()) ->
     return {**files, "wanted.txt": "\n".join(wished) + "\n"}
 
 
+def words(wanted: list[Any]) -> list[str]:
+    """A list of requirements as words of a command: an option and its value may be one item of it, or two."""
+    found = []
+    for line in releases.as_lines(wanted):
+        option = releases._OPTION.match(line)
+        found += list(option.groups()) if option else [line]
+    return [word for word in found if word]
+
+
 def unbringable(text: str) -> str | None:
-    """A line of requirements that a folder of wheels cannot stand for, such as an address or the code itself."""
-    for line in text.splitlines():
-        if line.lstrip().startswith("#") or _INDEX.match(line):
-            continue
-        if _URL.match(line) or releases.is_local(line):
-            return line.strip()
+    """A line of requirements that a folder of wheels cannot stand for, such as an address or the code itself.
+
+    It is for a message, so that a password in an address is left out.
+    """
+    for line in constraints._lines(text.replace("\ufeff", "")):
+        if not _INDEX.match(line) and (_URL.match(line) or releases.is_local(line)):
+            return _CREDENTIALS.sub("***@", line)
     return None
 
 
+def secret(text: str) -> bool:
+    """Whether an address in it has a user or a password."""
+    return bool(_CREDENTIALS.search(text))
+
+
 # -- the folder -----------------------------------------------------------------------------------------------------
+
+
+def _texts(*lists: Any) -> bool:
+    return all(isinstance(told, list) and all(isinstance(text, str) for text in told) for told in lists)
+
+
+def _files(told: Any) -> list[str]:
+    """The files that a part of a manifest names."""
+    if not _texts(told["files"]):
+        raise TypeError("files")
+    return told["files"]
+
+
+def sound(told: Any) -> bool:
+    """Whether a manifest is made as docs/kit.md says and names files of the kit only; nobody need ask again."""
+    try:
+        if told["format"] != kit_plan.FORMAT or set(told) != set(EMPTY) or not isinstance(told["hosts"], list):
+            return False
+        named = [path for one in told["nginx"].values() for path in _files(one)]
+        texts = [one["architecture"] for one in told["nginx"].values()] + list(told["files"].values())
+        for one in told["hosts"]:
+            named += _files({"files": one["tools"]})
+            named += [path for part in (*one["uwsgi"].values(), *one["requirements"].values()) for path in _files(part)]
+            texts += [one["glibc"], *(one["kind"][name] for name in KIND)]
+            lists = [part[name] for part in one["uwsgi"].values() for name in ("features", "libraries", "packages")]
+            if not _texts(*lists, *(part["apps"] for part in one["requirements"].values())):
+                return False
+        inside = all(not path.startswith("/") and ".." not in path.split("/") for path in told["files"])
+        known = all(isinstance(one, dict) for one in told["builders"].values())
+        return inside and known and _texts(texts) and set(named) <= set(told["files"])
+    except (AttributeError, KeyError, TypeError):
+        return False
 
 
 class Kit:
@@ -131,7 +184,7 @@ class Kit:
             return None
         except (OSError, ValueError) as error:
             raise KitError(f"{file} cannot be read: {error}") from error
-        if not isinstance(told, dict) or told.get("format") != kit_plan.FORMAT or set(told) != set(EMPTY):
+        if not sound(told):
             raise KitError(f"{file} is no manifest of a kit that this release of the collection reads")
         return told
 
@@ -147,7 +200,7 @@ class Kit:
                 told["wrong"] = [f"there is no {self.folder / MANIFEST}"]
             else:
                 told["wrong"] = self.wrong(told["manifest"], kit_plan.relevant(told["manifest"], host))
-        except (KitError, KeyError, TypeError, AttributeError) as error:
+        except KitError as error:
             told["wrong"] = [str(error)]
         return told
 
@@ -156,7 +209,12 @@ class Kit:
         found = []
         for path in paths:
             wanted = manifest["files"].get(path)
-            there = nginx_artifact.sha256(str(self.folder / path))
+            try:
+                there = nginx_artifact.sha256(str(self.folder / path))
+            except OSError as error:
+                # On a medium with other accounts' files.
+                found.append(f"{self.folder / path} is not for this account to read: {error.strerror}")
+                continue
             if there is None:
                 found.append(f"{self.folder / path} is missing")
             elif there != wanted:
@@ -228,7 +286,8 @@ class Pip:
 
     def __init__(self, scratch: Path, environment: Mapping[str, str], run: Callable[..., Any] = subprocess.run) -> None:
         self.scratch = scratch
-        self.environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", **environment}
+        own = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PIP_REQUIRE_VIRTUALENV": "0"}
+        self.environment = {**os.environ, **own, **environment}
         self._run = run
         self._python: str | None = None
 

@@ -14,7 +14,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import constraints
+from ansible_collections.graceful.wsgi.plugins.module_utils import constraints, releases
 
 from .problem import Problem
 
@@ -124,10 +124,18 @@ def builder(kit: Mapping[str, Any], name: Any) -> dict[str, Any]:
 def _entries(kit: Mapping[str, Any], host: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the kit holds for hosts of this one's distribution and architecture, as far as those are known."""
     known = {"distribution": host.get("distribution"), "major": host.get("version"), "architecture": host.get("arch")}
+
+    def same(name: str, value: Any, told: str) -> bool:
+        if value is None:
+            return True
+        one, other = str(value).lower(), told.lower()
+        # Ansible's fact is OracleLinux where its modules, by which kinds are told, say Oracle.
+        return one == other or (name == "distribution" and one == f"{other}linux")
+
     return [
         entry
         for entry in kit["manifest"]["hosts"]
-        if all(value is None or str(value).lower() == str(entry["kind"][name]).lower() for name, value in known.items())
+        if all(same(name, value, entry["kind"][name]) for name, value in known.items())
     ]
 
 
@@ -150,15 +158,23 @@ def _apps(values: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(f"publish_apps[{index}].requirements", app) for index, app in apps if app["requirements"]]
 
 
+def included(wanted: list[Any]) -> list[str]:
+    """The files that a list of requirements names (-r, -c)."""
+    found = [releases._INCLUDE.match(line) for line in releases.as_lines(wanted)]
+    return [match[2] for match in found if match and "://" not in match[2]]
+
+
 def unreadable(values: Mapping[str, Any], kit: Mapping[str, Any] | None) -> list[Problem]:
     """Requirements that no controller can put into a kit, since it cannot read them."""
     if not kit:
         return []
     found = []
     for path, app in _apps(values):
-        if not isinstance(app["requirements"], list) and any(app[name] for name in UNKNOWN):
+        wanted = app["requirements"]
+        files = included(wanted) if isinstance(wanted, list) else [wanted]
+        if files and any(app[name] for name in UNKNOWN):
             where = "in a repository" if app["repo"] else "on the host"
-            says = f"{app['requirements']} lies {where}, where no machine that makes a kit reads it"
+            says = f"{files[0]} lies {where}, where no machine that makes a kit reads it"
             mend = "write the requirements as a list, or take the code from source or archive"
             found.append(Problem(path, says, mend))
     return found

@@ -22,9 +22,13 @@ PLANNERS = {
 ALONE = {"remove": remove_plan.READ}
 
 
-def _outgrown(host: Mapping[str, Any]) -> list[Problem]:
+def _outgrown(host: Mapping[str, Any], variables: Mapping[str, Mapping[str, Any] | None]) -> list[Problem]:
     """The problem of a host that the running Ansible is too new for."""
     if host.get("os_family") != "RedHat" or host.get("version") != "7":
+        return []
+    builders = {(variables.get(room) or {}).get(f"{room}_build_host") or "" for room in ("nginx", "uwsgi")}
+    if (host.get("kit") or {}).get("collecting") and builders <= {"", "localhost"}:
+        # No package is installed on this host for a kit, nor on one like it.
         return []
     says = old_hosts.el7(host.get("ansible") or old_hosts.LAST, f"{host.get('distribution')} 7")
     return [Problem("ansible_version", says, old_hosts.MEND.rstrip())] if says else []
@@ -44,7 +48,7 @@ def plan(
     A room's plan is missing where its variables have a wrong type: no planner sees such values.
     """
     plans: dict[str, dict[str, Any]] = {}
-    problems = _outgrown(host)
+    problems = _outgrown(host, variables)
     rooms: dict[str, dict[str, Any]] = {}
     for room, planner in PLANNERS.items():
         wrong: list[Problem] = []

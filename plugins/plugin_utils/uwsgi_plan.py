@@ -370,6 +370,10 @@ def _builder(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
         "local": local,
         # The controller is whoever runs Ansible there.
         "user": "" if local else values["uwsgi_build_user"],
+        # Whether it builds for hosts of another kind, of which headers and libraries are brought.
+        "brought": uwsgi_toolchain.may_cross(values),
+        # What a binary that does not run there cannot be asked.
+        "library_packages": wheel_plan.LIBRARIES.get(host.get("os_family") or "", {}),
         "home": home,
         "cache": known.get("cache") or values["uwsgi_artifact_dir"],
         "virtualenv": _virtualenv(home),

@@ -1,7 +1,8 @@
 """zig in the place of the host's compiler: which one pip fetches, and how it finds the host's headers and libraries.
 
-zig brings a linker, a C library of any age and its headers, so that a host or builder needs no compiler. What it
-compiles for is the builder's own kind: it links the libraries that are there, for the glibc that is there.
+zig brings a linker, a C library of any age and its headers, so that a host or builder needs no compiler. It links the
+libraries that are there, for the glibc that is there, so that what it compiles is of the builder's kind. The controller
+compiles for another kind too, where both the headers and the libraries of such a host are brought.
 """
 
 from __future__ import annotations
@@ -19,6 +20,22 @@ SYSROOT = f"{PLACE}/sysroot"
 HEADERS = f"{PLACE}/headers"
 # What uWSGI's build takes for the compiler and for where headers are; any other value would lead it past zig.
 OWN = ("CC", "CPP", "UWSGI_INCLUDES")
+# With this set uWSGI's build does not link the Python that runs it.
+NO_LIBRARY = "UWSGI_PYTHON_NOLIB"
+# What holds headers: packages, and archives of folders as they are on a host.
+PACKAGES = (".rpm", ".deb")
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz")
+FAMILIES = {"RedHat": ".rpm", "Debian": ".deb"}
+# The commands that a build takes by their names, each with the template it is made of.
+COMMANDS = {"zig-cc": "zig-cc", "unpack-headers": "unpack-headers"}
+# What would tell of the controller's own libraries gives way to what the host's packages have, if anything.
+CROSS_COMMANDS = {
+    "zig-cc": "cross-cc",
+    "unpack-headers": "cross-headers",
+    "pcre-config": "cross-config",
+    "pcre2-config": "cross-config",
+    "pkg-config": "cross-config",
+}
 # uWSGI links these in by `ld` and `objcopy`, and goes on without them where there are none.
 EMBEDDED = ("UWSGI_EMBED_CONFIG", "UWSGI_EMBED_FILES")
 # Any processor of the architecture is to run what is compiled, and no undefined behaviour is to end it.
@@ -29,6 +46,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 def is_zig(values: dict[str, Any]) -> bool:
     return values["uwsgi_build_toolchain"] == "zig"
+
+
+def may_cross(values: dict[str, Any]) -> bool:
+    """Whether the controller may build for hosts of another kind than its own."""
+    return is_zig(values) and values["uwsgi_build_host"] == "localhost" and bool(values["uwsgi_headers_dir"])
 
 
 def check(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
@@ -57,8 +79,9 @@ def check(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
         known = ", ".join(key for key in CHECKSUMS if key.startswith("zig-") and key.endswith(f"-{arch}"))
         hint = f"set uwsgi_checksums['{release}'], or take one whose checksum is known: {known}"
         problems.append(Problem("uwsgi_zig_version", f"no sha256 is known for {release}", hint))
-    for name in sorted(set(values["uwsgi_build_env"]) & {*OWN, *EMBEDDED}):
-        says = "is zig's own" if name in OWN else "takes ld and objcopy, which zig does not bring"
+    own = (*OWN, NO_LIBRARY) if may_cross(values) else OWN
+    for name in sorted(set(values["uwsgi_build_env"]) & {*own, *EMBEDDED}):
+        says = "is zig's own" if name in own else "takes ld and objcopy, which zig does not bring"
         hint = "leave it out, or set uwsgi_build_toolchain: host"
         problems.append(Problem(f"uwsgi_build_env.{name}", says, hint))
     return problems
@@ -84,12 +107,38 @@ def _lacks(values: dict[str, Any], host: dict[str, Any], arch: str) -> list[str]
         found.append(
             f"uwsgi_wheel_dir: {values['uwsgi_wheel_dir']} has no {wheel}, and no index is asked; put it there"
         )
-    if values["uwsgi_headers_dir"] and not any(
-        name.endswith((".rpm", ".deb")) for name in known.get("headers", [".rpm"])
-    ):
-        folder = values["uwsgi_headers_dir"]
-        found.append(f"uwsgi_headers_dir: {folder} holds neither rpm nor deb; put the packages with the headers there")
+    folder, headers = values["uwsgi_headers_dir"], known.get("headers", PACKAGES)
+    # A host that builds unpacks them by the tools of its own packages.
+    family = "" if may_cross(values) else host.get("os_family")
+    kinds = [kind for kind in PACKAGES if family not in FAMILIES or kind == FAMILIES[family]]
+    if folder and not any(name.endswith((*kinds, *TARS)) for name in headers):
+        says = f"{folder} holds neither {' nor '.join(kind[1:] for kind in kinds)} nor tar"
+        found.append(f"uwsgi_headers_dir: {says}; put the packages with the headers there")
+    if may_cross(values):
+        tools = set(known.get("tools", ("bsdtar", "dpkg-deb")))
+        if any(name.endswith(".rpm") for name in headers) and not ("bsdtar" in tools or {"rpm2cpio", "cpio"} <= tools):
+            says = f"{folder} holds rpm, and the controller has neither rpm2cpio with cpio nor bsdtar to unpack them"
+            found.append(f"uwsgi_headers_dir: {says}; install rpm2cpio and cpio there")
+        if any(name.endswith(".deb") for name in headers) and "dpkg-deb" not in tools:
+            says = f"{folder} holds deb, and the controller has no dpkg-deb to unpack them"
+            found.append(f"uwsgi_headers_dir: {says}; install dpkg there")
     return found
+
+
+def _cross(values: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """What is otherwise where the controller builds for hosts of another kind: nothing of its own is found."""
+    if not may_cross(values):
+        return {}
+    roots = [folder for folder in told["includes"] if folder.startswith(SYSROOT)]
+    multiarch = f"{told['arch']}-linux-gnu"
+    libraries = [f"{SYSROOT}{top}/lib{folder}" for top in ("/usr", "") for folder in (f"/{multiarch}", "64", "")]
+    environment = {
+        **told["environment"],
+        "UWSGI_INCLUDES": ",".join([*roots, f"{ZIG}/ziglang/lib/libc/include/generic-glibc"]),
+        NO_LIBRARY: "1",
+        "PATH": f"{PLACE}/bin:{told['environment']['PATH']}",
+    }
+    return {"includes": roots, "libraries": libraries, "environment": environment, "commands": CROSS_COMMANDS}
 
 
 def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
@@ -112,7 +161,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
     if given:
         # Where pcre-config and the like are.
         environment["PATH"] = f"{SYSROOT}/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    return {
+    told = {
         "release": f"zig-{values['uwsgi_zig_version']}-{arch}",
         "requirement": f"ziglang=={values['uwsgi_zig_version']} --hash=sha256:{_checksum(values, arch)}",
         # The Python that is told is one that the wheel is for; it runs under none.
@@ -134,5 +183,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
         "place": PLACE,
         "environment": environment,
         "headers_dir": values["uwsgi_headers_dir"],
+        "commands": COMMANDS,
         "lacks": _lacks(values, host, arch),
     }
+    return {**told, "cross": _cross(values, told)}

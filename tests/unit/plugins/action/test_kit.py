@@ -1,9 +1,11 @@
 """What one host's share of a kit is, what is fetched for it, and what is refused or left to a builder."""
 
+import os
 import types
 from pathlib import Path
 
 import pytest
+from ansible.errors import AnsibleError
 
 from ansible_collections.graceful.wsgi.plugins.action import kit as action
 from ansible_collections.graceful.wsgi.plugins.action import kit_host
@@ -34,6 +36,8 @@ class Index:
 
     def download(self, words, host, links=(), cwd=None):
         self.asked.append((list(words), list(links)))
+        if words[0] in self.missing:
+            raise Missed("docopt==0.6.2", "no")
         lines = [word for word in words if not word.startswith("-") and "/" not in word]
         for line in lines:
             if line in self.missing:
@@ -52,7 +56,7 @@ def collect(tmp_path):
     (tmp_path / "index").mkdir()
     kit = Kit(str(tmp_path / "kit"))
 
-    def run(apps=(), check=False, missing=(), **uwsgi):
+    def run(apps=(), check=False, missing=(), find=lambda path: path, **uwsgi):
         index = Index(tmp_path / "index", missing)
         args = {"host": HOST, "uwsgi": {**UWSGI, **uwsgi}}
 
@@ -62,7 +66,7 @@ def collect(tmp_path):
             for number, app in enumerate(apps):
                 scratch = tmp_path / f"scratch-{number}"
                 scratch.mkdir(exist_ok=True)
-                found.app(number, app, lambda path: path, scratch)
+                found.app(number, app, find, scratch)
             return found
 
         if check:
@@ -117,9 +121,47 @@ def test_what_has_no_wheel_is_refused_by_its_name_or_left_to_the_builder(collect
     assert (lacking["what"], lacking["files"]) == ("docopt==0.6.2", {"wanted.txt": "docopt==0.6.2\n"})
 
 
+@pytest.mark.parametrize(("here", "builds"), [(("Debian", "12.5"), True), (("Debian", "13.1"), False)])
+def test_a_controller_of_another_kind_builds_uwsgi_and_nothing_else(collect, monkeypatch, here, builds):
+    monkeypatch.setattr(action.kit_checks, "system", lambda: here)
+    monkeypatch.setattr(os, "uname", lambda: ("", "", "", "", "x86_64"))
+    words = {"missing": ["docopt==0.6.2"], "builder": {"host": "localhost", "brought": True}}
+    found = collect([app(requirements=["docopt==0.6.2"])], **words)
+    assert bool(found.lacking) is builds
+    says = "the controller, which uwsgi_build_host names, builds nothing but uWSGI for another kind; name a host"
+    assert [says in str(problem) for problem in found.problems] == ([] if builds else [True])
+
+
 def test_a_line_that_no_wheel_stands_for_is_refused(collect):
     (problem,) = collect([app(requirements=["Flask", "-e ."])]).problems
     assert "no folder of wheels can stand for '-e .'" in str(problem)
+
+
+def test_what_would_be_built_beside_hashes_is_refused(collect):
+    """Its own hash is none that the host's pip would take."""
+    (collect.kit.folder.parent / "r.txt").write_text("docopt==0.6.2 --hash=sha256:ab\n")
+    asked = app(source=str(collect.kit.folder.parent), requirements="r.txt")
+    found = collect([asked], missing=["-r"], builder={"host": "builder"})
+    assert found.lacking == []
+    (problem,) = found.problems
+    assert "(cp311) at /usr/bin/python3.11 with one of its hashes; pin a version that has such a wheel" in str(problem)
+
+
+def test_code_that_is_not_there_is_told_with_the_variable(collect):
+    def find(path):
+        raise AnsibleError("Could not find or access 'shop'")
+
+    found = collect([app(source="shop")], find=find)
+    assert str(found.problems[0]).startswith("publish_apps[0].requirements: Could not find or access 'shop'; name a")
+    found = collect([app(requirements=["Flask", "-r base.txt"])])
+    assert str(found.problems[0]).startswith("publish_apps[0].requirements: there is no base.txt in ")
+
+
+@pytest.mark.parametrize("wanted", [["-r base.txt"], ["-r", "base.txt"], ["-r  base.txt"]])
+def test_an_option_and_its_value_are_one_item_or_two(collect, wanted):
+    (collect.kit.folder.parent / "base.txt").write_text("six\n")
+    found = collect([app(source=str(collect.kit.folder.parent), requirements=wanted)])
+    assert found.pip.asked[-1][0] == ["-r", "base.txt"]
 
 
 def test_bounds_of_an_old_python_hold_here_too(collect, tmp_path):
@@ -131,6 +173,14 @@ def test_bounds_of_an_old_python_hold_here_too(collect, tmp_path):
 def test_what_was_made_by_hand_is_looked_at_first(collect):
     found = collect([app()], settings={**UWSGI["settings"], "wheel_dir": "/made"})
     assert all(links == ["/made"] for _words, links in found.pip.asked)
+
+
+def test_the_folder_of_what_was_made_by_hand_is_the_same_wherever_pip_runs(collect, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    for folder, links in (("made", [f"{tmp_path}/made"]), ("~/made", ["/home/me/made"])):
+        found = collect([app(folder)], settings={**UWSGI["settings"], "wheel_dir": folder})
+        assert found.links == links
 
 
 def test_without_a_builder_and_without_a_wheel_of_uwsgi_the_cure_is_told(collect, tmp_path):
@@ -171,3 +221,27 @@ def test_a_file_that_tells_of_no_hosts_is_refused(tmp_path, text):
     (tmp_path / "hosts.json").write_text(text)
     with pytest.raises(kit_host.AnsibleActionFail, match="kit_facts: .*; write it anew: ansible-playbook graceful"):
         kit_host.read(tmp_path / "hosts.json")
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ([], []),
+        (["glibc"], "2"),
+        (["glibc"], 2.17),
+        (["kind"], None),
+        (["kind", "interpreter"], None),
+        (["facts", "architecture"], None),
+        (["python", "full_version"], 3.11),
+    ],
+)
+def test_what_was_written_by_hand_of_a_host_is_whole(where, value):
+    python = {**HOST["python"], "full_version": "3.11.2", "abi": "cp311"}
+    told = {"facts": dict.fromkeys(kit_host.FACTS, "x"), "kind": dict(KIND), "python": python, "glibc": "2.36"}
+    assert kit_host.sound(told) and kit_host.sound({**told, "glibc": ""})
+    place = told
+    for step in where[:-1]:
+        place = place[step]
+    if where:
+        place[where[-1]] = value
+    assert not kit_host.sound(told if where else value)

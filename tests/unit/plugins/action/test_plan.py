@@ -72,3 +72,17 @@ def test_a_file_of_constraints_holds_for_every_python(tmp_path):
     assert plan._constraints(str(tmp_path / "c.txt"), found) == {"*": "flask<2\n"}
     assert plan._constraints(str(tmp_path / "no.txt"), found) == {"*": None}
     assert plan._constraints("", found) == {} == plan._constraints(["x"], found)
+
+
+@pytest.mark.parametrize(
+    ("told", "hidden"),
+    [
+        ({"preflights": [{"environment": {}}], "releases": [{"repo": "https://git.test/me/x.git"}]}, False),
+        ({"preflights": [{"environment": {"A": "1"}}]}, True),
+        ({"releases": [{"repo": "https://me:pw@git.test/x.git"}]}, True),
+        ({"pip_env": {"PIP_INDEX_URL": "https://t0ken@i.test/simple"}}, True),
+        ({"urls": ["http://a", "b@c"], "conf": "http://unix:/run/a@1.sock"}, False),
+    ],
+)
+def test_a_plan_with_a_secret_in_it_is_shown_to_nobody(told, hidden):
+    assert plan._confidential(told) is hidden

@@ -1,6 +1,7 @@
 """The folder of a kit: what its manifest vouches for, which requirements it can stand for, and how pip is asked."""
 
 import json
+import os
 import subprocess
 import sys
 import types
@@ -72,10 +73,69 @@ def test_another_manifest_is_told(kit, text):
     assert known["manifest"] is None and "manifest.json" in known["wrong"][0]
 
 
-def test_a_manifest_of_another_shape_within_is_told_and_no_traceback(kit):
+WHOLE = {"distribution": "Debian", "major": "12", **KIND, "interpreter": "/usr/bin/python3"}
+SOUND = {
+    **kits.EMPTY,
+    "files": {"tools/pip.whl": "1", "nginx/n/nginx": "2", "wheels/a.whl": "3"},
+    "nginx": {"n": {"architecture": "x86_64", "files": ["nginx/n/nginx"]}},
+    "hosts": [
+        {
+            "kind": WHOLE,
+            "glibc": "2.17",
+            "tools": ["tools/pip.whl"],
+            "uwsgi": {"u": {"features": [], "libraries": [], "packages": [], "files": ["tools/pip.whl"]}},
+            "requirements": {"d": {"apps": ["shop"], "files": ["wheels/a.whl"]}},
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (["files"], []),
+        (["files", "/etc/shadow"], "1"),
+        (["files", "wheels/../../id_rsa"], "1"),
+        (["files", "wheels/a.whl"], None),
+        (["builders"], {"b": []}),
+        (["nginx", "n"], {}),
+        (["nginx", "n", "files"], ["nginx/other"]),
+        (["hosts"], {}),
+        (["hosts"], [{}]),
+        (["hosts", 0, "kind"], {"python": "3.6"}),
+        (["hosts", 0, "kind", "major"], 12),
+        (["hosts", 0, "tools"], "tools/pip.whl"),
+        (["hosts", 0, "uwsgi", "u", "libraries"], None),
+        (["hosts", 0, "requirements", "d"], []),
+        (["hosts", 0, "requirements", "d", "files"], ["wheels/other.whl"]),
+    ],
+)
+def test_a_manifest_of_another_shape_within_is_told_and_no_traceback(kit, where, value):
+    """Whichever host it is read for: what it tells of other kinds is looked at as well."""
     kit.folder.mkdir()
-    (kit.folder / "manifest.json").write_text(json.dumps({**kits.EMPTY, "hosts": [{}]}))
-    assert kit.known({}, {}, collecting=False)["wrong"]
+    told = json.loads(json.dumps(SOUND))
+    (kit.folder / "manifest.json").write_text(json.dumps(told))
+    assert kit.read() == told
+    place = told
+    for step in where[:-1]:
+        place = place[step]
+    place[where[-1]] = value
+    (kit.folder / "manifest.json").write_text(json.dumps(told))
+    (wrong,) = kit.known({"distribution": "CentOS"}, {}, collecting=False)["wrong"]
+    assert wrong.endswith("manifest.json is no manifest of a kit that this release of the collection reads")
+
+
+def test_what_cannot_be_read_or_would_never_end_is_told(kit, monkeypatch):
+    (kit.folder / "wheels").mkdir(parents=True)
+    os.mkfifo(kit.folder / "wheels/a.whl")
+    assert kit.wrong(SOUND, ["wheels/a.whl"]) == [f"{kit.folder}/wheels/a.whl is missing"]
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(kits.nginx_artifact, "sha256", refused)
+    says = f"{kit.folder}/wheels/a.whl is not for this account to read: Permission denied"
+    assert kit.wrong(SOUND, ["wheels/a.whl"]) == [says]
 
 
 def test_hosts_of_one_kind_share_an_entry(kit):
@@ -121,6 +181,13 @@ def test_requirements_are_read_with_what_they_include_whatever_holds_the_code(tm
         (".\n", "."),
         ("./lib/x.whl\n", "./lib/x.whl"),
         ("--find-links wheels\n", "--find-links wheels"),
+        ("Flask==3.1.2  # as https://flask.test/changes says\n", None),
+        ("\ufeffFlask==3.1.2\r\nsix\r\n", None),
+        ("Flask==3.1.2 \\\n    ; python_version >= '3' \\\n    --hash=sha256:ab\n", None),
+        ("six\n--no-binary psycopg2\n", "--no-binary psycopg2"),
+        # With no password.
+        ("-e git+https://me:T0KEN@git.test/x.git\n", "-e git+https://***@git.test/x.git"),
+        ("x @ https://T0KEN@files.test/x.whl  # ours\n", "x @ https://***@files.test/x.whl"),
     ],
 )
 def test_what_no_folder_of_wheels_can_stand_for(text, line):

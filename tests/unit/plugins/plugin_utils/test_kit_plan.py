@@ -192,8 +192,24 @@ def test_requirements_that_no_controller_reads_are_refused_and_a_list_is_taken(c
     _plans, problems = planned(known, publish={"publish_apps": apps, "publish_sites": SITES})
     (problem,) = problems
     assert str(problem).startswith(f"publish_apps[0].requirements: r.txt lies {where}, where no machine")
+    # So does what a list includes.
+    apps[0]["requirements"] = ["Flask", "-r base.txt"]
+    (problem,) = planned(known, publish={"publish_apps": apps, "publish_sites": SITES})[1]
+    assert str(problem).startswith(f"publish_apps[0].requirements: base.txt lies {where}, where no machine")
     apps[0]["requirements"] = ["Flask"]
     assert planned(known, publish={"publish_apps": apps, "publish_sites": SITES})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("collecting", "builder", "refused"),
+    [(True, "", False), (True, "localhost", False), (True, "builder7", True), (False, "", True)],
+)
+def test_a_kit_for_centos_7_takes_no_old_ansible_where_nothing_is_asked_of_such_a_host(collecting, builder, refused):
+    el7 = {**HOST, "distribution": "CentOS", "version": "7", "os_family": "RedHat", "ansible": "2.19.4"}
+    el7["uwsgi_builder"] = {"known": True}
+    uwsgi = {"uwsgi_build_host": builder}
+    problems = planned(kit(collecting=collecting, manifest=None), room="publish", host=el7, uwsgi=uwsgi)[1]
+    assert ("ansible_version" in [problem.path for problem in problems]) is refused
 
 
 def test_the_host_is_asked_what_only_it_knows():
@@ -216,6 +232,10 @@ def test_only_what_concerns_the_host_is_looked_at():
     # Facts and modules spell it in two ways.
     el7 = {"distribution": "CentOS", "version": "7", "arch": "x86_64"}
     assert "tools/2.7/pip-20.3.4-py2.py3-none-any.whl" in kit_plan.relevant(told, el7)
+    told["hosts"][1]["kind"]["distribution"] = "Oracle"
+    oracle = {**el7, "distribution": "OracleLinux"}
+    assert "tools/2.7/pip-20.3.4-py2.py3-none-any.whl" in kit_plan.relevant(told, oracle)
+    assert "tools/2.7/pip-20.3.4-py2.py3-none-any.whl" not in kit_plan.relevant(told, el7)
 
 
 def test_virtualenvs_are_filled_from_the_wheels_for_the_hosts_python():

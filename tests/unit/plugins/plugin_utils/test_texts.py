@@ -51,6 +51,7 @@ def natives(name, option):
         yield default, [str(default), f" {default} "]
         yield default + 1, [str(default + 1)]
     elif kind in ("list", "dict"):
+        default = ([] if kind == "list" else {}) if default is None else default
         value = next((given[name] for given in GIVEN.values() if name in given), default)
         yield value, [json.dumps(value), repr(value), f" {json.dumps(value)}\n"]
         yield type(default)(), ["", " ", "[]" if kind == "list" else "{}"]

@@ -318,6 +318,8 @@ def test_constraints_that_cannot_be_handed_over_are_refused(text, says):
 
 
 ZIG = {"uwsgi_build_toolchain": "zig"}
+# What a host of another kind than the controller's is built for with.
+BROUGHT = {"uwsgi_build_host": "localhost", "uwsgi_headers_dir": "/rpms"}
 
 
 def test_zig_takes_headers_and_no_compiler():
@@ -354,6 +356,33 @@ def test_zigs_build_finds_given_headers_before_the_hosts():
     assert "PATH" not in planned(CENTOS, **ZIG)["toolchain"]["environment"]
 
 
+def test_for_another_kind_of_host_the_controllers_own_headers_and_libraries_are_out_of_sight():
+    plan = planned(CENTOS, **ZIG, **BROUGHT)
+    told = plan["toolchain"]["cross"]
+    environment = told["environment"]
+    seen = [*told["includes"], *told["libraries"], *environment["UWSGI_INCLUDES"].split(",")]
+    assert all(folder.startswith("@place@/") for folder in seen)
+    # uWSGI's build asks these by name, and one that is not there is looked for in the controller's own folders.
+    assert {"pkg-config", "pcre-config", "pcre2-config"} <= set(told["commands"])
+    assert environment["PATH"].startswith("@place@/bin:@place@/sysroot/usr/bin:")
+    # Without it uWSGI links the Python that runs its build.
+    assert environment["UWSGI_PYTHON_NOLIB"] == "1"
+    assert plan["builder"]["brought"] and plan["builder"]["library_packages"]["libpython2.7.so.1.0"] == "python-libs"
+    # The wheel is the one that a builder of the host's kind would make, known by the same name.
+    assert plan["build"] == planned(CENTOS, **ZIG)["build"]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"uwsgi_build_host": "localhost"}, {"uwsgi_build_host": "b", "uwsgi_headers_dir": "/rpms"}],
+)
+def test_a_builder_without_the_hosts_headers_is_to_be_of_the_hosts_kind(variables):
+    host = {**CENTOS, "uwsgi_builder": {"known": True, "hosts": []}}
+    plan = planned(host, **ZIG, **variables)
+    assert not plan["builder"]["brought"] and plan["toolchain"]["cross"] == {}
+    assert "UWSGI_PYTHON_NOLIB" not in plan["toolchain"]["environment"]
+
+
 @pytest.mark.parametrize(
     ("variables", "path", "mend"),
     [
@@ -364,6 +393,11 @@ def test_zigs_build_finds_given_headers_before_the_hosts():
         ({"uwsgi_headers_dir": "/rpms"}, "uwsgi_headers_dir", "uwsgi_build_toolchain: zig"),
         ({**ZIG, "uwsgi_build_env": {"CC": "gcc"}}, "uwsgi_build_env.CC", "leave it out"),
         ({**ZIG, "uwsgi_build_env": {"UWSGI_EMBED_FILES": "a"}}, "uwsgi_build_env.UWSGI_EMBED_FILES", "host"),
+        (
+            {**ZIG, **BROUGHT, "uwsgi_build_env": {"UWSGI_PYTHON_NOLIB": "1"}},
+            "uwsgi_build_env.UWSGI_PYTHON_NOLIB",
+            "leave it out",
+        ),
     ],
 )
 def test_what_zig_cannot_take_is_refused(variables, path, mend):
@@ -387,4 +421,28 @@ def test_what_zig_takes_of_the_controller_is_missed_where_something_is_to_be_bui
     wheel = "ziglang-0.15.2-py3-none-manylinux_2_12_x86_64.manylinux2010_x86_64.musllinux_1_1_x86_64.whl"
     assert lacks([wheel], ["zlib-devel-1.2.7-18.el7.x86_64.rpm"]) == []
     assert lacks(["ziglang-0.14.0-py3-none-any.whl"], ["README"]) == ["uwsgi_wheel_dir", "uwsgi_headers_dir"]
+    # A CentOS has nothing that unpacks a deb.
+    assert lacks([wheel], ["zlib1g-dev_1.2.13_amd64.deb"]) == ["uwsgi_headers_dir"]
     assert planned(CENTOS, **ZIG)["toolchain"]["lacks"] == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "tools", "says"),
+    [
+        (["a.rpm"], ["rpm2cpio"], "install rpm2cpio and cpio"),
+        (["a.rpm"], ["rpm2cpio", "cpio"], None),
+        (["a.rpm"], ["bsdtar"], None),
+        (["a.deb"], [], "install dpkg"),
+        (["el7.tar.gz"], [], None),
+        (["README"], [], "neither rpm nor deb nor tar"),
+    ],
+)
+def test_what_the_controller_unpacks_headers_with_is_missed(headers, tools, says):
+    known = {"known": True, "headers": headers, "tools": tools}
+    lacks = planned({**CENTOS, "uwsgi_builder": known}, **ZIG, **BROUGHT)["toolchain"]["lacks"]
+    assert len(lacks) == (says is not None)
+    assert all(line.startswith("uwsgi_headers_dir: ") and says in line for line in lacks)
+    # Each other host unpacks by the tools of its own packages.
+    elsewhere = {"uwsgi_build_host": "b", "uwsgi_headers_dir": "/rpms"}
+    lacks = planned({**CENTOS, "uwsgi_builder": known}, **ZIG, **elsewhere)["toolchain"]["lacks"]
+    assert ["neither rpm nor tar" in line for line in lacks] == [True] * (headers in (["a.deb"], ["README"]))

@@ -7,6 +7,7 @@ __metaclass__ = type
 import hashlib
 import io
 import os
+import shutil
 import tarfile
 
 import pytest
@@ -70,7 +71,7 @@ def test_nothing_is_put_before_an_application_without_wheels(builder, sent):
 def test_what_arrives_damaged_or_not_at_all_is_refused(builder, sent):
     with pytest.raises(WheelError, match="wheels/flask.whl arrived with the sha256 .* and should have .*; run"):
         sent(flask=b"flasK").unpack(builder, "shop")
-    os.rmdir(os.path.join(builder.home, "wheels"))
+    shutil.rmtree(os.path.join(builder.home, "wheels"))
     with pytest.raises(WheelError, match="wheels/flask.whl did not arrive"):
         sent(flask=None).unpack(builder, "shop")
 

@@ -196,6 +196,10 @@ def test_what_an_old_pip_left_to_its_log_is_told_from_there():
     text = build_failure.whole(said, log)
     assert build_failure.cause(text) == "x.c:7:10: fatal error: 'crypt.h' file not found"
     assert "libcrypt-dev" in build_failure.missing(text)
+    # pip 20.3 says neither where the build's output is, nor any of it.
+    quiet = "  ERROR: Failed building wheel for x\nFailed to build x\nERROR: Failed to build one or more wheels"
+    told = "\n".join([log, "2026-11-28T08:54:51,001 CommandError: Failed to build one or more wheels"])
+    assert build_failure.cause(build_failure.whole(quiet, told)) == "x.c:7:10: fatal error: 'crypt.h' file not found"
     # A pip that says it itself, or a log that holds nothing, changes nothing.
     assert build_failure.whole("error: x", log) == "error: x"
     assert build_failure.whole(said, "") == said

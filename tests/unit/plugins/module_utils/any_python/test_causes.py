@@ -254,3 +254,11 @@ def test_a_feature_is_asked_of_the_uwsgi_that_is_here(tmpdir):
     assert "the uWSGI of this host was built without" in found()[0]
     stamped(tmpdir, "2.0.31-python3.9-abc", ["module", "legion", "xml"])
     assert found() == []
+
+
+@pytest.mark.parametrize("error", ["ImportError: No module named x", "SyntaxError: invalid syntax"])
+def test_the_cause_is_found_where_a_journal_has_taken_the_blanks_away(error):
+    # As journald of systemd 219 keeps what a service prints.
+    flat = ["Traceback (most recent call last):", 'File "/srv/m.py", line 3, in <module>', "import x"]
+    flat += ['File "/srv/x.py", line 1'] + (["y y", "^"] if "Syntax" in error else []) + [error]
+    assert causes.exception("\n".join(flat + ["unable to load app 0 (mountpoint='')"])) == error

@@ -81,7 +81,7 @@ def test_a_library_that_the_host_lacks_is_named_with_the_packages_that_the_build
         held.update(libraries=["libz.so.1", "libjansson.so.4"], packages=["jansson", "zlib"])
     (said,) = told(one)
     assert "publish_kit: the uWSGI of /kit needs libjansson.so.4, which this host does not have" in said
-    assert said.endswith("from the packages jansson, zlib")
+    assert said.endswith("the packages with its libraries are jansson, zlib")
 
 
 def test_what_was_verified_before_is_not_asked_for_again(host, tmpdir):

@@ -322,6 +322,22 @@ def test_fill_from_brought_wheels_with_a_python_that_makes_no_pip(root):
     assert run.calls[-2][1:] == ["-m", "pip", "install", "pip"]
 
 
+@pytest.mark.parametrize("no_index", [True, False])
+def test_requirements_name_no_index_where_none_is_asked(root, no_index):
+    """The last pip of Python 2.7 asks what a file names with --index-url in spite of PIP_NO_INDEX, and waits long."""
+    env = {"PIP_NO_INDEX": True} if no_index else {}
+    index = u"--index-url https://i.test/simple\n--extra-index-url=https://me:pw@i.test\n-i http://i\n"
+    one = made(root, "r1", requirements="r.txt")
+    put(os.path.join(one.release, "r.txt"), index + u"flask\n--trusted-host i\n")
+    run = Builders()
+    one.fill(run, ["mkvenv"], "", [], env)
+    told = run.seen["requirements/0.txt"]
+    assert told.strip() == (u"flask\n--trusted-host i" if no_index else index + u"flask\n--trusted-host i")
+    other = home(root, requirements=["--index-url", "http://i", "flask", "--extra-index-url=http://i"])
+    other.fill(run, ["mkvenv"], "", [], env)
+    assert ("flask" in run.calls[-1], "http://i" in run.calls[-1]) == (True, not no_index)
+
+
 def test_fill_hands_pip_the_bounds_that_the_requirements_leave(root):
     run, bounds = Builders(), ["Flask<2", "gevent<23", "greenlet<3"]
     one = made(root, "r1", requirements="r.txt", bounds=bounds)

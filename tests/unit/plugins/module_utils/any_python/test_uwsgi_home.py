@@ -178,6 +178,16 @@ def test_packages_of_a_python():
     assert uwsgi_home.python_packages(bare, {}, False, False) == []
 
 
+def test_a_host_without_pip_that_gets_no_package_is_told_which_wheel_it_takes():
+    old = dict(ABOUT, version="2.7")
+    with pytest.raises(uwsgi_home.HomeError) as told:
+        uwsgi_home.python_packages(old, {}, False, False, "virtualenv-1.2")
+    for words in ("uwsgi_wheel_dir", "virtualenv-1.2-py2.py3-none-any.whl", "virtualenv==1.2"):
+        assert words in str(told.value)
+    assert uwsgi_home.python_packages(old, {}, True, False) == []
+    assert uwsgi_home.python_packages(old, {}, False, True) == []
+
+
 def test_headers_of_a_foreign_python_come_from_no_package():
     with pytest.raises(uwsgi_home.HomeError):
         uwsgi_home.python_packages(
@@ -272,6 +282,67 @@ def test_a_builder_of_another_kind_is_refused_with_both_named(python, release, s
         uwsgi_home.find_like(KIND, "b", find, "Debian", release)
     assert str(raised.value).startswith("uwsgi_build_host: " + says.replace("MACHINE", os.uname()[4]))
     assert "Name a builder of this host's kind" in str(raised.value)
+
+
+EL7 = {
+    "distribution": "Centos",
+    "major": "7",
+    "architecture": os.uname()[4],
+    "python": "2.7",
+    "abi": "cp27mu",
+    "interpreter": "/usr/bin/python2.7",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "says"),
+    [
+        (EL7, {}, None),
+        (EL7, {"version": "3.7"}, "which is to be 3.8 or newer"),
+        (EL7, {"venv": False}, "install python3-venv there"),
+        (dict(EL7, architecture="s390x"), {}, "a wheel runs only where everything is as on its builder"),
+        (dict(EL7, abi=""), {}, "a wheel runs only where everything is as on its builder"),
+    ],
+)
+def test_where_headers_are_brought_another_python_of_the_builder_does(kind, own, says):
+    mine = dict(dict(PYTHON, venv=True, full_version="3.11.2"), **own)
+
+    def find(path):
+        if path == "/usr/bin/python2.7":
+            raise uwsgi_home.HomeError("none")
+        assert path == "/own/python3"
+        return mine
+
+    if says is None:
+        assert uwsgi_home.find_like(kind, "localhost", find, "Debian", "12", "/own/python3") == mine
+        return
+    with pytest.raises(uwsgi_home.HomeError) as raised:
+        uwsgi_home.find_like(kind, "localhost", find, "Debian", "12", "/own/python3")
+    assert says in str(raised.value)
+
+
+def test_without_headers_the_refusal_tells_of_them():
+    def find(path):
+        raise uwsgi_home.HomeError("none")
+
+    with pytest.raises(uwsgi_home.HomeError) as raised:
+        uwsgi_home.find_like(EL7, "localhost", find, "Debian", "12")
+    assert "uwsgi_build_toolchain: zig" in str(raised.value) and "uwsgi_headers_dir" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("python", "abi", "interpreter", "prefix", "library", "tag"),
+    [
+        ("2.7", "cp27mu", "/usr/bin/python2.7", "/usr", "libpython2.7.so.1.0", "cp27"),
+        ("3.6", "cp36m", "/usr/bin/python3.6", "/usr", "libpython3.6m.so.1.0", "cp36"),
+        ("3.8", "cp38", "/opt/x/bin/python3.8", "/opt/x", "libpython3.8.so.1.0", "cp38"),
+        ("3.13", "cp313t", "/usr/bin/python3.13", "/usr", "libpython3.13t.so.1.0", "cp313"),
+    ],
+)
+def test_what_a_build_for_another_kind_takes_and_makes(python, abi, interpreter, prefix, library, tag):
+    told = uwsgi_home.cross_of(dict(EL7, python=python, abi=abi, interpreter=interpreter))
+    assert (told["prefix"], told["library"], told["python_tag"]) == (prefix, library, tag)
+    assert (told["abi_tag"], told["platform_tag"]) == (abi, "linux_" + os.uname()[4])
 
 
 def test_who_gets_a_wheel_needs_no_headers():

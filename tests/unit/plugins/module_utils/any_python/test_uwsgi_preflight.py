@@ -276,3 +276,20 @@ def test_a_worker_that_ended_or_was_replaced_is_refused_with_what_was_said_since
         with pytest.raises(uwsgi_preflight.PreflightError) as caught:
             uwsgi_preflight._await(trial, uwsgi_preflight.time.time() + 60)
         assert str(caught.value) == "the worker ended before it accepted a request:\nTraceback: x"
+
+
+def test_what_a_worker_said_is_awaited_where_a_journal_has_it_later(monkeypatch):
+    whole = SPAWNED + "ImportError: No module named x\n"
+    trial = Trial((SPAWNED, []), (SPAWNED, []), (whole, []))
+    sleeps = []
+
+    def sleep(seconds):
+        sleeps.append(seconds)
+        if len(sleeps) == 3:
+            del trial.looks[0]
+
+    monkeypatch.setattr(uwsgi_preflight.procfs, "children", trial.children)
+    monkeypatch.setattr(uwsgi_preflight.time, "sleep", sleep)
+    with pytest.raises(uwsgi_preflight.PreflightError, match="ImportError: No module named x"):
+        uwsgi_preflight._await(trial, uwsgi_preflight.time.time() + 60)
+    assert sum(sleeps) < 5

@@ -132,3 +132,44 @@ def test_its_features_are_told_by_the_flags_in_its_binary():
     binary = b"\x7fELF\0" + other + b"\0" + binascii.hexlify(flags) + b"\0"
     assert uwsgi_home.compiled_with(binary) == ["pcre", "routing", "yaml", "zlib"]
     assert uwsgi_home.compiled_with(b"\x7fELF\0" + other + b"\0") is None
+
+
+EL7 = {
+    "distribution": "Centos",
+    "major": "7",
+    "architecture": "x86_64",
+    "python": "2.7",
+    "abi": "cp27mu",
+    "interpreter": "/usr/bin/python2.7",
+}
+BUILT = {"architecture": "x86_64", "static": False, "glibc": "2.14", "libraries": ["libz.so.1", "libpython2.7.so.1.0"]}
+
+
+@pytest.mark.parametrize(
+    ("built", "tag", "glibc", "says"),
+    [
+        ({}, "cp27-cp27mu-linux_x86_64", "2.17", None),
+        ({"glibc": "2.34"}, "cp27-cp27mu-linux_x86_64", "2.17", "it needs glibc 2.34 or newer, and this host has 2.17"),
+        ({}, "cp27-cp27mu-linux_x86_64", None, "it needs glibc 2.14 or newer, and this host has none"),
+        ({"architecture": "aarch64"}, "cp27-cp27mu-linux_x86_64", "2.17", "it was built for aarch64"),
+        ({}, "cp311-cp311-linux_x86_64", "2.17", "named for cp311-cp311-linux_x86_64, not cp27-cp27mu-linux_x86_64"),
+        ({"libraries": ["libpython3.11.so.1.0"]}, "cp27-cp27mu-linux_x86_64", "2.17", "not with libpython2.7.so.1.0"),
+        ({"libraries": []}, "cp27-cp27mu-linux_x86_64", "2.17", "it is linked with no Python"),
+    ],
+)
+def test_one_that_does_not_run_here_is_judged_by_its_bytes(tmp_path, make_wheel, monkeypatch, built, tag, glibc, says):
+    wheel = make_wheel(tmp_path / "x.whl", tag="Tag: %s\n" % tag)
+    monkeypatch.setattr(elf, "describe", lambda data: dict(BUILT, **built))
+    monkeypatch.setattr(uwsgi_home, "compiled_with", lambda program: ["ssl"])
+    found, wrong = uwsgi_wheel.examine(wheel, EL7, glibc)
+    assert (found["version"], found["python"], found["features"]) == ("2.0.31", "2.7", ["ssl"])
+    assert found["sha256"] == sha256("/bin/cat")
+    assert uwsgi_home.faults(found, "2.0.31", "2.7", ["json"]) == (["it was built without json"], ["json"])
+    assert len(wrong) == (says is not None)
+    assert says is None or says in wrong[0]
+
+
+def test_what_is_no_wheel_is_examined_by_nobody(tmp_path):
+    (tmp_path / "x.whl").write_bytes(b"x")
+    with pytest.raises(ArtifactError):
+        uwsgi_wheel.examine(str(tmp_path / "x.whl"), EL7, "2.17")

@@ -1,0 +1,58 @@
+"""What is sent to a host, and what is said where it cannot be."""
+
+import tarfile
+import types
+
+import pytest
+from ansible.errors import AnsibleActionFail, AnsibleError
+
+from ansible_collections.graceful.wsgi.plugins.action import releases as action
+
+
+@pytest.fixture
+def sending(tmp_path):
+    """A kit with one wheel, and sending() of it."""
+    (tmp_path / "kit/wheels").mkdir(parents=True)
+    (tmp_path / "kit/wheels/a.whl").write_text("a")
+    (tmp_path / "scratch").mkdir()
+    kit = {"folder": str(tmp_path / "kit"), "apps": {"shop": ["wheels/a.whl"]}, "files": {"wheels/a.whl": "1"}}
+
+    def send(full=False, names=("shop",)):
+        def transfer(local, remote):
+            if full:
+                raise AnsibleError("no space left on device")
+            with tarfile.open(local) as archive:
+                sent.extend(archive.getnames())
+            return remote
+
+        plugin = action.ActionModule.__new__(action.ActionModule)
+        shell = types.SimpleNamespace(join_path=lambda *parts: "/".join(parts), tmpdir="/remote")
+        plugin._connection, plugin._transfer_file = types.SimpleNamespace(_shell=shell), transfer
+        return plugin._send_wheels(kit, set(names), str(tmp_path / "scratch"))
+
+    sent = send.sent = []
+    send.folder = tmp_path / "kit"
+    return send
+
+
+def test_the_wheels_of_what_is_to_be_filled_are_sent(sending):
+    told = sending()
+    assert (told["archive"], sending.sent) == ("/remote/wheels.tar", ["wheels/a.whl"])
+    assert sending(names=["plain"]) == {}
+
+
+def test_wheels_that_cannot_be_sent_are_told_with_the_cure(sending):
+    with pytest.raises(
+        AnsibleActionFail, match="publish_kit: the wheels of shop cannot be sent to /remote/wheels.tar: n"
+    ):
+        sending(full=True)
+    (sending.folder / "wheels/a.whl").unlink()
+    with pytest.raises(AnsibleActionFail, match="publish_kit: the wheels of shop cannot be gathered .* still there"):
+        sending()
+
+
+@pytest.mark.parametrize("wanted", [["six"], ["six", "-i https://me:pw@i.test/simple"], "r.txt", None])
+def test_a_list_with_a_password_of_an_index_is_shown_to_nobody(wanted):
+    told = action.ActionModule.__new__(action.ActionModule)._tell({}, [{"name": "shop", "requirements": wanted}])
+    assert told["wanted"][0]["requirements"] == wanted
+    assert told.get("_ansible_no_log", False) is ("pw@" in str(wanted))
