@@ -287,7 +287,7 @@ def obtain(builders, wanted, venv_command, pip_env, pip_cert=None, brought=None)
 def check(path, run_command):
     """See that this host runs it: the folder's file system may be mounted noexec, or the kernel be too old."""
     try:
-        status, out, err = run_command([path, "--version"])
+        status, out, err = run_command([path, "--version"], handle_exceptions=False)
     except EnvironmentError as error:
         status, out, err = 1, "", str(error)
     if status != 0:
