@@ -237,7 +237,7 @@ def fill(module, homes):
         except ReleaseError as error:
             # It names the application already.
             said = str(error)
-            failed.append((home.name, said[len(home.name) + 2 :] if said.startswith(home.name + ": ") else said))
+            failed.append((home.name, said[len(home.name) + 2:] if said.startswith(home.name + ": ") else said))
         except Exception as error:
             # What escapes a thread is lost.
             failed.append((home.name, str(error)))
