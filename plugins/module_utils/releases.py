@@ -566,7 +566,7 @@ class Home:
         venv = self.venv()
         if venv is None or venv["complete"]:
             return False
-        if venv["path"] is None:
+        if venv["path"] is None or venv.get("steps", []) is None:
             raise ReleaseError("%s: there is no folder %s on the host; put the code there" % (self.name, self.code))
         self._gated(self.venvs, PASSED)
         self._no_index = bool((pip_env or {}).get("PIP_NO_INDEX"))
