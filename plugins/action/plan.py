@@ -23,6 +23,7 @@ from ansible.release import __version__
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
+    auto_plan,
     hook_plan,
     kit_plan,
     model,
@@ -33,6 +34,8 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
 )
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import Kit, KitError, requirements, secret
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.lock_files import LockError
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto import Found
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
@@ -128,6 +131,32 @@ def _requirements(apps: Any) -> dict[str, list[str]]:
             path = Path(names[1]).expanduser() / names[2]
             if path.is_file():
                 found[names[0]] = path.read_text(errors="replace").splitlines()
+    return found
+
+
+def _auto(apps: Any, exclude: Any, find: Callable[[str], str]) -> dict[str, Found | LockError]:
+    """What ``requirements: auto`` stands for, by application, where the code lies on the controller."""
+    found: dict[str, Found | LockError] = {}
+    for app in apps if isinstance(apps, list) else ():
+        name = app.get("name") if isinstance(app, Mapping) else None
+        if not isinstance(name, str) or not auto_plan.is_auto(app):
+            continue
+        source, archive = (app.get(key) for key in ("source", "archive"))
+        lists = [one for one in (exclude, app.get("exclude")) if isinstance(one, list)]
+        with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
+            try:
+                if archive:
+                    root = source_tree.unpack(find(archive), scratch)
+                elif source:
+                    root = Path(find(source))
+                else:
+                    continue
+                found[name] = auto_plan.look(root, [pattern for one in lists for pattern in one])
+            except LockError as error:
+                found[name] = error
+            except (AnsibleError, source_tree.SourceError, AttributeError, OSError, TypeError):
+                # Whoever checks the variables, or puts the code on the host, says what is wrong with it.
+                continue
     return found
 
 
@@ -247,6 +276,16 @@ class ActionModule(ReportingAction):
                     return None
         return found or None
 
+    def _settle_auto(self, variables: dict[str, dict[str, Any] | None]) -> dict[str, Found | LockError]:
+        """What ``requirements: auto`` stands for; the variables then say so, but for what a lock pins."""
+        publish = variables["publish"]
+        if not publish or not isinstance(publish.get("publish_apps"), list):
+            return {}
+        apps = publish["publish_apps"]
+        found = _auto(apps, publish.get("publish_exclude"), lambda path: self._find_needle("files", path))
+        variables["publish"] = {**publish, "publish_apps": auto_plan.stated(apps, found)}
+        return found
+
     def _kit(self, host: dict[str, Any], apps: Any, task_vars: Mapping[str, Any], collecting: bool) -> Any:
         """What is known of the kit that is filled, or published from; None without one."""
         name = "kit_dir" if collecting else "publish_kit"
@@ -300,6 +339,7 @@ class ActionModule(ReportingAction):
             variables[role] = self._visible(options, task_vars, strict=role == own)
         variables[own] = variables[own] or {}
         host = _host(task_vars, args)
+        host["auto"] = self._settle_auto(variables)
         host["kit"] = None
         if args["kit"] and own not in planning.ALONE:
             host["kit"] = self._kit(
@@ -317,6 +357,10 @@ class ActionModule(ReportingAction):
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
         host["hooks"] = self._hooks(variables["publish"] or {}, task_vars)
+        # What a lock pins is known as well as what a file names.
+        host["requirements"].update(
+            (name, found.lines) for name, found in host["auto"].items() if isinstance(found, Found) and found.steps
+        )
         given = (variables["uwsgi"] or {}).get("uwsgi_pip_constraints")
         host["constraints"] = _constraints(given, lambda path: self._find_needle("files", path))
         wheels = f"{host['kit']['folder']}/{kit_plan.TOOLS}" if kit_plan.publishing(host) else None

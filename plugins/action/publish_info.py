@@ -6,6 +6,7 @@ import tempfile
 from typing import Any
 
 from ansible_collections.graceful.wsgi.plugins.action.releases import Identifier
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan
 
 
 class ActionModule(Identifier):
@@ -20,7 +21,9 @@ class ActionModule(Identifier):
         args = dict(self._task.args)
         with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
             checkouts = args.pop("checkouts", None) or {}
-            items = [self._identify(item, checkouts, scratch)[0] for item in args.get("releases") or []]
-        args["releases"] = items
+            found = [self._identify(item, checkouts, scratch) for item in args.get("releases") or []]
+            more = {"checkouts": checkouts, "git_user": args.pop("git_user", None), "python": args.get("python")}
+            items = [item for item, _root in self._found(found, more, task_vars or {})]
+        args["releases"] = [auto_plan.light(item) for item in items]
         result.update(self._module(args, task_vars or {}))
         return self._reported(self._tell(result, items), task_vars)

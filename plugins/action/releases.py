@@ -12,8 +12,10 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import source_tree
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan, source_tree
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import secret
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.lock_files import LockError
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto import Found, choose
 
 
 class Identifier(ReportingAction):
@@ -46,6 +48,44 @@ class Identifier(ReportingAction):
             raise AnsibleActionFail(f"{item['name']}: {error}") from error
         return item, root
 
+    def _found(
+        self, found: list[tuple[dict[str, Any], Any]], args: dict[str, Any], task_vars: dict[str, Any]
+    ) -> list[tuple[dict[str, Any], Any]]:
+        """The same items and folders, with what ``requirements: auto`` stands for; the host is asked where it lies."""
+        wanted = [item for item, _root in found if auto_plan.is_auto(item)]
+        if not wanted:
+            return found
+        there: dict[str, Any] = {}
+        asked = [item for item in wanted if item.get("path") or item.get("repo")]
+        if asked:
+            more = {key: args[key] for key in ("checkouts", "git_user") if args.get(key)}
+            told = self._execute_module(
+                module_name="graceful.wsgi.requirement_files",
+                module_args={"releases": [{**item, "requirements": None} for item in asked], **more},
+                task_vars=task_vars,
+            )
+            if told.get("failed"):
+                raise AnsibleActionFail(told.get("msg") or "the requirements of applications cannot be read")
+            there = told["found"]
+
+        def look(item: dict[str, Any], root: Any) -> Found | None:
+            if root is not None:
+                return auto_plan.look(root, item.get("exclude") or [])
+            read = there.get(item["name"])
+            return choose(read["names"], read["texts"], bool(item.get("path"))) if read else None
+
+        settled = []
+        for item, root in found:
+            if auto_plan.is_auto(item):
+                try:
+                    item = auto_plan.resolved(item, look(item, root), args.get("python"))
+                except LockError as error:
+                    raise AnsibleActionFail(
+                        f"{item['name']}: requirements: auto: {error.message}; {error.hint}"
+                    ) from error
+            settled.append((item, root))
+        return settled
+
     def _module(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         told: dict[str, Any] = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
         return told
@@ -57,7 +97,9 @@ class Identifier(ReportingAction):
             result.pop("invocation", None)
             return result
         # What a later task is to make live is what was sent, whatever happens to the folder meanwhile.
-        result["wanted"] = [{key: value for key, value in item.items() if key != "sent"} for item in items]
+        result["wanted"] = [
+            auto_plan.light({key: value for key, value in item.items() if key != "sent"}) for item in items
+        ]
         live = {item["name"]: item.get("current") for item in result.get("releases") or []}
         result["before"] = [
             dict(item, id=live[item["name"]])
@@ -123,6 +165,14 @@ class ActionModule(Identifier):
         )
         return {"archive": sent, "apps": apps, "files": kit["files"]}
 
+    def _send_uv(self, wanted: dict[str, Any], survey: dict[str, Any]) -> dict[str, Any]:
+        """Bring the wheel of uv that lies on the controller, where something is to be filled and the host has none."""
+        needed = survey.get("uv_missing") and any(item["incomplete"] for item in survey["releases"])
+        if not wanted.get("wheel") or not needed or self._task.check_mode:
+            return wanted
+        wheel = os.path.expanduser(wanted["wheel"])
+        return {**wanted, "sent": self._transfer(wheel, "uv.whl", f"publish_uv: {wheel} cannot be sent")}
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         args = dict(self._task.args)
@@ -130,6 +180,8 @@ class ActionModule(Identifier):
         task_vars = task_vars or {}
         with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
             found = [self._identify(item, args.get("checkouts") or {}, scratch) for item in args.get("releases") or []]
+            if args.get("state", "present") == "present":
+                found = self._found(found, args, task_vars)
             items = [item for item, _root in found]
             args["releases"] = items
             names = {item["name"] for item in items if item.get("repo")}
@@ -139,7 +191,8 @@ class ActionModule(Identifier):
                 if name in names
             }
             if args.get("state", "present") == "present":
-                survey = self._module(dict(args, survey=True), task_vars)
+                asked = {**args, "releases": [auto_plan.light(item) for item in items], "survey": True}
+                survey = self._module(asked, task_vars)
                 if survey.get("failed"):
                     result.update(survey)
                     return self._reported(self._tell(result, items), task_vars)
@@ -148,8 +201,12 @@ class ActionModule(Identifier):
                     for item, root in found:
                         if item["name"] in missing and root is not None:
                             item["sent"] = self._send(item, root, scratch)
+                if args.get("uv"):
+                    args["uv"] = self._send_uv(args["uv"], survey)
+                incomplete = {item["name"] for item in survey["releases"] if item["incomplete"]}
+                # The lines of a large lock are half a megabyte.
+                args["releases"] = [item if item["name"] in incomplete else auto_plan.light(item) for item in items]
                 if kit and not self._task.check_mode:
-                    incomplete = {item["name"] for item in survey["releases"] if item["incomplete"]}
                     args["wheels"] = self._send_wheels(kit, incomplete, scratch)
             result.update(self._module(args, task_vars))
         return self._reported(self._tell(result, items), task_vars)

@@ -54,6 +54,11 @@ options:
       requirements:
         description: A file in the code, or a list of requirements.
         type: raw
+      auto:
+        description:
+          - What a lock pins, in the place of O(releases[].requirements), as the action plugin makes it of V(auto);
+            C(file), C(digest), C(local) and, where a virtualenv may have to be filled, C(steps).
+        type: dict
       bounds:
         description:
           - What the Python can run, lines of C(NAME<VERSION) that pip is handed as constraints. What the requirements

@@ -169,13 +169,17 @@ class Clone:
             raise GitError("%s has no commit %r; write one that it has as version" % (url, version))
         return found
 
+    def check_out(self, commit):
+        """Have the files of a commit in the clone, and no others; for whoever has git alone()."""
+        what = "checking out %s" % commit
+        self._do(["checkout", "--quiet", "--force", "--detach", commit], self.path, what=what)
+        self._do(["clean", "-ffdxq"], self.path, what=what)
+
     def export(self, commit, exclude, place):
         """The tree of a commit with its submodules, as an open archive; ``place``: a folder of root's for it."""
         with self.git.alone():
-            what = "checking out %s" % commit
-            self._do(["checkout", "--quiet", "--force", "--detach", commit], self.path, what=what)
-            self._do(["clean", "-ffdxq"], self.path, what=what)
-            self._do(["submodule", "--quiet", "sync"], self.path, what=what)
+            self.check_out(commit)
+            self._do(["submodule", "--quiet", "sync"], self.path, what="checking out %s" % commit)
             words = ["submodule", "--quiet", "update", "--init", "--recursive", "--force"]
             self._do(words, self.path, what="fetching its submodules")
             try:

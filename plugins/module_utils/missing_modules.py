@@ -124,6 +124,8 @@ def hint(name, about, found):
     package = _wanted(top)[0]
     if about.get("requirements"):
         where = about["requirements"] if not isinstance(about["requirements"], list) else "the list"
+        if where == "auto":
+            where = "what its lock is made from, and lock anew"
         return (
             "requirements: they name no package that brings the module %s; add it to %s (it is probably called %s)"
             % (top, where, package)

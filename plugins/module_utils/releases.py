@@ -53,6 +53,7 @@ SPEC = {
     "path": {"type": "path"},
     "exclude": {"type": "list", "elements": "str", "default": []},
     "requirements": {"type": "raw"},
+    "auto": {"type": "dict"},
     "bounds": {"type": "list", "elements": "str", "default": []},
     "constraints": {"type": "list", "elements": "str", "default": []},
     "id": {"type": "str"},
@@ -490,6 +491,8 @@ class Home:
         itself, so that each release has its own.
         """
         wanted = self.wanted["requirements"]
+        if self.wanted.get("auto"):
+            return self._pinned(self.wanted["auto"])
         if not wanted:
             return None
         if isinstance(wanted, list):
@@ -520,6 +523,26 @@ class Home:
             "constraints": limits,
         }
 
+    def _pinned(self, auto):
+        """What venv() returns where a lock says what is needed; constraints have no say in what it pins.
+
+        ``auto``: as requirements_auto.Found tells it, ``steps`` being left out where nothing is to be installed.
+        """
+        text = "auto %s" % auto["digest"]
+        if auto["local"] and not self.wanted["path"]:
+            text += "\n# %s" % self.id
+        path = os.path.join(self.venvs, requirements_digest(self.python, text))
+        return {
+            "name": self.name,
+            "path": path,
+            "complete": os.path.isfile(os.path.join(path, COMPLETE)),
+            "requirements": None,
+            "lines": [],
+            "local": auto["local"],
+            "constraints": [],
+            "steps": auto.get("steps"),
+        }
+
     @property
     def replace(self):
         """Where the live paths will lead once this is live: {path: path}; a virtualenv not known yet leads nowhere."""
@@ -531,18 +554,19 @@ class Home:
             found[self.link] = self.release
         return found
 
-    def fill(self, builders, venv_command, pip, pip_args, pip_env=None, pip_cert=None, brought=None):
+    def fill(self, builders, venv_command, pip, pip_args, pip_env=None, pip_cert=None, brought=None, uv=None):
         """Make the virtualenv that the code needs; one that an interrupted run left is made anew.
 
         ``builders``: a build_account.Pool; ``venv_command``: words that make a virtualenv when its path is appended;
         ``pip``: the pip that it gets, as a requirement; ``pip_args``: further words for `pip install`, ``pip_env``:
         settings of pip's, which its process list does not show; ``pip_cert``: the CA bundle; ``brought``: wheels that
-        the controller has brought (brought_wheels.Brought).
+        the controller has brought (brought_wheels.Brought); ``uv``: a uv_tool.Uv, which fills it where it can be told
+        all that pip is told.
         """
         venv = self.venv()
         if venv is None or venv["complete"]:
             return False
-        if venv["path"] is None:
+        if venv["path"] is None or venv.get("steps", []) is None:
             raise ReleaseError("%s: there is no folder %s on the host; put the code there" % (self.name, self.code))
         self._gated(self.venvs, PASSED)
         self._no_index = bool((pip_env or {}).get("PIP_NO_INDEX"))
@@ -552,7 +576,7 @@ class Home:
             environment = surroundings(builder.home, pip_env)
             if pip_cert:
                 environment["PIP_CERT"] = readable(builder, pip_cert)
-            wanted, names = self._bring(builder, venv)
+            wanted, names, texts = self._bring(builder, venv)
             limits = self._limit(builder, venv["constraints"])
             builder.own(venv["path"])
             python = os.path.join(venv["path"], "bin", "python")
@@ -566,14 +590,25 @@ class Home:
                 environment["PIP_FIND_LINKS"] = folder
                 if "--without-pip" in venv_command:
                     first = brought.first_pip(python, folder, pip)
+            whole, optional = "steps" in venv, None
+            if uv and not uv.why_not(environment, texts, pip_args, bool(limits), whole):
+                venv_command, first = uv.make(venv_command), None if whole else uv.seed(python, environment)
+                optional = first
+                # Of the steps of a lock each says itself whether it has checksums.
+                install = uv.words(python, () if whole else texts, environment)
+                environment = uv.environment(environment, builder.home, whole)
+            if venv.get("steps") == []:
+                # Nothing says what the code needs: what this Python has may be meant, as it is without requirements.
+                venv_command = list(venv_command) + ["--system-site-packages"]
 
             def run(words):
                 place = os.path.join(builder.home, "code")
                 return builder.run(words, place, environment, [venv["path"]], venv_command[:1])
 
-            for words in (list(venv_command) + [venv["path"]], first, install + limits + wanted):
+            calls = [install + limits + words for words in wanted]
+            for words in [list(venv_command) + [venv["path"]], first] + calls:
                 status, said = run(words) if words else (0, "")
-                if status != 0:
+                if status != 0 and words is not optional:
                     text = build_failure.message(words, status, said, "requirements")
                     for here, there in names:
                         text = text.replace(here, there)
@@ -583,7 +618,7 @@ class Home:
                 # nothing that they ask for, what it has put there stays.
                 left = constraints.without_clashes(venv["constraints"], run(run_pip + ["check"])[1])
                 if left != venv["constraints"]:
-                    run(install + self._limit(builder, left) + wanted)
+                    run(install + self._limit(builder, left) + wanted[0])
             self._take_over(builder, venv["path"], venv_command[:1])
             _gate(venv["path"], self.wanted["group"])
         with open(os.path.join(venv["path"], COMPLETE), "w"):
@@ -591,7 +626,9 @@ class Home:
         return True
 
     def _bring(self, builder, venv):
-        """Put before a builder what pip reads; returns words for pip, and pairs of paths there and what they stand for.
+        """Put before a builder what pip reads; returns words for pip by call, and two more things.
+
+        They are pairs of paths there and what they stand for, and the texts that pip reads.
 
         The code comes as a copy of the builder's own: a build writes into what it builds.
         """
@@ -601,6 +638,8 @@ class Home:
         if venv["local"]:
             with tree.packed(self.who, self.code, self.wanted["exclude"], self.venvs) as copy:
                 as_account(builder.who, lambda: unpack(copy, code, checked=False), (ReleaseError,))
+        if "steps" in venv:
+            return self._bring_steps(builder, venv["steps"], code, lists)
         sources = self._named(venv["lines"]) if venv["requirements"] is None else [venv["requirements"]]
         files = [item for source in sources for item in self.requirement_files(source)]
         places = dict((path, os.path.join(lists, "%d.txt" % number)) for number, (path, _text) in enumerate(files))
@@ -614,9 +653,22 @@ class Home:
             content = encoded("\n".join(lines) + "\n")
             as_account(builder.who, lambda place=places[path], content=content: _write(place, content))
         names = sorted(((here, there) for there, here in places.items()), reverse=True) + [(code, self.code)]
+        texts = ["\n".join(venv["lines"])] + [native(text) for _path, text in files]
         if venv["requirements"] is None:
-            return self._words(venv["lines"], places), names
-        return ["-r", places[files[0][0]]], names
+            return [self._words(venv["lines"], places)], names, texts
+        return [["-r", places[files[0][0]]]], names, texts
+
+    @staticmethod
+    def _bring_steps(builder, steps, code, lists):
+        """The same for the steps of a lock, of which each is a file; its paths lead into the copy of the code."""
+        words, texts = [], []
+        for number, step in enumerate(steps):
+            path = os.path.join(lists, "step-%d.txt" % number)
+            lines = [code + line[1:] if line[:1] == "." else line for line in [native(line) for line in step["lines"]]]
+            texts.append("\n".join(lines) + "\n")
+            as_account(builder.who, lambda path=path, text=texts[-1]: _write(path, encoded(text)))
+            words.append((["--require-hashes"] if step["hashed"] else []) + ["--no-deps", "-r", path])
+        return words, [(code, "the code")], texts
 
     def _limit(self, builder, lines):
         """Put constraints before a builder; returns words for pip."""

@@ -695,6 +695,7 @@ class Removal:
         self._given_back()
         self._remove(os.path.join(STATE, "uwsgi"))
         self._remove(os.path.join(STATE, "selinux"))
+        self._remove(os.path.join(STATE, "uv"))
         self._git()
         self._remove(HOMES)
         for name in removal_survey.bundle_names():

@@ -77,6 +77,10 @@ options:
     description: As O(graceful.wsgi.releases#module:checkouts); not used by the module itself.
     type: dict
     default: {}
+  git_user:
+    description: As O(graceful.wsgi.releases#module:git_user); not used by the module itself.
+    type: str
+    default: wsgi-git
   python:
     description: As O(graceful.wsgi.releases#module:python).
     type: str
@@ -252,6 +256,7 @@ def main():
             },
             "releases": {"type": "list", "elements": "dict", "required": True, "options": releases.SPEC},
             "checkouts": {"type": "dict", "default": {}},
+            "git_user": {"type": "str", "default": "wsgi-git"},
             "python": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 5},
             "binary": {"type": "path", "required": True},

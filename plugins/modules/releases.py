@@ -93,6 +93,30 @@ options:
         description: The sha256 of each file, by its path in the tar file.
         type: dict
         default: {}
+  uv:
+    description:
+      - The uv that fills virtualenvs of Python 3.8 and newer, as the plan of the publish role tells it. It is fetched
+        by pip as an account that builds where the host has none of that checksum, or brought from the controller.
+      - Where it cannot be had, or pip is told what uv has no like of, pip fills them, and so it does without this.
+    type: dict
+    suboptions:
+      sha256:
+        description: That of its wheel.
+        type: str
+      requirement:
+        description: What pip fetches, with its checksum.
+        type: str
+      pip:
+        description: Further words for C(pip download).
+        type: list
+        elements: str
+        default: []
+      wheel:
+        description: The wheel on the controller, where it is brought from there.
+        type: str
+      sent:
+        description: Where the action plugin has put it.
+        type: path
   keep:
     description: How many releases stay when switching, the live one among them. The one that was live before stays
       in any case, since processes run on it until they are reloaded.
@@ -159,7 +183,7 @@ import functools
 import multiprocessing
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import causes, git_checkout
+from ansible_collections.graceful.wsgi.plugins.module_utils import causes, git_checkout, uv_tool
 from ansible_collections.graceful.wsgi.plugins.module_utils.brought_wheels import Brought, WheelError
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
@@ -184,17 +208,33 @@ def named(home, call):
         raise ReleaseError("%s: %s%s" % (home.name, said, no_room(error, home.home, True)))
 
 
+def uv_of(module, builders):
+    """The uv that fills virtualenvs; None where it is pip."""
+    wanted, names = module.params["uv"], ("venv_command", "pip_env", "pip_cert")
+    served = uv_tool.Uv(None, module.params["python"]).why_not({}, ())
+    if not wanted or not wanted["sha256"] or served:
+        return None
+    try:
+        path = uv_tool.obtain(builders, wanted, *([module.params[name] for name in names] + [wanted["sent"]]))
+        uv_tool.check(path, module.run_command)
+    except (uv_tool.UvError, BuildError, UnsafePath, EnvironmentError) as error:
+        module.warn("uv cannot be had, so that pip fills the virtualenvs: %s" % error)
+        return None
+    return uv_tool.Uv(path, module.params["python"])
+
+
 def fill(module, homes):
     """Fill all virtualenvs, as many at a time as there are processors; {name: whether there was something to do}."""
     filled, failed = {}, []
     builders = Pool(module.params["build_user"], multiprocessing.cpu_count(), module.run_command)
     brought = Brought(module.params["wheels"] or {})
+    uv = uv_of(module, builders) if any(home.incomplete for home in homes) else None
 
     def work(home):
         try:
             wanted = module.params
             words = [wanted[name] for name in ("venv_command", "pip", "pip_args", "pip_env", "pip_cert")]
-            filled[home.name] = named(home, lambda: home.fill(builders, *(words + [brought])))
+            filled[home.name] = named(home, lambda: home.fill(builders, *(words + [brought, uv])))
         except ReleaseError as error:
             # It names the application already.
             said = str(error)
@@ -331,6 +371,16 @@ def main():
                     "files": {"type": "dict", "default": {}},
                 },
             },
+            "uv": {
+                "type": "dict",
+                "options": {
+                    "sha256": {"type": "str"},
+                    "requirement": {"type": "str"},
+                    "pip": {"type": "list", "elements": "str", "default": []},
+                    "wheel": {"type": "str"},
+                    "sent": {"type": "path"},
+                },
+            },
             "keep": {"type": "int", "default": 5},
             "survey": {"type": "bool", "default": False},
         },
@@ -367,9 +417,11 @@ def main():
             lines["after"].append("%s: %s\n" % (item["name"], item["id"] or "new virtualenv"))
         for name in item.get("removed", []):
             lines["before"].append("%s: %s kept\n" % (item["name"], name))
+    wanted = (module.params["uv"] or {}).get("sha256")
     module.exit_json(
         changed=any(item["changed"] or item.get("removed") for item in found),
         releases=found,
+        uv_missing=bool(module.params["survey"] and wanted and not uv_tool.there(wanted)),
         diff={"before": "".join(lines["before"]), "after": "".join(lines["after"])},
     )
 

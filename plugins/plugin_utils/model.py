@@ -562,6 +562,22 @@ class Pip:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class UvWheel:
+    """The wheel of uv that hosts are to have."""
+
+    TAKEN_BY: ClassVar[str] = "releases.uv"
+
+    # sha256 of the wheel, 64 digits.
+    sha256: str
+    # What pip fetches, with its checksum. Example: uv==0.13.9 --hash=sha256:64 digits.
+    requirement: str
+    # Further words for pip download. Example: [--platform=musllinux_1_1_x86_64, --no-deps].
+    pip: list[str]
+    # Path on the controller where it is brought from there, empty where the host fetches it. Example: /home/me/uv.whl.
+    wheel: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class KitWheels:
     """The wheels of a kit that virtualenvs are filled from."""
 
@@ -692,6 +708,8 @@ class PublishPlan(Plan):
     git_user: str
     # How pip reaches an index.
     pip: Pip
+    # The uv that fills virtualenvs; empty where pip does.
+    uv: UvWheel | None = mapping()
     # The wheels of a kit, or null.
     kit: KitWheels | None = mapping()
     # The code of each application.

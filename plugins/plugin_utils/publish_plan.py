@@ -16,6 +16,7 @@ from . import (
     account_plan,
     app_environment,
     app_plan,
+    auto_plan,
     background_plan,
     concurrency_plan,
     dns_names,
@@ -35,6 +36,7 @@ from . import (
     takeover_plan,
     unit_plan,
     upstream_plan,
+    uv_plan,
     uwsgi_options,
     uwsgi_plan,
 )
@@ -424,7 +426,13 @@ def plan(
     """
     problems = Problems()
     values = dns_names.sent(values, problems)
-    nginx, uwsgi, given = roles["nginx"], roles["uwsgi"], _by_name(values["publish_apps"])
+    problems += uv_plan.check(values, host)
+    python = (host.get("uwsgi") or {}).get("python")
+    settled, notes = auto_plan.settle(
+        values["publish_apps"], host.get("auto") or {}, python, problems, bool(host.get("kit"))
+    )
+    values = {**values, "publish_apps": settled}
+    nginx, uwsgi, given = roles["nginx"], roles["uwsgi"], _by_name(settled)
     _check(values, host, roles, problems)
     packets = {name: _packets(name, values["publish_sites"], problems) for name in given}
     if problems:
@@ -447,7 +455,7 @@ def plan(
     limits, template = uwsgi_plan.limits(uwsgi, host), values["publish_instance_template"]
     return PublishPlan(
         checks=checks,
-        warnings=background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
+        warnings=notes + background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
         settings=PublishSettings(**spec.told(values, "publish", READ)),
         take_over=values["publish_take_over"],
         carried=host.get("waiting") or {},
@@ -465,6 +473,7 @@ def plan(
         build_user=values["publish_build_user"],
         git_user=values["publish_git_user"],
         pip=uwsgi_plan.pip_settings(uwsgi),
+        uv=uv_plan.plan(values, uwsgi, host),
         kit=kit_plan.wheels(values, host, lambda _python: limits),
         releases=[app_plan.release(app, apps[name], values, limits) for name, app in given.items()],
         reloads=[app_plan.reload(unit, asked[unit.app].probe) for unit in units],

@@ -10,7 +10,7 @@ import tarfile
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import git_checkout
+from ansible_collections.graceful.wsgi.plugins.module_utils import auto_files, git_checkout
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import Account
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import (
     Clone,
@@ -127,3 +127,16 @@ def test_a_password_is_in_a_file_of_gits_account_only(git, repo):
     with open(path) as source:
         assert source.read() == "https://u:p@h.test\n"
     assert os.stat(path).st_mode & 0o777 == 0o600
+
+
+def test_requirement_files_of_a_commit_are_read_without_a_release(git, repo):
+    repo.commit(u"1")
+    with open(os.path.join(repo.path, "uv.lock"), "w") as target:
+        target.write("2")
+    second = repo.commit(u"2")
+    clone = Clone(git, "a")
+    assert auto_files.of_clone(clone, second) is None
+    current(git, wanted(repo), False)
+    assert auto_files.of_clone(clone, second, [".git"]) == {"names": ["f", "uv.lock"], "texts": {"uv.lock": "2"}}
+    assert auto_files.of_clone(clone, second, [".git", "*.lock"]) == {"names": ["f"], "texts": {}}
+    assert auto_files.of_clone(clone, None) is None

@@ -1,0 +1,91 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The files by which an application says what it needs, as ``requirements: auto`` looks for them in its code.
+
+They are only read here, on whichever machine the code lies; the controller makes sense of them.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import errno
+import fnmatch
+import os
+import stat
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import as_account
+
+PROJECT = "pyproject.toml"
+# The first that is there counts. A lock comes before what it was made from, and what knows more of its packages first.
+ORDER = ("uv.lock", "poetry.lock", "pylock.toml", "pdm.lock", "Pipfile.lock", "requirements.txt", PROJECT)
+# What is asked for by its name only: a file with requirements is read where it lies, with all that it includes.
+UNREAD = ("requirements.txt",)
+# No lock of a real application comes near that.
+LARGEST = 16 << 20
+
+
+class AutoFileError(Exception):
+    """A file cannot be read for what it is."""
+
+
+def excluded(name, patterns):
+    """Whether a file of this name at the top of the code does not belong to it."""
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def _content(path):
+    """The text of a regular file; whoever wrote the code may have put anything there."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    with os.fdopen(handle, "rb") as source:
+        found = os.fstat(source.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise AutoFileError("%s is no file" % path)
+        if found.st_size > LARGEST:
+            raise AutoFileError("%s has %d bytes, and %d are the most" % (path, found.st_size, LARGEST))
+        return source.read(LARGEST).decode("utf-8", "replace")
+
+
+def names(root, exclude=()):
+    """Files and folders at the top of the code and in its ``src``, the latter as src/NAME."""
+    found = []
+    for folder, prefix in ((root, ""), (os.path.join(root, "src"), "src/")):
+        try:
+            found += [prefix + name for name in sorted(os.listdir(folder)) if not excluded(name, exclude)]
+        except OSError as error:
+            if prefix and error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+                continue
+            raise
+    return found
+
+
+def read(root, exclude=()):
+    """{names, texts} of the code in a folder: the first of ORDER that is there, and pyproject.toml beside it."""
+    listed = names(root, exclude)
+    chosen = [name for name in ORDER if name in listed][:1]
+    wanted = [name for name in listed if name in chosen + [PROJECT] and name not in UNREAD]
+    return {"names": listed, "texts": dict((name, _content(os.path.join(root, name))) for name in wanted)}
+
+
+def of_clone(clone, commit, exclude=()):
+    """The same of a commit of a repository (git_checkout.Clone), read as git's account; None where it is not there."""
+    with clone.git.alone():
+        if not commit or not clone.holds(commit):
+            return None
+        clone.check_out(commit)
+        return as_account(clone.git.account.who, lambda: read(clone.path, exclude), (AutoFileError,))
+
+
+def of_home(home):
+    """The same of code that is on the host already (releases.Home), with its account's rights; None without it."""
+    try:
+        if home.who is None:
+            owner = os.stat(home.code)
+            who = {"uid": owner.st_uid, "gid": owner.st_gid, "groups": []}
+        else:
+            who = home.who
+        return as_account(who, lambda: read(home.code, home.wanted["exclude"]), (AutoFileError,))
+    except (IOError, OSError) as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return None
+        raise

@@ -1,0 +1,61 @@
+"""Where the files of `requirements: auto` are looked for, on whichever machine the code lies."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import auto_files
+
+
+def put(root, *names):
+    for name in names:
+        path = os.path.join(root, name)
+        if not os.path.isdir(os.path.dirname(path)):
+            os.makedirs(os.path.dirname(path))
+        with open(path, "w") as target:
+            target.write(name)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return str(tmp_path)
+
+
+def test_the_first_lock_and_the_project_are_read(root):
+    put(root, "poetry.lock", "Pipfile.lock", "requirements.txt", "pyproject.toml", "src/shop/app.py", "docs/uv.lock")
+    told = auto_files.read(root)
+    assert told["texts"] == {"poetry.lock": "poetry.lock", "pyproject.toml": "pyproject.toml"}
+    assert "src/shop" in told["names"] and "docs/uv.lock" not in told["names"]
+
+
+def test_a_requirements_file_is_named_and_not_read(root):
+    put(root, "requirements.txt")
+    assert auto_files.read(root) == {"names": ["requirements.txt"], "texts": {}}
+
+
+def test_what_is_excluded_is_not_there(root):
+    put(root, "uv.lock", "requirements.txt")
+    assert auto_files.read(root, ["*.lock"]) == {"names": ["requirements.txt"], "texts": {}}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_file_is_refused_and_not_waited_for(root, make):
+    make(os.path.join(root, "uv.lock"))
+    with pytest.raises((auto_files.AutoFileError, EnvironmentError)):
+        auto_files.read(root)
+
+
+def test_a_file_that_is_larger_than_any_lock_is_refused(root, monkeypatch):
+    put(root, "uv.lock")
+    monkeypatch.setattr(auto_files, "LARGEST", 3)
+    with pytest.raises(auto_files.AutoFileError):
+        auto_files.read(root)
+
+
+def test_code_that_is_not_there_is_told_as_such(root):
+    with pytest.raises(EnvironmentError):
+        auto_files.read(os.path.join(root, "none"))
