@@ -125,18 +125,23 @@ def _auto(apps: Any, exclude: Any, find: Callable[[str], str]) -> dict[str, Foun
     found: dict[str, Found | LockError] = {}
     for app in apps if isinstance(apps, list) else ():
         name = app.get("name") if isinstance(app, Mapping) else None
-        places = [app.get(key) for key in ("source", "archive")] if isinstance(name, str) else []
-        if not any(isinstance(place, str) and place for place in places) or not auto_plan.is_auto(app):
+        if not isinstance(name, str) or not auto_plan.is_auto(app):
             continue
-        left_out = [*(exclude if isinstance(exclude, list) else ()), *(app.get("exclude") or ())]
+        source, archive = (app.get(key) for key in ("source", "archive"))
+        lists = [one for one in (exclude, app.get("exclude")) if isinstance(one, list)]
         with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
             try:
-                root = source_tree.unpack(find(places[1]), scratch) if places[1] else Path(find(places[0]))
-                found[name] = auto_plan.look(root, left_out)
+                if archive:
+                    root = source_tree.unpack(find(archive), scratch)
+                elif source:
+                    root = Path(find(source))
+                else:
+                    continue
+                found[name] = auto_plan.look(root, [pattern for one in lists for pattern in one])
             except LockError as error:
                 found[name] = error
-            except (AnsibleError, source_tree.SourceError, OSError, TypeError):
-                # Whoever puts the code on the host says what is wrong with it.
+            except (AnsibleError, source_tree.SourceError, AttributeError, OSError, TypeError):
+                # Whoever checks the variables, or puts the code on the host, says what is wrong with it.
                 continue
     return found
 
@@ -221,6 +226,16 @@ class ActionModule(Telling):
                     return None
         return found or None
 
+    def _settle_auto(self, variables: dict[str, dict[str, Any] | None]) -> dict[str, Found | LockError]:
+        """What ``requirements: auto`` stands for; the variables then say so, but for what a lock pins."""
+        publish = variables["publish"]
+        if not publish or not isinstance(publish.get("publish_apps"), list):
+            return {}
+        apps = publish["publish_apps"]
+        found = _auto(apps, publish.get("publish_exclude"), lambda path: self._find_needle("files", path))
+        variables["publish"] = {**publish, "publish_apps": auto_plan.stated(apps, found)}
+        return found
+
     def _kit(self, host: dict[str, Any], apps: Any, task_vars: Mapping[str, Any], collecting: bool) -> Any:
         """What is known of the kit that is filled, or published from; None without one."""
         name = "kit_dir" if collecting else "publish_kit"
@@ -252,6 +267,7 @@ class ActionModule(Telling):
             variables[room] = self._visible(options, task_vars, strict=room == own)
         variables[own] = variables[own] or {}
         host = _host(task_vars, args)
+        host["auto"] = self._settle_auto(variables)
         host["kit"] = None
         if args["kit"] and own not in planning.ALONE:
             host["kit"] = self._kit(
@@ -268,10 +284,6 @@ class ActionModule(Telling):
                 host[name].update(kit_plan.builder(host["kit"], (variables[room] or {}).get(f"{room}_build_host")))
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
-        publish = variables["publish"] or {}
-        host["auto"] = _auto(
-            publish.get("publish_apps"), publish.get("publish_exclude"), lambda path: self._find_needle("files", path)
-        )
         # What a lock pins is known as well as what a file names.
         host["requirements"].update(
             (name, found.lines) for name, found in host["auto"].items() if isinstance(found, Found) and found.steps

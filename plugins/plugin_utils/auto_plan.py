@@ -19,6 +19,7 @@ from .requirements_auto import AUTO, OTHERWISE, Found, choose, wrong_python
 
 # Where the code is not there yet, which only a run in check mode meets: no virtualenv has this name.
 UNKNOWN = {"file": "", "digest": "unknown", "local": False}
+IN_A_KIT = "export it to a requirements file with the tool that wrote it, and name that file"
 OTHER_PYTHON = f"lock anew for it, name another Python in uwsgi_python, or {OTHERWISE}"
 
 
@@ -35,17 +36,36 @@ def look(root: str | Path, exclude: Sequence[str]) -> Found:
     return choose(read["names"], read["texts"])
 
 
+def stated(apps: Iterable[Any], told: Mapping[str, Found | LockError]) -> list[Any]:
+    """The applications, yet unchecked, as they would be if they said themselves what can be said in auto's place."""
+    found = []
+    for app in apps:
+        named = isinstance(app, Mapping) and isinstance(app.get("name"), str)
+        known = told.get(app["name"]) if named and is_auto(app) else None
+        said = known.requirements if isinstance(known, Found) else None
+        found.append({**app, "requirements": said} if said else app)
+    return found
+
+
 def settle(
-    apps: Iterable[Mapping[str, Any]], told: Mapping[str, Found | LockError], python: str | None, problems: Problems
+    apps: Iterable[Mapping[str, Any]],
+    told: Mapping[str, Found | LockError],
+    python: str | None,
+    problems: Problems,
+    kit: bool = False,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The applications with what auto stands for, and what is to be told of it.
 
-    ``told``: by application, what look() found. Of a lock, and of what only the host knows, auto remains.
+    ``told``: by application, what look() found; ``kit``: wheels come out of one. Of a lock, and of what only the host
+    knows, auto remains.
     """
     settled, notes = [], []
     for index, app in enumerate(apps):
         path, found = f"publish_apps[{index}].requirements", told.get(app["name"])
         settled.append(dict(app))
+        wrong = wrong_python(found, python) if isinstance(found, Found) else None
+        if wrong:
+            problems.say(path, f"{wrong}, and the host's is {python}", OTHER_PYTHON)
         if app["requirements"] != AUTO:
             continue
         if app["virtualenv"]:
@@ -53,9 +73,8 @@ def settle(
         elif isinstance(found, LockError):
             problems.say(path, found.message, found.hint)
         elif found is not None:
-            wrong = wrong_python(found, python)
-            if wrong:
-                problems.say(path, f"{wrong}, and the host's is {python}", OTHER_PYTHON)
+            if found.steps and kit:
+                problems.say(path, f"a kit has no wheels for {found.file}", IN_A_KIT)
             if not found.steps:
                 settled[-1]["requirements"] = found.requirements
             notes += [f"{path}: {app['name']}: {note}" for note in found.notes]

@@ -301,7 +301,9 @@ def plan(values: dict[str, Any], host: dict[str, Any], rooms: dict[str, Any]) ->
     _check_set(values, host, problems)
     problems += uv_plan.check(values, host)
     python = (host.get("uwsgi") or {}).get("python")
-    settled, notes = auto_plan.settle(values["publish_apps"], host.get("auto") or {}, python, problems)
+    settled, notes = auto_plan.settle(
+        values["publish_apps"], host.get("auto") or {}, python, problems, bool(host.get("kit"))
+    )
     values = {**values, "publish_apps": settled}
     groups = host.get("groups") or {}
     upstreams = {upstream["name"]: upstream for upstream in values["publish_upstreams"]}

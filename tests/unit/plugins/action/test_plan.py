@@ -1,9 +1,12 @@
 """What the controller side of the plan looks up before the pure plan is asked."""
 
+import shutil
+
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.action import plan
 from ansible_collections.graceful.wsgi.plugins.module_utils import constraints
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import lock_files
 
 TASK_VARS = {
     "groups": {"backends": ["one", "two"], "empty": [], "other": ["one"]},
@@ -86,3 +89,46 @@ def test_a_file_of_constraints_holds_for_every_python(tmp_path):
 )
 def test_a_plan_with_a_secret_in_it_is_shown_to_nobody(told, hidden):
     assert plan._confidential(told) is hidden
+
+
+def test_what_auto_stands_for_is_looked_up_in_folders_and_archives_of_the_controller(tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "requirements.txt").write_text("flask")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "code")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "uv.lock").write_text("=")
+    apps = [
+        {"name": "folder", "source": str(tmp_path / "code"), "requirements": "auto"},
+        {"name": "archive", "archive": str(tmp_path / "packed.zip"), "requirements": "auto"},
+        {"name": "excluded", "source": str(tmp_path / "code"), "requirements": "auto", "exclude": ["*.txt"]},
+        {"name": "broken", "source": str(tmp_path / "broken"), "requirements": "auto"},
+        {"name": "own", "source": str(tmp_path / "code"), "requirements": "auto", "virtualenv": "/v"},
+    ]
+    told = plan._auto(apps, None, found)
+    broken = told.pop("broken")
+    assert {name: one.requirements for name, one in told.items()} == {
+        "folder": "requirements.txt",
+        "archive": "requirements.txt",
+        "excluded": None,
+    }
+    assert "uv.lock cannot be read" in str(broken)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        None,
+        {},
+        {"name": []},
+        {"name": "a"},
+        {"name": "a", "source": "/nonexistent"},
+        {"name": "a", "source": 3},
+        {"name": "a", "source": "/", "exclude": 3, "archive": ["x"]},
+        {"name": "a", "repo": "https://git.test/x"},
+        {"name": "a", "path": "/"},
+    ],
+)
+def test_auto_of_what_is_not_there_or_wrong_is_left_to_others(app):
+    app = {**app, "requirements": "auto"} if isinstance(app, dict) else app
+    told = plan._auto([app], 3, found)
+    assert {name: type(one) for name, one in told.items()} in ({}, {"a": lock_files.LockError})

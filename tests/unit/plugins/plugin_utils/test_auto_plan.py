@@ -48,6 +48,20 @@ def test_virtualenv_of_the_users_own_comes_before_auto():
     assert settle(LOCK, virtualenv="/srv/venv") == (None, [], [])
 
 
+def test_lock_is_refused_with_a_kit_and_what_can_be_stated_is_stated_before():
+    problems = Problems()
+    app = {"name": "shop", "requirements": "auto", "virtualenv": None}
+    auto_plan.settle([app], {"shop": LOCK}, "3.11", problems, kit=True)
+    assert [str(problem) for problem in problems] == [
+        "publish_apps[0].requirements: a kit has no wheels for uv.lock; export it to a requirements file with the tool "
+        "that wrote it, and name that file"
+    ]
+    listed = Found("pyproject.toml", ["flask"])
+    for told, said in ((LOCK, "auto"), (NOTHING, "auto"), (LockError("", ""), "auto"), (listed, ["flask"])):
+        others = ["no app", {"name": []}, {}]
+        assert auto_plan.stated([app, *others], {"shop": told}) == [{**app, "requirements": said}, *others]
+
+
 def test_what_is_stated_is_left_alone():
     assert settle(LOCK, requirements=["flask"])[0] == ["flask"]
     assert settle(LOCK, requirements=None)[0] is None
