@@ -19,6 +19,7 @@ import hmac
 import os
 import re
 import stat
+import tempfile
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders
@@ -63,9 +64,8 @@ def prepare(folder):
         os.fchmod(opened.handle, PASSED)
     path = os.path.join(folder, KEY)
     if not _key(folder):
-        # Whole under its name, whichever of two runs is first.
-        partial = path + "-%d" % os.getpid()
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | O_CLOEXEC, 0o600)
+        # Whole under its name, whichever of two runs, or of two threads, is first.
+        handle, partial = tempfile.mkstemp(prefix=".new-", dir=folder)
         with os.fdopen(handle, "wb") as target:
             target.write(os.urandom(32))
         try:

@@ -99,6 +99,21 @@ def test_two_that_want_it_at_once_fill_it_once(root):  # noqa: F811
     assert len(runs[0].calls + runs[1].calls) == 2
 
 
+def test_many_that_begin_at_once_have_one_key(root):  # noqa: F811
+    folder, found = os.path.join(root, "new", ".venvs"), []
+
+    def work():
+        shared_venvs.prepare(folder)
+        found.append(shared_venvs.name(folder, "3.11", "flask"))
+
+    threads = [threading.Thread(target=work) for _number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 20 and len(set(found)) == 1 and os.listdir(folder) == [shared_venvs.KEY]
+
+
 def test_what_no_application_uses_goes_after_a_day(root, monkeypatch):  # noqa: F811
     monkeypatch.setattr(shared_venvs, "KEPT", 24 * 3600)
     homes = [app(root, name, [name]) for name in ("used", "kept", "old", "new")]
