@@ -40,7 +40,7 @@ def without_credentials(url):
 
 def on_this_host(url):
     """The folder that an address names, or None where it is on another host."""
-    path = url[len("file://") :] if url.startswith("file://") else url
+    path = url[len("file://"):] if url.startswith("file://") else url
     return path if path.startswith("/") else None
 
 

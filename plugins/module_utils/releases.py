@@ -577,7 +577,7 @@ class Home:
                 # Another run that removes what nobody has a link to yet sees that somebody wants it.
                 os.utime(venv["path"], None)
             return False
-        if venv["path"] is None:
+        if venv["path"] is None or venv.get("steps", []) is None:
             raise ReleaseError("%s: there is no folder %s on the host; put the code there" % (self.name, self.code))
         if not common:
             self._gated(self.venvs, PASSED)

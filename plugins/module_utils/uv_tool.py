@@ -284,6 +284,16 @@ def obtain(builders, wanted, venv_command, pip_env, pip_cert=None, brought=None)
         return install(os.path.join(folder, found[0]), wanted["sha256"])
 
 
+def check(path, run_command):
+    """See that this host runs it: the folder's file system may be mounted noexec, or the kernel be too old."""
+    try:
+        status, out, err = run_command([path, "--version"], handle_exceptions=False)
+    except EnvironmentError as error:
+        status, out, err = 1, "", str(error)
+    if status != 0:
+        raise UvError("%s does not run here: %s" % (path, (err or out).strip() or "status %d" % status))
+
+
 def _write(path, text):
     with open(path, "w") as target:
         target.write(text)

@@ -215,6 +215,7 @@ def uv_of(module, builders):
         return None
     try:
         path = uv_tool.obtain(builders, wanted, *([module.params[name] for name in names] + [wanted["sent"]]))
+        uv_tool.check(path, module.run_command)
     except (uv_tool.UvError, BuildError, UnsafePath, EnvironmentError) as error:
         module.warn("uv cannot be had, so that pip fills the virtualenvs: %s" % error)
         return None
@@ -236,7 +237,7 @@ def fill(module, homes):
         except ReleaseError as error:
             # It names the application already.
             said = str(error)
-            failed.append((home.name, said[len(home.name) + 2 :] if said.startswith(home.name + ": ") else said))
+            failed.append((home.name, said[len(home.name) + 2:] if said.startswith(home.name + ": ") else said))
         except Exception as error:
             # What escapes a thread is lost.
             failed.append((home.name, str(error)))

@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from test_releases import GROUP, Builders, get, made, mode, owners, put, root  # noqa: F401
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.releases import Home
+from ansible_collections.graceful.wsgi.plugins.module_utils.releases import Home, ReleaseError
 from ansible_collections.graceful.wsgi.plugins.module_utils.uv_tool import Uv
 
 PINNED = {"lines": ["flask==3.1 ; python_version >= '3.9' --hash=sha256:aa"], "hashed": True}
@@ -81,6 +81,14 @@ def test_nothing_found_on_a_host_gives_a_virtualenv_that_hides_nothing(root):  #
     one.fill(run, ["mkvenv"], "pip", [])
     assert run.calls[0] == ["mkvenv", "--system-site-packages", one.venv()["path"]]
     assert len(run.calls) == 2
+
+
+def test_code_that_nobody_could_read_is_named(root):  # noqa: F811
+    wanted = {"name": "a", "home": os.path.join(root, "home"), "group": GROUP, "exclude": [], "id": None}
+    wanted.update({"path": "/none", "requirements": None, "auto": {"file": "", "digest": "unknown", "local": False}})
+    assert Home(wanted, "3.11").incomplete
+    with pytest.raises(ReleaseError, match="a: there is no folder /none on the host"):
+        Home(wanted, "3.11").fill(Builders(), ["mkvenv"], "", [])
 
 
 def test_uv_is_told_the_same_and_pip_is_not_needed(root):  # noqa: F811

@@ -130,10 +130,10 @@ def test_a_password_is_in_a_file_of_gits_account_only(git, repo):
 
 
 def test_requirement_files_of_a_commit_are_read_without_a_release(git, repo):
-    repo.commit("1")
+    repo.commit(u"1")
     with open(os.path.join(repo.path, "uv.lock"), "w") as target:
         target.write("2")
-    second = repo.commit("2")
+    second = repo.commit(u"2")
     clone = Clone(git, "a")
     assert auto_files.of_clone(clone, second) is None
     current(git, wanted(repo), False)

@@ -199,6 +199,12 @@ def test_uv_that_no_index_has_is_told(place, tmp_path):
         uv_tool.obtain(Builders(str(tmp_path)), wanted, ["mkvenv"], {})
 
 
+def test_uv_that_the_host_does_not_run_is_told():
+    uv_tool.check("/uv", lambda words, **_more: (0, "uv 1", "") if words == ["/uv", "--version"] else (1, "", ""))
+    with pytest.raises(UvError, match="/uv does not run here: Permission denied"):
+        uv_tool.check("/uv", lambda words, **_more: (126, "", "Permission denied\n"))
+
+
 def test_wheel_that_the_controller_brought_is_not_fetched(place, tmp_path):
     path, sha256 = packed(tmp_path)
     assert uv_tool.obtain(None, {"sha256": sha256}, ["mkvenv", "--without-pip"], {}, None, path)
