@@ -21,7 +21,7 @@ import tarfile
 import tempfile
 import zlib
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import build_failure, constraints, tree
+from ansible_collections.graceful.wsgi.plugins.module_utils import build_failure, constraints, shared_venvs, tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import readable, surroundings
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native, switch_link
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
@@ -336,6 +336,8 @@ class Home:
         self.python = python
         self.releases = os.path.join(self.home, "releases")
         self.venvs = os.path.join(self.home, "venvs")
+        # Those that other applications of the host use as well.
+        self.common = shared_venvs.folder_of(self.home)
         self.id = wanted.get("id")
         # What was live before a switch; processes run on it until they are reloaded.
         self.before = None
@@ -512,7 +514,7 @@ class Home:
             text += "\n# %s" % self.id
         if limits:
             text += "\n# constraints: %s" % " ".join(limits)
-        path = os.path.join(self.venvs, requirements_digest(self.python, text))
+        path = self._place(text, local)
         return {
             "name": self.name,
             "path": path,
@@ -523,6 +525,16 @@ class Home:
             "constraints": limits,
         }
 
+    def _place(self, text, local):
+        """Where the virtualenv of these requirements lies: beside those of other applications, unless code is in it.
+
+        One that the application has had of its own stays in use, so that nothing is made or loaded anew for this.
+        """
+        own = os.path.join(self.venvs, requirements_digest(self.python, text))
+        if local or os.path.isfile(os.path.join(own, COMPLETE)):
+            return own
+        return os.path.join(self.common, shared_venvs.name(self.common, self.python, text) or "unknown")
+
     def _pinned(self, auto):
         """What venv() returns where a lock says what is needed; constraints have no say in what it pins.
 
@@ -531,7 +543,7 @@ class Home:
         text = "auto %s" % auto["digest"]
         if auto["local"] and not self.wanted["path"]:
             text += "\n# %s" % self.id
-        path = os.path.join(self.venvs, requirements_digest(self.python, text))
+        path = self._place(text, auto["local"])
         return {
             "name": self.name,
             "path": path,
@@ -554,8 +566,33 @@ class Home:
             found[self.link] = self.release
         return found
 
-    def fill(self, builders, venv_command, pip, pip_args, pip_env=None, pip_cert=None, brought=None, uv=None):
-        """Make the virtualenv that the code needs; one that an interrupted run left is made anew.
+    def fill(self, *args, **kwargs):
+        """Make the virtualenv that the code needs, as _fill() does; returns whether it was not there."""
+        venv = self.venv()
+        if venv is None:
+            return False
+        common = venv["path"] is not None and os.path.dirname(venv["path"]) == self.common
+        if venv["complete"]:
+            if common:
+                # Another run that removes what nobody has a link to yet sees that somebody wants it.
+                os.utime(venv["path"], None)
+            return False
+        if venv["path"] is None or venv.get("steps", []) is None:
+            raise ReleaseError("%s: there is no folder %s on the host; put the code there" % (self.name, self.code))
+        if not common:
+            self._gated(self.venvs, PASSED)
+            self._fill(venv, *args, **kwargs)
+            return True
+        shared_venvs.prepare(self.common)
+        with shared_venvs.claimed(self.venv()["path"]):
+            # Whoever had it before may have filled it.
+            venv = self.venv()
+            if not venv["complete"]:
+                self._fill(venv, *args, **kwargs)
+        return True
+
+    def _fill(self, venv, builders, venv_command, pip, pip_args, pip_env=None, pip_cert=None, brought=None, uv=None):
+        """Make a virtualenv; one that an interrupted run left is made anew.
 
         ``builders``: a build_account.Pool; ``venv_command``: words that make a virtualenv when its path is appended;
         ``pip``: the pip that it gets, as a requirement; ``pip_args``: further words for `pip install`, ``pip_env``:
@@ -563,12 +600,7 @@ class Home:
         the controller has brought (brought_wheels.Brought); ``uv``: a uv_tool.Uv, which fills it where it can be told
         all that pip is told.
         """
-        venv = self.venv()
-        if venv is None or venv["complete"]:
-            return False
-        if venv["path"] is None or venv.get("steps", []) is None:
-            raise ReleaseError("%s: there is no folder %s on the host; put the code there" % (self.name, self.code))
-        self._gated(self.venvs, PASSED)
+        common = os.path.dirname(venv["path"]) == self.common
         self._no_index = bool((pip_env or {}).get("PIP_NO_INDEX"))
         with builders.lease() as builder:
             if os.path.lexists(venv["path"]):
@@ -620,10 +652,12 @@ class Home:
                 if left != venv["constraints"]:
                     run(install + self._limit(builder, left) + wanted[0])
             self._take_over(builder, venv["path"], venv_command[:1])
-            _gate(venv["path"], self.wanted["group"])
+            if common:
+                shared_venvs.let_in(venv["path"])
+            else:
+                _gate(venv["path"], self.wanted["group"])
         with open(os.path.join(venv["path"], COMPLETE), "w"):
             pass
-        return True
 
     def _bring(self, builder, venv):
         """Put before a builder what pip reads; returns words for pip by call, and two more things.
@@ -742,6 +776,8 @@ class Home:
                 raise ReleaseError("%s: its virtualenv %s is not complete; make it first" % (self.name, venv["path"]))
             if os.path.islink(self._venv_link):
                 self.venv_before = os.path.basename(os.readlink(self._venv_link))
+            # Code that is not ours has nothing else there.
+            make_folders(os.path.dirname(self._venv_link))
             moved = switch_link(self._venv_link, venv["path"])
         if not self.wanted["path"]:
             moved = switch_link(self.link, os.path.join("releases", self.id)) or moved

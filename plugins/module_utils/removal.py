@@ -30,6 +30,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     removal_accounts,
     removal_survey,
     safe_path,
+    shared_venvs,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import HOMES
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
@@ -292,8 +293,15 @@ class Removal:
             self.check_mode and self._all_go()
         ):
             self._rmdir(layout.LINK_DIR)
+        self._common_venvs()
         self._rmdir(self.places["root"])
         self._rmdir(left_data.NOTES)
+
+    def _common_venvs(self):
+        """Virtualenvs that applications share go with the last one that has a link to any of them."""
+        root = self.roots[0]
+        if not shared_venvs.used(root, [path for path in self.removed if os.path.dirname(path) == root]):
+            self._remove(os.path.join(root, shared_venvs.FOLDER))
 
     def _all_go(self):
         return not any(

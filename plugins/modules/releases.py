@@ -183,7 +183,7 @@ import functools
 import multiprocessing
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import causes, git_checkout, uv_tool
+from ansible_collections.graceful.wsgi.plugins.module_utils import causes, git_checkout, shared_venvs, uv_tool
 from ansible_collections.graceful.wsgi.plugins.module_utils.brought_wheels import Brought, WheelError
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
@@ -322,6 +322,10 @@ def current(module, homes):
                 "removed": removed,
             }
         )
+    if not module.check_mode:
+        # Processes run on what was live before until they are reloaded.
+        for root in sorted(set(os.path.dirname(home.home) for home in homes)):
+            shared_venvs.prune(root, [home.venv_before for home in homes])
     return found
 
 

@@ -145,7 +145,7 @@ def test_uv_is_had_where_it_serves_and_something_brings_it(values, uwsgi, host, 
     assert uv_plan.check(values, host) == []
     told = uv_plan.plan(values, {**UWSGI, **uwsgi}, host)
     assert (told and told.wheel) == wheel
-    assert not told or told["requirement"].endswith(f"--hash=sha256:{told['sha256']}")
+    assert not told or told.requirement.endswith(f"--hash=sha256:{told.sha256}")
 
 
 @pytest.mark.parametrize(
@@ -165,4 +165,5 @@ def test_uv_that_cannot_be_checked_is_refused(values, message):
 def test_uv_of_another_release_is_had_by_its_checksum():
     values = {**UV, "publish_uv_version": "1.0", "publish_uv_checksums": {"uv-1.0-x86_64": "A" * 64}}
     assert uv_plan.check(values, {"arch": "x86_64"}) == []
-    assert uv_plan.plan(values, UWSGI, {"arch": "x86_64"})["sha256"] == "a" * 64
+    told = uv_plan.plan(values, UWSGI, {"arch": "x86_64"})
+    assert told and told.sha256 == "a" * 64

@@ -47,7 +47,8 @@ def test_steps_of_a_lock_are_calls_of_their_own(root):  # noqa: F811
     assert lines[0] == OWN["lines"][0]
     assert [line.replace(run.home, "HOME") for line in lines[1:]] == ["HOME/code/libs/own", "HOME/code"]
     assert run.seen["code/manage.py"] == "r1"
-    assert one.venv()["complete"] and mode(path) == 0o750
+    # It holds the code, and is nobody else's.
+    assert one.venv()["complete"] and mode(path) == 0o750 and os.path.dirname(path) == one.venvs
 
 
 def test_a_virtualenv_of_a_lock_is_named_by_what_it_pins(root):  # noqa: F811
@@ -55,7 +56,7 @@ def test_a_virtualenv_of_a_lock_is_named_by_what_it_pins(root):  # noqa: F811
         return Home(
             {
                 "name": name,
-                "home": root,
+                "home": os.path.join(root, name),
                 "group": GROUP,
                 "path": None,
                 "exclude": [],

@@ -18,6 +18,7 @@ import tempfile
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import releases as code
+from ansible_collections.graceful.wsgi.plugins.module_utils import shared_venvs
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import (
     COMPLETE,
     Home,
@@ -82,8 +83,16 @@ def owners(monkeypatch):
 
 
 @pytest.fixture
-def root(tmp_path, owners):
+def root(tmp_path, owners, monkeypatch):
+    """Where applications are; virtualenvs that nobody uses go at once."""
+    monkeypatch.setattr(shared_venvs, "KEPT", -10)
+    shared_venvs.prepare(str(tmp_path / ".venvs"))
     return str(tmp_path)
+
+
+def common(root):
+    """The names of the virtualenvs that any application may use."""
+    return sorted(name for name in os.listdir(os.path.join(root, ".venvs")) if not name.startswith("."))
 
 
 def home(root, **wanted):
@@ -229,7 +238,8 @@ def test_a_virtualenv_is_named_by_the_requirements_in_the_release(root):
     assert "requirements.txt" in str(caught.value)
     put(os.path.join(one.release, "requirements.txt"), u"flask")
     venv = one.venv()
-    assert venv["path"] == os.path.join(one.home, "venvs", requirements_digest("3.11", "flask"))
+    name = os.path.basename(venv["path"])
+    assert venv["path"] == os.path.join(root, ".venvs", name) and re.match("[0-9a-f]{32}$", name)
     assert venv["requirements"] == os.path.join(one.release, "requirements.txt") and venv["complete"] is False
     other = home(root, requirements="requirements.txt", python="3.9")
     assert other.venv()["path"] != venv["path"]
@@ -295,8 +305,8 @@ def test_fill(root):
     install = [path + "/bin/python", "-m", "pip", "install", "-q"]
     assert run.calls == [["mkvenv", "-x", path], install + ["--upgrade", "pip<21"], install + ["flask"]]
     assert (run.environment["PIP_INDEX_URL"], run.environment["PIP_NO_INDEX"]) == ("i", "yes")
-    assert one.venv()["complete"] is True and mode(one.venvs) == 0o711 and mode(one.home) == 0o755
-    assert mode(path) == 0o750 and os.listdir(one.venvs) == [os.path.basename(path)]
+    assert one.venv()["complete"] is True and mode(one.common) == 0o711
+    assert mode(path) == 0o755 and common(root) == [os.path.basename(path)]
     assert one.fill(run, ["mkvenv", "-x"], "pip<21", []) is False and len(run.calls) == 3
     assert home(root, requirements=None).fill(run, ["mkvenv"], "", []) is False
 
@@ -519,7 +529,7 @@ def test_a_virtualenv_that_leads_elsewhere_is_not_taken_over(root, case):
     with pytest.raises(ReleaseError) as caught:
         one.fill(Builders(fill=REFUSED[case]), ["mkvenv"], "", [])
     assert "not taken over" in str(caught.value)
-    assert one.venv()["complete"] is False and os.listdir(one.venvs) == []
+    assert one.venv()["complete"] is False and common(root) == []
 
 
 def test_what_is_taken_over_is_a_copy_that_root_alone_can_change(root):
@@ -827,10 +837,10 @@ def test_virtualenvs_go_with_the_last_release_that_uses_them(root):
         one = with_venv(root, "r%d" % number, lines)
         os.utime(one.release, (1000 * number, 1000 * number))
         venvs.append(os.path.basename(one.venv()["path"]))
-    one.prune(3)
-    assert sorted(os.listdir(one.venvs)) == sorted(set(venvs[1:]))
-    one.prune(2)
-    assert sorted(os.listdir(one.venvs)) == sorted(set(venvs[2:]))
+    for keep in (3, 2):
+        one.prune(keep)
+        shared_venvs.prune(root)
+        assert common(root) == sorted(set(venvs[4 - keep :]))
 
 
 @pytest.mark.parametrize("theirs", [True, False])
@@ -847,12 +857,14 @@ def test_the_virtualenv_that_processes_still_run_on_stays_for_this_once(root, th
         one.fill(Builders(), ["mkvenv"], "", [])
         one.switch()
         one.prune(5)
+        shared_venvs.prune(root, [one.venv_before])
         found.append(os.path.basename(one.venv()["path"]))
-        assert sorted(os.listdir(one.venvs)) == sorted(found[-2:])
+        assert common(root) == sorted(found[-2:])
     again = home(root, requirements=["a"], python="3.12", **wanted)
     again.switch()
     again.prune(5)
-    assert os.listdir(again.venvs) == found[-1:]
+    shared_venvs.prune(root, [again.venv_before])
+    assert common(root) == found[-1:]
 
 
 def test_a_release_that_is_half_removed_is_not_there(root, monkeypatch):
@@ -876,11 +888,11 @@ def test_discard_over_what_a_killed_discard_left(root):
     put(os.path.join(root, ".old-x", "f"))
     put(os.path.join(root, "x", "g"))
     discard(os.path.join(root, "x"))
-    assert os.listdir(root) == []
+    assert os.listdir(root) == [".venvs"]
 
 
 def test_nothing_to_prune(root):
-    assert home(root).prune(5) == [] and os.listdir(root) == []
+    assert home(root).prune(5) == [] and os.listdir(root) == [".venvs"]
 
 
 def test_complete_is_what_says_so(root):

@@ -445,6 +445,25 @@ def test_in_everybodys_folder_only_what_was_made_for_the_application_goes(tmp_pa
     assert not home.exists()
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_shared_virtualenvs_go_with_the_last_application_that_uses_one(tmp_path, check_mode):
+    root = tmp_path / "code"
+    write(root / ".venvs" / ("a" * 32) / "bin" / "python")
+    for name in ("shop", "blog"):
+        write(root / name / "releases" / "1" / "app.py")
+        (root / name / "releases" / "1" / ".venv").symlink_to(str(root / ".venvs" / ("a" * 32)))
+    work = Work(tmp_path, data=True)
+    for name, left in (("shop", True), ("blog", False)):
+        # In check mode it stays for everybody but this run.
+        if not check_mode:
+            removal.safe_path.remove_tree(str(root / name))
+        work.removed.append(str(root / name))
+        work.check_mode = check_mode
+        work._common_venvs()
+        assert (str(root / ".venvs") not in work.removed) == left
+        assert (root / ".venvs").exists() == (left or check_mode)
+
+
 def test_what_was_taken_over_is_given_back_across_file_systems(tmp_path, monkeypatch):
     state = tmp_path / "state"
     place = tmp_path / "etc"
