@@ -9,12 +9,14 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import hook_plan
 
 DOCUMENTATION = r"""
 name: concerned
-short_description: Which applications a stage of a deploy has something to do for
+short_description: (internal) Which applications a stage of a deploy has something to do for
 version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:
-  - Internal to the role publish; it may change with any release.
+  - Tells the tasks of a user's own, at each point of the role publish, for which applications it has something to do.
+extends_documentation_fragment:
+  - graceful.wsgi.internal
 positional: point, found, made, written, gone
 options:
   _input:

@@ -24,12 +24,13 @@ except ImportError:
     from ConfigParser import Error as ConfigError
     from ConfigParser import RawConfigParser
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import readable, surroundings
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import as_account, read_file, remove_tree
 
 # Root's own; the accounts that build run what lies there.
-PLACE = "/var/lib/graceful-wsgi/uv"
+PLACE = layout.STATE_DIR + "/uv"
 # The oldest Python that uv serves.
 OLDEST = (3, 8)
 _PROGRAM = re.compile(r"uv-[^/]+\.data/scripts/uv\Z")

@@ -11,18 +11,15 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from . import pep508_markers as markers
 from .pep508_markers import ALWAYS, NEVER, Marker, key
 
-try:
-    import tomllib as _toml
-except ImportError:  # Python 3.10
-    try:
-        import tomli as _toml  # type: ignore[no-redef]
-    except ImportError:
-        _toml = None  # type: ignore[assignment]
+# Python has the first of them from 3.11 on.
+_toml = next((import_module(name) for name in ("tomllib", "tomli") if find_spec(name)), None)
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?\Z")
 _VERSION = re.compile(r"[A-Za-z0-9][\w.!+-]*\Z")
@@ -91,9 +88,10 @@ def toml(text: str, file: str) -> dict[str, Any]:
         message = f"{file} is TOML, which the Python of the controller reads from 3.11 on, or with the package tomli"
         raise LockError(message, "install tomli for it (pip install tomli), or name a requirements file")
     try:
-        return _toml.loads(text)
+        read: dict[str, Any] = _toml.loads(text)
     except (ValueError, RecursionError) as error:
         raise LockError(f"{file} cannot be read: {error}", "mend it") from error
+    return read
 
 
 def _again(file: str, command: str) -> str:
@@ -210,8 +208,8 @@ def _uv_pin(file: str, package: Mapping[str, Any], marker: Marker) -> Pin | None
         folder = re.search(r"(?:\A|&)subdirectory=([^&]*)", query)
         return Pin(name, marker, place=_git(file, name, address, commit, folder[1] if folder else None))
     if "url" in source:
-        folder = f"#subdirectory={source['subdirectory']}" if source.get("subdirectory") else ""
-        return Pin(name, marker, hashes=hashes, place=source["url"] + folder)
+        fragment = f"#subdirectory={source['subdirectory']}" if source.get("subdirectory") else ""
+        return Pin(name, marker, hashes=hashes, place=source["url"] + fragment)
     for kind in ("editable", "directory", "path"):
         if kind in source:
             return Pin(name, marker, hashes=hashes if kind == "path" else set(), place=_path(file, name, source[kind]))
