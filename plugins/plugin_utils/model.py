@@ -295,7 +295,7 @@ class Release:
     path: str | None
     # Names or patterns that no release holds. Example: [.git, '*.pyc'].
     exclude: list[str]
-    # A file in the code, or a list of requirements, or null. Example: requirements.txt.
+    # A file in the code, a list of requirements, auto, or null. Example: requirements.txt.
     requirements: str | list[str] | None
     # Upper bounds that pip keeps to where the requirements say nothing. Example: [flask<2].
     bounds: list[str] | None = optional()
@@ -391,7 +391,7 @@ class Code:
     path: str
     # Module that is loaded, or null. Example: manage.
     module: str | None
-    # A file in the code, or a list of requirements, or null. Example: requirements.txt.
+    # A file in the code, a list of requirements, auto, or null. Example: requirements.txt.
     requirements: str | list[str] | None
     # Virtualenv that a user states, or null. Example: /srv/venv.
     virtualenv: str | None
