@@ -45,7 +45,7 @@ def install(limit, *words, **variables):
 
 def built(said):
     """How often a run had the wheel built."""
-    pip = r"TASK \[.*Build uWSGI, or install what was built, with pip wheel.*\nchanged: "
+    pip = r"TASK \[.*Build or install uWSGI with pip wheel.*\nchanged: "
     return len(re.findall(pip, said))
 
 

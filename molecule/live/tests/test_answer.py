@@ -149,7 +149,7 @@ def published(code):
 
 def test_each_site_is_asked_where_and_as_it_is_reached(published):
     _apps, _sites, said = published
-    told = said[said.index("Tell what else than a page") :].partition("TASK")[0]
+    told = said[said.index("Report other answers than a page") :].partition("TASK")[0]
     for line in (
         "http://login.test/ (application login) answers 302 and leads to /login",
         "http://basic.test/ (application plain) answers 401 (it asks for a password)",
