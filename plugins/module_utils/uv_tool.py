@@ -38,6 +38,8 @@ _HASHED = re.compile(r"\s--hash[= ]")
 # What uv passes over in silence, or does not take, in a file of requirements.
 _UNLIKE = re.compile(
     r"\s*(?P<option>--(?:pre|prefer-binary|trusted-host|use-feature|use-pep517|no-use-pep517))(?![\w-])"
+    # uv takes a folder as seen from the file that names it, pip as seen from the code, and pip goes on without it.
+    r"|\s*(?P<place>--find-links|--index-url|--extra-index-url|-[fi])(?![\s=]+\S*://)"
     r"|.*\s(?P<own>--(?:config-settings?|global-option|install-option|use-pep517|no-use-pep517))(?![\w-])"
 )
 # What pip's settings say that concerns neither what is installed nor from where.
@@ -156,7 +158,7 @@ class Uv(object):
             for line in re.sub(r"\\\r?\n", " ", text).splitlines():
                 unlike = _UNLIKE.match(line)
                 if unlike:
-                    return "the requirements say %s" % (unlike.group("option") or unlike.group("own"))
+                    return "the requirements say %s" % unlike.group(unlike.lastgroup)
         try:
             limited = limited or "UV_CONSTRAINT" in self._told(environment)[0]
         except UvError as error:
@@ -212,6 +214,8 @@ class Uv(object):
             # Settings for uv in the code, or of the host, are none of pip's.
             "UV_NO_CONFIG": "1",
             "UV_NO_SOURCES": "1",
+            # Any index may have the best release, those that a file of requirements names as well.
+            "UV_INDEX_STRATEGY": "unsafe-best-match",
         }
         words = []
         indexes = settings.pop("extra-index-url", "").split()
@@ -220,8 +224,7 @@ class Uv(object):
             if name in settings:
                 found[variable] = settings.pop(name)
         if indexes:
-            # Any of them may have the best release.
-            found.update({"UV_INDEX": " ".join(indexes), "UV_INDEX_STRATEGY": "unsafe-best-match"})
+            found["UV_INDEX"] = " ".join(indexes)
         if any("," in link for link in links):
             raise UvError("pip's find-links holds a comma, which divides places for uv")
         if links:

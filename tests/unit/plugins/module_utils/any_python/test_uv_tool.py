@@ -90,6 +90,11 @@ def test_files_are_copied_compiled_and_kept_where_the_account_leaves_nothing():
         ("3.11", {"PIP_FIND_LINKS": "https://w.test/a,b"}, "flask", [], "comma"),
         ("3.11", {}, "flask\n--pre\n", [], "say --pre"),
         ("3.11", {}, "  --trusted-host=h", [], "say --trusted-host"),
+        ("3.11", {}, "flask\n--find-links ./wheels", [], "say --find-links"),
+        ("3.11", {}, "--find-links=/srv/wheels", [], "say --find-links"),
+        ("3.11", {}, "-fhttps://one.test/", [], "say -f"),
+        ("3.11", {}, "-i ../simple", [], "say -i"),
+        ("3.11", {}, "--extra-index-url ./simple", [], "say --extra-index-url"),
         ("3.11", {}, "flask \\\n  --global-option=x", [], "say --global-option"),
     ],
 )
