@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import glob
 import grp
 import os
 import pwd
@@ -29,6 +30,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
     Folder,
     UnsafePath,
     account_name,
+    as_account,
     drop_to,
     remove_tree,
     split,
@@ -425,6 +427,37 @@ def readable(account, path):
         out.write(content)
         os.fchmod(out.fileno(), 0o644)
     return target
+
+
+def forget_origins(account, venv):
+    """Take out of a virtualenv, still the account's own, what names the copy of the code that it was built from.
+
+    What is installed out of a folder has its path beside it (direct_url.json, PEP 610), and that one goes.
+    """
+
+    place = encoded("file://%s/" % account.home)
+
+    def content(path):
+        # Whoever wrote the code may have put anything there, also what never ends.
+        if not os.path.isfile(path):
+            return b""
+        with open(path, "rb") as source:
+            return source.read(_SAID)
+
+    def forget():
+        for path in glob.glob(os.path.join(venv, "lib*", "python*", "site-packages", "*.dist-info", "direct_url.json")):
+            if place not in content(path):
+                continue
+            os.unlink(path)
+            folder = os.path.dirname(path)
+            record, entry = os.path.join(folder, "RECORD"), encoded(os.path.basename(folder) + "/direct_url.json,")
+            if os.path.isfile(record):
+                with open(record, "rb") as source:
+                    lines = [line for line in source if not line.startswith(entry)]
+                with open(record, "wb") as target:
+                    target.writelines(lines)
+
+    as_account(account.who, forget)
 
 
 def run_built(words, user, run_command, cwd="/"):

@@ -22,7 +22,7 @@ import tempfile
 import zlib
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import build_failure, constraints, shared_venvs, tree
-from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import readable, surroundings
+from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import forget_origins, readable, surroundings
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native, switch_link
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
     Folder,
@@ -651,6 +651,7 @@ class Home:
                 left = constraints.without_clashes(venv["constraints"], run(run_pip + ["check"])[1])
                 if left != venv["constraints"]:
                     run(install + self._limit(builder, left) + wanted[0])
+            forget_origins(builder, venv["path"])
             self._take_over(builder, venv["path"], venv_command[:1])
             if common:
                 shared_venvs.let_in(venv["path"])

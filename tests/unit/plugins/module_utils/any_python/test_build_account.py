@@ -15,6 +15,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import
     Account,
     BuildError,
     Pool,
+    forget_origins,
     kill_all,
     make_account,
     processes,
@@ -180,3 +181,25 @@ def test_an_account_that_cannot_be_made_is_said():
     with pytest.raises(BuildError) as caught:
         make_account("no-such-account-x", "/var/lib/x", run_command)
     assert "no more room" in str(caught.value) and calls[0][0] == "useradd" and calls[0][-1] == "no-such-account-x"
+
+
+def test_what_is_installed_out_of_the_code_does_not_say_where_its_copy_lay(account, tmp_path):
+    site = tmp_path / "venv/lib/python3.11/site-packages"
+    for name, url in (("own", "file://%s/code" % account.home), ("git", "https://git.test/x"), ("loop", None)):
+        folder = site / (name + "-1.dist-info")
+        folder.mkdir(parents=True)
+        record = folder / "RECORD"
+        record.write_bytes(("%s.py,,\n%s-1.dist-info/direct_url.json,sha256=a,1\n" % (name, name)).encode("ascii"))
+        if url is None:
+            os.mkfifo(str(folder / "direct_url.json"))
+        else:
+            (folder / "direct_url.json").write_bytes(('{"dir_info": {}, "url": "%s"}' % url).encode("ascii"))
+        if os.geteuid() == 0:
+            for path in (folder, record):
+                os.chown(str(path), UID, UID)
+    forget_origins(account, str(tmp_path / "venv"))
+    assert sorted(os.listdir(str(site / "own-1.dist-info"))) == ["RECORD"]
+    assert (site / "own-1.dist-info/RECORD").read_bytes() == b"own.py,,\n"
+    for name in ("git", "loop"):
+        assert sorted(os.listdir(str(site / (name + "-1.dist-info")))) == ["RECORD", "direct_url.json"]
+        assert b"direct_url" in (site / (name + "-1.dist-info/RECORD")).read_bytes()
