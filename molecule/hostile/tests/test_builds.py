@@ -44,7 +44,9 @@ def get_requires_for_build_wheel(config_settings=None):
     return []
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    venv = os.path.dirname(sys.executable)
+    # pip builds with the Python of the virtualenv that it fills, uv names it and builds with another one.
+    words = read("/proc/%d/cmdline" % os.getppid()).split("\0")
+    venv = os.path.dirname(words[words.index("--python") + 1] if "--python" in words else sys.executable)
     done = {
         "uid": os.getuid(), "groups": os.getgroups(), "gid": os.getgid(), "environ": dict(os.environ),
         "home": os.stat(os.environ["HOME"]).st_mode & 0o777,
@@ -52,7 +54,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         "root": attempt(lambda: read("/root/secret.txt")),
         "shadow": attempt(lambda: read("/etc/shadow")),
         "secrets": attempt(lambda: read("/etc/uwsgi/hidden.secrets")),
-        "others": attempt(lambda: write(glob.glob("/srv/wsgi/base/venvs/*/pyvenv.cfg")[0])),
+        "others": attempt(lambda: write(glob.glob("/srv/wsgi/*/current/.venv/pyvenv.cfg")[0])),
         "release": attempt(lambda: write(glob.glob("/srv/wsgi/base/releases/*/manage.py")[0])),
         "init": attempt(lambda: read("/proc/1/environ")),
         "suid": attempt(suid),
