@@ -55,6 +55,7 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         "shadow": attempt(lambda: read("/etc/shadow")),
         "secrets": attempt(lambda: read("/etc/uwsgi/hidden.secrets")),
         "others": attempt(lambda: write(glob.glob("/srv/wsgi/*/current/.venv/pyvenv.cfg")[0])),
+        "listed": attempt(lambda: os.listdir("/srv/wsgi/.venvs")),
         "release": attempt(lambda: write(glob.glob("/srv/wsgi/base/releases/*/manage.py")[0])),
         "init": attempt(lambda: read("/proc/1/environ")),
         "suid": attempt(suid),
@@ -197,7 +198,7 @@ def test_a_hostile_build_backend_gains_nothing_and_leaves_nothing():
     assert report["home"] == 0o700 and report["environ"]["HOME"].startswith("/var/lib/graceful-wsgi/build/")
     assert not [name for name in report["environ"] if name.startswith(("SSH_", "ANSIBLE_", "SUDO_"))]
     refused = {"PermissionError", "OSError", "CalledProcessError", "IndexError"}
-    names = ("evil", "root", "shadow", "secrets", "others", "release", "init", "suid", "crontab")
+    names = ("evil", "root", "shadow", "secrets", "others", "listed", "release", "init", "suid", "crontab")
     assert {name: report[name] for name in names if report[name] not in refused} == {}
     # Its daemon was there, and is no more.
     assert report["daemon"].startswith("done")
