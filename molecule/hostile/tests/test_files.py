@@ -1,13 +1,15 @@
 """Rows S1, S5, S6, S7 and S19: what root does in folders that another account can write."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import time
 
 import publishing
 import pytest
-from one_host import HOST, app, get, play, put, sh, site
+from one_host import HOST, WHOAMI, app, get, play, put, sh, site
 
 # Puts a link in the place of a name, and a file back, as fast as it can.
 WATCHER = """
@@ -253,18 +255,27 @@ def adhoc(module, **arguments):
     return publishing.ansible("ansible", "all", "-m", module, "-a", json.dumps(arguments))[1]
 
 
+FULL = ["/srv/wsgi/disk/", "no room left on the file system /srv/wsgi/disk", "publish_keep_releases"]
+READ_ONLY = ["/srv/wsgi/disk/releases", "the file system /srv/wsgi/disk cannot be written: mount it for writing"]
+
+
 @pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ("size=64k", ["/srv/wsgi/disk/", "no room left on the file system /srv/wsgi/disk", "publish_keep_releases"]),
-        ("ro", ["/srv/wsgi/disk/releases", "the file system /srv/wsgi/disk cannot be written: mount it for writing"]),
-    ],
+    ("options", "size", "words"),
+    # Its code has no room, or the virtualenv that it has for itself, since a package of its own goes into it.
+    [("size=64k", 200_000, FULL), ("size=64k", 0, FULL), ("ro", 0, READ_ONLY)],
+    ids=["code", "virtualenv", "read only"],
 )
-def test_a_disk_that_takes_no_more_is_told_with_application_path_and_cure(options, words):
+def test_a_disk_that_takes_no_more_is_told_with_application_path_and_cure(tmp_path, options, size, words):
     """S19."""
+    code = tmp_path / "code"
+    shutil.copytree(WHOAMI, code)
+    (code / "own").mkdir()
+    (code / "own/setup.py").write_text("from setuptools import setup\nsetup(name='own', version='1')\n")
+    (code / "picture").write_bytes(os.urandom(size))
+    one = app("disk", source=str(code), requirements=["./own"])
     sh(f"mkdir -p /srv/wsgi/disk && mount -t tmpfs -o mode=0755,{options} tmpfs /srv/wsgi/disk")
     try:
-        status, said = play([app("disk")], publish_prune=False)
+        status, said = play([one], publish_prune=False)
         assert status != 0, "code and virtualenv found room where there is none"
         for word in ["disk: ", *words]:
             assert word in said, said
