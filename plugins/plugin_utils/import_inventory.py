@@ -89,11 +89,11 @@ class Import:
     """One import."""
 
     def __init__(
-        self, files: Mapping[str, str], planner: Planner, processes: Iterable[Mapping[str, Any]] = ()
+        self, files: Mapping[str, str], planner: Planner, processes: Iterable[Mapping[str, Any]] = (), main: str = ""
     ) -> None:
         self.planner = planner
         self.result = Imported()
-        reader = import_nginx.Reader(files)
+        reader = import_nginx.Reader(files, main)
         self.main, self.events, self.http = import_nginx.http_level(reader.read())
         sources, messages = import_uwsgi.applications(files, processes)
         self.result.messages = [*reader.messages, *messages]
@@ -508,6 +508,8 @@ class Import:
         return self.result
 
 
-def run(files: Mapping[str, str], planner: Planner, processes: Iterable[Mapping[str, Any]] = ()) -> Imported:
+def run(
+    files: Mapping[str, str], planner: Planner, processes: Iterable[Mapping[str, Any]] = (), main: str = ""
+) -> Imported:
     """Import what a set of files says. ``planner``: plans variables; ``processes``: uWSGI masters that run."""
-    return Import(files, planner, processes).run()
+    return Import(files, planner, processes, main).run()

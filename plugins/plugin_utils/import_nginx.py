@@ -200,8 +200,8 @@ def looks_like_nginx(text: str) -> bool:
 class Reader:
     """Reads a set of texts as nginx would: from nginx.conf on, or all of them where there is none."""
 
-    def __init__(self, files: Mapping[str, str]) -> None:
-        self.files = files
+    def __init__(self, files: Mapping[str, str], main: str = "") -> None:
+        self.files, self.main = files, main
         self.messages: list[str] = []
         self.count = 0
         self.used: set[str] = set()
@@ -209,6 +209,8 @@ class Reader:
 
     def start(self) -> str | None:
         """The main file: nginx.conf with a block http, the shortest path of several."""
+        if self.main in self.files:
+            return self.main
         found = [path for path in self.files if posixpath.basename(path) == "nginx.conf"]
         found = [path for path in found if re.search(r"(?m)^\s*http\s*\{", self.files[path])]
         return min(found, key=len) if found else None
