@@ -109,8 +109,9 @@ def ends(stack: Stack) -> Iterator[Finding]:
         for spoken, option, text in _sockets(source):
             listening.setdefault(address(text), (spoken, option))
         name = posixpath.splitext(posixpath.basename(source.file))[0]
-        if any(text.startswith(f"{layout.socket_dir(name)}/") for _spoken, _option, text in _sockets(source)):
-            listening.setdefault(f"unix:{layout.link(name)}", ("uwsgi", source.options[0]))
+        for spoken, option, text in _sockets(source):
+            if text.startswith(f"{layout.socket_dir(name)}/"):
+                listening.setdefault(f"unix:{layout.link(name)}", (spoken, option))
     for _server, location in stack.locations():
         for node in location.children or []:
             if node.name not in ("uwsgi_pass", "proxy_pass") or "$" in node.first():
@@ -167,7 +168,7 @@ def _option(source: Source, option: Option) -> Iterator[Finding]:
         yield _at("daemonize", option, f"{shown}, started by {unit.file}")
     elif option.name in ("uid", "user") and option.value in ("root", "0"):
         yield _at("root", option, shown)
-    elif option.name in _COMMANDS and re.search(r"(^|[\s=])\.{1,2}/", option.value):
+    elif option.name in _COMMANDS and not source.has("chdir") and re.search(r"(^|[\s=])\.{1,2}/", option.value):
         yield _at("relative-daemon", option, shown)
     elif not _is_known(source, option):
         meant = close_match(option.name, uwsgi_options.OPTIONS)
@@ -313,7 +314,8 @@ def names(stack: Stack) -> Iterator[Finding]:
         first = servers[0]
         refuses = any(re.fullmatch(r"publish-[\w.-]+\.invalid", word) for one in servers for node in one.all("server_name") for word in node.args)
         if place not in chosen and len({id(one) for one in servers}) > 1 and not refuses:
-            shown = " ".join(first.one("server_name").args) if first.one("server_name") else "no name"
+            named = first.one("server_name")
+            shown = " ".join(named.args) if named is not None else "no name"
             yield _at("accidental-default", first, f"{len(servers)} servers at {place[1]}, the first is {shown}")
 
 

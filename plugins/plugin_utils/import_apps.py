@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import uwsgi_options
+from . import layout, uwsgi_options
 from .import_report import CARRIED, CHANGED, DECIDE, DROPPED, KEPT, Row
-from .import_uwsgi import FILES, Option, Source
+from .import_uwsgi import FILES, Option, Source, Starter
 from .problem import close_match
 
 ALIASES = {
@@ -58,7 +58,13 @@ OURS = {
     "auto-procname": "systemd tells processes apart",
     "callable": "",
 }
+# Where releases lie by default.
+ROOT = "/srv/wsgi"
 _GENERIC = {"uwsgi", "app", "config", "wsgi", "uwsgiconfig", "uwsgi_config", "default", "main", "conf", "web", "server"}
+# What a unit may say that is no matter of how it is started and stopped.
+_UNIT_KEPT = ("EnvironmentFile", "LimitNOFILE", "LimitCORE", "MemoryMax", "MemoryHigh", "CPUQuota", "Nice", "UMask")
+# In a file of ours these are ours, or an option of the user's: the plan tells which.
+_OWN_KEPT = ("http-websockets", "set-placeholder", "chmod-socket", "lazy-apps", "manage-script-name")
 _NUMBERS = {"processes": "processes", "threads": "threads", "gevent": "gevent"}
 
 
@@ -71,7 +77,7 @@ class FoundApp:
     rows: list[Row] = field(default_factory=list)
     addresses: list[tuple[str, str]] = field(default_factory=list)
     comments: dict[tuple[Any, ...], list[str]] = field(default_factory=dict)
-    mounts: dict[str, str] = field(default_factory=dict)
+    mounts: dict[str, Option] = field(default_factory=dict)
     kept: list[Option] = field(default_factory=list)
     root: bool = False
 
@@ -235,18 +241,13 @@ class _App:
     def mount(self, option: Option) -> None:
         """An application below a prefix."""
         prefix, _equals, loaded = option.value.partition("=")
-        self.found.mounts[prefix.strip()] = loaded.strip()
+        self.found.mounts[prefix.strip().rstrip("/")] = option
         module, _colon, name = loaded.strip().partition(":")
-        if "module" not in self.app and "wsgi_file" not in self.app and len(self.found.mounts) == 1:
-            if module.endswith((".py", ".wsgi")) or "/" in module:
-                self.app["wsgi_file"] = module
-            else:
-                self.app["module"] = module
+        if not self.source.last("module", "wsgi", "w", "wsgi-file", "file") and len(self.found.mounts) == 1:
+            self.app["wsgi_file" if module.endswith((".py", ".wsgi")) or "/" in module else "module"] = module
             if name:
                 self.app["callable"] = name
-            self.say(option, CARRIED, "module or wsgi_file, and mount of the location", place="module")
-        else:
-            self.keep(option)
+        self.say(option, CARRIED, "mount of the location", place="module")
 
     def unknown(self, option: Option) -> None:
         """What uWSGI does not know: a variable of the user's, or a misspelling."""
@@ -290,10 +291,17 @@ class _App:
 
     def more(self, option: Option, name: str) -> None:
         """The rest."""
-        if name == "chdir":
+        if name == "chdir" and self.released() and option.value == "/":
+            self.say(option, CARRIED, "the role says it")
+        elif name == "chdir":
             self.carry(option, "chdir", _plain(option.value).rstrip("/") or "/")
+        elif name == "virtualenv" and self.own_virtualenv(option.value):
+            self.app["requirements"] = "requirements.txt"
+            self.say(option, CARRIED, "requirements, which this collection has installed", place="requirements")
         elif name == "virtualenv":
             self.carry(option, "virtualenv", posixpath.join(self.base(), _plain(option.value)).rstrip("/"))
+        elif name == "pythonpath" and re.fullmatch(r"/opt/uwsgi/[^/]+/modules", option.value):
+            self.say(option, CARRIED, "the role says it")
         elif name == "pythonpath":
             self.app.setdefault("pythonpath", []).append(_plain(option.value).rstrip("/"))
             self.say(option, CARRIED, "pythonpath", place="pythonpath")
@@ -302,18 +310,25 @@ class _App:
         elif name == "disable-logging":
             self.silent = self.source.has("disable-logging")
             self.say(option, CARRIED, f"log_requests: {str(not self.silent).lower()}")
-        elif name == "http-websockets":
+        elif name == "http-websockets" and not self.own():
             self.sockets(option)
         elif name == "async" and self.source.has("gevent"):
             self.async_cap(option)
-        elif name == "manage-script-name" and self.source.has("mount"):
+        elif name in ("worker-reload-mercy", "gevent-early-monkey-patch") and self.own_sockets():
+            self.app["websocket"] = True
+            if name == "worker-reload-mercy":
+                self.app["websocket_mercy"] = int(option.value)
+            self.say(option, CARRIED, "websocket, websocket_mercy", place="websocket")
+        elif name == "manage-script-name" and self.source.has("mount") and not self.own():
             self.say(option, CARRIED, "mount of the location")
         elif name in uwsgi_options.LOADS:
             self.plugins(option)
+        elif self.own() and name in _OWN_KEPT:
+            self.keep(option)
         elif name in ("set-placeholder", "set-ph", "set"):
             self.say(option, CARRIED, "its value stands where it was used")
         elif name in OURS:
-            self.say(option, DROPPED, OURS[name])
+            self.say(option, CARRIED, OURS[name])
         elif name in uwsgi_options.OPTIONS:
             self.keep(option)
         else:
@@ -322,6 +337,21 @@ class _App:
     def base(self) -> str:
         """Where relative paths begin."""
         return self.source.last("chdir") or _folder(self.source) or "/"
+
+    def own(self) -> bool:
+        """Whether this collection has written the configuration."""
+        return self.source.last("safe-pidfile").startswith("/run/uwsgi-") and self.source.has("master-fifo")
+
+    def released(self) -> str:
+        """The release of this collection's that the application runs; empty where it is none."""
+        current = layout.current(ROOT, self.app["name"])
+        found = [one for one in self.source.options if f"{one.value}/".startswith(f"{current}/")]
+        return current if found else ""
+
+    def own_virtualenv(self, value: str) -> bool:
+        """Whether a virtualenv is one that this collection has made."""
+        own = (posixpath.join(layout.current(ROOT, self.app["name"]), ".venv"), layout.venv(ROOT, self.app["name"]))
+        return value in own
 
     def sockets(self, option: Option) -> None:
         """WebSockets: the variable that says them at both ends."""
@@ -334,6 +364,10 @@ class _App:
         self.app["websocket"] = True
         self.say(option, CARRIED, "websocket", place="websocket")
 
+    def own_sockets(self) -> bool:
+        """Whether this collection has written what WebSockets need."""
+        return self.source.has("gevent") and self.source.has("gevent-early-monkey-patch") and bool(self.released())
+
     def async_cap(self, option: Option) -> None:
         """What caps gevent in silence."""
         how = "beside gevent the later of the two counts, as the number of requests and sockets at once; gevent stays"
@@ -343,13 +377,17 @@ class _App:
         """Plugins of a distribution's uWSGI."""
         names = [name for _option, name in uwsgi_options.plugins({option.name: option.value})]
         if all(uwsgi_options.is_built_in(name) for name in names):
-            self.say(option, DROPPED, "built into uWSGI; which Python it is, uwsgi_python says")
+            self.say(option, CARRIED, "built into uWSGI; which Python it is, uwsgi_python says")
         else:
             self.keep(option)
 
     def _code(self) -> None:
         """Where the code is, and what is relative to it."""
         app = self.app
+        released = self.released()
+        if released:
+            self._release(released)
+            return
         script = app.get("wsgi_file", "")
         guesses = [app.get("chdir", ""), *app.get("pythonpath", [])[:1], posixpath.dirname(script), _folder(self.source)]
         path = next((guess for guess in guesses if guess.startswith("/") and guess != "/"), "")
@@ -376,10 +414,26 @@ class _App:
         if "callable" not in app and ":" not in str(app.get("module", "")):
             app["callable"] = "application"
 
+    def _release(self, current: str) -> None:
+        """Code that this collection has put on the host: where it came from stands nowhere there."""
+        app = self.app
+        choices = ["source: a folder on the controller", "repo: a git repository", "archive: a tarball"]
+        self.say(Option("source", current, self.source.file), DECIDE, "nothing here says where releases come from", choices)
+        app["source"] = f"./{app['name']}"
+        if app.get("wsgi_file"):
+            app["wsgi_file"] = posixpath.relpath(app["wsgi_file"], current)
+        folders = [posixpath.relpath(one, current) for one in app.pop("pythonpath", [])]
+        if folders not in ([], ["."]):
+            app["pythonpath"] = [one if one != "." else "" for one in folders]
+        where = app.pop("chdir", "") or self.source.last("chdir2")
+        if where.startswith(f"{current}/"):
+            app["chdir"] = posixpath.relpath(where, current)
+        app.setdefault("callable", "application")
+
     def _requirements(self) -> None:
         """Packages: a virtualenv that is named, or a file in the code, else somebody has to say."""
-        app, path = self.app, self.app["path"]
-        if app.get("virtualenv"):
+        app, path = self.app, self.app.get("path", "")
+        if app.get("virtualenv") or app.get("requirements") or app.get("source"):
             return
         if posixpath.join(path, "requirements.txt") in self.files:
             app["requirements"] = "requirements.txt"
@@ -398,25 +452,71 @@ class _App:
         self._code()
         self._requirements()
         self.app["log_requests"] = not self.silent
+        kind = posixpath.splitext(self.source.file)[1][1:]
+        if posixpath.dirname(self.source.file) == "/etc/uwsgi" and kind in ("json", "yaml", "xml"):
+            self.app["config_format"] = kind
         if self.log is None and "log" not in self.app and self.source.starters:
             self.app["log"] = "journal"
         return self.found
 
     def _starters(self) -> None:
         """What its unit or supervisor says besides."""
-        for starter in self.source.starters:
+        # The account that it would have by itself is not said.
+        itself: set[str] = set()
+        # What a drop-in says comes before its unit's.
+        for starter in sorted(self.source.starters, key=lambda one: ".service.d/" not in one.file):
             what = {"systemd": "a unit of ours takes its place", "supervisor": "systemd takes its place"}
             what |= {"emperor": "a unit of its own takes its place", "process": "it was found running"}
             self.found.rows.append(Row(starter.file, starter.line, f"started by {starter.kind}", CARRIED, what[starter.kind]))
             for key, value in (("user", starter.user), ("group", starter.group)):
+                if value == f"wsgi-{self.app['name']}" or key in itself:
+                    itself.add(key)
+                    continue
                 if value in ("root", "0") and key == "user":
                     self.found.root = not self.app.get("user")
                 elif value and key not in self.app and not value.isdigit() and value not in ("root", "0"):
                     self.app[key] = value
                     self.found.rows.append(Row(starter.file, starter.line, f"{key} {value}", CARRIED, key))
+            self._unit(starter)
             if "chdir" not in self.app and starter.folder.startswith("/") and starter.kind != "process":
                 self.app["chdir"] = starter.folder.rstrip("/") or "/"
                 self.found.rows.append(Row(starter.file, starter.line, f"folder {starter.folder}", CARRIED, "chdir"))
+
+
+    def _unit(self, starter: Starter) -> None:
+        """What a unit, or supervisor, gives the application besides its account."""
+        for key, value in starter.options.items():
+            said = Row(starter.file, starter.line, f"{key}={value}", CARRIED, "")
+            if key in ("Environment", "environment"):
+                said.text = f"{key}=…"
+                pairs = re.findall(r"""["']?(\w+)=("[^"]*"|'[^']*'|[^\s,"']*)""", value)
+                env = self.app.setdefault("env", {})
+                env.update((name, text.strip("\"'")) for name, text in pairs)
+                said.how = f"env: {', '.join(name for name, _text in pairs)}"
+            elif key in _UNIT_KEPT:
+                self.app.setdefault("service_options", {})[key] = value
+                said.state, said.how = KEPT, f"service_options: {key}"
+            elif key in ("User", "Group", "user", "WorkingDirectory", "directory", "ExecStart", "command"):
+                continue
+            elif starter.kind != "process":
+                said.state, said.how = DROPPED, "the role's own unit says how it is started, stopped and restarted"
+            else:
+                continue
+            self.found.rows.append(said)
+
+
+def keep_unmounted(found: FoundApp, mounted: Collection[str]) -> None:
+    """Keep as options what is mounted where no location leads."""
+    for prefix, option in found.mounts.items():
+        if prefix in mounted:
+            continue
+        options = found.app.setdefault("options", {})
+        before = options.get("mount")
+        options["mount"] = option.value if before is None else [*([before] if isinstance(before, str) else before), option.value]
+        found.kept.append(option)
+        for row in found.rows:
+            if row.line == option.line and row.file == option.file and row.how == "mount of the location":
+                row.state, row.how = KEPT, "options: mount"
 
 
 def _value(text: str) -> Any:

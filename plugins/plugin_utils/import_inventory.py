@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from . import import_apps, import_nginx, import_sites, import_uwsgi
+from . import client_plan, import_apps, import_nginx, import_sites, import_uwsgi, site_plan
 from .import_apps import FoundApp
 from .import_nginx import Node, written
 from .import_report import CARRIED, CHANGED, DECIDE, DROPPED, KEPT, Imported, Row
@@ -42,6 +42,8 @@ _MAIN = {
     "load_module": "nginx is built as one file; nginx_build_options adds modules",
     "include": "",
 }
+# The variables that several sites share.
+_SHARED = ("port", "connection", "x_content_type_options", "x_frame_options", "referrer_policy")
 _PLACE = re.compile(r"(publish_apps|publish_sites|publish_upstreams)\[(\d+)\](?:\.(.*))?\Z")
 
 
@@ -101,6 +103,10 @@ class Import:
         self.table = Table()
         self.sites = Sites(self.http, self.apps, self.table, self.main)
         self.drafts = self.sites.all()
+        for found in self.apps:
+            led = [one for draft in self.drafts for one in draft.locations if one.values.get("app") == found.app["name"]]
+            mounted = {site_plan.Path(one.values["path"]).bare for one in led if one.values.get("mount")}
+            import_apps.keep_unmounted(found, mounted)
         self.more: list[Row] = []
         # Options of the roles' own files, [variable, node].
         self.conf: list[tuple[str, Node]] = []
@@ -162,7 +168,7 @@ class Import:
 
     def variables(self, options: bool) -> dict[str, Any]:
         """The inventory as it stands; without ``options`` what is a variable of its own only."""
-        apps = [dict(one.app) for one in self.apps]
+        apps = [{key: value for key, value in one.app.items() if options or key != "options"} for one in self.apps]
         sites = []
         for draft in self.drafts:
             site = dict(draft.values)
@@ -226,7 +232,20 @@ class Import:
             return self._mend_app(self.apps[index], rest, why, problem)
         if found[1] == "publish_sites" and index < len(self.drafts):
             return self._mend_site(self.drafts[index], rest, why)
+        if found[1] == "publish_upstreams":
+            return self._mend_upstream(index, rest, problem)
         return False
+
+    def _mend_upstream(self, index: int, rest: str, problem: Problem) -> bool:
+        upstreams = list(self.sites.targets.upstreams.values())
+        inner = re.match(r"servers\[(\d+)\]\.(\w+)", rest)
+        item = upstreams[index]["servers"][int(inner[1])] if inner else upstreams[index]
+        key = inner[2] if inner else rest
+        if key not in item or key in ("name", "servers", "address"):
+            return False
+        value = item.pop(key)
+        self.more.append(Row("", 0, f"{upstreams[index]['name']}: {key} {value}", CHANGED, f"our default: {problem.message}"))
+        return True
 
     def _mend_conf(self, path: str, why: str) -> bool:
         variable, _dot, name = path.partition(".")
@@ -321,12 +340,14 @@ class Import:
                 if not one.verbatim:
                     one.rest = self._left(one.rest, inner)
         shared = {deep(node) for node in made.http}
+        own = {f"$publish_main_{name}" for name in _SHARED}
+        own |= {line[1].split()[-1] for line in client_plan.maps("publish_main")}
         conf = {deep(node) for top in made.conf for node in [top, *(top.children or [])]}
         for variable, node in list(self.conf):
             if deep(node) in shared | conf:
                 self.table.say(node, CARRIED, "the role writes the same")
                 self.conf.remove((variable, node))
-            elif "$publish_" in node.text() and node.name == "map":
+            elif node.name == "map" and node.args[-1] in own:
                 self.table.say(node, CARRIED, "written anyhow where it is used")
                 self.conf.remove((variable, node))
         for found in self.apps:
@@ -356,7 +377,7 @@ class Import:
 
     @staticmethod
     def _name(draft: Draft) -> str:
-        return import_sites.site_plan.name_of({"name": draft.values.get("name"), "server_name": draft.names()})
+        return site_plan.name_of({"name": draft.values.get("name"), "server_name": draft.names()})
 
     @staticmethod
     def _block(server: Node | None, one: Location) -> Node | None:

@@ -310,9 +310,9 @@ def options(nodes: Iterable[Node]) -> dict[str, object]:
     found: dict[str, object] = {}
     last = ""
     for node in nodes:
-        key, value = node.name, option_value(node)
+        key, value = _word(node.name), option_value(node)
         if node.children is not None:
-            key = f"{node.name} {node.text()}".strip()
+            key = f"{key} {node.text()}".strip()
         if key in found and node.name in ("set", "rewrite") and last != key and len(node.args) > 1:
             key = f"{node.name} {_word(node.first())}"
             value = " ".join(written(node.args[1:]))

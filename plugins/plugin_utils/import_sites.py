@@ -17,6 +17,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 PROTOCOLS = ("TLSv1.2", "TLSv1.3")
 # Directives of a redirecting server that say nothing of their own beside the redirect.
 _SILENT = {"listen", "server_name", "access_log", "error_log", "server_tokens", "root", "index", "charset", "http2"}
+_REAL_IP = ("set_real_ip_from", "real_ip_header", "real_ip_recursive")
 _OWN_REFUSAL = re.compile(r"publish-[\w.-]+\.invalid\Z")
 _LISTEN_WORDS = {"ssl", "http2", "default_server", "default"}
 
@@ -123,7 +124,8 @@ class Targets:
     def upstream(self, text: str, protocol: str) -> str:
         """The name in publish_upstreams of what an address or an upstream leads to."""
         node = self.nodes.get(text)
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", text.removeprefix("unix:")).strip("-.")[:60] or "upstream"
+        plain = re.sub(r"\Apublish-main-", "", text.removeprefix("unix:"))
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).strip("-.")[:60] or "upstream"
         if name not in self.upstreams:
             self.upstreams[name] = {"name": name, "servers": [], "protocol": protocol}
             if node is None:
@@ -144,6 +146,11 @@ class Targets:
                 upstream["balance"] = "address"
                 how = "balance: address, by the client's whole address; a client may find another server once"
                 self.table.say(one, CHANGED, how)
+            elif one.name == "keepalive" and one.first() == "0":
+                self.table.say(one, CARRIED, "said always")
+            elif one.name == "hash" and one.args == ["$binary_remote_addr", "consistent"]:
+                upstream["balance"] = "address"
+                self.table.say(one, CARRIED, "balance: address")
             elif one.name == "hash" and one.first().startswith("$"):
                 upstream["balance"] = f"hash {one.first()}"
                 self.table.say(one, CARRIED, "balance")
@@ -225,7 +232,7 @@ class Sites:
             self.table.say(node, CARRIED, "what refuses names that no site has is written anyhow")
             return
         self.table.say(node, CARRIED, "publish_sites", deep=False)
-        draft.values["server_name"] = [_name(name) for name in names] or ["_"]
+        draft.values["server_name"] = [*names] or ["_"]
         for one in node.all("server_name"):
             self.table.say(one, CARRIED, "server_name")
         for one in node.children or []:
@@ -266,6 +273,7 @@ class Sites:
         elif self.outer("client_max_body_size") is None:
             values["client_max_body_size"] = "1m"
         self._headers(values, rest)
+        self._real_ip(draft)
         self._usual(draft)
         if draft.secure:
             self._tls(draft)
@@ -304,6 +312,19 @@ class Sites:
         if own:
             same = draft.values[name] == text
             self.table.say(own, CARRIED if same else CHANGED, name if same else f"{name}: {draft.values[name]}")
+
+    def _real_ip(self, draft: Draft) -> None:
+        """Proxies that are believed, where the server says all of it."""
+        nodes = {name: [one for one in draft.rest if one.name == name] for name in _REAL_IP}
+        believed, header, recursive = nodes.values()
+        if not believed or len(header) != 1 or len(recursive) != 1 or recursive[0].args != ["on"]:
+            return
+        if any("unix:" in one.args for one in believed) or header[0].first() == "proxy_protocol":
+            return
+        draft.values["real_ip"] = {"from": [one.first() for one in believed], "header": header[0].first()}
+        for one in (*believed, *header, *recursive):
+            draft.rest.remove(one)
+            self.table.say(one, CARRIED, "real_ip")
 
     def _headers(self, values: dict[str, Any], rest: list[Node]) -> None:
         """add_header lines that say always and stand alone, as headers."""
@@ -407,6 +428,7 @@ class Sites:
         if app is not None:
             protocol, target = app
             found.values["app"] = target.app["name"]
+            self._mounted(found, target)
             if protocol == "uwsgi":
                 self.table.say(one, CARRIED, f"app: {target.app['name']}, whose socket this is")
             else:
@@ -422,6 +444,12 @@ class Sites:
             self.table.say(one, DECIDE, f"upstream: {name}; no application was found at {one.first()}", choices)
         return "uwsgi"
 
+    @staticmethod
+    def _mounted(found: Location, app: FoundApp) -> None:
+        bare = site_plan.Path(found.values["path"]).bare
+        if bare and bare in app.mounts:
+            found.values["mount"] = True
+
     def _http(self, found: Location, one: Node) -> str:
         match = re.match(r"(https?)://((?:unix:[^:]+:?)|[^/?#]+)(.*)\Z", one.first())
         if not match:
@@ -429,9 +457,11 @@ class Sites:
             self.table.say(one, CARRIED, "proxy_pass")
             return "http"
         scheme, base, rest = match.groups()
+        rest = self._replaced(found, one, scheme + "://" + base) if not rest else rest
         app = self.targets.app(base) if scheme == "http" else None
         if app is not None and (not rest or rest == found.values["path"]):
             found.values["app"] = app[1].app["name"]
+            self._mounted(found, app[1])
             wrong = app[0] == "uwsgi"
             how = f"app: {app[1].app['name']}"
             more = ". Its socket speaks uwsgi and was asked by HTTP; the role asks as it speaks"
@@ -443,9 +473,27 @@ class Sites:
                 found.values["upstream"] = name
                 self.table.say(one, CARRIED, f"upstream: {name}")
                 return "http"
-        found.values["proxy_pass"] = one.first()
+        found.values["proxy_pass"] = f"{scheme}://{base}{rest}" if "strip_prefix" not in found.values else f"{scheme}://{base}"
         self.table.say(one, CARRIED, "proxy_pass")
         return "http"
+
+    def _replaced(self, found: Location, one: Node, base: str) -> str:
+        """The path that takes the place of the location's, where a rewrite says it as this collection does."""
+        path = site_plan.Path(found.values["path"]).text
+        rewrites = [node for node in found.rest if node.name == "rewrite"]
+        returns = [node for node in found.rest if node.name == "return" and node.args == ["400"]]
+        if len(rewrites) != 1 or len(returns) != 1 or rewrites[0].args[2:] != ["break"]:
+            return ""
+        pattern, target = rewrites[0].args[:2]
+        if pattern != f"^{re.escape(path)}(.*)$" or not target.endswith("$1"):
+            return ""
+        for node in (*rewrites, *returns):
+            found.rest.remove(node)
+            self.table.say(node, CARRIED, "proxy_pass")
+        if target == "/$1" and any(node.first() == "X-Forwarded-Prefix" and node.args[1:] != [""] for node in found.rest):
+            found.values["strip_prefix"] = True
+            return ""
+        return target[:-2]
 
     def _returned(self, found: Location, one: Node) -> str:
         found.structure.append(one)
@@ -575,9 +623,6 @@ class Sites:
             same[0].claims |= draft.claims
             same[0].values["tls"]["redirect"] = True
             same[0].others.append(draft.node)
-            for name in ("access_log", "error_log"):
-                if draft.values.get(name) != same[0].values.get(name):
-                    continue
             self.table.say(draft.node, CARRIED, "tls: redirect")
             for node in draft.node.walk():
                 if self.table.state(node) != CARRIED:
@@ -651,10 +696,6 @@ class Sites:
 
 def _is_on(node: Node | None) -> bool:
     return node is not None and node.args[:1] == ["on"]
-
-
-def _name(word: str) -> str:
-    return word
 
 
 def _leads_to_tls(node: Node) -> bool:

@@ -354,7 +354,7 @@ def starters(files: Mapping[str, str]) -> list[Starter]:
     found = []
     for path, text in sorted(files.items()):
         supervisor = re.search(r"(?m)^\[program:", text)
-        if not (path.endswith(".service") or supervisor):
+        if not (path.endswith(".service") or ".service.d/" in path or supervisor):
             continue
         joined = re.sub(r"\\\n\s*", " ", text)
         for block in re.split(r"(?m)^(?=\[)", joined):
@@ -371,8 +371,23 @@ def starters(files: Mapping[str, str]) -> list[Starter]:
             user, group = given.get("User") or given.get("user", ""), given.get("Group", "")
             folder = given.get("WorkingDirectory") or given.get("directory", "")
             line = _line_of(text, "ExecStart" if kind == "systemd" else "command")
-            found.append(Starter(kind, path, line, words[place + 1 :], user, group, folder, given))
+            for command in _instances(words[place + 1 :], files):
+                found.append(Starter(kind, path, line, command, user, group, folder, given))
     return found
+
+
+def _instances(command: list[str], files: Mapping[str, str]) -> list[list[str]]:
+    """The commands of a template of units: one for each file that it means."""
+    patterns = [re.sub(r"%[iIjJ]", "*", word) for word in command if re.search(r"%[iIjJ]", word)]
+    if not patterns:
+        return [command]
+    names = {
+        found[1]
+        for word in patterns
+        for path in files
+        if (found := re.fullmatch(re.escape(word).replace(r"\*", r"([^/]+)", 1).replace(r"\*", r"[^/]+"), path))
+    }
+    return [[re.sub(r"%[iIjJ]", name, word) for word in command] for name in sorted(names)]
 
 
 def applications(
