@@ -13,6 +13,7 @@ from typing import Any
 
 from . import import_nginx, import_uwsgi, layout, site_plan, uwsgi_options
 from .doctor_findings import KINDS, SERIOUS, SEVERITIES, Finding
+from .import_apps import located
 from .import_nginx import Node
 from .import_sites import address
 from .import_uwsgi import Option, Source
@@ -96,7 +97,7 @@ def _sockets(source: Source) -> Iterator[tuple[str, Option, str]]:
             spoken = "http" if name.startswith("http") or source.last("protocol") == "http" else "uwsgi"
             for part in option.value.split(","):
                 if part.strip() and not part.strip().startswith("="):
-                    yield spoken, option, part.strip()
+                    yield spoken, option, located(source, part.strip())
 
 
 # -- both ends -------------------------------------------------------------------------------------------------------

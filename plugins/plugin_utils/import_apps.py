@@ -58,6 +58,7 @@ OURS = {
     "auto-procname": "systemd tells processes apart",
     "callable": "",
 }
+_PLACES = {"current", "src", "www", "html", "htdocs", "code", "app", "deployments", "srv", "opt", "home", "var", "usr"}
 # Where releases lie by default.
 ROOT = "/srv/wsgi"
 _GENERIC = {"uwsgi", "app", "config", "wsgi", "uwsgiconfig", "uwsgi_config", "default", "main", "conf", "web", "server"}
@@ -98,7 +99,7 @@ def name_of(source: Source, taken: Collection[str]) -> str:
     stem = posixpath.splitext(posixpath.basename(source.file.partition(" ")[0]))[0]
     tries = [] if stem.lower() in _GENERIC or source.file.startswith("process ") else [stem]
     folder = source.last("chdir", "pythonpath", "pp") or posixpath.dirname(source.last("wsgi-file", "file"))
-    tries.append(posixpath.basename(folder.rstrip("/")))
+    tries += [part for part in reversed(folder.split("/")) if part and part.lower() not in _PLACES][:1]
     tries.append(source.last("module", "wsgi", "w").partition(":")[0].partition(".")[0])
     tries += [stem, "app"]
     for text in tries:
@@ -165,7 +166,7 @@ class _App:
         """A socket that nginx speaks to."""
         protocol = "http" if name == "http-socket" or self.source.last("protocol") == "http" else "uwsgi"
         for address in option.value.split(","):
-            self.found.addresses.append((protocol, address.strip()))
+            self.found.addresses.append((protocol, located(self.source, address.strip())))
         first = len(self.found.addresses) == 1
         if protocol == "http" and first:
             self.app["protocol"] = "http"
@@ -270,6 +271,10 @@ class _App:
         elif "$(" in option.value or "@(" in option.value:
             choices = [f"state {name} with the value that it has"]
             self.say(option, DECIDE, "uWSGI takes the value from its environment or a file when it starts", choices)
+        elif name == "http" and not self.source.last("socket", "uwsgi-socket", "s", "http-socket"):
+            self.socket(option, "http-socket")
+            self.found.rows[-1].state = CHANGED
+            self.found.rows[-1].how += "; the workers speak HTTP themselves, without a router of uWSGI's before them"
         elif name in ("socket", "http-socket"):
             self.socket(option, name)
         elif name in FILES:
@@ -503,6 +508,14 @@ class _App:
             else:
                 continue
             self.found.rows.append(said)
+
+
+def located(source: Source, text: str) -> str:
+    """A socket's address; a path alone begins where uWSGI was started."""
+    if ":" in text or text.startswith(("/", "@", "=")):
+        return text
+    folder = source.last("chdir") if source.has("chdir") else _folder(source)
+    return posixpath.normpath(posixpath.join(folder or "/", text))
 
 
 def keep_unmounted(found: FoundApp, mounted: Collection[str]) -> None:

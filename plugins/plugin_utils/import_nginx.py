@@ -17,6 +17,7 @@ INSTALL = "the nginx parser is missing on the controller; pip install ngxparse==
 # What no configuration of an honest host has.
 MAX_NODES = 50000
 MAX_DEPTH = 40
+MAX_INCLUDES = 2000
 # What is said once in a block by these, all in one file that comes with nginx.
 KNOWN_FILES = ("uwsgi_params", "fastcgi_params", "scgi_params", "mime.types", "fastcgi.conf")
 # What Debian has in a file of its own, for where that is not at hand.
@@ -28,6 +29,9 @@ PROXY_PARAMS = (
 )
 # By these one can tell nginx's files from others.
 _OURS = {"server", "http", "upstream", "map", "events", "location", "log_format", "user", "worker_processes", "include"}
+# What is nothing without a word behind it.
+_WITH_WORDS = {"return", "rewrite", "add_header", "listen", "server_name", "proxy_pass", "uwsgi_pass", "alias", "root"}
+_WITH_WORDS |= {"uwsgi_param", "location", "map", "if", "server", "include", "upstream", "proxy_set_header", "user"}
 # Some write comments as they know them from elsewhere.
 _SLASHES = re.compile(r"(?m)(^|[;{}])([ \t]*)//")
 
@@ -203,7 +207,7 @@ class Reader:
     def __init__(self, files: Mapping[str, str], main: str = "") -> None:
         self.files, self.main = files, main
         self.messages: list[str] = []
-        self.count = 0
+        self.count = self.includes = 0
         self.used: set[str] = set()
         self.base = ""
 
@@ -235,6 +239,9 @@ class Reader:
                 if self.count == MAX_NODES + 1:
                     self.messages.append(f"{node.file}:{node.line}: more than {MAX_NODES} directives; the rest is left out")
                 return found
+            if node.name in _WITH_WORDS and not node.args and (node.name != "server" or node.children is None):
+                self.messages.append(f"{node.file}:{node.line}: {node.name} says nothing, which nginx refuses")
+                continue
             if node.children is not None:
                 node.children = self._expand(node.children, chain)
             if node.name != "include" or node.children is not None:
@@ -242,6 +249,10 @@ class Reader:
                 continue
             found += self._included(node, chain)
         return found
+
+    def _once(self, message: str) -> None:
+        if message not in self.messages[-MAX_DEPTH:]:
+            self.messages.append(message)
 
     def _included(self, node: Node, chain: tuple[str, ...]) -> list[Node]:
         if posixpath.basename(node.first()) in KNOWN_FILES:
@@ -253,9 +264,13 @@ class Reader:
         if not paths:
             return [node]
         for path in paths:
+            self.includes += 1
             if path in chain or len(chain) > MAX_DEPTH:
-                self.messages.append(f"{node.file}:{node.line}: {path} includes itself; it is read once")
+                self._once(f"{node.file}:{node.line}: {path} includes itself; it is read once")
                 continue
+            if self.includes > MAX_INCLUDES:
+                self._once(f"{node.file}:{node.line}: more than {MAX_INCLUDES} includes; the rest is left out")
+                break
             self.used.add(path)
             found += self._expand(parse(self.files[path], path, self.messages), (*chain, path))
         # The comments before the include belong to what it brings.

@@ -285,7 +285,8 @@ class Reader:
         if (target in chain and not other) or depth > MAX_DEPTH:
             self.messages.append(f"{option.file}:{option.line}: {option.value} includes itself; it is read once")
             return []
-        self.included.add(target)
+        if target != chain[0]:
+            self.included.add(target)
         return self.read(target, other or section, depth + 1, chain)
 
     @staticmethod
