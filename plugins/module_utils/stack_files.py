@@ -238,6 +238,9 @@ def _process(pid, kind, words, parent):
     unit = re.search(r"([\w@.\\:-]+\.service)\s*$", cgroup, re.MULTILINE)
     about["unit"] = unit.group(1) if unit else ""
     about["folders"] = [about["folder"]]
+    if kind == "nginx":
+        # Its workers began when it last read its files.
+        about["read"] = int(max([procfs.started_at(child) for child in procfs.children(pid)] or [0]))
     if kind == "uwsgi":
         try:
             environment = procfs.read("/proc/%d/environ" % pid).split(b"\0")

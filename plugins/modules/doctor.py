@@ -9,7 +9,7 @@ __metaclass__ = type
 DOCUMENTATION = r"""
 module: doctor
 short_description: (internal) Names what is wrong with an existing stack of nginx and uWSGI
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:

@@ -9,7 +9,7 @@ __metaclass__ = type
 DOCUMENTATION = r"""
 module: existing_stack
 short_description: (internal) Reads the nginx and the uWSGI that a host has
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:

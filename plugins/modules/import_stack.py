@@ -9,7 +9,7 @@ __metaclass__ = type
 DOCUMENTATION = r"""
 module: import_stack
 short_description: (internal) Writes an existing stack of nginx and uWSGI as an inventory
-version_added: 0.2.0
+version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:

@@ -173,8 +173,10 @@ def parse(text: str, file: str, messages: list[str]) -> list[Node]:
         messages.append(f"{file}: holds zero bytes, and is left out")
         return []
     fixed = _SLASHES.sub(r"\1\2#", text)
-    if fixed != text:
-        messages.append(f"{file}: // begins no comment in nginx; it is taken for one here")
+    slashes = _SLASHES.search(text)
+    if slashes:
+        line = text.count("\n", 0, slashes.end()) + 1
+        messages.append(f"{file}:{line}: // begins no comment in nginx; it is taken for one here")
     builder, count = _Builder(file), 0
     try:
         for token, line, in_quotes in _tokens(fixed):

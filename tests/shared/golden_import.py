@@ -4,6 +4,7 @@ The inputs are in the shape of what public projects and tutorials have, written 
 inventory, NAME.md the table of what became of each directive.
 """
 
+import contract
 import importing
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import stack_files
@@ -27,6 +28,7 @@ def outputs(name):
 
 
 if __name__ == "__main__":
-    for one in NAMES:
-        for file, text in outputs(one).items():
-            (FOLDER / file).write_text(text)
+    with contract.templating():
+        for one in NAMES:
+            for file, text in outputs(one).items():
+                (FOLDER / file).write_text(text)
