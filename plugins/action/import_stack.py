@@ -1,4 +1,4 @@
-"""Reads an existing stack, on a host or in a folder, and writes it as an inventory; see plugin_utils/import_inventory.py."""
+"""Reads an existing stack and writes it as an inventory; see plugin_utils/import_inventory.py."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ class ActionModule(ReadsStack):
             raise AnsibleActionFail(str(error)) from error
         imported.messages = [*(found.get("messages") or []), *imported.messages]
         if not (imported.variables.get("publish_apps") or imported.variables.get("publish_sites")):
-            told = "; ".join(imported.messages[:5])
-            raise AnsibleActionFail(f"neither nginx nor uWSGI was found in {folder or host}{'; ' + told if told else ''}")
+            told = "; ".join([f"neither nginx nor uWSGI was found in {folder or host}", *imported.messages[:5]])
+            raise AnsibleActionFail(told)
         name = re.sub(r"[^\w.-]+", "-", os.path.basename(folder.rstrip("/")) or "imported") if folder else host
         where = os.path.abspath(os.path.expanduser(str(args["dir"])))
         paths = {"inventory": os.path.join(where, f"{name}.yml"), "table": os.path.join(where, f"{name}.md")}

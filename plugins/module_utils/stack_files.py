@@ -274,7 +274,8 @@ def limits():
     somaxconn = procfs.read("/proc/sys/net/core/somaxconn").strip()
     if somaxconn.isdigit():
         found["somaxconn"] = int(somaxconn)
-    lines = [line.split() for line in native(procfs.read("/proc/net/netstat")).splitlines() if line.startswith("TcpExt:")]
+    lines = native(procfs.read("/proc/net/netstat")).splitlines()
+    lines = [line.split() for line in lines if line.startswith("TcpExt:")]
     if len(lines) == 2 and "ListenOverflows" in lines[0]:
         found["overflows"] = int(lines[1][lines[0].index("ListenOverflows")])
     audit = _tail("/var/log/audit/audit.log")

@@ -128,7 +128,8 @@ def ends(stack: Stack) -> Iterator[Finding]:
                     evidence = f"{node.shown()}; {option.name} = {option.value} in {option.file}:{option.line}"
                     yield _at("protocol", node, evidence)
                 elif where not in listening and asked == "uwsgi" and listening and _local(where):
-                    yield _at("nobody-listens", node, f"{node.shown()}; uWSGI listens at {', '.join(sorted(listening))}")
+                    there = ", ".join(sorted(listening))
+                    yield _at("nobody-listens", node, f"{node.shown()}; uWSGI listens at {there}")
 
 
 def _local(where: str) -> bool:
@@ -148,7 +149,8 @@ def applications(stack: Stack) -> Iterator[Finding]:
         if several and not source.has("master"):
             yield _at("no-master", first, f"{source.last('processes', 'workers', 'p')} processes and no master")
         if source.has("daemonize") and not source.has("pidfile", "safe-pidfile", "pidfile2"):
-            yield _at("no-pidfile", next(one for one in source.options if one.name == "daemonize"), "daemonize, and no pidfile")
+            option = next(one for one in source.options if one.name == "daemonize")
+            yield _at("no-pidfile", option, "daemonize, and no pidfile")
 
 
 def _number(text: str) -> int:
@@ -313,7 +315,8 @@ def names(stack: Stack) -> Iterator[Finding]:
                 seen.setdefault((place, text), server)
     for place, servers in at.items():
         first = servers[0]
-        refuses = any(re.fullmatch(r"publish-[\w.-]+\.invalid", word) for one in servers for node in one.all("server_name") for word in node.args)
+        answered = [word for one in servers for node in one.all("server_name") for word in node.args]
+        refuses = any(re.fullmatch(r"publish-[\w.-]+\.invalid", word) for word in answered)
         if place not in chosen and len({id(one) for one in servers}) > 1 and not refuses:
             named = first.one("server_name")
             shown = " ".join(named.args) if named is not None else "no name"
@@ -397,7 +400,9 @@ def _pidfile(stack: Stack, option: Option) -> Iterator[Finding]:
     about, folder = stack.looked[option.value], stack.looked.get(posixpath.dirname(option.value), {})
     for what, found in ((option.value, about), (posixpath.dirname(option.value), folder)):
         mode = found.get("mode", 0)
-        if found.get("kind") in ("file", "folder") and mode & 0o002 and not (found["kind"] == "folder" and mode & 0o1000):
+        # Whoever may write a sticky folder cannot move what is another's there.
+        sticky = found.get("kind") == "folder" and mode & 0o1000
+        if found.get("kind") in ("file", "folder") and mode & 0o002 and not sticky:
             yield _at("open-pidfile", option, f"{what} has mode {mode:o}")
     if about["kind"] == "file" and about.get("alive") is False:
         yield _at("stale-pidfile", option, f"{option.value} names a process that is not there")

@@ -34,8 +34,8 @@ class Finding:
     def plain(self) -> dict[str, object]:
         """The finding as data."""
         kind = KINDS[self.kind]
-        where = {"file": self.file, "line": self.line, "evidence": self.evidence}
-        return {"finding": self.kind, "severity": kind.severity, **where, "consequence": kind.consequence, "cure": kind.cure}
+        found = {"finding": self.kind, "severity": kind.severity, "file": self.file, "line": self.line}
+        return {**found, "evidence": self.evidence, "consequence": kind.consequence, "cure": kind.cure}
 
 
 KINDS: dict[str, Kind] = {
@@ -72,11 +72,19 @@ KINDS: dict[str, Kind] = {
     ),
     "no-boot": Kind(WARNING, "after the next boot the application is gone", "start it by a unit that is enabled"),
     "no-pidfile": Kind(
-        WARNING, "nobody can tell which process to stop or reload but by killing all of them", "state a pidfile, or use a unit"
+        WARNING,
+        "nobody can tell which process to stop or reload but by killing all of them",
+        "state a pidfile, or use a unit",
     ),
-    "stale-pidfile": Kind(SERIOUS, "a stop or reload by it reaches nobody, or a stranger", "remove it, and start by a unit"),
+    "stale-pidfile": Kind(
+        SERIOUS,
+        "a stop or reload by it reaches nobody, or a stranger",
+        "remove it, and start by a unit",
+    ),
     "open-pidfile": Kind(
-        SERIOUS, "whoever can write it chooses which process root stops", "put it where only root or the application writes"
+        SERIOUS,
+        "whoever can write it chooses which process root stops",
+        "put it where only root or the application writes",
     ),
     "open-socket": Kind(
         SERIOUS, "whoever reaches the socket may run code as the application", "listen to 127.0.0.1, or a unix socket"
@@ -86,12 +94,18 @@ KINDS: dict[str, Kind] = {
         "every account of the host may run code as the application",
         "put the socket into a folder that only nginx enters, or use mode 660 and nginx's group",
     ),
-    "root": Kind(SERIOUS, "a fault in the application is one in the whole host", "state uid and gid, or User= of the unit"),
+    "root": Kind(
+        SERIOUS,
+        "a fault in the application is one in the whole host",
+        "state uid and gid, or User= of the unit",
+    ),
     "alias-traversal": Kind(
         SERIOUS, "files beside the folder can be had by ..", "let both location and alias end in a slash"
     ),
     "slash": Kind(
-        WARNING, "a path is asked for with a slash too many or too few", "let both location and proxy_pass end in a slash"
+        WARNING,
+        "a path is asked for with a slash too many or too few",
+        "let both location and proxy_pass end in a slash",
     ),
     "prefix": Kind(
         WARNING,
@@ -117,10 +131,16 @@ KINDS: dict[str, Kind] = {
         "let uwsgi_read_timeout be longer than harakiri",
     ),
     "listen-queue": Kind(
-        SERIOUS, "uWSGI does not start: its queue is longer than the kernel's", "raise net.core.somaxconn, or lower listen"
+        SERIOUS,
+        "uWSGI does not start: its queue is longer than the kernel's",
+        "raise net.core.somaxconn, or lower listen",
     ),
     "overflows": Kind(WARNING, "connections were lost since the last boot", "raise listen, and serve more at once"),
-    "unreadable-static": Kind(SERIOUS, "nginx answers 403", "let others pass each folder on the way, and read the files"),
+    "unreadable-static": Kind(
+        SERIOUS,
+        "nginx answers 403",
+        "let others pass each folder on the way, and read the files",
+    ),
     "missing-static": Kind(WARNING, "nginx answers 404", "name the folder that is there"),
     "certificate-end": Kind(SERIOUS, "browsers refuse the site", "renew the certificate"),
     "certificate-old": Kind(WARNING, "nginx serves the certificate that it has read before", "reload nginx"),

@@ -194,7 +194,8 @@ class _App:
         key = _NUMBERS[name]
         if not option.value.isdigit():
             choices = [f"{key}: a number", "leave it out"]
-            self.say(option, DECIDE, f"{option.value!r} is worked out by uWSGI where it runs; {key} is a number", choices)
+            how = f"{option.value!r} is worked out by uWSGI where it runs; {key} is a number"
+            self.say(option, DECIDE, how, choices)
         elif key == "threads" and (self.source.has("gevent") or int(option.value) < 1):
             self.say(option, DROPPED, "threads mean nothing under gevent, which serves requests in greenlets")
         elif int(option.value) < 1:
@@ -394,7 +395,8 @@ class _App:
             self._release(released)
             return
         script = app.get("wsgi_file", "")
-        guesses = [app.get("chdir", ""), *app.get("pythonpath", [])[:1], posixpath.dirname(script), _folder(self.source)]
+        guesses = [app.get("chdir", ""), *app.get("pythonpath", [])[:1], posixpath.dirname(script)]
+        guesses.append(_folder(self.source))
         path = next((guess for guess in guesses if guess.startswith("/") and guess != "/"), "")
         first = self.source.options[0] if self.source.options else Option("", "", self.source.file)
         if not path:
@@ -423,7 +425,8 @@ class _App:
         """Code that this collection has put on the host: where it came from stands nowhere there."""
         app = self.app
         choices = ["source: a folder on the controller", "repo: a git repository", "archive: a tarball"]
-        self.say(Option("source", current, self.source.file), DECIDE, "nothing here says where releases come from", choices)
+        how = "nothing here says where releases come from"
+        self.say(Option("source", current, self.source.file), DECIDE, how, choices)
         app["source"] = f"./{app['name']}"
         if app.get("wsgi_file"):
             app["wsgi_file"] = posixpath.relpath(app["wsgi_file"], current)
@@ -472,7 +475,8 @@ class _App:
         for starter in sorted(self.source.starters, key=lambda one: ".service.d/" not in one.file):
             what = {"systemd": "a unit of ours takes its place", "supervisor": "systemd takes its place"}
             what |= {"emperor": "a unit of its own takes its place", "process": "it was found running"}
-            self.found.rows.append(Row(starter.file, starter.line, f"started by {starter.kind}", CARRIED, what[starter.kind]))
+            text = f"started by {starter.kind}"
+            self.found.rows.append(Row(starter.file, starter.line, text, CARRIED, what[starter.kind]))
             for key, value in (("user", starter.user), ("group", starter.group)):
                 if value == f"wsgi-{self.app['name']}" or key in itself:
                     itself.add(key)
@@ -524,8 +528,9 @@ def keep_unmounted(found: FoundApp, mounted: Collection[str]) -> None:
         if prefix in mounted:
             continue
         options = found.app.setdefault("options", {})
-        before = options.get("mount")
-        options["mount"] = option.value if before is None else [*([before] if isinstance(before, str) else before), option.value]
+        before = options.get("mount", [])
+        all_of_them = [*([before] if isinstance(before, str) else before), option.value]
+        options["mount"] = all_of_them if len(all_of_them) > 1 else option.value
         found.kept.append(option)
         for row in found.rows:
             if row.line == option.line and row.file == option.file and row.how == "mount of the location":

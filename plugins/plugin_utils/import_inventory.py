@@ -52,7 +52,8 @@ def emitted(tree: Iterable[Directive], depth: int = 0) -> str:
     lines = []
     for name, value, children in tree:
         head = "    " * depth + f"{name} {value}".strip()
-        lines.append(f"{head};\n" if children is None else f"{head} {{\n{emitted(children, depth + 1)}" + "    " * depth + "}\n")
+        inner = "" if children is None else emitted(children, depth + 1)
+        lines.append(f"{head};\n" if children is None else f"{head} {{\n{inner}{'    ' * depth}}}\n")
     return "".join(lines)
 
 
@@ -104,7 +105,8 @@ class Import:
         self.sites = Sites(self.http, self.apps, self.table, self.main)
         self.drafts = self.sites.all()
         for found in self.apps:
-            led = [one for draft in self.drafts for one in draft.locations if one.values.get("app") == found.app["name"]]
+            name = found.app["name"]
+            led = [one for draft in self.drafts for one in draft.locations if one.values.get("app") == name]
             mounted = {site_plan.Path(one.values["path"]).bare for one in led if one.values.get("mount")}
             import_apps.keep_unmounted(found, mounted)
         self.more: list[Row] = []
@@ -177,7 +179,8 @@ class Import:
                 found = import_nginx.options(draft.rest)
                 for one in draft.locations:
                     if one.verbatim:
-                        found[f"location {' '.join(written(one.node.args))}"] = import_nginx.options(one.node.children or [])
+                        path = " ".join(written(one.node.args))
+                        found[f"location {path}"] = import_nginx.options(one.node.children or [])
                 site.update({"options": found} if found else {})
             if not site["locations"]:
                 site.pop("locations")
@@ -207,7 +210,8 @@ class Import:
             plans, problems = self.planner(self.variables(options))
             if not problems:
                 return Generated(plans)
-            if not any([self._mend(problem) for problem in self._first_of_each(problems)]):
+            mended = [self._mend(problem) for problem in self._first_of_each(problems)]
+            if not any(mended):
                 break
         for problem in problems:
             self.more.append(Row("", 0, problem.path, DECIDE, problem.message, [problem.hint]))
@@ -244,7 +248,8 @@ class Import:
         if key not in item or key in ("name", "servers", "address"):
             return False
         value = item.pop(key)
-        self.more.append(Row("", 0, f"{upstreams[index]['name']}: {key} {value}", CHANGED, f"our default: {problem.message}"))
+        text = f"{upstreams[index]['name']}: {key} {value}"
+        self.more.append(Row("", 0, text, CHANGED, f"our default: {problem.message}"))
         return True
 
     def _mend_conf(self, path: str, why: str) -> bool:
@@ -393,7 +398,8 @@ class Import:
         for draft in self.drafts:
             outer = [*draft.values.get("headers", {}), *(one.first() for one in draft.rest if one.name == "add_header")]
             for one in draft.locations:
-                own = {*one.values.get("headers", {}), *(node.first() for node in one.rest if node.name == "add_header")}
+                lines = [node.first() for node in one.rest if node.name == "add_header"]
+                own = {*one.values.get("headers", {}), *lines}
                 if one.verbatim or not own:
                     continue
                 lower = {name.lower() for name in own}
@@ -460,21 +466,25 @@ class Import:
             loose = {(one.key()[0], " ".join(one.key()[1])) for one in block.children or []}
             if deep(node) not in has and (node.key()[0], " ".join(node.key()[1])) not in loose:
                 self.result.missing.append(f"{where}: {node.shown()}")
-        own = {"listen", "server_name", "location", "uwsgi_pass", "proxy_pass", "alias", "root", "access_log", "error_log"}
+        own = {"listen", "server_name", "location", "uwsgi_pass", "proxy_pass", "alias", "root"}
+        own |= {"access_log", "error_log", *(name for name in names if name.startswith("ssl_"))}
         added = [
             node.shown()
             for node in block.children or []
-            if node.key() not in theirs and node.name not in own and not (node.name in names and node.name.startswith("ssl_"))
+            if node.key() not in theirs and node.name not in own
         ]
         client = [text for text in added if re.match(r"(uwsgi_param HTTP_|proxy_set_header )", text)]
         self.result.added += [f"{where}: {text}" for text in added if text not in client]
         if client:
-            self.result.added.append(f"{where}: {len(client)} lines that tell the application who the client is, and nobody else may")
+            told = "lines that tell the application who the client is, and nobody else may"
+            self.result.added.append(f"{where}: {len(client)} {told}")
 
     def _count(self) -> tuple[int, int, int]:
         every = [one for draft in self.drafts for one in draft.locations]
-        slashes = [node for node in self.table.nodes if node.name == "location" and self.table.rows[id(node)].how == "slash"]
-        total = sum(node.name == "location" for server in self.http if server.name == "server" for node in server.walk())
+        named = [node for node in self.table.nodes if node.name == "location"]
+        slashes = [node for node in named if self.table.rows[id(node)].how == "slash"]
+        servers = [node for node in self.http if node.name == "server"]
+        total = sum(node.name == "location" for server in servers for node in server.walk())
         whole = sum(not one.verbatim for one in every) + len(slashes)
         inside = sum(node.name == "location" and node is not one.node for one in every for node in one.node.walk())
         joined = sum(
@@ -522,7 +532,8 @@ class Import:
         for node in (*self.main, *self.events, *self.http):
             for one in node.walk():
                 if not self.table.state(one):
-                    self.table.say(one, DECIDE, "nothing here knows what it means", ["state it as an option"], deep=False)
+                    choices = ["state it as an option"]
+                    self.table.say(one, DECIDE, "nothing here knows what it means", choices, deep=False)
         self.result.rows = [row for found in self.apps for row in found.rows] + self.table.sorted() + self.more
         self.result.locations = self._count()
         self._comments()

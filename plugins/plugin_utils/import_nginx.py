@@ -228,7 +228,8 @@ class Reader:
         for one in tries:
             one = posixpath.normpath(one)
             # nginx's * does not go over a slash.
-            found = [path for path in self.files if fnmatch.fnmatchcase(path, one) and path.count("/") == one.count("/")]
+            level = [path for path in self.files if path.count("/") == one.count("/")]
+            found = [path for path in level if fnmatch.fnmatchcase(path, one)]
             if found:
                 return sorted(found)
         return []
@@ -239,7 +240,8 @@ class Reader:
             self.count += 1
             if self.count > MAX_NODES:
                 if self.count == MAX_NODES + 1:
-                    self.messages.append(f"{node.file}:{node.line}: more than {MAX_NODES} directives; the rest is left out")
+                    where = f"{node.file}:{node.line}"
+                    self.messages.append(f"{where}: more than {MAX_NODES} directives; the rest is left out")
                 return found
             if node.name in _WITH_WORDS and not node.args and (node.name != "server" or node.children is None):
                 self.messages.append(f"{node.file}:{node.line}: {node.name} says nothing, which nginx refuses")

@@ -139,7 +139,8 @@ def _hung(head: str, inner: list[str], depth: int) -> list[str]:
 
 def inventory(imported: Imported, host: str, connection: Mapping[str, Any] | None = None) -> str:
     """The inventory as a file: one host, and the variables with the original's comments."""
-    lines = ["---", "# Written by graceful.wsgi.import; what became of each directive says the .md file beside it.", "all:"]
+    said = "# Written by graceful.wsgi.import; what became of each directive says the .md file beside it."
+    lines = ["---", said, "all:"]
     lines += ["  hosts:", f"    {_scalar(host)}:" + ("" if connection else " {}")]
     lines += [f"      {key}: {_scalar(value)}" for key, value in (connection or {}).items()]
     body = _emit(imported.variables, (), imported.comments, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,9 @@ REDIRECTS = (301, 302, 303, 307, 308)
 PROTOCOLS = ("TLSv1.2", "TLSv1.3")
 # Directives of a redirecting server that say nothing of their own beside the redirect.
 _SILENT = {"listen", "server_name", "access_log", "error_log", "server_tokens", "root", "index", "charset", "http2"}
+_ALIAS = re.compile(
+    r"(?:\$\w+_scheme|\$scheme|https)://([\w.-]+)(?::\d+)?(?:\$publish_\w+_port)?(\$request_uri)?\Z"
+)
 _REAL_IP = ("set_real_ip_from", "real_ip_header", "real_ip_recursive")
 _OWN_REFUSAL = re.compile(r"publish-[\w.-]+\.invalid\Z")
 _LISTEN_WORDS = {"ssl", "http2", "default_server", "default"}
@@ -50,7 +53,7 @@ class Table:
 
 @dataclass
 class Location:
-    """A location on its way; ``rest``: what is no variable of ours, ``verbatim``: kept whole as an option of the site."""
+    """A location on its way; ``rest``: what is no variable, ``verbatim``: why all of it is an option of the site."""
 
     node: Node
     values: dict[str, Any] = field(default_factory=dict)
@@ -308,7 +311,8 @@ class Sites:
         elif place.startswith("/"):
             draft.values[name] = text
         else:
-            draft.values[name] = " ".join([posixpath.join(layout.NGINX_LOG_DIR, posixpath.basename(place)), *node.args[1:]])
+            whole = posixpath.join(layout.NGINX_LOG_DIR, posixpath.basename(place))
+            draft.values[name] = " ".join([whole, *node.args[1:]])
         if own:
             same = draft.values[name] == text
             self.table.say(own, CARRIED if same else CHANGED, name if same else f"{name}: {draft.values[name]}")
@@ -432,7 +436,8 @@ class Sites:
             if protocol == "uwsgi":
                 self.table.say(one, CARRIED, f"app: {target.app['name']}, whose socket this is")
             else:
-                how = f"app: {target.app['name']}. Its socket speaks HTTP and was asked by uwsgi; the role asks as it speaks"
+                how = f"app: {target.app['name']}. Its socket speaks HTTP and was asked by uwsgi;"
+                how += " the role asks as it speaks"
                 self.table.say(one, CHANGED, how)
             return "uwsgi" if protocol == "uwsgi" else "http"
         name = self.targets.upstream(one.first(), "uwsgi")
@@ -457,7 +462,7 @@ class Sites:
             self.table.say(one, CARRIED, "proxy_pass")
             return "http"
         scheme, base, rest = match.groups()
-        rest = self._replaced(found, one, scheme + "://" + base) if not rest else rest
+        rest = rest or self._replaced(found)
         app = self.targets.app(base) if scheme == "http" else None
         if app is not None and (not rest or rest == found.values["path"]):
             found.values["app"] = app[1].app["name"]
@@ -477,7 +482,7 @@ class Sites:
         self.table.say(one, CARRIED, "proxy_pass")
         return "http"
 
-    def _replaced(self, found: Location, one: Node, base: str) -> str:
+    def _replaced(self, found: Location) -> str:
         """The path that takes the place of the location's, where a rewrite says it as this collection does."""
         path = site_plan.Path(found.values["path"]).text
         rewrites = [node for node in found.rest if node.name == "rewrite"]
@@ -490,7 +495,8 @@ class Sites:
         for node in (*rewrites, *returns):
             found.rest.remove(node)
             self.table.say(node, CARRIED, "proxy_pass")
-        if target == "/$1" and any(node.first() == "X-Forwarded-Prefix" and node.args[1:] != [""] for node in found.rest):
+        prefixes = [node for node in found.rest if node.first() == "X-Forwarded-Prefix" and node.args[1:] != [""]]
+        if target == "/$1" and prefixes:
             found.values["strip_prefix"] = True
             return ""
         return target[:-2]
@@ -517,9 +523,7 @@ class Sites:
             return ""
         found.structure.append(one)
         folder, how = one.first(), "static"
-        if one.name == "root" and path.prefix and path.text != "/":
-            folder = one.first().rstrip("/") + path.text
-        elif one.name == "root" and path.exact:
+        if one.name == "root" and path.prefix and path.text != "/" or one.name == "root" and path.exact:
             folder = one.first().rstrip("/") + path.text
         elif one.name == "alias" and path.regex:
             found.rest.append(one)
@@ -538,7 +542,7 @@ class Sites:
         return "static"
 
     def _spoken(self, found: Location, kind: str) -> None:
-        """Lines for one protocol beside the other, WebSockets, time-outs, and what a request says of the application."""
+        """Lines for one protocol beside the other, WebSockets, time-outs, and what is said of the application."""
         other = "proxy_" if kind == "uwsgi" else "uwsgi_"
         for node in [one for one in found.rest if one.name.startswith(other)]:
             found.rest.remove(node)
@@ -634,7 +638,7 @@ class Sites:
         for draft in list(self.drafts):
             returned = [node for node in draft.rest if node.name == "return"]
             text = str(draft.values.get("redirect") or (returned[0].args[-1] if returned else ""))
-            found = re.match(r"(?:\$\w+_scheme|\$scheme|https)://([\w.-]+)(?::\d+)?(?:\$publish_\w+_port)?(\$request_uri)?\Z", text)
+            found = _ALIAS.match(text)
             same = [one for one in self.drafts if found and one is not draft and one.names()[0] == found[1]]
             ours = any("$publish_" in str(node.args) for node in draft.node.walk()) or (
                 same and [line for line, _node in draft.secure] == [line for line, _node in same[0].secure]
@@ -677,7 +681,8 @@ class Sites:
                 continue
             by_accident = site_plan.endpoint(text) in draft.claims and not {"default_server", "default"} & {*node.args}
             more = "; default_server, since the first server at an address answers for names that no site has"
-            self.table.say(node, CARRIED, ("tls: listen" if (text, node) in draft.secure else "listen") + (more if by_accident else ""))
+            name = "tls: listen" if (text, node) in draft.secure else "listen"
+            self.table.say(node, CARRIED, name + (more if by_accident else ""))
 
     def _names(self) -> None:
         """Each site a name of its own, which its files are called by."""
@@ -705,22 +710,28 @@ def _leads_to_tls(node: Node) -> bool:
         if one.name in _SILENT:
             continue
         inner = one.children or []
-        if one.name == "location" and one.args == ["/"] and len(inner) == 1:
-            one = inner[0]
-        elif one.name == "if" and len(inner) == 1 and ("$host" in one.text() or "$scheme" in one.text()):
+        alone = len(inner) == 1
+        asked = one.name == "if" and re.search(r"\$(host|scheme)\b", one.text())
+        if alone and (asked or (one.name == "location" and one.args == ["/"])):
             one = inner[0]
         elif one.name == "return" and one.args == ["404"]:
             continue
-        target = one.args[-1] if one.args else ""
-        name = "|".join(re.escape(name) for server in node.all("server_name") for name in server.args)
-        goes = re.match(rf"(?:\^ )?https://(?:\$host|\$server_name|\$http_host|{name or '_'})(?::\d+)?(\$request_uri|/?\$1|\$uri)", target)
-        if one.name == "return" and len(one.args) == 2 and one.first() in ("301", "302", "307", "308") and goes:
-            led = True
-        elif one.name == "rewrite" and len(one.args) > 1 and one.args[1].startswith(("https://$host", "https://$server_name")):
-            led = True
-        else:
+        if not _is_secure(one, node):
             return False
+        led = True
     return led
+
+
+def _is_secure(one: Node, server: Node) -> bool:
+    """Whether a directive leads to the same address by HTTPS."""
+    names = [re.escape(name) for node in server.all("server_name") for name in node.args] or ["_"]
+    known = "|".join((r"\$host", r"\$server_name", r"\$http_host", *names))
+    target = one.args[-1] if one.args else ""
+    if one.name == "return":
+        goes = re.match(rf"https://(?:{known})(?::\d+)?(\$request_uri|\$uri)", target)
+        return len(one.args) == 2 and one.first() in ("301", "302", "307", "308") and goes is not None
+    target = one.args[1] if one.name == "rewrite" and len(one.args) > 1 else ""
+    return re.match(rf"https://(?:{known})(?::\d+)?(\$request_uri|/\$1|\$1)", target) is not None
 
 
 def options_row(table: Table, node: Node, where: str) -> None:

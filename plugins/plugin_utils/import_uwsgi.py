@@ -17,11 +17,13 @@ from xml.etree import ElementTree
 MAX_OPTIONS = 5000
 MAX_DEPTH = 20
 # What takes no value on a command line.
-FLAGS = frozenset(
-    "master vacuum lazy-apps lazy enable-threads die-on-term need-app single-interpreter disable-logging"
-    " manage-script-name no-orphans thunder-lock strict memory-report log-master auto-procname no-site http-websockets"
-    " ignore-sigpipe ignore-write-errors disable-write-exception emperor-tyrant die-on-idle catch-exceptions".split()
-)
+_FLAGS = """
+master vacuum lazy-apps lazy enable-threads die-on-term need-app single-interpreter disable-logging
+manage-script-name no-orphans thunder-lock strict memory-report log-master auto-procname no-site
+http-websockets ignore-sigpipe ignore-write-errors disable-write-exception emperor-tyrant die-on-idle
+catch-exceptions
+"""
+FLAGS = frozenset(_FLAGS.split())
 SHORT = {
     "s": "socket",
     "w": "module",
@@ -223,8 +225,8 @@ def command_options(words: Iterable[str], file: str, line: int = 0) -> list[Opti
             equals = value
         else:
             extension = posixpath.splitext(word.partition(":")[0])[1]
-            kinds = {".ini": "ini", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".xml": "xml", ".wsgi": "wsgi-file"}
-            kinds[".py"] = "wsgi-file"
+            kinds = {".ini": "ini", ".yaml": "yaml", ".yml": "yaml", ".json": "json", ".xml": "xml"}
+            kinds.update({".py": "wsgi-file", ".wsgi": "wsgi-file"})
             if extension in kinds:
                 found.append(Option(kinds[extension], word, file, line))
             elif re.match(r"[\w.*-]*:\d+\Z|/\S+\.sock", word):
@@ -459,7 +461,8 @@ def _vassals(found: dict[str, Source]) -> list[Source]:
         folder = re.sub(r"/\*.*\Z", "", emperor.last("emperor")).rstrip("/")
         for path, source in found.items():
             if posixpath.dirname(path) == folder and source is not emperor:
-                source.starters.append(Starter("emperor", emperor.file, 0, [], emperor.last("uid"), emperor.last("gid")))
+                user, group = emperor.last("uid"), emperor.last("gid")
+                source.starters.append(Starter("emperor", emperor.file, 0, [], user, group))
     return [source for source in found.values() if source not in emperors] + [one for one in emperors if _serves(one)]
 
 

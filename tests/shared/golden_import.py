@@ -1,4 +1,4 @@
-"""The golden pairs of tests/unit/golden_import: a folder NAME of files as hosts have them, what is imported of it beside.
+"""The golden pairs of tests/unit/golden_import: a folder NAME of files as hosts have them.
 
 The inputs are in the shape of what public projects and tutorials have, written anew and small. NAME.yml is the
 inventory, NAME.md the table of what became of each directive.

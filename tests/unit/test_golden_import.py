@@ -78,9 +78,9 @@ ADDED = ("X-Content-Type-Options", "Strict-Transport-Security", "gzip on", "clie
 
 
 def test_what_we_would_add_unasked_is_off():
-    files = {"/etc/nginx/conf.d/a.conf": "server { listen 80; listen 443 ssl; server_name a.test; ssl_certificate /c.pem;"}
-    files["/etc/nginx/conf.d/a.conf"] += " ssl_certificate_key /k.pem; location / { return 204; } }"
-    result = import_inventory.run(files, importing.planner)
+    text = "server { listen 80; listen 443 ssl; server_name a.test; ssl_certificate /c.pem;"
+    text += " ssl_certificate_key /k.pem; location / { return 204; } }"
+    result = import_inventory.run({"/etc/nginx/conf.d/a.conf": text}, importing.planner)
     plans, problems = importing.planner(result.variables)
     assert not problems
     generated = "".join(

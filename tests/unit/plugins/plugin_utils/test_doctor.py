@@ -28,6 +28,8 @@ def files(text=None, ini=HEALTHY, more=None):
     return {CONF: text or conf(), INI: ini, UNIT: STARTED, **(more or {})}
 
 
+UPSTREAM = "upstream u { server 127.0.0.1:5051; }"
+WRONG_NAME = "location / { include uwsgi_param; uwsgi_pass 127.0.0.1:5051; }"
 TWO = "server { listen 80; server_name a.test; } server { listen 80; server_name b.test; }"
 # pitfall: [(set-up, what the evidence holds), ...]
 FILES = {
@@ -36,20 +38,20 @@ FILES = {
         (files(ini=HEALTHY.replace("socket =", "http-socket =")), "http-socket"),
         (files(conf("location / { proxy_pass http://127.0.0.1:5051; }")), "proxy_pass"),
         (files(conf("location / { uwsgi_pass http://127.0.0.1:5051; }")), "address of HTTP"),
-        (files(conf("location / { uwsgi_pass u; }", "upstream u { server 127.0.0.1:5051; }"), HEALTHY + "protocol = http\n"), "u"),
+        (files(conf("location / { uwsgi_pass u; }", UPSTREAM), HEALTHY + "protocol = http\n"), "u"),
     ],
     "nobody-listens": [
         (files(conf("location / { uwsgi_pass 127.0.0.1:5052; }")), "127.0.0.1:5051"),
         (files(conf("location / { uwsgi_pass unix:/run/a.sock; }")), "unix:/run/a.sock"),
     ],
-    "uwsgi-param": [(files(conf("location / { include uwsgi_param; uwsgi_pass 127.0.0.1:5051; }")), "include uwsgi_param")],
+    "uwsgi-param": [(files(conf(WRONG_NAME)), "include uwsgi_param")],
     "syntax": [
         (files(conf() + "\n// a note\n"), "//"),
         (files("server { listen 80; "), "expecting"),
     ],
     "gevent-threads": [(files(ini=HEALTHY + "gevent = 100\nthreads = 2\n"), "gevent = 100")],
     "gevent-async": [(files(ini=HEALTHY + "gevent = 1000\nasync = 30\n"), "async = 30")],
-    "websocket-processes": [(files(ini=HEALTHY + "gevent = 10\nhttp-websockets = 1\nprocesses = 4\n"), "processes = 4")],
+    "websocket-processes": [(files(ini=HEALTHY + "gevent = 9\nhttp-websockets = 1\nworkers = 4\n"), "workers = 4")],
     "daemonize": [(files(ini=HEALTHY + "daemonize = /var/log/a.log\npidfile = /run/a.pid\n"), UNIT)],
     "no-pidfile": [({INI: HEALTHY + "daemonize = /var/log/a.log\n"}, "daemonize")],
     "open-socket": [
@@ -97,8 +99,12 @@ def test_a_pitfall_in_files_is_named(kind, index):
 
 SOUND = {
     "": files(),
-    "unix": files(conf("location / { uwsgi_pass unix:/run/a.sock; }"), HEALTHY.replace("127.0.0.1:5051", "/run/a.sock")),
-    "http": files(conf("location / { proxy_pass http://127.0.0.1:5051; }"), HEALTHY.replace("socket =", "http-socket =")),
+    "unix": files(
+        conf("location / { uwsgi_pass unix:/run/a.sock; }"), HEALTHY.replace("127.0.0.1:5051", "/run/a.sock")
+    ),
+    "http": files(
+        conf("location / { proxy_pass http://127.0.0.1:5051; }"), HEALTHY.replace("socket =", "http-socket =")
+    ),
     "elsewhere": {CONF: conf("location / { uwsgi_pass 10.0.0.3:5051; }")},
     "gevent": files(ini=HEALTHY + "gevent = 100\nprocesses = 1\nhttp-websockets = true\n"),
     "static": files(conf(f"location /static/ {{ alias /srv/static/; }} location / {{ {ASKED} }}")),
@@ -111,7 +117,7 @@ SOUND = {
         conf(f"client_max_body_size 1m; location / {{ {ASKED} uwsgi_read_timeout 130s; }}"),
         HEALTHY + "limit-post = 1048576\nharakiri = 120\n",
     ),
-    "placeholder": files(ini="[uwsgi]\nproject = app\n" + HEALTHY.replace("[uwsgi]\n", "").replace("= app\nm", "= %(project)\nm")),
+    "placeholder": files(ini=HEALTHY.replace("module = app", "project = app\nmodule = %(project)")),
     "daemon in a folder": files(ini=HEALTHY + "chdir = /srv/app\nattach-daemon = ./manage.py work\n"),
 }
 
@@ -136,13 +142,17 @@ LIVE = {
     "log-folder": (host(files=LOGS), {"/home/a/logs": {"kind": "missing"}}, "/home/a/logs"),
     "unreadable-static": (host(files=STATIC), {"/home/a/s/": {"kind": "folder", "closed": "/home/a"}}, "/home/a"),
     "missing-static": (host(files=STATIC), {"/home/a/s/": {"kind": "missing"}}, "/home/a/s/"),
-    "stale-pidfile": (host(files=PID), {"/run/a/a.pid": {"kind": "file", "mode": 0o644, "alive": False}}, "/run/a/a.pid"),
+    "stale-pidfile": (host(files=PID), {"/run/a/a.pid": {"kind": "file", "mode": 0o644, "alive": False}}, "a.pid"),
     "open-pidfile": (host(files=PID), {"/run/a/a.pid": {"kind": "file", "mode": 0o666, "alive": True}}, "666"),
     "listen-queue": (host(files=files(ini=HEALTHY + "listen = 1024\n"), limits={"somaxconn": 128}), {}, "128"),
     "overflows": (host(limits={"overflows": 3}), {}, "3"),
     "selinux": (host(limits={"denials": 2}), {}, "2 denials"),
     "no-boot": (host(processes=[MASTER], enabled=[]), {}, "app.service is not enabled"),
-    "root": (host(files=files(ini=HEALTHY.replace("uid = app\n", "")), processes=[{**MASTER, "user": "root"}]), {}, "root"),
+    "root": (
+        host(files=files(ini=HEALTHY.replace("uid = app\n", "")), processes=[{**MASTER, "user": "root"}]),
+        {},
+        "root",
+    ),
     "certificate-old": (
         host(files=files(SECURE), processes=[{"pid": 1, "kind": "nginx", "command": ["nginx"], "read": 1000}]),
         {PEM: {"kind": "file", "mode": 0o644, "changed": 2000}},
@@ -164,7 +174,8 @@ def test_a_master_that_nobody_starts_is_named():
 
 
 def test_a_healthy_host_has_nothing():
-    looked = {"/run/a/a.pid": {"kind": "file", "mode": 0o644, "alive": True}, "/run/a": {"kind": "folder", "mode": 0o755}}
+    looked = {"/run/a/a.pid": {"kind": "file", "mode": 0o644, "alive": True}}
+    looked["/run/a"] = {"kind": "folder", "mode": 0o755}
     given = host(files=PID, processes=[MASTER], limits={"somaxconn": 4096, "overflows": 0, "denials": 0})
     assert doctor.examine(doctor.Stack(given, looked)) == []
 

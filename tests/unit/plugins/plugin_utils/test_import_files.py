@@ -11,20 +11,24 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     import_uwsgi,
 )
 
-CONF = "/etc/nginx/nginx.conf"
+NGINX = "/etc/nginx"
+CONF = f"{NGINX}/nginx.conf"
 DEEP = "a {" * 5000
 HOSTILE = {
     "includes itself": {CONF: f"http {{ include {CONF}; }}"},
-    "two that include each other": {CONF: "http { include a; }", "/etc/nginx/a": "include b;", "/etc/nginx/b": "include a;"},
+    "two in each other": {CONF: "http { include a; }", f"{NGINX}/a": "include b;", f"{NGINX}/b": "include a;"},
     "deep": {CONF: f"http {{ {DEEP}"},
     "open quote": {CONF: 'http { server { server_name "x; } }'},
     "open brace": {CONF: "http { server {"},
     "closing brace": {CONF: "http { } } server { listen 80; }"},
     "backslash at the end": {CONF: "http { server_name \\"},
     "zero bytes": {CONF: "http { a b\0c; }"},
-    "a list of nothing": {CONF: "http { server { listen; server_name; location { } location ~ { } return; } upstream { } }"},
-    "odd directives": {CONF: "http { server { proxy_pass; location / { uwsgi_pass; add_header; uwsgi_param; rewrite; } } }"},
-    "many blocks": {CONF: "http { " + "include x*;" * 50 + " }", **{f"/etc/nginx/x{i}": "include x*;" for i in range(30)}},
+    "a list of nothing": {CONF: "http { server { listen; server_name; location { } location ~ { } return; } } map"},
+    "odd directives": {CONF: "http { server { proxy_pass; location / { uwsgi_pass; add_header; rewrite; } } }"},
+    "many blocks": {
+        CONF: "http { " + "include x*;" * 50 + " }",
+        **{f"{NGINX}/x{number}": "include x*;" for number in range(30)},
+    },
     "ini that includes itself": {"/a.ini": "[uwsgi]\nini = /a.ini\nmodule = x\n"},
     "ini by turns": {"/a.ini": "[uwsgi]\nini = /b.ini\n", "/b.ini": "[uwsgi]\nini = /a.ini\n"},
     "a variable in itself": {"/a.ini": "[uwsgi]\nx = %(x)%(x)%(x)\nmodule = %(x)\n"},
@@ -66,7 +70,7 @@ def test_a_message_says_which_file_and_why(name, said):
 
 
 DIALECTS = {
-    "/srv/app.ini": "[other]\nmodule = no\n[uwsgi]\nbase = /srv\nchdir = %(base)/%n\nmodule = x\nenv = A=1\nenv = B=2\n",
+    "/srv/app.ini": "[no]\nmodule = no\n[uwsgi]\nbase = /srv\nchdir = %(base)/%n\nmodule = x\nenv = A=1\nenv = B=2\n",
     "/srv/app.yaml": "uwsgi:\n  base: /srv\n  chdir: /srv/app # here\n  module: x\n  env:\n    - A=1\n    - B=2\n",
     "/srv/app.json": '{"uwsgi": {"chdir": "/srv/app", "module": "x", "env": ["A=1", "B=2"]}}',
     "/srv/app.xml": "<uwsgi><chdir>/srv/app</chdir><module>x</module><env>A=1</env><env>B=2</env></uwsgi>",
@@ -83,7 +87,8 @@ def test_every_dialect_says_the_same(path):
 
 
 def test_a_command_line_is_read_as_options():
-    found = import_uwsgi.command_options("-s :3031 -w app:app --master -p 4 --ini x.ini:prod -d /log".split(), "p")
+    words = ["-s", ":3031", "-w", "app:app", "--master", "-p", "4", "--ini", "x.ini:prod", "-d", "/log"]
+    found = import_uwsgi.command_options(words, "p")
     assert [(one.name, one.value) for one in found] == [
         ("socket", ":3031"),
         ("module", "app:app"),
@@ -115,7 +120,8 @@ def test_a_section_that_a_command_names_is_the_one_that_is_read():
 
 def test_secrets_stand_in_no_table():
     files = {"/srv/a/a.ini": "[uwsgi]\nmodule = a\nenv = TOKEN=hunter2\n"}
-    files["/etc/systemd/system/a.service"] = "[Service]\nUser=a\nEnvironment=KEY=hunter3\nExecStart=uwsgi /srv/a/a.ini\n"
+    unit = "[Service]\nUser=a\nEnvironment=KEY=hunter3\nExecStart=uwsgi /srv/a/a.ini\n"
+    files["/etc/systemd/system/a.service"] = unit
     result = import_inventory.run(files, importing.planner)
     assert "hunter" not in import_report.markdown(result)
     assert result.variables["publish_apps"][0]["env"] == {"TOKEN": "hunter2", "KEY": "hunter3"}
@@ -127,7 +133,9 @@ def test_braces_of_templates_are_no_templates():
 
 
 def test_words_are_quoted_where_nginx_wants_it():
-    for text in ("a b;", 'a "b c";', "a 'x;y';", 'a "";', r"a \.php$;", 'a "x{1,2}";', "a ${b}c;", "if ($a = 'b') { c d; }"):
+    texts = ("a b;", 'a "b c";', "a 'x;y';", 'a "";', r"a \.php$;", 'a "x{1,2}";', "a ${b}c;")
+    for text in (*texts, "if ($a = 'b') { c d; }"):
         [node] = import_nginx.parse(text, "f", [])
-        [again] = import_nginx.parse(f"{node.name} {node.text()}" + (";" if node.children is None else "{c d;}"), "f", [])
+        end = ";" if node.children is None else "{c d;}"
+        [again] = import_nginx.parse(f"{node.name} {node.text()}{end}", "f", [])
         assert again.key() == node.key(), text
