@@ -81,8 +81,14 @@ class ActionModule(ReadsStack):
         folder = str(args.get("files") or "")
         found = self.found(folder, task_vars, list(args.get("paths") or []))
         processes = [one for one in found.get("processes") or [] if one.get("kind") == "uwsgi"]
+        main = str(found.get("main") or "")
         try:
-            imported = import_inventory.run(found["files"], planner, processes, str(found.get("main") or ""))
+            imported = import_inventory.run(found["files"], planner, processes, main)
+            paths = import_inventory.asked(imported)
+            if paths and not folder:
+                looked = self._called(task_vars, look=paths)["looked"]
+                there = [path for path in paths if looked[path]["kind"] == "file"]
+                imported = import_inventory.run(found["files"], planner, processes, main, there)
         except import_nginx.ParserMissing as error:
             raise AnsibleActionFail(str(error)) from error
         imported.messages = [*(found.get("messages") or []), *imported.messages]
@@ -91,13 +97,13 @@ class ActionModule(ReadsStack):
             raise AnsibleActionFail(told)
         name = re.sub(r"[^\w.-]+", "-", os.path.basename(folder.rstrip("/")) or "imported") if folder else host
         where = os.path.abspath(os.path.expanduser(str(args["dir"])))
-        paths = {"inventory": os.path.join(where, f"{name}.yml"), "table": os.path.join(where, f"{name}.md")}
+        written = {"inventory": os.path.join(where, f"{name}.yml"), "table": os.path.join(where, f"{name}.md")}
         report = import_report.markdown(imported)
         if not self._task.check_mode:
             overwrite = bool(args.get("overwrite"))
-            self.file(paths["inventory"], import_report.inventory(imported, name), overwrite)
-            self.file(paths["table"], report, overwrite)
+            self.file(written["inventory"], import_report.inventory(imported, name), overwrite)
+            self.file(written["table"], report, overwrite)
         self._display.display(report)
         questions = [row.plain() for row in imported.questions()]
-        result.update(changed=not self._task.check_mode, summary=imported.summary(), questions=questions, **paths)
+        result.update(changed=not self._task.check_mode, summary=imported.summary(), questions=questions, **written)
         return result

@@ -92,7 +92,12 @@ class Import:
     """One import."""
 
     def __init__(
-        self, files: Mapping[str, str], planner: Planner, processes: Iterable[Mapping[str, Any]] = (), main: str = ""
+        self,
+        files: Mapping[str, str],
+        planner: Planner,
+        processes: Iterable[Mapping[str, Any]] = (),
+        main: str = "",
+        there: Iterable[str] = (),
     ) -> None:
         self.planner = planner
         self.result = Imported()
@@ -100,7 +105,7 @@ class Import:
         self.main, self.events, self.http = import_nginx.http_level(reader.read())
         sources, messages = import_uwsgi.applications(files, processes)
         self.result.messages = [*reader.messages, *messages]
-        self.apps = import_apps.imported(sources, files)
+        self.apps = import_apps.imported(sources, {*files, *there})
         self.table = Table()
         self.sites = Sites(self.http, self.apps, self.table, self.main)
         self.drafts = self.sites.all()
@@ -541,7 +546,22 @@ class Import:
 
 
 def run(
-    files: Mapping[str, str], planner: Planner, processes: Iterable[Mapping[str, Any]] = (), main: str = ""
+    files: Mapping[str, str],
+    planner: Planner,
+    processes: Iterable[Mapping[str, Any]] = (),
+    main: str = "",
+    there: Iterable[str] = (),
 ) -> Imported:
-    """Import what a set of files says. ``planner``: plans variables; ``processes``: uWSGI masters that run."""
-    return Import(files, planner, processes, main).run()
+    """Import what a set of files says.
+
+    ``planner``: plans variables; ``processes``: uWSGI masters that run; ``main``: nginx's main file where it is known;
+    ``there``: other paths that the host is known to have.
+    """
+    return Import(files, planner, processes, main, there).run()
+
+
+def asked(imported: Imported) -> list[str]:
+    """The paths that would answer questions if they were there."""
+    apps = imported.variables.get("publish_apps") or []
+    open_ones = [app for app in apps if app.get("path") and not (app.get("virtualenv") or app.get("requirements"))]
+    return [f"{app['path'].rstrip('/')}/requirements.txt" for app in open_ones]

@@ -43,7 +43,8 @@ SERVER = f"""server {{
 # All that a run might have written: names, sizes, times of change and owners; and which processes there are.
 TRACES = (
     f"find /etc {CODE} /srv /var/log/nginx -xdev -printf '%p %s %T@ %u %m\\n' | sort;"
-    " for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -E '^(/opt/uwsgi|nginx:)' | sed s,^,$p,; done"
+    " for p in /proc/[0-9]*; do"
+    " tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep -E '^(/opt/uwsgi|nginx:)' | sed s,^,$p,; done"
 )
 # There is neither ps nor pkill on a bare host.
 STOP = 'for p in /proc/[0-9]*; do [ "$(stat -c %U $p 2>/dev/null)" = wyz ] && kill -9 ${p#/proc/}; done; true'
