@@ -14,6 +14,9 @@ from typing import Any
 
 from . import (
     account_plan,
+    app_check,
+    app_emit,
+    app_endpoint,
     app_environment,
     app_plan,
     auto_plan,
@@ -31,16 +34,18 @@ from . import (
     refusal_plan,
     request_plan,
     served_plan,
+    site_check,
+    site_listen,
     site_plan,
     spec,
     takeover_plan,
+    text_values,
     unit_plan,
     upstream_plan,
     uv_plan,
     uwsgi_options,
     uwsgi_plan,
 )
-from .app_plan import ANY_HOST, SAFE_NAME
 from .layout import NGINX_DIR, NGINX_LOG_DIR
 from .model import (
     Account,
@@ -62,6 +67,7 @@ from .model import (
 )
 from .nginx_tree import Directive
 from .problem import Problem, Problems
+from .text_values import ANY_HOST, SAFE_NAME
 
 # A name that leaves room for the number behind it.
 BUILD_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,26}\Z")
@@ -97,17 +103,17 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
             if other != index and values["publish_apps"][other]["name"] != name:
                 message = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
                 problems.add(f"{path}.name", message, "rename one of them")
-        app_plan.check(app, path, problems)
+        app_check.check(app, path, problems)
         background_plan.check(app, layout.current(values["publish_root"], name), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
-        app_plan.check_gevent(app, path, requirements.get(name), problems)
+        app_check.check_gevent(app, path, requirements.get(name), problems)
         concurrency_plan.check(app, app_plan.with_defaults(app)["gevent"], path, roles["uwsgi"], problems)
-        uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
+        uwsgi_options.check(app, path, known, app_check.REFUSED, problems)
         uwsgi_options.check_plugins(app, path, problems)
         feature_plan.check(app, path, told, roles["uwsgi"], problems)
-        socket, port = app_plan.endpoint(app, path, problems)
-        address = socket.rpartition(":")[0] if port else ""
+        app_endpoint.check(app, path, problems)
+        socket, address, port = app_endpoint.of(app, name)
         account_plan.check(app, path, values, roles["nginx"], problems)
         account_plan.check_clients(app, path, port, address, facts, problems)
         taken = ("port", str(port)) if port else ("socket", posixpath.normpath(socket))
@@ -132,11 +138,11 @@ def _check_sites(
     servers: dict[tuple[str, int | None, str], int] = {}
     for index, site in enumerate(values["publish_sites"]):
         path = f"publish_sites[{index}]"
-        site_plan.check(site, path, apps, upstreams, problems)
-        name = site_plan.name_of(site)
+        site_check.check(site, path, apps, upstreams, problems)
+        name = site_listen.name_of(site)
         same = []
-        for address, port in site_plan.listens(site):
-            for server_name in site_plan.names(site):
+        for address, port in site_listen.listens(site):
+            for server_name in site_listen.names(site):
                 key = (address, port, server_name)
                 if key in servers:
                     same.append((server_name, port or address, servers[key]))
@@ -158,13 +164,13 @@ def _check_sites(
             message = f"{name!r} names the file of publish_sites[{files[name]}] too"
             problems.add(f"{path}.name", message, "give one of them a name of its own")
         files.setdefault(name, index)
-    site_plan.check_defaults(values["publish_sites"], problems)
+    site_check.check_defaults(values["publish_sites"], problems)
 
 
 def _named(values: dict[str, Any]) -> dict[str, list[str]]:
     """What a set publishes, by name; an empty list says nothing of what is to go."""
     apps = [app["name"] for app in values["publish_apps"]]
-    return {"publish_apps": apps, "publish_sites": [site_plan.name_of(site) for site in values["publish_sites"]]}
+    return {"publish_apps": apps, "publish_sites": [site_listen.name_of(site) for site in values["publish_sites"]]}
 
 
 def _check_set(values: dict[str, Any], host: dict[str, Any], problems: Problems) -> None:
@@ -230,7 +236,7 @@ def _accounts(
         named += [
             str(item).partition(" ")[0]
             for value in app["options"].values()
-            for item in app_plan.items(value)
+            for item in text_values.items(value)
             if str(item).startswith("/")
         ]
         for unit in planned.instances:
@@ -323,7 +329,7 @@ def _check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], 
     upstream_plan.check(values["publish_upstreams"], host.get("groups") or {}, problems)
     ports = _check_apps(values, host, roles, problems)
     _check_sites(values, _by_name(values["publish_upstreams"]), ports, problems)
-    site_plan.check_rights(values["publish_sites"], roles["nginx"], problems)
+    site_check.check_rights(values["publish_sites"], roles["nginx"], problems)
     effect_plan.check(values, roles["nginx"], problems)
     apps = _by_name(values["publish_apps"])
     request_plan.check_sites(values["publish_sites"], apps, roles["nginx"]["nginx_conf_options"], problems)
@@ -353,7 +359,7 @@ def _app_bundle(values: dict[str, Any], apps: Mapping[str, App], uwsgi: dict[str
     folders += [
         log_plan.directory(log, unit, values, log_dir) for log, unit in logs if posixpath.dirname(log) not in code
     ]
-    files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
+    files = [file for unit in units for file in app_emit.files(unit, values["publish_instance_template"])]
     files += [file for app in values["publish_apps"] for file in app_environment.file(app, uwsgi["uwsgi_conf_dir"])]
     rotated = [log_plan.rotation(log, unit, values, log_dir) for log, unit in logs]
     files += _links(units, name) + _rotation(name, rotated, values["publish_log_keep"])
@@ -378,7 +384,7 @@ def _site_bundle(
     # nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, publish_set)
     http += [upstream_plan.plan(item, publish_set, groups, version) for item in values["publish_upstreams"]]
-    http += app_plan.shared(apps.values(), publish_set, version)
+    http += app_emit.shared(apps.values(), publish_set, version)
     if http:
         dest = layout.site(layout.shared_site(publish_set))
         files.insert(0, File(dest=dest, template="http.conf.j2", vars={"http": http}))
@@ -450,7 +456,7 @@ def plan(
     groups = [member.group for member in members]
     served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, groups)
     checks = _checks(values, apps, uwsgi) + account_checks + served + _more_checks(values, host, roles, apps, sites)
-    names = [site_plan.names_by_port(site) for site in values["publish_sites"]]
+    names = [site_listen.names_by_port(site) for site in values["publish_sites"]]
     checks += takeover_plan.publish(values, apps, sites, app_bundle, site_bundle, names)
     limits, template = uwsgi_plan.limits(uwsgi, host), values["publish_instance_template"]
     return PublishPlan(
@@ -475,15 +481,15 @@ def plan(
         pip=uwsgi_plan.pip_settings(uwsgi),
         uv=uv_plan.plan(values, uwsgi, host),
         kit=kit_plan.wheels(values, host, lambda _python: limits),
-        releases=[app_plan.release(app, apps[name], values, limits) for name, app in given.items()],
-        reloads=[app_plan.reload(unit, asked[unit.app].probe) for unit in units],
+        releases=[app_emit.release(app, apps[name], values, limits) for name, app in given.items()],
+        reloads=[app_emit.reload(unit, asked[unit.app].probe) for unit in units],
         preflights=[
-            app_plan.preflight(app, apps[name], template, asked[name].probe, asked[name].first)
+            app_emit.preflight(app, apps[name], template, asked[name].probe, asked[name].first)
             for name, app in given.items()
         ],
         questions=[question for one in asked.values() for question in one.questions],
         reloaded_by_standby=[unit.name for unit in units if unit.needs_standby],
-        uwsgi_instances=[app_plan.instance(unit) for unit in units],
+        uwsgi_instances=[app_emit.instance(unit) for unit in units],
         app_bundle=app_bundle,
         site_bundle=site_bundle,
         hooks=hook_plan.files(values, host),

@@ -14,6 +14,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     client_plan,
     nginx_tree,
     publish_plan,
+    site_listen,
     site_plan,
     spec,
 )
@@ -693,7 +694,7 @@ def test_what_stands_outside_bears_the_sites_name_or_the_sets():
     assert not {line[1] for line in first}.intersection(line[1] for line in second)
     # Shared by the set's sites; two sets have different names, however alike they look.
     assert [line[1] for line in shared(plan) if line[0] == "upstream"] == [f"publish-{nginx_tree.slug('x-y')}-u"]
-    prefixes = {site_plan.prefix_of(name) for name in ("a-b", "a_b", "a.b")}
+    prefixes = {site_listen.prefix_of(name) for name in ("a-b", "a_b", "a.b")}
     assert len(prefixes) == 3
     assert all(re.fullmatch(r"\w+", prefix) for prefix in prefixes)
 
