@@ -32,6 +32,7 @@ LITERAL = (
     "user",
     "group",
 )
+
 # What the plan itself writes into an application's configuration, and the setting that states it.
 OWNED = {
     "socket": "socket",
@@ -72,6 +73,7 @@ OWNED = {
     "stats": "",
     "strict": "",
 }
+
 REFUSED = {*OWNED, "daemonize", "daemonize2"}
 # What no name of a file holds: a version, extras, or an address (`flask==3.1.2`, `gunicorn[gevent]`, `git+https://...`).
 _REQUIREMENT = re.compile(r"[=<>!~]=|[<>]|\w\[[^\]]*\]\s*\Z|\w://|\s@\s")

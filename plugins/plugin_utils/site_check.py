@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import access_plan, nginx_plan, server_names
+from . import access_plan, nginx_unit, server_names
 from .location_check import check_location
 from .nginx_tree import directives
 from .problem import Problems
@@ -34,18 +34,18 @@ def check_rights(sites: list[dict[str, Any]], nginx: Mapping[str, Any], problems
     for index, site in enumerate(sites):
         for key in ("access_log", "error_log"):
             log = posixpath.normpath((site[key].split() or [""])[0])
-            variable = nginx_plan.closed_to(nginx, log)
+            variable = nginx_unit.closed_to(nginx, log)
             if variable:
                 hint = f"put it elsewhere, or set {variable}: false"
                 problems.add(f"publish_sites[{index}].{key}", f"{log} lies where nginx's unit may not write", hint)
     open_to_all = not nginx["nginx_hardening"] or "CapabilityBoundingSet" in nginx["nginx_unit_options"]
-    if open_to_all or "CAP_NET_RAW" in nginx_plan.capabilities(nginx):
+    if open_to_all or "CAP_NET_RAW" in nginx_unit.capabilities(nginx):
         return
     for index, site in enumerate(sites):
         path = f"publish_sites[{index}]"
         blocks = {path: site, **{f"{path}.locations[{at}]": block for at, block in enumerate(site["locations"])}}
         for where, block in blocks.items():
-            if nginx_plan.transparent(block["options"]):
+            if nginx_unit.transparent(block["options"]):
                 message = "takes addresses of clients for nginx's own (transparent), for which its unit has no right"
                 problems.add(f"{where}.options", message, "set nginx_capabilities: [CAP_NET_RAW]")
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import access_plan, client_plan, inherited_plan, layout, request_plan, server_names
+from . import access_plan, client_plan, inherited_plan, layout, nginx_versions, request_plan, server_names
 from .layout import NGINX_LOG_DIR
 from .location_emit import VERSION, leads_to
 from .model import App
@@ -22,10 +22,12 @@ _HTTP2_SINCE = (1, 25, 1)
 _OF_A_SOCKET = re.compile(
     r"(bind|deferred|multipath|reuseport)\Z|(accept_filter|backlog|fastopen|ipv6only|rcvbuf|setfib|sndbuf|so_keepalive)="
 )
+
 GZIP_TYPES = (
     "text/plain text/css text/csv text/xml text/javascript application/javascript application/json application/ld+json"
     " application/manifest+json application/xml application/atom+xml application/rss+xml application/wasm image/svg+xml"
 )
+
 # A handshake that is taken up again needs no tickets; one megabyte holds about 4000 of them.
 TLS = {"ssl_prefer_server_ciphers": "off", "ssl_session_cache": "shared:publish:10m", "ssl_session_tickets": "off"}
 
@@ -36,7 +38,7 @@ def modern(nginx: Mapping[str, Any]) -> bool:
 
 
 def at_least(nginx_version: str, since: tuple[int, ...]) -> bool:
-    return tuple(int(part) for part in re.findall(r"\d+", nginx_version)[:3]) >= since
+    return nginx_versions.numbers(nginx_version) >= since
 
 
 # Beside these of the plan's, the user's of the same name stand too.
