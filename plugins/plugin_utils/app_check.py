@@ -16,6 +16,7 @@ from . import (
 from .app_environment import word
 from .problem import Problems
 from .text_values import check_text, items
+from .uwsgi_meanings import AGAINST_SOCKETS, OWNED
 
 SOURCES = ("source", "archive", "repo", "path")
 # Settings whose text must reach the application as it is written, not as uWSGI's configuration language reads it.
@@ -32,59 +33,11 @@ LITERAL = (
     "user",
     "group",
 )
-
-# What the plan itself writes into an application's configuration, and the setting that states it.
-OWNED = {
-    "socket": "socket",
-    "uwsgi-socket": "socket",
-    "http-socket": "protocol: http and socket",
-    "protocol": "protocol of the application",
-    "socket-protocol": "protocol of the application",
-    "module": "module",
-    "wsgi": "module",
-    "wsgi-file": "wsgi_file",
-    "file": "wsgi_file",
-    "callable": "callable",
-    "processes": "processes",
-    "workers": "processes",
-    "threads": "threads",
-    "gevent": "gevent",
-    "pythonpath": "pythonpath",
-    "python-path": "pythonpath",
-    "pp": "pythonpath",
-    "chdir": "chdir",
-    "virtualenv": "virtualenv or requirements",
-    "venv": "virtualenv or requirements",
-    "home": "virtualenv or requirements",
-    "pyhome": "virtualenv or requirements",
-    "env": "env",
-    "logto": "log",
-    "logto2": "log",
-    "log-master": "log",
-    "log-reopen": "log",
-    "uid": "user",
-    "gid": "group",
-    "pidfile": "",
-    "pidfile2": "",
-    "safe-pidfile": "",
-    "safe-pidfile2": "",
-    "master": "",
-    "master-fifo": "",
-    "stats": "",
-    "strict": "",
-}
-
-REFUSED = {*OWNED, "daemonize", "daemonize2"}
 # What no name of a file holds: a version, extras, or an address (`flask==3.1.2`, `gunicorn[gevent]`, `git+https://...`).
 _REQUIREMENT = re.compile(r"[=<>!~]=|[<>]|\w\[[^\]]*\]\s*\Z|\w://|\s@\s")
 # gevent itself, what is made for it (gevent-websocket), or an extra of that name (gunicorn[gevent]).
 _GEVENT = re.compile(r"gevent|[\w.-]+\s*\[[^\]]*\bgevent\b", re.IGNORECASE)
 HOW = "write the name of a file in the code, such as requirements.txt, or a list such as [Flask, gevent]"
-# Options that contradict sockets which stay open, and what to do about it.
-AGAINST_SOCKETS = {
-    "harakiri": ("ends the worker, with all its sockets, once one has been open that long", "leave it out"),
-    "worker-reload-mercy": ("is how long open sockets may stay when their worker is to end", "state websocket_mercy"),
-}
 
 
 def check(app: dict[str, Any], path: str, problems: Problems) -> None:

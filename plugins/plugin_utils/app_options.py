@@ -13,9 +13,8 @@ from . import (
 )
 from .app_environment import word
 from .text_values import items
+from .uwsgi_meanings import SOCKET_MODES
 
-# What an ini from elsewhere says of its socket, and means nothing for one in the folder that only nginx reaches.
-SOCKET_MODES = {"chmod", "chmod-socket", "chown-socket"}
 # (name, value) in the order in which uWSGI reads them.
 Options: TypeAlias = list[tuple[str, Any]]
 

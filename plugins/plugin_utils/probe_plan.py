@@ -18,12 +18,11 @@ from .model import App, FirstQuestion, Instance, Probe, Question, Site
 from .problem import Problems
 from .site_location import Path
 from .text_values import ANY_HOST
+from .uwsgi_meanings import COUNTED_ON
 
 Endpoint = tuple[str, int | None]
 _OFF = {"false", "no", "off", "0", "n", "f"}
 _ON = {"true", "yes", "on", "1", "y", "t"}
-# Without these, which a throw-away process has none of, a page may well fail that is fine once it is live.
-_COUNTED_ON = re.compile(r"(mules?|farm|spooler.*|.*attach-daemon.*|.*cron.*|legion.*)\Z")
 # Of a visitor who has no other name to ask for.
 _NAMELESS = "localhost"
 
@@ -271,7 +270,7 @@ def plan(values: Mapping[str, Any], apps: Mapping[str, App], sites: Iterable[Sit
 def _first(given: Mapping[str, Any], app: App, off: bool, seen: Mapping[str, Any]) -> FirstQuestion:
     """How what new code answers without a probe is judged before it goes live: by what the live one answers."""
     options = {str(name).replace("_", "-") for name in given["options"]}
-    judged = not off and not any(_COUNTED_ON.match(name) for name in options)
+    judged = not off and not any(COUNTED_ON.match(name) for name in options)
     first = app.instances[0]
     named = given["module"] or given["wsgi_file"]
     name = named if ":" in named else f"{named}:{given['callable']}"

@@ -26,6 +26,7 @@ from . import (
     site_check,
     site_listen,
     upstream_plan,
+    uwsgi_meanings,
     uwsgi_options,
 )
 from .layout import NGINX_LOG_DIR
@@ -69,7 +70,7 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
         probe_plan.check(app, path, problems)
         app_check.check_gevent(app, path, requirements.get(name), problems)
         concurrency_plan.check(app, app_plan.with_defaults(app)["gevent"], path, roles["uwsgi"], problems)
-        uwsgi_options.check(app, path, known, app_check.REFUSED, problems)
+        uwsgi_options.check(app, path, known, uwsgi_meanings.REFUSED, problems)
         uwsgi_options.check_plugins(app, path, problems)
         feature_plan.check(app, path, told, roles["uwsgi"], problems)
         app_endpoint.check(app, path, problems)

@@ -313,7 +313,7 @@ def test_refuses_a_site(given, path, piece):
 @pytest.mark.parametrize("kind", ["proxy_redirect", "proxy_hide_header", "proxy_cookie_path"])
 def test_a_line_of_empty_quotes_beside_an_include_is_planned(kind):
     options = {kind: '""', "include": ["/etc/nginx/mine.conf"]}
-    assert planned([site(to_app(options=options), options=options)])
+    assert planned([site(at("/", proxy_pass="http://127.0.0.1:1", options=options))])
 
 
 @cases(REFUSED_UPSTREAMS)
