@@ -324,8 +324,8 @@ class Tasks:
             found = os.lstat(path)
             if (found.st_dev, found.st_ino) in self.held:
                 return False
-            handle = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
-        except OSError:
+            handle = safe_path.open_regular(path, os.O_RDWR)
+        except (safe_path.UnsafePath, OSError):
             # Done with meanwhile, or none of the account's.
             return False
         try:

@@ -42,8 +42,7 @@ def lstat(path):
 
 def read_bytes(path):
     """The content of a regular file; a symlink put there meanwhile is not followed."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(handle, "rb") as source:
+    with os.fdopen(safe_path.open_regular(path), "rb") as source:
         return source.read()
 
 
