@@ -271,12 +271,13 @@ class Folder(Entry):
 class File(Entry):
     """A file that must be there with this content (bytes); without ``force`` one that is there stays as it is.
 
-    ``secret``: it holds NAME=value lines whose values no diff shows.
+    ``secret``: it holds NAME=value lines whose values no diff shows. ``belongs_to``: a name that the manifest notes.
     """
 
-    def __init__(self, path, content, validate=None, force=True, secret=False, **entry):
+    def __init__(self, path, content, validate=None, force=True, secret=False, belongs_to=None, **entry):
         Entry.__init__(self, path, force=force, **entry)
         self.secret = secret
+        self.belongs_to = belongs_to
         self.content = content
         self.validate = validate
         self.before = None
@@ -410,6 +411,7 @@ class Bundle:
         self.folder_states = {}
         self.removed = {}
         self.secrets = set()
+        self.belongings = {}
         self.found = {}
         self.kept = []
         self.validated = True
@@ -430,6 +432,11 @@ class Bundle:
 
     def _manifest(self):
         return dict((native(path), digest) for path, digest in self._load("manifest.json").get("files", {}).items())
+
+    def _belongings(self):
+        """What each file belongs to, as far as earlier runs were told: {path: name}."""
+        noted = self._load("manifest.json").get("belongs_to", {})
+        return dict((native(path), native(name)) for path, name in noted.items())
 
     def _secrets(self):
         """Paths of files whose values are shown nowhere, by what earlier runs recorded and by what is wanted."""
@@ -458,7 +465,8 @@ class Bundle:
                     self.not_ours.add(path)
                 self._restore_folder(os.path.dirname(path))
                 content = base64.b64decode(item["content"].encode("ascii"))
-                self.files.append(File(path, content, mode=item["mode"], owner=item["uid"], group=item["gid"]))
+                about = dict((key, item[of]) for key, of in (("mode", "mode"), ("owner", "uid"), ("group", "gid")))
+                self.files.append(File(path, content, belongs_to=item.get("belongs_to"), **about))
 
     def _restore_folder(self, path):
         """Want a folder that went with its last file."""
@@ -477,14 +485,16 @@ class Bundle:
             files.append(item)
         for path, content in sorted(self.removed.items()):
             files.append(dict(_whole(content, self.found[path]), path=path, after=None))
+        belongings = self._belongings()
         for item in files:
             item["secret"] = item["path"] in self.secrets
+            item["belongs_to"] = belongings.get(item["path"])
         text = json.dumps({"run": token, "files": files}).encode("utf-8")
         replace_bytes(os.path.join(self.home, "previous.json"), text)
 
     def _survey(self):
         # Now, since what goes is not recorded any more afterwards.
-        self.secrets = self._secrets()
+        self.secrets, self.belongings = self._secrets(), self._belongings()
         if self.undo is not None:
             self._plan_undo()
         self.overdue = bool(self.activate) and lstat(self._note) is not None
@@ -545,6 +555,7 @@ class Bundle:
             manifest = json.loads(read_bytes(os.path.join(home, "manifest.json")).decode("utf-8")) if other else {}
             if path in manifest.get("files", {}):
                 del manifest["files"][path]
+                manifest.get("belongs_to", {}).pop(path, None)
                 manifest["set"] = None
                 text = json.dumps(manifest, indent=1, sort_keys=True).encode("utf-8")
                 replace_bytes(os.path.join(home, "manifest.json"), text)
@@ -851,17 +862,19 @@ class Bundle:
 
     def _record(self, token=None):
         recorded = self._manifest()
-        files = {} if self.prune and not self.left else dict(recorded)
+        files, belongings = {} if self.prune and not self.left else dict(recorded), self._belongings()
         for entry in self.files:
             # What is only made where nothing is there, a log say, is not ours from then on.
             if entry.force:
                 files[entry.path] = sha256(entry.content)
+                belongings[entry.path] = entry.belongs_to
         for path in list(self.removed) + self.kept + sorted(self.not_ours):
             files.pop(path, None)
         whole = self.digest and self.undo is None and not self.remove and not (self.stale and not self.prune)
         whole = whole and not self.left
         manifest = {
             "files": files,
+            "belongs_to": dict((path, name) for path, name in belongings.items() if name and path in files),
             "run": token or self._load("manifest.json").get("run"),
             "set": self._set() if whole else None,
             # So that no diff shows them when they go, or come back.
@@ -959,10 +972,20 @@ class Bundle:
             "taken": sorted(self.taken),
             # Who removes what belongs to stale files, units say, must not remove another's.
             "others": sorted(set(path for files in self.others.values() for path in files)) if self.stale else [],
+            "belongs_to": self._belongings_told() if self.stale else {},
             "run": self.token,
             "files": files,
             "directories": [{"path": f.path, "state": self.folder_states[f.path]} for f in self.folders],
         }
+
+    def _belongings_told(self):
+        """What stale files and those of other bundles belong to, as far as it was noted."""
+        found = {}
+        for files in self.others.values():
+            found.update(files.belongs_to)
+        # Before this run they were still in the manifest, and what is in no set any more may be in none by now.
+        found.update((path, self.belongings[path]) for path in self.stale if path in self.belongings)
+        return found
 
     def diff(self):
         """Unified-diff material for every change, folders included."""

@@ -129,13 +129,18 @@ def tmpfiles(name):
     return "/etc/tmpfiles.d/%s.conf" % name
 
 
-def unpublished(stale, others, instances_by_app):
+def unpublished(stale, others, instances_by_app, belongs_to=None):
     """{instances, apps} that a set has no more, of the drop-ins among the files that it wrote before and not now.
 
     ``others``: files that other bundles have by now; what another set has is not this one's to end.
-    ``instances_by_app``: what the set has.
+    ``instances_by_app``: what the set has. ``belongs_to``: the application of a file, as far as manifests note it.
     """
-    gone, theirs = [[found for found in map(parse_dropin, paths) if found] for paths in (stale, others)]
+
+    def pairs(paths):
+        found = [(path, parse_dropin(path)) for path in paths]
+        return [(pair[0], (belongs_to or {}).get(path, pair[1])) for path, pair in found if pair]
+
+    gone, theirs = pairs(stale), pairs(others)
     wanted = set(name for names in instances_by_app.values() for name in names)
     kept = wanted | set(instance for instance, _app in theirs)
     # An instance is gone, and its application may have others.

@@ -102,7 +102,7 @@ def published():
     names = set()
     for bundle, files in ownership.others("").items():
         if layout.parse_bundle(bundle):
-            names.update(ownership.published(files)[0])
+            names.update(ownership.published(files, files.belongs_to)[0])
     return names
 
 

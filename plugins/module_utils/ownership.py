@@ -28,10 +28,20 @@ def _json(path):
         raise
 
 
+class Recorded(dict):
+    """{path: digest} of the files that a bundle wrote; ``belongs_to``: {path: application or site}, as far as noted."""
+
+    def __init__(self, manifest):
+        files = manifest.get("files", {}).items()
+        dict.__init__(self, ((native(path), digest) for path, digest in files))
+        noted = manifest.get("belongs_to", {}).items()
+        self.belongs_to = dict((native(path), native(name)) for path, name in noted)
+
+
 def recorded(name, state_dir=None):
     """The files that a bundle wrote, with the digest of each; None where it has no manifest."""
     found = _json(os.path.join(state_dir or STATE_DIR, name, "manifest.json"))
-    return dict((native(path), digest) for path, digest in found.get("files", {}).items()) if found else None
+    return Recorded(found) if found else None
 
 
 def interrupted(name, state_dir=None):
@@ -75,15 +85,18 @@ def called(bundle):
     return "publish_set %s" % found[0] if found else "the bundle %s" % bundle
 
 
-def published(files):
-    """What the files of a bundle of the publish role publish: {application: instances}, and the names of the sites."""
+def published(files, belongs_to):
+    """What the files of a bundle of the publish role publish: {application: instances}, and the names of the sites.
+
+    ``belongs_to``: what the manifest notes of them; the names of files tell it where it is of a version that noted none.
+    """
     apps, sites = {}, []
     for path in sorted(files):
         dropin, site = layout.parse_dropin(path), layout.parse_site(path)
         if dropin:
-            apps.setdefault(dropin[1], []).append(dropin[0])
+            apps.setdefault(belongs_to.get(path, dropin[1]), []).append(dropin[0])
         elif site:
-            sites.append(site)
+            sites.append(belongs_to.get(path, site))
     return apps, sites
 
 

@@ -325,13 +325,13 @@ class Removal:
         made = [going.set.bundle(kind) for kind in removal_survey.KINDS]
         going.made = set(folder for name in made for folder in self._made_by(name))
         going.own = {}
-        for app in going.apps:
-            names = tuple("/%s." % name for name in going.set.apps[app])
-            for path in found["apps"][0]:
-                if any(name in path for name in names) and not path.endswith(".env"):
-                    for place in left_data.own_places(text_of(path), os.path.join(self.roots[0], app)):
-                        self._keep(place, "is the application's own folder, which was not made here")
-                        going.own.setdefault(app, set()).add(place)
+        for path in found["apps"][0]:
+            app = going.set.app_of(path)
+            if app not in going.apps or layout.parse_dropin(path) or path.endswith(".env"):
+                continue
+            for place in left_data.own_places(text_of(path), os.path.join(self.roots[0], app)):
+                self._keep(place, "is the application's own folder, which was not made here")
+                going.own.setdefault(app, set()).add(place)
         return found
 
     def _made_by(self, name):

@@ -129,25 +129,44 @@ class Set:
     def __init__(self, name, bundles, roots=()):
         self.name = name
         self.roots = list(roots)
-        self.files = {}
+        self.files, self.belongs_to = {}, {}
         for kind in KINDS:
             elsewhere = [files for other, files in bundles.items() if other != self.bundle(kind)]
-            written = bundles.get(self.bundle(kind), {})
+            written = bundles.get(self.bundle(kind), ownership.Recorded({}))
+            self.belongs_to.update(written.belongs_to)
             self.files[kind] = [path for path in sorted(written) if not any(path in files for files in elsewhere)]
-        self.apps = ownership.published(self.files["apps"])[0]
+        self.apps = ownership.published(self.files["apps"], self.belongs_to)[0]
         self.shared = [path % name for path in SHARED]
-        self.blocks = [
-            path for path in self.files["sites"] if layout.parse_site(path) and path not in self.shared
-        ]
+        self.blocks = [path for path in self.files["sites"] if self.site_of(path) and path not in self.shared]
 
     def bundle(self, kind):
         """The name of one of its bundles."""
-        return "publish-%s-%s" % (self.name, kind)
+        return layout.bundle(self.name, kind)
+
+    def site_of(self, path):
+        """The site whose server block this is, or None."""
+        return self.belongs_to.get(path) or layout.parse_site(path)
+
+    def app_of(self, path):
+        """The application that a file of the set's applications is of; None where it is of all of them.
+
+        A manifest of a version that noted no such thing leaves it to the file's name.
+        """
+        if path in self.belongs_to:
+            return self.belongs_to[path]
+        dropin = layout.parse_dropin(path)
+        if dropin:
+            return dropin[1]
+        folder, name = os.path.split(path)
+        if folder in ("/etc/tmpfiles.d", "/etc/logrotate.d"):
+            return None
+        stem = name.rpartition(".")[0]
+        return next((app for app in sorted(self.apps) if stem == app or stem in self.apps[app]), None)
 
     @property
     def sites(self):
         """The names of its sites."""
-        return [layout.parse_site(path) for path in self.blocks]
+        return [self.site_of(path) for path in self.blocks]
 
     @property
     def dropped(self):
@@ -172,10 +191,10 @@ class Set:
 
 def all_sets(conf_dir, roots):
     """({name: Set} of this host, {bundle: {path: digest}} of what was adopted: no manifest names it)."""
-    bundles = dict((name, ownership.recorded(name) or {}) for name in bundle_names())
+    bundles = dict((name, ownership.recorded(name) or ownership.Recorded({})) for name in bundle_names())
     adopted = orphans(conf_dir, set(path for files in bundles.values() for path in files))
     for name, files in adopted.items():
-        bundles[name] = dict(bundles.get(name, {}), **files)
+        bundles.setdefault(name, ownership.Recorded({})).update(files)
     named = [layout.parse_bundle(name)[0] for name in bundles if layout.parse_bundle(name)]
     return dict((name, Set(name, bundles, roots)) for name in named + left_data.sets()), adopted
 
@@ -204,7 +223,7 @@ class Going:
                     "remove_apps: the site %s of publish_set %s leads to %s, which goes, and to %s, which stays; take"
                     " its location out of publish_sites and run graceful.wsgi.site first, or name both"
                     % (
-                        layout.parse_site(path),
+                        self.set.site_of(path),
                         self.set.name,
                         ", ".join(app for app in self.apps if path in led[app]),
                         ", ".join(staying),
@@ -215,7 +234,7 @@ class Going:
     @property
     def sites(self):
         """The names of the sites that go."""
-        return [layout.parse_site(path) for path in self.blocks]
+        return [self.set.site_of(path) for path in self.blocks]
 
     @property
     def anything(self):
@@ -231,7 +250,7 @@ class Going:
             logs = [log for path in self.blocks for log in logs_of(path)]
         else:
             stays = len(self.apps) < len(of.apps)
-            gone = [path for path in of.files["apps"] if self._is_of_an_app(path)] if stays else list(of.files["apps"])
+            gone = [path for path in of.files["apps"] if of.app_of(path) in self.apps] if stays else list(of.files["apps"])
             logs = []
         changed = {}
         for path in (TMPFILES % of.name, ROTATED % (of.name, kind)) if stays else ():
@@ -243,14 +262,6 @@ class Going:
                 elif left != text:
                     changed[path] = left
         return gone, changed
-
-    def _is_of_an_app(self, path):
-        match = layout.parse_dropin(path)
-        if match:
-            return match[0] in self.instances
-        folder, name = os.path.split(path)
-        known = folder not in ("/etc/tmpfiles.d", "/etc/logrotate.d")
-        return known and name.rpartition(".")[0] in self.apps + self.instances
 
     def _without(self, text, logs):
         """A file of the set without what goes; None where nothing else is in it."""

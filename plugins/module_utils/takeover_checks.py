@@ -130,7 +130,8 @@ def application(checks, tools):
     own = ownership.recorded(checks[0]["bundle"]) or {}
     theirs = {}
     for bundle in sorted(others):
-        apps, _sites = ownership.published(path for path in others[bundle] if path not in own)
+        files = [path for path in others[bundle] if path not in own]
+        apps, _sites = ownership.published(files, others[bundle].belongs_to)
         for name in apps:
             theirs.setdefault(name, bundle)
             for instance in apps[name]:
@@ -232,14 +233,16 @@ def words(addresses):
     return r"(?<![\w.:-])(?:%s)(?![\w.-])" % "|".join(re.escape(address) for address in sorted(addresses))
 
 
-def _orphaned(check, going, written):
-    """The sites that stay since the play names none, and lead to an application that goes."""
+def _orphaned(check, going, instances, written):
+    """The sites that stay since the play names none, and lead to an application that goes.
+
+    ``instances``: those of each application; ``written``: the files of the set.
+    """
     if check["sites"] or not going:
         return None
     blocks = [path for path in sorted(written["sites"]) if layout.parse_site(path)]
     shared = layout.site("publish-" + check["set"])
     blocks = [path for path in blocks if path != shared]
-    instances = ownership.published(written["apps"])[0]
     for name in going:
         led = led_to(instances[name], blocks, shared, written["apps"])
         if led:
@@ -268,22 +271,23 @@ def replaced(checks, tools):
     for check in checks:
         found, written_by = [], {}
         for kind in ("apps", "sites"):
-            bundle = "publish-%s-%s" % (check["set"], kind)
+            bundle = layout.bundle(check["set"], kind)
             elsewhere = [files for name, files in _elsewhere(bundle, kind).items()]
+            recorded = ownership.recorded(bundle) or ownership.Recorded({})
             written = [
                 path
-                for path in ownership.recorded(bundle) or {}
+                for path in recorded
                 if lstat(path) is not None and not any(path in files for files in elsewhere)
             ]
             written_by[kind] = written
-            found.append(ownership.published(written)[0 if kind == "apps" else 1])
+            found.append(ownership.published(written, recorded.belongs_to)[0 if kind == "apps" else 1])
         apps, sites = sorted(found[0]), [name for name in found[1] if name != "publish-%s" % check["set"]]
         _tell_of_empty(check, apps, sites, tools)
         going = [("application", name) for name in apps if check["apps"] and name not in check["apps"]]
         going += [("site", name) for name in sites if check["sites"] and name not in check["sites"]]
         if not going:
             continue
-        orphaned = _orphaned(check, [name for kind, name in going if kind == "application"], written_by)
+        orphaned = _orphaned(check, [name for kind, name in going if kind == "application"], found[0], written_by)
         if orphaned and not check["allowed"]:
             problems.append(orphaned)
             continue

@@ -93,6 +93,9 @@ options:
           and which of them have another value by now.
         type: bool
         default: false
+      belongs_to:
+        description: What the file is a part of, by which RV(belongs_to) of a later run tells whose a stale file was.
+        type: str
       validate:
         description: A command that judges a changed file before it goes live; C(%s) stands for the staged copy.
         type: str
@@ -268,6 +271,11 @@ others:
   returned: success
   type: list
   elements: str
+belongs_to:
+  description: O(files[].belongs_to) of stale files and those of other bundles, where there is something RV(stale) and a
+    run of this version wrote it.
+  returned: success
+  type: dict
 left:
   description: What O(leave_to_others) has left, empty where nothing is; C(message) tells why.
   returned: success
@@ -343,6 +351,7 @@ def main():
                     mode={"type": "str", "default": "0644"},
                     force={"type": "bool", "default": True},
                     secret={"type": "bool", "default": False},
+                    belongs_to={"type": "str"},
                     validate={"type": "str"},
                     reader={"type": "str"},
                 ),
@@ -395,6 +404,7 @@ def main():
             item.get("validate"),
             item["force"],
             item["secret"],
+            item.get("belongs_to"),
             **attributes(item)
         )
 

@@ -124,7 +124,10 @@ def environment(conf_dir: str, app: str) -> str:
 
 
 def unpublished(
-    stale: Iterable[str], others: Iterable[str], instances_by_app: Mapping[str, Iterable[str]]
+    stale: Iterable[str],
+    others: Iterable[str],
+    instances_by_app: Mapping[str, Iterable[str]],
+    belongs_to: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
     """{instances, apps} that a set has no more; see module_utils/layout.py."""
-    return dict(layout.unpublished(stale, others, instances_by_app))
+    return dict(layout.unpublished(stale, others, instances_by_app, belongs_to))
