@@ -942,6 +942,43 @@ def test_the_manifest_names_what_was_written(world):
         assert list(json.load(source)["files"]) == [world.path("a")]
 
 
+def manifest(world):
+    with open(os.path.join(world.state, "b", "manifest.json")) as source:
+        return json.load(source)
+
+
+def of(world, name, belongs_to, text=b"1"):
+    return File(world.path(name), text, mode=0o644, belongs_to=belongs_to)
+
+
+def test_the_manifest_notes_what_a_file_belongs_to(world):
+    world.run(of(world, "a", "shop"), of(world, "b", "blog"), ("all", "1"))
+    assert manifest(world)["belongs_to"] == {world.path("a"): "shop", world.path("b"): "blog"}
+    # What is wanted no more and stays, stays whose it was.
+    later = world.run(of(world, "a", "other"), ("all", "1"))
+    assert later.report()["changed"] is False
+    assert later.report()["belongs_to"] == {world.path("b"): "blog"}
+    assert manifest(world)["belongs_to"] == {world.path("a"): "other", world.path("b"): "blog"}
+    pruned = world.run(of(world, "a", None), prune=True)
+    assert pruned.report()["belongs_to"] == {world.path("b"): "blog"}
+    assert manifest(world)["belongs_to"] == {}
+    back = world.bundle(undo=pruned.token)
+    back.run()
+    assert manifest(world)["belongs_to"] == {world.path("b"): "blog"}
+
+
+def test_a_manifest_of_before_is_brought_up_to_date_and_nothing_counts_as_changed(world):
+    world.run(("a", "1"), ("b", "1"), digest="former")
+    path = os.path.join(world.state, "b", "manifest.json")
+    before = manifest(world)
+    del before["belongs_to"]
+    put(path, json.dumps(before))
+    later = world.run(of(world, "a", "shop"), ("b", "1"), digest="of today")
+    assert later.report()["changed"] is False
+    assert manifest(world)["belongs_to"] == {world.path("a"): "shop"}
+    assert verified_digest("b", world.state) == "of today"
+
+
 # -- disk ------------------------------------------------------------------------------------------------------------
 
 

@@ -55,5 +55,11 @@ def test_unpublished_is_what_neither_this_set_nor_another_has(others, has, insta
     assert layout.unpublished(STALE, others, has) == {"instances": instances, "apps": apps}
 
 
+def test_unpublished_goes_by_what_the_manifests_say_before_names():
+    noted = {layout.dropin("old-1", "old"): "new", layout.dropin("gone", "gone"): "shop"}
+    found = layout.unpublished(STALE, [], {"shop": ["shop"]}, noted)
+    assert found == {"instances": ["gone", "old-1", "two-3"], "apps": ["new", "two"]}
+
+
 def test_unpublished_of_nothing_stale_is_nothing():
     assert layout.unpublished([], [], {"shop": ["shop"]}) == {"instances": [], "apps": []}

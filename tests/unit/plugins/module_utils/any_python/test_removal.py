@@ -84,9 +84,12 @@ def host(monkeypatch, tmp_path):
     return files
 
 
-def bundles(**more):
+def bundles(belongs_to=(), **more):
+    """The manifests of a host, those of a version that did not note what files belong to unless that is said."""
+    files = {"publish-main-apps": dict.fromkeys(APPS, "x"), "publish-main-sites": dict.fromkeys(SITES, "x")}
+    files.update(more)
     return dict(
-        {"publish-main-apps": dict.fromkeys(APPS, "x"), "publish-main-sites": dict.fromkeys(SITES, "x")}, **more
+        (name, ownership.Recorded({"files": files[name], "belongs_to": dict(belongs_to)})) for name in sorted(files)
     )
 
 
@@ -120,6 +123,22 @@ def test_one_application_goes_with_the_sites_that_lead_to_it_alone(host):
         "/var/log/uwsgi/shop/server.log",
         "uwsgi@shop.service",
     )
+
+
+def test_what_the_manifest_says_of_a_file_goes_before_its_name(host):
+    odd, mine = "/etc/uwsgi/settings.conf", BLOCK % "10-first"
+    host[odd], host[mine] = "", "# Ansible managed\nserver {\n    uwsgi_pass unix:/run/wsgi/shop.sock;\n}\n"
+    more = {
+        "publish-main-apps": dict.fromkeys(APPS + [odd], "x"),
+        "publish-main-sites": dict.fromkeys(SITES + [mine], "x"),
+    }
+    noted = {odd: "shop", "/etc/uwsgi/blog.env": "shop", mine: "shop.test"}
+    going = Going(main_set(belongs_to=noted, **more), ["shop"])
+    gone = [path for path in APPS if "shop" in path] + [odd, "/etc/uwsgi/blog.env"]
+    assert sorted(going.files("apps")[0]) == sorted(gone)
+    assert going.sites == ["shop.test", "shop.test"]
+    # Its name alone tells nothing.
+    assert odd not in Going(main_set(**more), ["shop"]).files("apps")[0]
 
 
 def test_the_last_application_and_site_are_the_set(host):
