@@ -88,7 +88,7 @@ def called(bundle):
 def published(files, belongs_to):
     """What the files of a bundle of the publish role publish: {application: instances}, and the names of the sites.
 
-    ``belongs_to``: what the manifest notes of them; the names of files tell it where it is of a version that noted none.
+    ``belongs_to``: what the manifest notes of them; where a version wrote it that noted none, the names of files tell.
     """
     apps, sites = {}, []
     for path in sorted(files):

@@ -15,9 +15,9 @@ import os
 import re
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout, left_data, ownership, takeover_checks
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import content_of, sha256
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import linked
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, sha256
 
 KINDS = ("sites", "apps")
 TMPFILES = "/etc/tmpfiles.d/publish-%s-apps.conf"
@@ -250,7 +250,7 @@ class Going:
             logs = [log for path in self.blocks for log in logs_of(path)]
         else:
             stays = len(self.apps) < len(of.apps)
-            gone = [path for path in of.files["apps"] if of.app_of(path) in self.apps] if stays else list(of.files["apps"])
+            gone = [path for path in of.files["apps"] if not stays or of.app_of(path) in self.apps]
             logs = []
         changed = {}
         for path in (TMPFILES % of.name, ROTATED % (of.name, kind)) if stays else ():

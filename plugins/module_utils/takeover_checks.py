@@ -13,8 +13,8 @@ import os
 import re
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout, nginx_package, ownership
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import lstat, read_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import lstat, read_bytes
 
 # Where systemd looks for a unit, in its order.
 UNIT_DIRS = (

@@ -20,9 +20,9 @@ import subprocess
 import tempfile
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout, procfs, safe_path
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes, unlink
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import from_environment
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes, unlink
 
 # Where systemd looks for units, the first that has one counts.
 FOLDERS = (
