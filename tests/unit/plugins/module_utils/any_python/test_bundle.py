@@ -14,14 +14,15 @@ import stat
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import bundle as bundle_code
+from ansible_collections.graceful.wsgi.plugins.module_utils import bundle_entries
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import (
     Bundle,
     BundleError,
     File,
     Folder,
-    octal,
     verified_digest,
 )
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle_entries import octal
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 
 
@@ -1036,20 +1037,20 @@ def test_whatever_is_another_is_no_longer_standing(stood, change):
 
 
 def test_an_account_that_was_made_anew_is_another(world, monkeypatch):
-    group = bundle_code.grp.getgrgid(os.getgid())
+    group = bundle_entries.grp.getgrgid(os.getgid())
     world.run(File(world.path("a"), b"1", mode=0o644, group=group.gr_name), digest="d1")
     assert standing_of(world) == "d1"
 
     class Other(object):
         gr_gid = group.gr_gid + 1
 
-    monkeypatch.setattr(bundle_code.grp, "getgrnam", lambda name: Other)
+    monkeypatch.setattr(bundle_entries.grp, "getgrnam", lambda name: Other)
     assert standing_of(world) == ""
 
     def unknown(name):
         raise KeyError(name)
 
-    monkeypatch.setattr(bundle_code.grp, "getgrnam", unknown)
+    monkeypatch.setattr(bundle_entries.grp, "getgrnam", unknown)
     assert standing_of(world) == ""
 
 
