@@ -128,6 +128,18 @@ def owner_changes(items):
     return found
 
 
+def there(user, group):
+    """Whether the group is there, and the user with it as primary group; what is not named counts as there."""
+    try:
+        gid = grp.getgrnam(group).gr_gid if group else None
+    except KeyError:
+        return {"group": False, "user": False}
+    try:
+        return {"group": True, "user": not user or pwd.getpwnam(user).pw_gid == gid}
+    except KeyError:
+        return {"group": True, "user": False}
+
+
 def made_folders(state_dir=STATE_DIR):
     """The folders that earlier runs made for a file of theirs, of all bundles and of what sets have dropped."""
     found = _dropped()

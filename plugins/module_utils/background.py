@@ -271,20 +271,8 @@ def _waits(message, inodes):
 
 
 def _sockets(pid):
-    """The inodes of a process's sockets, as numbers."""
-    found, folder = set(), "/proc/%d/fd" % pid
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return found
-    for name in names:
-        try:
-            leads = os.readlink(os.path.join(folder, name))
-        except OSError:
-            continue
-        if leads.startswith("socket:["):
-            found.add(int(leads[len("socket:["):-1]))
-    return found
+    """The inodes of a process's sockets, as numbers; none where it may not be seen."""
+    return set(int(inode) for inode in procfs.sockets(pid) or ())
 
 
 class Tasks:

@@ -7,7 +7,6 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import collections
-import errno
 import hashlib
 import json
 import os
@@ -17,6 +16,7 @@ import tempfile
 from ansible_collections.graceful.wsgi.plugins.module_utils import elf
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, open_regular
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import digest_of as sha256
 
 BINARY = "nginx"
 MANIFEST = "manifest.json"
@@ -28,23 +28,6 @@ NGINX = Kind(BINARY, 0o755, elf.describe)
 
 class ArtifactError(Exception):
     """What was built is not fit to be kept."""
-
-
-def sha256(path):
-    """Checksum of a regular file; None where there is none, and a symlink is none."""
-    try:
-        handle = open_regular(path)
-    except UnsafePath:
-        return None
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR):
-            return None
-        raise
-    with os.fdopen(handle, "rb") as source:
-        digest = hashlib.sha256()
-        for block in iter(lambda: source.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load(path, kind=NGINX):

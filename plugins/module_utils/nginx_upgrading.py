@@ -11,8 +11,8 @@ import shutil
 import tempfile
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_package
-from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import sha256
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_master import MasterError, Place, Upgrade
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import digest_of
 
 
 class Upgrading:
@@ -33,10 +33,10 @@ class Upgrading:
     def look(self, check_mode):
         """What there is to do, into ``result``."""
         source, dest = self.given["source"], self.given["dest"]
-        self.wanted = sha256(source)
+        self.wanted = digest_of(source)
         if self.wanted is None and not check_mode:
             raise MasterError("there is no binary at %s" % source)
-        install = self.wanted is None or sha256(dest) != self.wanted
+        install = self.wanted is None or digest_of(dest) != self.wanted
         running = self.upgrade.find()
         move = running is not None and (install or self.upgrade.needed())
         held = not self.given["take_over"] or nginx_package.is_held(dest, self.run)

@@ -7,12 +7,11 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import errno
-import hashlib
 import json
 import os
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import layout
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, whole_files
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 
 STATE_DIR = os.path.join(layout.STATE_DIR, "bundles")
@@ -61,8 +60,7 @@ def others(name, state_dir=None):
 def digest_of(path):
     """The digest of a file as manifests tell it, or None where there is none."""
     try:
-        with open(path, "rb") as source:
-            return hashlib.sha256(source.read()).hexdigest()
+        return whole_files.digest_of(path, links=True)
     except (IOError, OSError):
         return None
 

@@ -61,21 +61,9 @@ def accepted_ends(address):
 
 def held(pid, addresses):
     """The inodes of the connections that a process has accepted at these addresses; None where it may not be seen."""
-    folder, found = "/proc/%d/fd" % pid, set()
-    try:
-        names = os.listdir(folder)
-    except OSError:
+    found = procfs.sockets(pid)
+    if found is None:
         return None
-    for name in names:
-        try:
-            leads = os.readlink(os.path.join(folder, name))
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                # It was closed since the list was made.
-                continue
-            return None
-        if leads.startswith("socket:["):
-            found.add(leads[len("socket:["):-1])
     ends = set()
     for address in addresses:
         ends |= accepted_ends(address)

@@ -63,11 +63,8 @@ class Data(Steps):
 
     def _datum_beside_others(self, path):
         """An application's folder in one of everybody's, as /srv is, which may have been there before it."""
-        try:
-            with safe_path.Folder(path) as folder:
-                names = folder.names()
-        except (safe_path.UnsafePath, IOError, OSError) as error:
-            self._keep(path, "cannot be removed: %s" % error)
+        names = self._names_in(path, "cannot be removed: %s")
+        if names is None:
             return
         for name in names:
             if _OF_AN_APP.match(name):
@@ -75,6 +72,15 @@ class Data(Steps):
             else:
                 self._keep(os.path.join(path, name), "was not made here")
         self._rmdir_made(path)
+
+    def _names_in(self, path, why):
+        """The names in a folder; where it cannot be looked at it stays, and is told with ``why``, for None."""
+        try:
+            with safe_path.Folder(path) as folder:
+                return folder.names()
+        except (safe_path.UnsafePath, IOError, OSError) as error:
+            self._keep(path, why % error)
+            return None
 
     def _log(self, log, going):
         """A log outside of the application's folders, with what rotation has made of it."""
@@ -115,11 +121,8 @@ class Data(Steps):
             ours = not path.startswith(homes + ("/etc/", "/run/")) and path not in self.roots + ["/etc", "/run"]
             if not ours or path in used or path in self.removed or not os.path.isdir(path) or os.path.islink(path):
                 continue
-            try:
-                with safe_path.Folder(path) as folder:
-                    names = folder.names()
-            except (safe_path.UnsafePath, IOError, OSError) as error:
-                self._keep(path, "was made for logs: %s" % error)
+            names = self._names_in(path, "was made for logs: %s")
+            if names is None:
                 continue
             for name in names:
                 log = os.path.join(path, name)

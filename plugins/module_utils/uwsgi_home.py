@@ -12,6 +12,8 @@ import json
 import os
 import re
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import whole_files
+
 # What `uwsgi --cflags` holds for each feature: the flags that this very binary was compiled with.
 FEATURES = {
     "capabilities": r"-DUWSGI_CAP\b",
@@ -117,14 +119,11 @@ def read_stamp(home):
 
 
 def sha256(path):
-    digest = hashlib.sha256()
+    """The sha256 of a file; None where it cannot be read."""
     try:
-        with open(path, "rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):
-                digest.update(block)
+        return whole_files.digest_of(path, links=True)
     except (IOError, OSError):
         return None
-    return digest.hexdigest()
 
 
 def compiled_with(program):

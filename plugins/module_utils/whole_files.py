@@ -74,5 +74,22 @@ def unlink(path):
         os.unlink(path)
 
 
+def digest_of(path, links=False):
+    """The sha256 of a regular file; None where there is none, and a symlink is none unless ``links`` lead to one."""
+    try:
+        handle = safe_path.open_regular(path, links=links)
+    except safe_path.UnsafePath:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            return None
+        raise
+    with os.fdopen(handle, "rb") as source:
+        digest = hashlib.sha256()
+        for block in iter(lambda: source.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def sha256(content):
     return hashlib.sha256(content).hexdigest()

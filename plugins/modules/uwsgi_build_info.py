@@ -221,13 +221,11 @@ account:
   type: dict
 """
 
-import grp
-import pwd
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.sys_info import get_distribution, get_distribution_version
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, uwsgi_build, uwsgi_home
+from ansible_collections.graceful.wsgi.plugins.module_utils import accounts, host_checks, uwsgi_build, uwsgi_home
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import run_built
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import verified_digest
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
@@ -271,18 +269,6 @@ SPEC = {
 }
 
 
-def account(user, group):
-    """Whether the group is there, and the user with it as primary group."""
-    try:
-        gid = grp.getgrnam(group).gr_gid if group else None
-    except KeyError:
-        return {"group": False, "user": False}
-    try:
-        return {"group": True, "user": not user or pwd.getpwnam(user).pw_gid == gid}
-    except KeyError:
-        return {"group": True, "user": False}
-
-
 def system():
     """The distribution and its release, as Ansible's facts have them."""
     return get_distribution(), get_distribution_version()
@@ -309,7 +295,7 @@ def main():
     module.exit_json(
         changed=False,
         glibc=glibc(),
-        account=account(wanted["user"], wanted["group"]),
+        account=accounts.there(wanted["user"], wanted["group"]),
         bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),
         **look.told()
     )
