@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live python27 centos7 fleet airgap docs golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live life python27 centos7 fleet airgap docs golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,7 @@ demo-down: ## Remove the demo host
 	@playbooks/demo/down
 
 test: venv-test venv-core216 venv ## Run lint, unit, consumer and all scenarios, two at a time
-	@tests/run 'reload!' hostile live fleet airgap python27 molecule unit paths lint consumer centos7 'websocket!'
+	@tests/run 'reload!' hostile live fleet life airgap python27 molecule unit paths lint consumer centos7 'websocket!'
 
 lint: venv-test ## ansible-lint, yamllint, ruff, mypy, changelog fragments, what tasks and templates read
 	@status=0; for linter in "yamllint --strict ." "ruff check ." "mypy" "antsibull-changelog lint" "ansible-lint --strict" \
@@ -45,13 +45,14 @@ paths: venv-test ## Locations, mounts, limits, TLS and upstreams asked row by ro
 websocket: venv-test ## WebSockets past one process: instances, affinity, reloads under 200 clients
 hostile: venv-test ## What accounts of the host, neighbours and other machines can make of the next run
 live: venv-test ## Whether a play that ends well told the truth, and one that fails says why
+life: venv-test ## An application's life: what outlives a release, commands, and the way back
 python27: venv-core216 venv ## The same with Python 2.7 on the host and in the applications, under ansible-core 2.16
 python27: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 centos7: venv-core216 ## The main job on CentOS 7 (image: MOLECULE_CENTOS7_IMAGE), under ansible-core 2.16
 centos7: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 airgap: venv-test ## A host that reaches nothing, published from a kit
 fleet: venv-test ## One static nginx and one wheel of uWSGI, built once and installed where no compiler is
-molecule reload paths websocket hostile live python27 centos7 fleet airgap:
+molecule reload paths websocket hostile live life python27 centos7 fleet airgap:
 	@tests/images/docker-up
 	@$(if $(filter centos7,$@),tests/images/centos7)
 	molecule test --scenario-name $(if $(filter molecule,$@),default,$@)
