@@ -15,6 +15,18 @@ import re
 UNIT_DIR = "/etc/systemd/system"
 # Units that are gone with the next boot.
 RUN_UNIT_DIR = "/run/systemd/system"
+# Where systemd looks for units, the first that has one counts.
+UNIT_DIRS = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
 UWSGI_UNIT = UNIT_DIR + "/uwsgi@.service"
 NGINX_UNIT = UNIT_DIR + "/nginx.service"
 # What outlives a boot of what this collection notes, and what does not.

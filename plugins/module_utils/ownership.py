@@ -11,7 +11,7 @@ import json
 import os
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import layout, whole_files
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 
 STATE_DIR = os.path.join(layout.STATE_DIR, "bundles")
@@ -55,14 +55,6 @@ def others(name, state_dir=None):
     names = sorted(os.listdir(state_dir)) if os.path.isdir(state_dir) else []
     found = dict((other, recorded(native(other), state_dir)) for other in names if native(other) != name)
     return dict((native(other), files) for other, files in found.items() if files)
-
-
-def digest_of(path):
-    """The digest of a file as manifests tell it, or None where there is none."""
-    try:
-        return whole_files.digest_of(path, links=True)
-    except (IOError, OSError):
-        return None
 
 
 def claimant(path, digest, own, others_files):

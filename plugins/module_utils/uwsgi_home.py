@@ -12,7 +12,7 @@ import json
 import os
 import re
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import whole_files
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import digest_through_links as sha256
 
 # What `uwsgi --cflags` holds for each feature: the flags that this very binary was compiled with.
 FEATURES = {
@@ -116,14 +116,6 @@ def read_stamp(home):
     except (IOError, OSError, ValueError):
         return None
     return stamp if isinstance(stamp, dict) else None
-
-
-def sha256(path):
-    """The sha256 of a file; None where it cannot be read."""
-    try:
-        return whole_files.digest_of(path, links=True)
-    except (IOError, OSError):
-        return None
 
 
 def compiled_with(program):

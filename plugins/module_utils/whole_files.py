@@ -91,5 +91,13 @@ def digest_of(path, links=False):
     return digest.hexdigest()
 
 
+def digest_through_links(path):
+    """The sha256 of the regular file that a path leads to; None where it cannot be read."""
+    try:
+        return digest_of(path, links=True)
+    except (IOError, OSError):
+        return None
+
+
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
