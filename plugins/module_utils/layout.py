@@ -51,6 +51,17 @@ DROPINS = UNIT_DIR + "/uwsgi@*.service.d/10-publish*.conf"
 _DROPIN = re.compile(re.escape(UNIT_DIR) + r"/uwsgi@(.+)\.service\.d/10-publish(?:-(.+))?\.conf\Z")
 _BLOCK = re.compile(re.escape(NGINX_DIR) + r"/conf\.d/(.+)\.conf\Z")
 _BUNDLE = re.compile(r"publish-(.+)-(apps|sites)\Z")
+# Files of a whole set, by which its name is known where its manifest is lost.
+OF_SETS = ("/etc/tmpfiles.d/publish-*", "/etc/logrotate.d/publish-*", NGINX_DIR + "/*.d/publish-*.conf")
+_OF_SET = (
+    (re.compile(r"/etc/tmpfiles\.d/publish-(.+)-apps\.conf\Z"), "apps"),
+    (re.compile(r"/etc/logrotate\.d/publish-(.+)-apps\Z"), "apps"),
+    (re.compile(r"/etc/logrotate\.d/publish-(.+)-sites\Z"), "sites"),
+    (re.compile(re.escape(NGINX_DIR) + r"/(?:conf|default)\.d/publish-(.+)\.conf\Z"), "sites"),
+)
+# The instance of a line of a file for tmpfiles, and those whose units a text names.
+SOCKET_LINE = re.compile(r"(?m)^[dL] " + re.escape(LINK_DIR) + r"/(.+)\.(?:d|sock) ")
+UNIT_NAME = re.compile(r"uwsgi@(.+?)\.service")
 
 
 def unit(instance):
@@ -129,6 +140,30 @@ def parse_bundle(name):
     """(set, apps or sites) of a bundle, or None where it is none of the role publish."""
     found = _BUNDLE.match(name)
     return found.groups() if found else None
+
+
+def shared_site(publish_set):
+    """What the file of what all sites of a set share is called, as a site."""
+    return "publish-%s" % publish_set
+
+
+def refusing_site(publish_set):
+    """The file of the servers that refuse names which no site of a set has."""
+    return "%s/default.d/%s.conf" % (NGINX_DIR, shared_site(publish_set))
+
+
+def of_all_sites(publish_set):
+    """The files of nginx's that are of all sites of a set; what they share comes first."""
+    return [site(shared_site(publish_set)), refusing_site(publish_set)]
+
+
+def parse_of_set(path):
+    """(set, apps or sites) of a file of a whole set, or None where it is none."""
+    for pattern, kind in _OF_SET:
+        found = pattern.match(path)
+        if found:
+            return found.group(1), kind
+    return None
 
 
 def logrotate(name):

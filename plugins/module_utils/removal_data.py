@@ -11,10 +11,10 @@ import os
 import re
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import left_data, removal_survey, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, left_data, removal_survey, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.removal_steps import NGINX_CONF, Steps
 
-NGINX_LOGS = "/var/log/nginx"
+NGINX_LOGS = layout.NGINX_LOG_DIR
 # What the role publish makes in an application's folder.
 _OF_AN_APP = re.compile(r"(current|logs|releases|repo|shared|venvs?|\.(new|old)-.*)\Z")
 # What a rotation appends to the name of a log: a number or a date, and how it is packed.
@@ -96,7 +96,7 @@ class Data(Steps):
         except (safe_path.UnsafePath, IOError, OSError):
             return
         ours = folder in going.made or folder in [NGINX_LOGS] + self.roots
-        rotated = [removal_survey.ROTATED % (going.set.name, kind) for kind in removal_survey.KINDS]
+        rotated = [layout.logrotate(going.set.bundle(kind)) for kind in removal_survey.KINDS]
         others = set(other for path in rotated for other in removal_survey.logs_of(path)).difference(going.logs)
         others.update(self._logs_of_others(going))
         for path in [os.path.join(folder, other) for other in names]:

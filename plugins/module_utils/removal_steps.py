@@ -24,9 +24,9 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, lstat, unlink
 
 NGINX = "/usr/sbin/nginx"
-NGINX_CONF = "/etc/nginx/nginx.conf"
-NGINX_PID = "/run/nginx.pid"
-TEST = {"tree": "/etc/nginx", "command": NGINX + " -t -q -c {tree}/nginx.conf -g 'pid {tree}/test.pid;'"}
+NGINX_CONF = layout.NGINX_CONF
+NGINX_PID = layout.NGINX_PIDFILE
+TEST = {"tree": layout.NGINX_DIR, "command": NGINX + " -t -q -c {tree}/nginx.conf -g 'pid {tree}/test.pid;'"}
 
 
 class Known(bundle.Bundle):

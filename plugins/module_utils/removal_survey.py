@@ -20,19 +20,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.instances import lin
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, sha256
 
 KINDS = ("sites", "apps")
-TMPFILES = "/etc/tmpfiles.d/publish-%s-apps.conf"
-ROTATED = "/etc/logrotate.d/publish-%s-%s"
-SHARED = ("/etc/nginx/conf.d/publish-%s.conf", "/etc/nginx/default.d/publish-%s.conf")
-# Files of a whole set, by which its name is known where its manifest is lost.
-OF_SET = (
-    (re.compile(r"/etc/tmpfiles\.d/publish-(.+)-apps\.conf\Z"), "apps"),
-    (re.compile(r"/etc/logrotate\.d/publish-(.+)-apps\Z"), "apps"),
-    (re.compile(r"/etc/logrotate\.d/publish-(.+)-sites\Z"), "sites"),
-    (re.compile(r"/etc/nginx/(?:conf|default)\.d/publish-(.+)\.conf\Z"), "sites"),
-)
 LANGUAGES = ("ini", "json", "xml", "yaml", "env")
-_LINE = re.compile(r"(?m)^[dL] /run/wsgi/(.+)\.(?:d|sock) ")
-_UNIT = re.compile(r"uwsgi@(.+?)\.service")
 _BLOCK_OF_LOGS = re.compile(r"(?ms)^(/[^\n]*?) \{\n.*?^\}\n")
 _PASS = re.compile(r"(?m)(?:^|[\s{;])(?:fastcgi|grpc|memcached|proxy|scgi|uwsgi)_pass\s+[\"']?([^\s;\"']+)")
 _LOGS = re.compile(r"(?m)^\s*(?:access|error)_log\s+[\"']?(/[^\s;\"']+)")
@@ -79,21 +67,19 @@ def orphans(conf_dir, known):
         if path not in known and content_of(path) is not None:
             found.setdefault(layout.bundle(publish_set, kind), {})[path] = _digest(path)
 
-    patterns = ("/etc/tmpfiles.d/publish-*", "/etc/logrotate.d/publish-*", "/etc/nginx/*.d/publish-*.conf")
     named = set()
-    for path in [path for pattern in patterns for path in sorted(glob.glob(pattern))]:
-        for pattern, kind in OF_SET:
-            match = pattern.match(path)
-            if not match or path in known or not _is_ours(path):
-                continue
-            text, publish_set = text_of(path), match.group(1)
-            if path.startswith("/etc/nginx/") and not (publish_set in named or _own_name(publish_set) in text):
-                # Somebody's own role may call its server block so.
-                continue
-            named.add(publish_set)
-            add(publish_set, kind, path)
-            for name in _LINE.findall(text) + _UNIT.findall(text):
-                sets[name] = publish_set
+    for path in [path for pattern in layout.OF_SETS for path in sorted(glob.glob(pattern))]:
+        of_set = layout.parse_of_set(path)
+        if not of_set or path in known or not _is_ours(path):
+            continue
+        text, (publish_set, kind) = text_of(path), of_set
+        if path.startswith(layout.NGINX_DIR + "/") and not (publish_set in named or _own_name(publish_set) in text):
+            # Somebody's own role may call its server block so.
+            continue
+        named.add(publish_set)
+        add(publish_set, kind, path)
+        for name in layout.SOCKET_LINE.findall(text) + layout.UNIT_NAME.findall(text):
+            sets[name] = publish_set
     names = sorted(set(layout.parse_bundle(bundle)[0] for bundle in found))
     instances = {}
     for path in sorted(glob.glob(layout.DROPINS)):
@@ -110,11 +96,11 @@ def orphans(conf_dir, known):
             for language in LANGUAGES:
                 add(publish_set, "apps", os.path.join(conf_dir, "%s.%s" % (name, language)))
     configs = [path for files in found.values() for path in files]
-    for path in sorted(glob.glob("/etc/nginx/conf.d/*.conf")):
+    for path in sorted(glob.glob(layout.site("*"))):
         if path in known or not _is_ours(path):
             continue
         for publish_set in sorted(set(names) | set(instances)):
-            shared = SHARED[0] % publish_set
+            shared = layout.of_all_sites(publish_set)[0]
             if path != shared and (
                 _own_name(publish_set) in text_of(path)
                 or takeover_checks.led_to(instances.get(publish_set, []), [path], shared, configs)
@@ -136,7 +122,7 @@ class Set:
             self.belongs_to.update(written.belongs_to)
             self.files[kind] = [path for path in sorted(written) if not any(path in files for files in elsewhere)]
         self.apps = ownership.published(self.files["apps"], self.belongs_to)[0]
-        self.shared = [path % name for path in SHARED]
+        self.shared = layout.of_all_sites(name)
         self.blocks = [path for path in self.files["sites"] if self.site_of(path) and path not in self.shared]
 
     def bundle(self, kind):
@@ -157,10 +143,9 @@ class Set:
         dropin = layout.parse_dropin(path)
         if dropin:
             return dropin[1]
-        folder, name = os.path.split(path)
-        if folder in ("/etc/tmpfiles.d", "/etc/logrotate.d"):
+        if path in (layout.tmpfiles(self.bundle("apps")), layout.logrotate(self.bundle("apps"))):
             return None
-        stem = name.rpartition(".")[0]
+        stem = os.path.basename(path).rpartition(".")[0]
         return next((app for app in sorted(self.apps) if stem == app or stem in self.apps[app]), None)
 
     @property
@@ -253,7 +238,7 @@ class Going:
             gone = [path for path in of.files["apps"] if not stays or of.app_of(path) in self.apps]
             logs = []
         changed = {}
-        for path in (TMPFILES % of.name, ROTATED % (of.name, kind)) if stays else ():
+        for path in (layout.tmpfiles(of.bundle("apps")), layout.logrotate(of.bundle(kind))) if stays else ():
             if path in of.files[kind]:
                 text = text_of(path)
                 left = self._without(text, logs)
@@ -267,18 +252,18 @@ class Going:
         """A file of the set without what goes; None where nothing else is in it."""
         lines = []
         for line in text.splitlines(True):
-            found = _LINE.match(line)
+            found = layout.SOCKET_LINE.match(line)
             if not found or found.group(1) not in self.instances:
                 lines.append(line)
         text = "".join(lines)
 
         def kept(block):
-            units = _UNIT.findall(block.group(0))
+            units = layout.UNIT_NAME.findall(block.group(0))
             gone = block.group(1) in logs or (units and all(unit in self.instances for unit in units))
             return "" if gone else block.group(0)
 
         left = _BLOCK_OF_LOGS.sub(kept, text)
-        return left if _BLOCK_OF_LOGS.search(left) or _LINE.search(left) else None
+        return left if _BLOCK_OF_LOGS.search(left) or layout.SOCKET_LINE.search(left) else None
 
 
 def logs_of(path):
@@ -289,9 +274,9 @@ def logs_of(path):
 
 def app_logs(going):
     """The logs of the instances that go, as the set's rotation names them."""
-    path = ROTATED % (going.set.name, "apps")
+    path = layout.logrotate(going.set.bundle("apps"))
     found = []
     for block in _BLOCK_OF_LOGS.finditer(text_of(path)) if path in going.set.files["apps"] else ():
-        if set(_UNIT.findall(block.group(0))).intersection(going.instances):
+        if set(layout.UNIT_NAME.findall(block.group(0))).intersection(going.instances):
             found.append(block.group(1))
     return found

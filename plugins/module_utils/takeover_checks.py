@@ -236,7 +236,7 @@ def _orphaned(check, going, instances, written):
     if check["sites"] or not going:
         return None
     blocks = [path for path in sorted(written["sites"]) if layout.parse_site(path)]
-    shared = layout.site("publish-" + check["set"])
+    shared = layout.of_all_sites(check["set"])[0]
     blocks = [path for path in blocks if path != shared]
     for name in going:
         led = led_to(instances[name], blocks, shared, written["apps"])
@@ -276,7 +276,7 @@ def replaced(checks, tools):
             ]
             written_by[kind] = written
             found.append(ownership.published(written, recorded.belongs_to)[0 if kind == "apps" else 1])
-        apps, sites = sorted(found[0]), [name for name in found[1] if name != "publish-%s" % check["set"]]
+        apps, sites = sorted(found[0]), [name for name in found[1] if name != layout.shared_site(check["set"])]
         _tell_of_empty(check, apps, sites, tools)
         going = [("application", name) for name in apps if check["apps"] and name not in check["apps"]]
         going += [("site", name) for name in sites if check["sites"] and name not in check["sites"]]
