@@ -73,5 +73,6 @@ def test_the_files_of_a_whole_set_are_known_by_their_names():
         assert layout.parse_of_set(path) == ("a-b", "sites")
     for path in (layout.logrotate("nginx"), layout.site("a.test"), layout.dropin("a", "a")):
         assert layout.parse_of_set(path) is None
-    assert layout.SOCKET_LINE.findall("d %s 0710 a b -\nL %s - - - - x\n" % (layout.socket_dir("a"), layout.link("b-1")))
+    lines = "d %s 0710 a b -\nL %s - - - - x\n" % (layout.socket_dir("a"), layout.link("b-1"))
+    assert layout.SOCKET_LINE.findall(lines) == ["a", "b-1"]
     assert layout.UNIT_NAME.findall("kill %s %s" % (layout.unit("a"), layout.unit("b-1"))) == ["a", "b-1"]
