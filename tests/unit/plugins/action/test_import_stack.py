@@ -8,6 +8,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.play_context import PlayContext
 from ansible.playbook.task import Task
+from ansible.plugins.loader import connection_loader
 
 from ansible_collections.graceful.wsgi.plugins.action import doctor, import_stack
 
@@ -22,14 +23,17 @@ def copied(tmp_path):
     (root / "srv/app").mkdir(parents=True)
     server = "server { listen 80; location / { include uwsgi_params; uwsgi_pass 127.0.0.1:5051; } }"
     (root / "etc/nginx/conf.d/a.conf").write_text(server)
-    (root / "srv/app/app.ini").write_text("[uwsgi]\nmodule = app\nmaster = true\nsocket = 127.0.0.1:5051\nenv = A=hunter2\n")
+    ini = "[uwsgi]\nmodule = app\nmaster = true\nsocket = 127.0.0.1:5051\nenv = A=hunter2\n"
+    (root / "srv/app/app.ini").write_text(ini)
     return root
 
 
 def action(kind, **args):
     task = Task()
     task.args, task.async_val, task.action = args, 0, "x"
-    return kind.ActionModule(task, None, PlayContext(), DataLoader(), None, None)
+    connection = connection_loader.get("local", PlayContext(), "/dev/null")
+    connection._shell.tmpdir = "/tmp"
+    return kind.ActionModule(task, connection, PlayContext(), DataLoader(), None, None)
 
 
 def test_a_folder_is_written_as_an_inventory_that_only_its_owner_reads(copied, tmp_path, capsys):
@@ -53,7 +57,8 @@ def test_what_is_there_is_overwritten_only_where_that_is_said(copied, tmp_path):
 
 def test_a_folder_with_nothing_of_it_and_one_that_is_not_there_are_refused(tmp_path):
     (tmp_path / "a.txt").write_text("x")
-    for folder, said in ((tmp_path, "neither nginx nor uWSGI was found"), (tmp_path / "no", "import_files: there is no")):
+    cases = ((tmp_path, "neither nginx nor uWSGI was found"), (tmp_path / "no", "import_files: there is no"))
+    for folder, said in cases:
         with pytest.raises(AnsibleActionFail, match=said):
             action(import_stack, files=str(folder), dir=str(tmp_path)).run(task_vars=HOSTVARS)
 
