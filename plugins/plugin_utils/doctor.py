@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from . import import_nginx, import_uwsgi, layout, site_plan, uwsgi_options
+from . import import_nginx, import_uwsgi, layout, site_listen, site_location, uwsgi_options
 from .doctor_findings import KINDS, SERIOUS, SEVERITIES, Finding
 from .import_apps import located
 from .import_nginx import Node
@@ -246,7 +246,7 @@ def dead(stack: Stack) -> Iterator[Finding]:
 def paths(stack: Stack) -> Iterator[Finding]:
     """Slashes and prefixes."""
     for _server, location in stack.locations():
-        path = site_plan.Path(" ".join(location.args))
+        path = site_location.Path(" ".join(location.args))
         if not path.prefix or path.text == "/":
             continue
         alias, proxy = location.one("alias"), location.one("proxy_pass")
@@ -267,9 +267,9 @@ def regexes(stack: Stack) -> Iterator[Finding]:
     """Regular expressions that answer for files of a prefix."""
     for server in stack.servers:
         inside = server.all("location")
-        regex = [node for node in inside if site_plan.Path(" ".join(node.args)).regex]
+        regex = [node for node in inside if site_location.Path(" ".join(node.args)).regex]
         for node in inside:
-            path = site_plan.Path(" ".join(node.args))
+            path = site_location.Path(" ".join(node.args))
             files = node.one("alias") or node.one("root")
             if not path.prefix or path.modifier == "^~" or path.text == "/" or files is None:
                 continue
@@ -302,7 +302,7 @@ def names(stack: Stack) -> Iterator[Finding]:
         lines = [" ".join(node.args) for node in server.all("listen")] or ["80"]
         texts = [word for node in server.all("server_name") for word in node.args] or ['""']
         for line in dict.fromkeys(lines):
-            place = site_plan.endpoint(line)
+            place = site_listen.endpoint(line)
             if "quic" in line.split():
                 continue
             at.setdefault(place, []).append(server)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import layout, uwsgi_options
+from . import layout, uwsgi_meanings, uwsgi_options
 from .import_report import CARRIED, CHANGED, DECIDE, DROPPED, KEPT, Row
 from .import_uwsgi import FILES, Option, Source, Starter
 from .problem import close_match
@@ -327,7 +327,7 @@ class _App:
             self.say(option, CARRIED, "websocket, websocket_mercy", place="websocket")
         elif name == "manage-script-name" and self.source.has("mount") and not self.own():
             self.say(option, CARRIED, "mount of the location")
-        elif name in uwsgi_options.LOADS:
+        elif name in uwsgi_meanings.LOADS:
             self.plugins(option)
         elif self.own() and name in _OWN_KEPT:
             self.keep(option)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from . import client_plan, import_apps, import_nginx, import_sites, import_uwsgi, site_plan
+from . import client_plan, import_apps, import_nginx, import_sites, import_uwsgi, site_listen, site_location
 from .import_apps import FoundApp
 from .import_nginx import Node, written
 from .import_report import CARRIED, CHANGED, DECIDE, DROPPED, KEPT, Imported, Row
@@ -112,7 +112,7 @@ class Import:
         for found in self.apps:
             name = found.app["name"]
             led = [one for draft in self.drafts for one in draft.locations if one.values.get("app") == name]
-            mounted = {site_plan.Path(one.values["path"]).bare for one in led if one.values.get("mount")}
+            mounted = {site_location.Path(one.values["path"]).bare for one in led if one.values.get("mount")}
             import_apps.keep_unmounted(found, mounted)
         self.more: list[Row] = []
         # Options of the roles' own files, [variable, node].
@@ -387,7 +387,7 @@ class Import:
 
     @staticmethod
     def _name(draft: Draft) -> str:
-        return site_plan.name_of({"name": draft.values.get("name"), "server_name": draft.names()})
+        return site_listen.name_of({"name": draft.values.get("name"), "server_name": draft.names()})
 
     @staticmethod
     def _block(server: Node | None, one: Location) -> Node | None:

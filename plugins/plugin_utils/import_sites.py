@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import layout, site_plan
+from . import layout, site_emit, site_listen, site_location
 from .import_apps import FoundApp
 from .import_nginx import Node, written
 from .import_report import CARRIED, CHANGED, DECIDE, DROPPED, KEPT, Row
@@ -82,7 +82,7 @@ class Draft:
 
     def endpoints(self) -> list[tuple[str, int | None]]:
         """Where it listens."""
-        return [site_plan.endpoint(line) for line, _node in [*self.plain, *self.secure]]
+        return [site_listen.endpoint(line) for line, _node in [*self.plain, *self.secure]]
 
 
 def address(text: str) -> str:
@@ -227,7 +227,7 @@ class Sites:
             line = " ".join(word for word in one.args if word not in _LISTEN_WORDS)
             (draft.secure if secure else draft.plain).append((line, one))
             if {"default_server", "default"}.intersection(one.args):
-                draft.claims.add(site_plan.endpoint(line))
+                draft.claims.add(site_listen.endpoint(line))
         if not draft.plain and not draft.secure:
             draft.plain.append(("80", node))
         if len(names) == 1 and _OWN_REFUSAL.match(names[0]):
@@ -344,7 +344,7 @@ class Sites:
     def _usual(self, draft: Draft) -> None:
         """What we would add by ourselves, where the original has it in the same words."""
         has = {(node.name, " ".join(node.args)) for node in draft.rest}
-        gzip = {("gzip", "on"), ("gzip_vary", "on"), ("gzip_proxied", "any"), ("gzip_types", site_plan.GZIP_TYPES)}
+        gzip = {("gzip", "on"), ("gzip_vary", "on"), ("gzip_proxied", "any"), ("gzip_types", site_emit.GZIP_TYPES)}
         gzip.add(("gzip_min_length", "1024"))
         draft.values["gzip"] = gzip <= has
         draft.values["security_headers"] = any(
@@ -451,7 +451,7 @@ class Sites:
 
     @staticmethod
     def _mounted(found: Location, app: FoundApp) -> None:
-        bare = site_plan.Path(found.values["path"]).bare
+        bare = site_location.Path(found.values["path"]).bare
         if bare and bare in app.mounts:
             found.values["mount"] = True
 
@@ -484,7 +484,7 @@ class Sites:
 
     def _replaced(self, found: Location) -> str:
         """The path that takes the place of the location's, where a rewrite says it as this collection does."""
-        path = site_plan.Path(found.values["path"]).text
+        path = site_location.Path(found.values["path"]).text
         rewrites = [node for node in found.rest if node.name == "rewrite"]
         returns = [node for node in found.rest if node.name == "return" and node.args == ["400"]]
         if len(rewrites) != 1 or len(returns) != 1 or rewrites[0].args[2:] != ["break"]:
@@ -515,7 +515,7 @@ class Sites:
         return "return"
 
     def _files(self, found: Location) -> str:
-        path = site_plan.Path(found.values["path"])
+        path = site_location.Path(found.values["path"])
         one = self._take(found.rest, "alias") or self._take(found.rest, "root")
         if one is None or path.named or "$" in one.first() or not one.first().startswith("/"):
             if one is not None:
@@ -668,7 +668,7 @@ class Sites:
         values, whole = draft.values, set(draft.endpoints()) == draft.claims
 
         def line(text: str) -> str:
-            partly = not whole and site_plan.endpoint(text) in draft.claims
+            partly = not whole and site_listen.endpoint(text) in draft.claims
             return f"{text} default_server" if partly else text
 
         values["listen"] = list(dict.fromkeys(line(text) for text, _node in draft.plain))
@@ -679,7 +679,7 @@ class Sites:
         for text, node in [*draft.plain, *draft.secure]:
             if node.name != "listen":
                 continue
-            by_accident = site_plan.endpoint(text) in draft.claims and not {"default_server", "default"} & {*node.args}
+            by_accident = site_listen.endpoint(text) in draft.claims and not {"default_server", "default"} & {*node.args}
             more = "; default_server, since the first server at an address answers for names that no site has"
             name = "tls: listen" if (text, node) in draft.secure else "listen"
             self.table.say(node, CARRIED, name + (more if by_accident else ""))
@@ -689,7 +689,7 @@ class Sites:
         taken: set[str] = set()
         for draft in self.drafts:
             site = {"name": None, "server_name": draft.names()}
-            name = site_plan.name_of(site)
+            name = site_listen.name_of(site)
             safe = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:50] or "site"
             own, count = safe, 2
             while own.lower() in taken:
