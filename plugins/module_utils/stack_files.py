@@ -43,14 +43,16 @@ class Collection:
         """``root``: a folder that stands for /, out of which no link leads."""
         self.root = root
         self.files, self.messages = {}, []
+        # The same as Python's own kind of text, for paths are that too.
+        self.texts = {}
         self.total = 0
         self.full = False
 
     def add(self, path, shown=None, quiet=False):
         """Read one file; its text, or None where there is none that may be read."""
         shown = shown or path
-        if shown in self.files:
-            return self.files[shown]
+        if shown in self.texts:
+            return self.texts[shown]
         if len(self.files) >= MAX_FILES or self.total >= MAX_TOTAL:
             if not self.full:
                 self.messages.append("%s: more files than a configuration has; the rest is left out" % shown)
@@ -73,7 +75,8 @@ class Collection:
             return None
         self.total += len(raw)
         self.files[shown] = raw.decode("utf-8", "replace")
-        return self.files[shown]
+        self.texts[shown] = native(raw)
+        return self.texts[shown]
 
 
 def _read(path, root, links=0):
@@ -318,7 +321,7 @@ def host(paths):
             read_tree(collection, folder)
         elif os.path.isfile(folder):
             collection.add(folder)
-    for text in list(collection.files.values()):
+    for text in list(collection.texts.values()):
         for path in re.findall(r"(?:ExecStart|command)\s*=.*?(/[^\s:]+\.(?:ini|ya?ml|json|xml))", text):
             follow_uwsgi(collection, path)
     for path in paths:
@@ -363,7 +366,7 @@ def look(paths):
     for path in list(paths)[:MAX_FILES]:
         try:
             state = os.stat(path)
-        except (IOError, OSError, ValueError):
+        except (IOError, OSError, TypeError, ValueError):
             found[path] = {"kind": "missing"}
             continue
         kind = "folder" if stat.S_ISDIR(state.st_mode) else "file" if stat.S_ISREG(state.st_mode) else "other"

@@ -679,7 +679,8 @@ class Sites:
         for text, node in [*draft.plain, *draft.secure]:
             if node.name != "listen":
                 continue
-            by_accident = site_listen.endpoint(text) in draft.claims and not {"default_server", "default"} & {*node.args}
+            said = bool({"default_server", "default"} & {*node.args})
+            by_accident = site_listen.endpoint(text) in draft.claims and not said
             more = "; default_server, since the first server at an address answers for names that no site has"
             name = "tls: listen" if (text, node) in draft.secure else "listen"
             self.table.say(node, CARRIED, name + (more if by_accident else ""))

@@ -10,6 +10,7 @@ import os
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import stack_files
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 
 @pytest.fixture
@@ -76,6 +77,14 @@ def test_includes_are_followed_once(root):
     stack_files.follow_nginx(collection, main)
     names = sorted(os.path.relpath(path, root) for path in collection.files)
     assert names == ["nginx/b", "nginx/conf.d/a.conf", "nginx/nginx.conf"]
+
+
+def test_names_of_any_letters_are_read(root):
+    main = write(root, "nginx.conf", u"http { include s\xf6/*.conf; }".encode("utf-8"))
+    write(root, native(b"s\xc3\xb6/\xc3\xa4.conf"), u"server { }")
+    collection = stack_files.Collection()
+    stack_files.follow_nginx(collection, main)
+    assert len(collection.files) == 2 and collection.messages == []
 
 
 def test_an_emperor_brings_its_vassals_and_an_ini_what_it_includes(root):
