@@ -30,7 +30,7 @@ OF_SET = (
     (re.compile(r"/etc/logrotate\.d/publish-(.+)-sites\Z"), "sites"),
     (re.compile(r"/etc/nginx/(?:conf|default)\.d/publish-(.+)\.conf\Z"), "sites"),
 )
-LANGUAGES = ("ini", "json", "xml", "yaml", "env")
+LANGUAGES = ("ini", "json", "xml", "yaml", "env", "command")
 _LINE = re.compile(r"(?m)^[dL] /run/wsgi/(.+)\.(?:d|sock) ")
 _UNIT = re.compile(r"uwsgi@(.+?)\.service")
 _BLOCK_OF_LOGS = re.compile(r"(?ms)^(/[^\n]*?) \{\n.*?^\}\n")

@@ -13,6 +13,7 @@ from . import (
     app_environment,
     background_plan,
     client_plan,
+    command_plan,
     layout,
     log_plan,
     request_plan,
@@ -234,7 +235,7 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
         _check_literal(app[key], f"{path}.{key}", problems)
     app_environment.check(app["env"], f"{path}.env", problems)
     for key, value in app.items():
-        if key != "env":
+        if key not in ("env", *command_plan.POINTS):
             check_text(value, f"{path}.{key}", problems)
 
 

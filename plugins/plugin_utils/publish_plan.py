@@ -18,6 +18,7 @@ from . import (
     app_plan,
     auto_plan,
     background_plan,
+    command_plan,
     concurrency_plan,
     dns_names,
     effect_plan,
@@ -101,6 +102,7 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
         background_plan.check(app, layout.current(values["publish_root"], name), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
+        command_plan.check(app, path, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
         concurrency_plan.check(app, app_plan.with_defaults(app)["gevent"], path, roles["uwsgi"], problems)
         uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
@@ -355,6 +357,7 @@ def _app_bundle(values: dict[str, Any], apps: Mapping[str, App], uwsgi: dict[str
     ]
     files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
     files += [file for app in values["publish_apps"] for file in app_environment.file(app, uwsgi["uwsgi_conf_dir"])]
+    files += command_plan.files(apps.values(), uwsgi["uwsgi_conf_dir"])
     rotated = [log_plan.rotation(log, unit, values, log_dir) for log, unit in logs]
     files += _links(units, name) + _rotation(name, rotated, values["publish_log_keep"])
     return Bundle(name=name, directories=_once(folders), files=files)
@@ -487,5 +490,6 @@ def plan(
         app_bundle=app_bundle,
         site_bundle=site_bundle,
         hooks=hook_plan.files(values, host),
+        commands=[one for name, app in given.items() for one in command_plan.plan(app, apps[name])],
         hook_releases=[hook_plan.release(app, apps[name], values["publish_sites"]) for name, app in given.items()],
     ), problems
