@@ -18,7 +18,7 @@ description:
     nothing that the command has started is left, whether it ended by itself or its time was up.
   - Applications are worked on at the same time, and the commands of each in their order, up to the first that fails.
   - The action plugin asks first for which applications there is something to do, and then runs one command of each
-    after the other and prints what it said. Of commands with O(commands[].before_live[].once) one host of the play runs them.
+    after the other and prints what it said. Those with O(commands[].before_live[].once) one host of the play runs.
 options:
   point:
     description: Which of the commands; those of V(before_live) run in the release that is to be live.

@@ -774,6 +774,8 @@ class PublishPlan(Plan):
     hook_releases: list[HookRelease]
     # Applications with commands of their own.
     commands: list[AppCommands]
+    # Names of those whose new code answers only once commands have run. Example: [shop].
+    before_live: list[str]
 
 
 # -- nginx ----------------------------------------------------------------------------------------------------------

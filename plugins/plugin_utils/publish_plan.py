@@ -491,5 +491,6 @@ def plan(
         site_bundle=site_bundle,
         hooks=hook_plan.files(values, host),
         commands=[one for name, app in given.items() for one in command_plan.plan(app, apps[name])],
+        before_live=[name for name, app in given.items() if app["before_live"]],
         hook_releases=[hook_plan.release(app, apps[name], values["publish_sites"]) for name, app in given.items()],
     ), problems
