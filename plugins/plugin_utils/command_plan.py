@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import layout
-from .model import App, AppCommands, Command, File
+from .model import App, AppCommands, Command, File, Served
 from .problem import Problems, close_match
 
 POINTS = ("before_live", "after_live")
@@ -116,6 +116,15 @@ def plan(app: Mapping[str, Any], planned: App) -> list[AppCommands]:
             writable=[str(name).strip("/") for name in app["writable"]],
         )
     ]
+
+
+def filled(served: Iterable[Served], commands: Iterable[AppCommands]) -> tuple[list[Served], list[Served]]:
+    """What nginx serves out of releases, in two parts: what these bring, and what their commands fill."""
+    folders = [f"{one.code}/{name}/" for one in commands for name in one.writable]
+    parts: tuple[list[Served], list[Served]] = ([], [])
+    for item in served:
+        parts[any(f"{item.path}/".startswith(folder) for folder in folders)].append(item)
+    return parts
 
 
 def _virtualenv(planned: App) -> str:

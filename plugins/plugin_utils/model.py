@@ -726,6 +726,8 @@ class PublishPlan(Plan):
     members: list[Member]
     # What nginx serves out of releases, asked once they are there.
     served: list[Served]
+    # The same of what only commands of before_live put there.
+    served_filled: list[Served]
     # What changes its owner with an instance's account.
     owner_changes: list[OwnerChange]
     # What a first run makes, which goes again where it fails.

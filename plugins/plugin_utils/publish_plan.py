@@ -452,6 +452,8 @@ def plan(
     account_checks, members, changes = _accounts(apps, values, nginx)
     groups = [member.group for member in members]
     served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, groups)
+    commands = [one for name, app in given.items() for one in command_plan.plan(app, apps[name])]
+    served_later, filled = command_plan.filled(served_later, commands)
     checks = _checks(values, apps, uwsgi) + account_checks + served + _more_checks(values, host, roles, apps, sites)
     names = [site_plan.names_by_port(site) for site in values["publish_sites"]]
     checks += takeover_plan.publish(values, apps, sites, app_bundle, site_bundle, names)
@@ -490,7 +492,8 @@ def plan(
         app_bundle=app_bundle,
         site_bundle=site_bundle,
         hooks=hook_plan.files(values, host),
-        commands=[one for name, app in given.items() for one in command_plan.plan(app, apps[name])],
+        commands=commands,
+        served_filled=filled,
         before_live=[name for name, app in given.items() if app["before_live"]],
         hook_releases=[hook_plan.release(app, apps[name], values["publish_sites"]) for name, app in given.items()],
     ), problems

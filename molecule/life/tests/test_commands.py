@@ -89,7 +89,9 @@ def ledger(folder, before=("python migrate.py",), **more):
 
 
 def deploy(one, *words, **variables):
-    status, said = play([one], [site("ledger.test", "ledger")], words, **variables)
+    made = [{"path": "/built/", "app": "ledger", "static": "built"}] if "built" in one.get("writable", ()) else []
+    sites = [site("ledger.test", "ledger", locations=[{"path": "/", "app": "ledger"}, *made])]
+    status, said = play([one], sites, words, **variables)
     assert CANARY not in said
     return status, said
 
@@ -200,6 +202,7 @@ def test_a_writable_folder_is_the_accounts_for_a_while_and_roots_again(folder):
     live = f"/srv/wsgi/ledger/{current()}"
     assert sh(f"cat {live}/static/made.css {live}/static/brought.css {live}/built/deep/e").split() == ["b", "c", "d"]
     assert sh(f"find {live} ! -user root").strip() == "" and sh(f"ls -A {live} | grep '^\\.\\(new\\|old\\)'", check=False) == ""
+    assert get("ledger.test", "/built/deep/e") == (200, "d\n")
     code(folder, "8", "more")
     link = "ln -s /etc/passwd static/passwd"
     status, said = deploy(ledger(folder, [link], writable=["static"]))

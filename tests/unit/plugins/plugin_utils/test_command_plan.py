@@ -34,6 +34,19 @@ def test_commands_are_words_with_a_time_limit_each():
     assert one["virtualenv"] == "/srv/wsgi/shop/current/.venv" and plan["before_live"] == ["shop"]
 
 
+def test_what_commands_fill_is_looked_at_after_them():
+    locations = [{"path": "/", "app": "shop"}]
+    locations += [{"path": f"/{name}/", "app": "shop", "static": name} for name in ("built/css", "brought")]
+    app = {"name": "shop", "source": "apps/shop", "module": "manage", "before_live": ["true"], "writable": ["built"]}
+    site = {"server_name": ["a.test"], "locations": locations}
+    values = spec.check({"publish_apps": [app], "publish_sites": [site]}, SPECS["publish"], [])
+    roles = {role: spec.check({}, SPECS[role], []) for role in ("nginx", "uwsgi")}
+    plan, problems = plain(publish_plan.plan(values, DEBIAN, roles))
+    assert not problems
+    assert [item["path"] for item in plan["served"]] == ["/srv/wsgi/shop/current/brought"]
+    assert [item["path"] for item in plan["served_filled"]] == ["/srv/wsgi/shop/current/built/css"]
+
+
 def test_an_application_without_commands_has_none():
     plan, _problems = attempt()
     assert plan["commands"] == [] and plan["before_live"] == []
