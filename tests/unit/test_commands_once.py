@@ -26,7 +26,8 @@ for item in wanted["commands"]:
         status = 1 if "fails" in command["words"] else 0
         ran.append({"app": item["name"], "name": command["name"], "status": status, "took": 0.1, "said": ["said it"]})
         if status:
-            module.fail_json(msg="%s: before_live: %s failed (status 1):\\nthe end" % (item["name"], command["name"]), ran=ran)
+            told = "%s: before_live: %s failed (status 1):\\nthe end" % (item["name"], command["name"])
+            module.fail_json(msg=told, ran=ran)
 module.exit_json(changed=True, ran=ran)
 """
 
