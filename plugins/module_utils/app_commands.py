@@ -21,8 +21,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     uwsgi_preflight,
     writable,
 )
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes, unlink
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes, unlink
 
 # Of what a command said, a message has as many lines at most, and a result as many characters.
 LINES = 40

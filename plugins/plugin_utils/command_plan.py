@@ -143,7 +143,8 @@ def file(planned: App, conf_dir: str) -> list[File]:
     }
     lines = [f"{name}={value}\n" for name, value in about.items()]
     content = "# Written by Ansible (graceful.wsgi.publish); /usr/local/bin/wsgi reads it.\n" + "".join(lines)
-    return [File(dest=layout.command(conf_dir, planned.app), content=content, mode="0644")]
+    dest = layout.command(conf_dir, planned.app)
+    return [File(dest=dest, content=content, mode="0644", belongs_to=planned.app)]
 
 
 def files(apps: Iterable[App], conf_dir: str) -> list[File]:
