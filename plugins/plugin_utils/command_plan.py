@@ -118,6 +118,11 @@ def plan(app: Mapping[str, Any], planned: App) -> list[AppCommands]:
     ]
 
 
+def plans(given: Iterable[Mapping[str, Any]], apps: Mapping[str, App]) -> list[AppCommands]:
+    """The commands of all applications that have some."""
+    return [one for app in given for one in plan(app, apps[app["name"]])]
+
+
 def filled(served: Iterable[Served], commands: Iterable[AppCommands]) -> tuple[list[Served], list[Served]]:
     """What nginx serves out of releases, in two parts: what these bring, and what their commands fill."""
     folders = [f"{one.code}/{name}/" for one in commands for name in one.writable]
