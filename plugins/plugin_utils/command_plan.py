@@ -118,12 +118,17 @@ def plan(app: Mapping[str, Any], planned: App) -> list[AppCommands]:
     ]
 
 
-def plans(given: Iterable[Mapping[str, Any]], apps: Mapping[str, App]) -> list[AppCommands]:
-    """The commands of all applications that have some."""
-    return [one for app in given for one in plan(app, apps[app["name"]])]
+def fields(
+    given: Iterable[Mapping[str, Any]], apps: Mapping[str, App], served: Iterable[Served]
+) -> dict[str, list[Any]]:
+    """What the plan says of the commands of all applications, and of what nginx serves by when it is there."""
+    commands = [one for app in given for one in plan(app, apps[app["name"]])]
+    brought, made = _filled(served, commands)
+    named = [one.name for one in commands if one.before_live]
+    return {"commands": commands, "before_live": named, "served": brought, "served_filled": made}
 
 
-def filled(served: Iterable[Served], commands: Iterable[AppCommands]) -> tuple[list[Served], list[Served]]:
+def _filled(served: Iterable[Served], commands: Iterable[AppCommands]) -> tuple[list[Served], list[Served]]:
     """What nginx serves out of releases, in two parts: what these bring, and what their commands fill."""
     folders = [f"{one.code}/{name}/" for one in commands for name in one.writable]
     parts: tuple[list[Served], list[Served]] = ([], [])

@@ -236,8 +236,6 @@ def plan(
     site_bundle = site_bundle_of(values, apps, sites, host.get("groups") or {}, nginx)
     account_checks, members, changes = _accounts(apps, values, nginx)
     served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, [one.group for one in members])
-    commands = command_plan.plans(given.values(), apps)
-    served_later, filled = command_plan.filled(served_later, commands)
     checks = _checks(values, apps, uwsgi) + account_checks + served
     checks += _all_checks(values, host, roles, apps, sites, (app_bundle, site_bundle))
     limits, template = uwsgi_plan.limits(uwsgi, host), values["publish_instance_template"]
@@ -249,8 +247,7 @@ def plan(
         carried=host.get("waiting") or {},
         uwsgi=_uwsgi(host),
         members=members,
-        served=served_later,
-        served_filled=filled,
+        **command_plan.fields(given.values(), apps, served_later),
         owner_changes=changes,
         first_runs=_first_runs(apps.values()),
         roots=[values["publish_root"], uwsgi["uwsgi_log_dir"], *layout.GIT_ROOTS],
@@ -276,7 +273,5 @@ def plan(
         app_bundle=app_bundle,
         site_bundle=site_bundle,
         hooks=hook_plan.files(values, host),
-        commands=commands,
-        before_live=[one.name for one in commands if one.before_live],
         hook_releases=[hook_plan.release(app, apps[name], values["publish_sites"]) for name, app in given.items()],
     ), problems
