@@ -58,6 +58,8 @@ _IN_FOLDERS = {"log": re.compile(_VERSION + r"\.log\Z"), "tools": re.compile(r"v
 _OF_AN_APP = re.compile(r"(current|logs|releases|repo|shared|venvs?|\.(new|old)-.*)\Z")
 # What a rotation appends to the name of a log: a number or a date, and how it is packed.
 _ROTATED = r"([.-]\d[\w.-]*)?\Z"
+# Files of an application's that hold NAME=value lines for systemd.
+SECRET = (".env", ".secrets")
 TIMEOUT = 60
 BUSY = "another run is bringing applications on this host up to date; wait for it, run again"
 
@@ -73,7 +75,8 @@ class _Known(bundle.Bundle):
             dropins = [os.path.dirname(path) for path in self.adopted if layout.parse_dropin(path)]
             folders = sorted(bundle.made_folders(found).union(dropins))
             # Secrets lie in files of NAME=value lines, of which no diff tells the values.
-            secret = sorted(set(found.get("secret", [])).union(path for path in self.adopted if path.endswith(".env")))
+            secret = set(path for path in self.adopted if path.endswith(SECRET))
+            secret = sorted(secret.union(found.get("secret", [])))
             files = dict(found.get("files", {}), **self.adopted)
             found = dict(found, files=files, folders=folders, secret=secret)
         return found
@@ -328,7 +331,7 @@ class Removal:
         for app in going.apps:
             names = tuple("/%s." % name for name in going.set.apps[app])
             for path in found["apps"][0]:
-                if any(name in path for name in names) and not path.endswith(".env"):
+                if any(name in path for name in names) and not path.endswith(SECRET):
                     for place in left_data.own_places(text_of(path), os.path.join(self.roots[0], app)):
                         self._keep(place, "is the application's own folder, which was not made here")
                         going.own.setdefault(app, set()).add(place)

@@ -11,11 +11,13 @@ from typing import Any
 from . import (
     account_plan,
     app_environment,
+    app_secrets,
     background_plan,
     client_plan,
     layout,
     log_plan,
     request_plan,
+    shared_plan,
     unit_plan,
     uwsgi_values,
 )
@@ -234,7 +236,7 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
         _check_literal(app[key], f"{path}.{key}", problems)
     app_environment.check(app["env"], f"{path}.env", problems)
     for key, value in app.items():
-        if key != "env":
+        if key not in ("env", "secrets"):
             check_text(value, f"{path}.{key}", problems)
 
 
@@ -518,6 +520,7 @@ def _instance(
         "virtualenv": _virtualenv(app, values),
         "uwsgi_home": posixpath.dirname(posixpath.dirname(_binary(host))),
         "env_file": app_environment.path_of(app, roles["uwsgi"]["uwsgi_conf_dir"]),
+        "secret_files": app_secrets.paths(app, roles["uwsgi"]["uwsgi_conf_dir"]),
         "script": entry(app),
     }
     # A release's virtualenv hangs below it, so that its path says all; that of code not ours has a link of its own.
@@ -545,6 +548,8 @@ def _instance(
         ["RuntimeDirectoryMode", "0700"],
         *account_plan.clients(app),
         *([["EnvironmentFile", planned["env_file"]]] if planned["env_file"] else []),
+        *[["EnvironmentFile", file] for file in planned["secret_files"]],
+        *shared_plan.writable(app, planned["home"], roles["uwsgi"]["uwsgi_unit_options"]),
         # A graceful stop of uWSGI knows no mercy of its own, and waits for sockets for ever.
         *([["TimeoutStopSec", word(planned["mercy"])]] if planned["mercy"] else []),
     ] + [[key, word(item)] for key, value in app["service_options"].items() for item in items(value)]
@@ -629,6 +634,7 @@ def instance(planned: Instance) -> UwsgiInstance:
             planned.dropin,
             # systemd reads it when the instance starts, and uWSGI keeps its environment over a reload.
             *([planned.env_file] if planned.env_file else []),
+            *planned.secret_files,
         ],
         "standby": layout.standby_socket(planned.socket_dir) if planned.socket_dir else None,
         "processes": 1 if cheaper else planned.processes,
@@ -654,8 +660,9 @@ def preflight(
         group=planned.group,
         options=planned.options,
         # Where a unit hands them over, by the file that it names and that is not live yet.
-        environment=app_environment.words(app["env"]),
-        files={planned.env_file: app_environment.content(app["env"])} if planned.env_file else {},
+        environment=app_secrets.words(app),
+        files=app_secrets.contents(app, posixpath.dirname(first.config)),
+        secret_files=planned.secret_files,
         # What another template makes of the options is not known here.
         format=planned.config_format if planned.template else None,
         template=_template(planned) if planned.template else None,
@@ -691,4 +698,5 @@ def release(app: dict[str, Any], planned: App, values: dict[str, Any], limits: M
         exclude=values["publish_exclude"] + app["exclude"],
         requirements=app["requirements"],
         **(limits if app["requirements"] else {}),
+        shared=app["shared"] or None,
     )

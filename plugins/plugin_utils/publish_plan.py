@@ -16,6 +16,7 @@ from . import (
     account_plan,
     app_environment,
     app_plan,
+    app_secrets,
     auto_plan,
     background_plan,
     concurrency_plan,
@@ -31,6 +32,7 @@ from . import (
     refusal_plan,
     request_plan,
     served_plan,
+    shared_plan,
     site_plan,
     spec,
     takeover_plan,
@@ -98,6 +100,8 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
                 message = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
                 problems.add(f"{path}.name", message, "rename one of them")
         app_plan.check(app, path, problems)
+        app_secrets.check(app, path, roles["uwsgi"]["uwsgi_conf_dir"], problems)
+        shared_plan.check(app, path, problems)
         background_plan.check(app, layout.current(values["publish_root"], name), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
@@ -227,6 +231,7 @@ def _accounts(
         member = {"variable": own["variable"], "user": user, "nginx_group": nginx["nginx_group"]}
         checks.append({"kind": "nginx_member", **member})
         named = [app["path"]] if app["path"] else []
+        named += [shared_plan.folder(planned.home)] if app["shared"] else []
         named += [
             str(item).partition(" ")[0]
             for value in app["options"].values()
@@ -355,6 +360,7 @@ def _app_bundle(values: dict[str, Any], apps: Mapping[str, App], uwsgi: dict[str
     ]
     files = [file for unit in units for file in app_plan.files(unit, values["publish_instance_template"])]
     files += [file for app in values["publish_apps"] for file in app_environment.file(app, uwsgi["uwsgi_conf_dir"])]
+    files += [file for app in values["publish_apps"] for file in app_secrets.file_of(app, uwsgi["uwsgi_conf_dir"])]
     rotated = [log_plan.rotation(log, unit, values, log_dir) for log, unit in logs]
     files += _links(units, name) + _rotation(name, rotated, values["publish_log_keep"])
     return Bundle(name=name, directories=_once(folders), files=files)
@@ -413,6 +419,7 @@ def _more_checks(
     checks += feature_plan.checks(values["publish_apps"], roles["uwsgi"], host)
     for index, app in enumerate(values["publish_apps"]):
         checks += unit_plan.checks(f"publish_apps[{index}].service_options", app["service_options"])
+        checks += app_secrets.checks(app, f"publish_apps[{index}]")
     return checks
 
 
