@@ -15,7 +15,8 @@ from .problem import Problems
 # What this collection itself writes into a release, or makes beside what is shared for a moment.
 _OURS = re.compile(r"\.venv\Z|\.(new|old|gone)-")
 _PATTERN = re.compile(r"[*?\[\]]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Beside the ends of a line, which no text of an application's may have.
+_CONTROL = re.compile(r"[\x01-\x09\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def _named(name: str) -> str:
@@ -32,7 +33,7 @@ def _check_name(name: str, path: str, problems: Problems) -> bool:
     elif ".." in parts:
         message, hint = f"{name!r} leads out of the code", "write a path in the code, such as media/"
     elif _CONTROL.search(name):
-        message, hint = "holds a line break or a control character", "give it another name in the code"
+        message, hint = "holds a control character", "give it another name in the code"
     elif _PATTERN.search(name):
         message, hint = f"{name!r} is a pattern", "name each, or the folder that they lie in"
     elif posixpath.normpath(name) != _named(name) or name.endswith("//"):
