@@ -236,9 +236,7 @@ def test_a_link_of_the_applications_leads_root_nowhere(folder):
         " && ln -s /etc media && ln -s /etc/shadow instance && ln -s /etc/nginx data"
     )
     sh(f"runuser -u wsgi-evil -- sh -c {shlex.quote(attack)}")
-    # The code fails to list them; what counts is what root did on the way.
-    shop.release("two", **{"media/x.conf": "x", "instance/y": "y"}).play(fine=False)
-    (shop.code / "manage.py").write_text(CODE.format(release="two").replace(', os.listdir("instance")', ""))
+    shop.release("two", **{"media/x.conf": "x", "instance/y": "y"})
     (shop.code / "manage.py").write_text("def app(e, s):\n    s('200 OK', [])\n    return [b'two']\n")
     shop.play()
     assert get("evil.test") == (200, "two")
