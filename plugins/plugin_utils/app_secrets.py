@@ -57,7 +57,8 @@ def file_of(app: Mapping[str, Any], conf_dir: str) -> list[File]:
     if not app["secrets"]:
         return []
     path = layout.secrets(conf_dir, app["name"])
-    return [File(dest=path, content=app_environment.content(app["secrets"]), mode="0600", secret=True)]
+    content = app_environment.content(app["secrets"])
+    return [File(dest=path, content=content, mode="0600", secret=True, belongs_to=app["name"])]
 
 
 def checks(app: Mapping[str, Any], path: str) -> list[Check]:
