@@ -28,6 +28,7 @@ from . import (
     layout,
     log_plan,
     probe_plan,
+    prune_plan,
     refusal_plan,
     request_plan,
     served_plan,
@@ -425,7 +426,7 @@ def plan(
     fact uwsgi_installed, or None while not known.
     """
     problems = Problems()
-    values = dns_names.sent(values, problems)
+    values = prune_plan.settled(dns_names.sent(values, problems), problems)
     problems += uv_plan.check(values, host)
     python = (host.get("uwsgi") or {}).get("python")
     settled, notes = auto_plan.settle(
@@ -465,6 +466,7 @@ def plan(
         owner_changes=changes,
         first_runs=_first_runs(apps.values()),
         roots=[values["publish_root"], uwsgi["uwsgi_log_dir"], *layout.GIT_ROOTS],
+        app_variables=[f"publish_apps[{index}]" for index in range(len(apps))],
         set=values["publish_set"],
         published={values["publish_set"]: _named(values)},
         instances=units,
