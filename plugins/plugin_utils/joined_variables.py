@@ -92,13 +92,19 @@ class Joined:
         return {key: self.told(value) if key in NAMING else value for key, value in plain.items()}
 
     def refused(self, problems: Iterable[Problem]) -> list[Problem]:
-        """All that is wrong, as the user wrote it; a setting that an item has of the defaults is told with these."""
+        """All that is wrong, as the user wrote it; what items have of the defaults is told once, with these."""
         found = list(self.problems)
+        known = set()
         for problem in problems:
-            path, place = self.told(problem.path), _PLACE.match(problem.path)
+            path, message, hint = (self.told(text) for text in problem)
+            place = _PLACE.match(problem.path)
             if place and self._is_inherited(place):
-                path += f" (from {KINDS[place[1]].defaults})"
-            found.append(Problem(path, self.told(problem.message), self.told(problem.hint)))
+                setting = f"{KINDS[place[1]].defaults}.{problem.path[place.start(3) :]}"
+                if (setting, message, hint) in known:
+                    continue
+                known.add((setting, message, hint))
+                path = f"{setting} (for {self.places[place[1]][int(place[2])]})"
+            found.append(Problem(path, message, hint))
         return found
 
     def _is_inherited(self, place: re.Match[str]) -> bool:
@@ -190,6 +196,10 @@ def join(given: Mapping[str, Any], options: Mapping[str, Any]) -> Joined:
     found = Joined({name: value for name, value in given.items() if name not in adding})
     for name, kind in KINDS.items():
         variables = [one for one in (name, *adding) if one in given and adding.get(one, name) == name]
+        common: dict[str, Any] = {}
+        if kind.defaults and kind.defaults in given:
+            common = _defaults(kind.defaults, kind, given[kind.defaults], options[name], found.problems)
+            found.values[kind.defaults] = common
         if not variables:
             continue
         items = [
@@ -197,9 +207,6 @@ def join(given: Mapping[str, Any], options: Mapping[str, Any]) -> Joined:
             for variable in variables
             for one in _items(variable, kind, given[variable], options[name], found.problems)
         ]
-        common: dict[str, Any] = {}
-        if kind.defaults:
-            common = _defaults(kind.defaults, kind, given.get(kind.defaults), options[name], found.problems)
         found.places[name] = [place for place, _ in items]
         found.values[name] = [merged(common, item) if isinstance(item, Mapping) else item for _, item in items]
         found.inherited[name] = [
