@@ -1,8 +1,11 @@
 """What several variables publish is one list, and what is wrong with it is told by what the user wrote."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+import yaml
 from plans import DEBIAN, SPECS, plain
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import joined_variables as joining
@@ -269,3 +272,22 @@ def test_what_is_somebody_elses_or_adds_up_is_not_taken_for_misspelt():
     names = {"publish_apps_shop", "publish_sites_x", "publish_upstream_weight", "publish_hosts", "publish_serial"}
     assert planning.misspelt("publish", OPTIONS, {*names, *OPTIONS}) == []
     assert planning.misspelt("nginx", SPECS["nginx"], {"publish_app_shop"}) == []
+
+
+def test_what_may_go_is_yes_no_or_confirm():
+    plan, problems = planned(publish_apps=[app("a")], publish_prune="maybe")
+    assert plan == {} and problems == [
+        "publish_prune: 'maybe' is not true or false nor confirm; write true, false or confirm"
+    ]
+    for given, prune in (("confirm", True), ("yes", True), (False, False), (None, True)):
+        plan, problems = planned(publish_apps=[app("a")], publish_prune=given)
+        assert problems == [] and plan["settings"]["prune"] is prune
+
+
+def test_what_the_readme_shows_adds_up():
+    text = (Path(__file__).resolve().parents[4] / "README.md").read_text()
+    block = re.search(r"^## Groups that add up$.*?^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1]
+    plan, problems = planned(**yaml.safe_load(block))
+    assert problems == [] and list(plan["instances_by_app"]) == ["blog", "shop"]
+    blog, shop = plan["preflights"]
+    assert shop["environment"] == {"REGION": "eu", "CURRENCY": "EUR"} and blog["user"] == "web"
