@@ -49,6 +49,8 @@ GIT_ROOTS = (GIT_HOME + "/repos", GIT_HOME + "/.graceful-wsgi")
 MARK = "@next"
 # Parts of an application's folder.
 CURRENT, RELEASES, VENVS, LOGS, VENV = "current", "releases", "venvs", "logs", "venv"
+# What outlives a release, the application's own.
+SHARED = "shared"
 # All drop-ins by which the role publish says what an instance is.
 DROPINS = UNIT_DIR + "/uwsgi@*.service.d/10-publish*.conf"
 

@@ -15,6 +15,7 @@ from . import (
     account_plan,
     app_emit,
     app_plan,
+    app_secrets,
     auto_plan,
     background_plan,
     command_plan,
@@ -29,6 +30,7 @@ from . import (
     probe_plan,
     prune_plan,
     served_plan,
+    shared_plan,
     site_listen,
     site_plan,
     spec,
@@ -104,6 +106,7 @@ def _accounts(
         member = {"variable": own["variable"], "user": user, "nginx_group": nginx["nginx_group"]}
         checks.append({"kind": "nginx_member", **member})
         named = [app["path"]] if app["path"] else []
+        named += [shared_plan.folder(planned.home)] if app["shared"] else []
         named += [
             str(item).partition(" ")[0]
             for value in app["options"].values()
@@ -177,6 +180,7 @@ def _more_checks(
     checks += feature_plan.checks(values["publish_apps"], roles["uwsgi"], host)
     for index, app in enumerate(values["publish_apps"]):
         checks += unit_plan.checks(f"publish_apps[{index}].service_options", app["service_options"])
+        checks += app_secrets.checks(app, f"publish_apps[{index}]")
     return checks
 
 
