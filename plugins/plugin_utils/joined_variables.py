@@ -39,7 +39,7 @@ KINDS = {
 _PLACE = re.compile(rf"\b({'|'.join(KINDS)})\[(\d+)\](?:\.(\w+))?")
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 # The fields of a plan that name variables.
-NAMING = {"app_variables", "checks", "served"}
+NAMING = {"app_variables", "checks", "served", "served_filled"}
 # Of a host, for the upstreams of others.
 _OTHERS = {"publish_upstream_weight", "publish_upstream_backup"}
 

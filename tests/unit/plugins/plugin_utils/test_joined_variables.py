@@ -101,6 +101,17 @@ def test_the_plan_of_joined_variables_is_that_of_one_list():
     assert json.loads(text) == one["checks"]
 
 
+def test_no_field_of_a_plan_names_a_place_that_nobody_wrote():
+    """What nginx serves out of a release is asked of the host once that is there, be it brought or filled later."""
+    static = {"path": "/static/", "app": "shop", "static": "static"}
+    sites = {"shop.test": {"locations": [{"path": "/", "app": "shop"}, static]}}
+    filled = {"before_live": ["python fill.py"], "writable": ["static"]}
+    for settings, field in (({}, "served"), (filled, "served_filled")):
+        plan, problems = planned(publish_apps={"shop": app("shop", **settings)}, publish_sites_x=sites)
+        assert problems == [] and plan[field]
+        assert not re.search(r"publish_(apps|sites|upstreams)\[\d", json.dumps(plan))
+
+
 TWICE = [
     pytest.param(
         {"publish_apps": [app("a"), app("shop")], "publish_apps_shop": [app("shop")]},
