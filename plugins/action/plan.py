@@ -25,6 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
     auto_plan,
     hook_plan,
+    joined_variables,
     kit_plan,
     model,
     source_tree,
@@ -370,10 +371,14 @@ class ActionModule(ReportingAction):
         for role, options in specs.items():
             if own in planning.ALONE and role != own:
                 options = {name: options[name] for name in planning.ALONE[own].get(role, ())}
+            options = joined_variables.options(options, task_vars) if role == "publish" else options
             variables[role] = self._visible(options, task_vars, strict=role == own)
         variables[own] = variables[own] or {}
+        joined = joined_variables.join(variables["publish"] or {}, specs["publish"])
+        variables["publish"] = joined.values if variables["publish"] is not None else None
         host = self._known(args, variables, task_vars)
         plans, problems = planning.plan(specs, variables, host)
+        problems = joined.refused(problems)
         for warning in planning.misspelt(own, specs[own], set(task_vars)):
             # Not by the result, which ansible-core 2.16 would hide with the plan.
             self._display.warning(warning)
@@ -389,11 +394,11 @@ class ActionModule(ReportingAction):
             # A role that has nothing to do with this host is refused; nothing else has no plan.
             raise AnsibleActionFail(f"the role {own} has no plan for this host")
         for warning in planned.warnings:
-            self._display.warning(warning)
+            self._display.warning(joined.told(warning))
         # The first role of a play asks the host for all of them, before it changes anything.
         checks = [check for one in plans.values() for check in one.checks]
         # Here, and nowhere else, a plan becomes what tasks get.
-        result.update(changed=False, plan=model.plain(dataclasses.replace(planned, checks=checks)))
+        result.update(changed=False, plan=joined.plan(model.plain(dataclasses.replace(planned, checks=checks))))
         if args["collecting"]:
             result["kit_folder"] = host["kit"]["folder"]
         # Registered, and shown to nobody.

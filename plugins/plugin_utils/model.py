@@ -744,6 +744,8 @@ class PublishPlan(Plan):
     first_runs: list[FirstRun]
     # Folders with one of each application's name. Example: [/srv/wsgi, /var/log/uwsgi].
     roots: list[str]
+    # Where each of the releases is said in the variables. Example: [publish_apps_shop[0]].
+    app_variables: list[str]
     # Name of the set. Example: main.
     set: str
     # What the set publishes, by set and variable. Example: {main: {publish_apps: [shop], publish_sites: []}}.

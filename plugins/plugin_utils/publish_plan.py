@@ -28,6 +28,7 @@ from . import (
     layout,
     log_plan,
     probe_plan,
+    prune_plan,
     served_plan,
     shared_plan,
     site_listen,
@@ -183,15 +184,16 @@ def _more_checks(
     return checks
 
 
-def _settled(values: dict[str, Any], host: dict[str, Any], problems: Problems) -> tuple[dict[str, Any], list[str]]:
+def _settled(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], list[str], Problems]:
     """The variables with names as DNS has them and ``requirements: auto`` found out, and what to tell of the latter."""
-    values = dns_names.sent(values, problems)
+    problems = Problems()
+    values = prune_plan.settled(dns_names.sent(values, problems), problems)
     problems += uv_plan.check(values, host)
     python = (host.get("uwsgi") or {}).get("python")
     settled, notes = auto_plan.settle(
         values["publish_apps"], host.get("auto") or {}, python, problems, bool(host.get("kit"))
     )
-    return {**values, "publish_apps": settled}, notes
+    return {**values, "publish_apps": settled}, notes, problems
 
 
 def _apps(
@@ -226,8 +228,7 @@ def plan(
 
     ``roles``: the variables of nginx and uwsgi, by role; ``host["uwsgi"]``: the fact uwsgi_installed, None if unknown.
     """
-    problems = Problems()
-    values, notes = _settled(values, host, problems)
+    values, notes, problems = _settled(values, host)
     nginx, uwsgi, given = roles["nginx"], roles["uwsgi"], by_name(values["publish_apps"])
     check(values, host, roles, problems)
     packets = {name: _packets(name, values["publish_sites"], problems) for name in given}
@@ -255,6 +256,7 @@ def plan(
         owner_changes=changes,
         first_runs=_first_runs(apps.values()),
         roots=[values["publish_root"], uwsgi["uwsgi_log_dir"], *layout.GIT_ROOTS],
+        app_variables=[f"publish_apps[{index}]" for index in range(len(apps))],
         set=values["publish_set"],
         published={values["publish_set"]: published_names(values)},
         instances=units,

@@ -726,7 +726,8 @@ READ_ELSEWHERE = {
     # Of one source, zig, the version is read: the plan tells it once more.
     "nginx": {("warnings",), ("sources", "[]", "version")},
     "uwsgi": {("checks",), ("warnings",)},
-    "publish": {("warnings",), ("published",)},
+    # The role kit names what it cannot bring by it.
+    "publish": {("app_variables",), ("warnings",), ("published",)},
     "remove": {("checks",), ("warnings",)},
 }
 
