@@ -26,6 +26,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     auto_plan,
     hook_plan,
     kit_plan,
+    maintenance_plan,
     model,
     source_tree,
     spec,
@@ -356,6 +357,11 @@ class ActionModule(ReportingAction):
                 host[name].update(kit_plan.builder(host["kit"], (variables[role] or {}).get(f"{role}_build_host")))
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
+        host["pages"] = maintenance_plan.read(
+            (variables["publish"] or {}).get("publish_apps"),
+            lambda path: self._find_needle("files", path),
+            lambda path: Path(path).read_bytes(),
+        )
         host["hooks"] = self._hooks(variables["publish"] or {}, task_vars)
         # What a lock pins is known as well as what a file names.
         host["requirements"].update(

@@ -372,6 +372,8 @@ class Removal:
             self._remove(os.path.join(RUN, name + ".json"))
         for app in going.apps:
             self._remove(os.path.join(RUN, "loads-" + app))
+            self._remove(layout.maintenance(app))
+        self._rmdir(layout.MAINTENANCE_DIR)
 
     # -- what applications have written -------------------------------------------------------------------------
 

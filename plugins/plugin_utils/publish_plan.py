@@ -27,6 +27,7 @@ from . import (
     kit_plan,
     layout,
     log_plan,
+    maintenance_plan,
     probe_plan,
     refusal_plan,
     request_plan,
@@ -101,6 +102,7 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
         background_plan.check(app, layout.current(values["publish_root"], name), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
+        maintenance_plan.check(app, path, host.get("pages") or {}, problems)
         app_plan.check_gevent(app, path, requirements.get(name), problems)
         concurrency_plan.check(app, app_plan.with_defaults(app)["gevent"], path, roles["uwsgi"], problems)
         uwsgi_options.check(app, path, known, app_plan.REFUSED, problems)
@@ -329,6 +331,7 @@ def _check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], 
     request_plan.check_sites(values["publish_sites"], apps, roles["nginx"]["nginx_conf_options"], problems)
     served_plan.check(values["publish_sites"], roles["nginx"], problems)
     hook_plan.check(values, host, problems)
+    maintenance_plan.wanted(values, problems)
     problems += kit_plan.unreadable(values, host.get("kit"))
 
 
@@ -364,7 +367,7 @@ def _site_bundle(
     values: dict[str, Any],
     apps: Mapping[str, App],
     sites: list[Site],
-    groups: dict[str, Any],
+    host: dict[str, Any],
     nginx: dict[str, Any],
 ) -> SiteBundle:
     """The server blocks, what several of them share, what refuses other names, and the folders of their logs."""
@@ -377,6 +380,9 @@ def _site_bundle(
     files = [File(dest=site.file, template=site.template, vars={"site": site}) for site in sites]
     # nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, publish_set)
+    led, pages = site_plan.led_to(values["publish_sites"]), host.get("pages") or {}
+    http += maintenance_plan.shared(values["publish_apps"], led, site_plan.prefix_of(publish_set), pages)
+    groups = host.get("groups") or {}
     http += [upstream_plan.plan(item, publish_set, groups, version) for item in values["publish_upstreams"]]
     http += app_plan.shared(apps.values(), publish_set, version)
     if http:
@@ -444,8 +450,9 @@ def plan(
     sites = site_plan.plan(values, apps, _by_name(values["publish_upstreams"]), roles)
     units = [unit for one in apps.values() for unit in one.instances]
     asked = probe_plan.plan(values, apps, sites)
+    questions = [question for one in asked.values() for question in one.questions]
     app_bundle = _app_bundle(values, apps, uwsgi)
-    site_bundle = _site_bundle(values, apps, sites, host.get("groups") or {}, nginx)
+    site_bundle = _site_bundle(values, apps, sites, host, nginx)
     account_checks, members, changes = _accounts(apps, values, nginx)
     groups = [member.group for member in members]
     served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, groups)
@@ -481,7 +488,10 @@ def plan(
             app_plan.preflight(app, apps[name], template, asked[name].probe, asked[name].first)
             for name, app in given.items()
         ],
-        questions=[question for one in asked.values() for question in one.questions],
+        questions=questions,
+        maintenance=maintenance_plan.plan(
+            values, questions, site_plan.led_to(values["publish_sites"]), nginx["nginx_conf_options"]
+        ),
         reloaded_by_standby=[unit.name for unit in units if unit.needs_standby],
         uwsgi_instances=[app_plan.instance(unit) for unit in units],
         app_bundle=app_bundle,

@@ -7,7 +7,17 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import access_plan, client_plan, inherited_plan, layout, nginx_plan, request_plan, server_names, upstream_plan
+from . import (
+    access_plan,
+    client_plan,
+    inherited_plan,
+    layout,
+    maintenance_plan,
+    nginx_plan,
+    request_plan,
+    server_names,
+    upstream_plan,
+)
 from .app_plan import ANY_HOST, HOST_PORT, SAFE_NAME, check_text
 from .layout import NGINX_LOG_DIR
 from .model import App
@@ -458,6 +468,15 @@ def check(
     )
 
 
+def led_to(sites: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """{application: [files of the sites that lead to it]}."""
+    found: dict[str, list[str]] = {}
+    for site in sites:
+        for app in dict.fromkeys(one["app"] for one in site["locations"] if one["app"] and _asks(one)):
+            found.setdefault(app, []).append(layout.site(name_of(site)))
+    return found
+
+
 def mounts(sites: list[dict[str, Any]], app: str) -> dict[str, Any]:
     """Where an application is mounted, and whether a location uses it as it is (or none does)."""
     found = [location for site in sites for location in site["locations"] if location["app"] == app]
@@ -647,7 +666,10 @@ class Site:
         nginx: Mapping[str, Any],
         let_in: tuple[int, int],
         spellings: bool = False,
+        given: Mapping[str, Mapping[str, Any]] | None = None,
     ):
+        # The applications as the user states them.
+        self.given = given or {}
         self.let_in = let_in
         self.site, self.apps, self.upstreams, self.default = site, apps, upstreams, default
         self.publish_set, self.nginx = publish_set, nginx
@@ -669,6 +691,20 @@ class Site:
         """What stands within the block; what stands outside of the server is kept for there."""
         self.http += [line for line in found[0] if line not in self.http]
         return found[1]
+
+    def _maintained(self, location: dict[str, Any]) -> list[Directive]:
+        """What leads elsewhere while the application is in maintenance."""
+        return [maintenance_plan.guard(self.prefix, location["app"])] if location["app"] and _asks(location) else []
+
+    def _maintenance(self) -> list[Directive]:
+        """The locations that answer meanwhile, with the site's own headers."""
+        led = dict.fromkeys(one["app"] for one in self.site["locations"] if one["app"] and _asks(one))
+        nothing: dict[str, Any] = {"headers": {}, "options": {}}
+        found = []
+        for app in led:
+            line = maintenance_plan.location(self.prefix, self.given[app], self._headers(nothing, more=True))
+            found.append([line[0], line[1], inherited_plan.completed(line[2] or [], self.inner)])
+        return found
 
     def _refused(self, location: dict[str, Any]) -> list[Directive]:
         """What keeps from an application requests that its uWSGI cannot take."""
@@ -776,7 +812,8 @@ class Site:
             block.append(["client_max_body_size", location["client_max_body_size"], None])
         if location["expires"]:
             block.append(["expires", location["expires"], None])
-        block += self._guards(location, name) + self._refused(location) if name else []
+        if name:
+            block += self._guards(location, name) + self._maintained(location) + self._refused(location)
         if LINKS in {**self.nginx["nginx_conf_options"], **self.site["options"]}:
             leads = [line for line in leads if line[0] != LINKS]
         upgrades = ["proxy_set_header", "Upgrade $http_upgrade", None] in leads
@@ -906,7 +943,7 @@ class Site:
         taken = {header.lower() for header, value in site["headers"].items() if value is None}
         block = inherited_plan.completed(block, self.outer, taken)
         self.inner = inherited_plan.around(block, self.outer, taken)
-        block += self._locations()
+        block += self._locations() + self._maintenance()
         return PlannedSite(
             name=name,
             file=layout.site(name),
@@ -930,8 +967,9 @@ def plan(
     let_in = request_plan.lets_in(roles["nginx"]["nginx_conf_options"], sites)
     # nginx takes it from one site for all at the same port.
     spellings = client_plan.underscores(roles["nginx"]["nginx_conf_options"], *(site["options"] for site in sites))
+    given = {app["name"]: app for app in values["publish_apps"]}
     return [
-        Site(site, apps, upstreams, default, values["publish_set"], roles["nginx"], let_in, spellings).plan(
+        Site(site, apps, upstreams, default, values["publish_set"], roles["nginx"], let_in, spellings, given).plan(
             values["publish_site_template"]
         )
         for site, default in zip(sites, defaults(sites), strict=True)
