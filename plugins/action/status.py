@@ -15,7 +15,9 @@ from ansible.plugins.action import ActionBase
 
 def merged(path: Path, host: str, told: Any, hosts: list[str]) -> None:
     """Put one host's status into the file, beside those of the other hosts of the play; whole at any moment."""
-    with open(f"{path}.lock", "w") as lock:
+    # The folder itself is the lock: nothing of it is left there.
+    lock = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             before = json.loads(path.read_text()) if path.exists() else {}
@@ -30,7 +32,8 @@ def merged(path: Path, host: str, told: Any, hosts: list[str]) -> None:
             target.write("\n")
         os.chmod(fresh, 0o644)
         os.rename(fresh, path)
-        os.unlink(f"{path}.lock")
+    finally:
+        os.close(lock)
 
 
 class ActionModule(ActionBase):

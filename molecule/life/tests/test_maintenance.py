@@ -9,6 +9,14 @@ from one_host import app, play, put, sh, site
 
 WORKERS = "grep -l 'nginx: [w]orker' /proc/[0-9]*/cmdline 2>/dev/null; true"
 PAGE = '<h1>Gone fishing</h1>\n<p>"$host" costs $5 {really}; \\n\n' + "<!-- ö -->\n" * 500
+# A throw-away uWSGI has no stats server.
+ILL_ONCE_LIVE = """
+import uwsgi
+def app(environ, start_response):
+    ill = "stats" in uwsgi.opt or b"stats" in uwsgi.opt
+    start_response("500 Ill" if ill else "200 OK", [("Content-Type", "text/plain")])
+    return [b"x"]
+"""
 # Asks on kept connections until the file is gone; tells of each answer what it was.
 LOAD = r"""
 import collections, http.client, json, os, ssl, threading, time
@@ -163,12 +171,15 @@ def test_listed_addresses_pass_and_a_broken_deploy_is_refused_all_the_same(tmp_p
     assert switch("on", what)[0] == 0
     assert answer()[0].startswith("503 ")
     assert answer(source="127.0.0.2")[0].startswith("200 ")
-    # The world gets 503, and the deploy sees what the application itself answers.
-    what["apps"][0]["probe"] = {"path": "/", "text": "nobody says this"}
-    status, said = play(what["apps"], what["sites"])
-    assert status != 0 and "asked over its own socket, since maintenance is on" in said, said
-    assert answer()[0].startswith("503 ")
-    del what["apps"][0]["probe"]
+    # The world gets 503, and the deploy sees what the application itself answers once it is live.
+    code = tmp_path / "broken"
+    code.mkdir()
+    (code / "manage.py").write_text(ILL_ONCE_LIVE)
+    broken = [{**what["apps"][0], "source": str(code), "requirements": []}]
+    status, said = play(broken, what["sites"])
+    assert status != 0 and "asked over its own socket, since maintenance is on, answered 500" in said, said
+    assert "Live again as it was: down" in said and answer()[0].startswith("503 ")
+    assert answer(source="127.0.0.2")[0].startswith("200 ")
     assert switch("off", what)[0] == 0
 
 
