@@ -74,7 +74,7 @@ def test_what_is_well_is_told_as_systemd_uwsgi_and_du_tell_it(tmp_path):
     assert of["leads"] == [{"path": "/", "to": "application well"}] and of["last_hour"]["errors"] == 0
     assert of["last_hour"]["requests"] == int(sh("wc -l < /var/log/nginx/well.test.access.log")) >= 7
     assert of["certificates"][0]["days_left"] == 89 and of["certificates"][0]["names"] == ["well.test"]
-    assert "folder /srv/files" in [lead["to"] for lead in named(found["sites"], "ill.test")["leads"]]
+    assert "folder /srv/files/" in [lead["to"] for lead in named(found["sites"], "ill.test")["leads"]]
     # Of all that, nothing is anything to look at but the one certificate.
     assert found["touched"] == [] and found["nginx"]["unread"] == []
     assert [line for line in found["attention"] if "well" in line] == []
