@@ -9,6 +9,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import glob
 import os
 import re
 import ssl
@@ -151,7 +152,7 @@ def instance(name, units, now):
 
 def _config_of(name):
     """The configuration that the unit of an instance is started with, out of its drop-in; None for none."""
-    for path in removal_survey.glob.glob(layout.unit_folder(name) + "/10-publish*.conf"):
+    for path in glob.glob(layout.unit_folder(name) + "/10-publish*.conf"):
         found = re.search(r"(?m)^ExecStart=\S+ .*--\w+ (/\S+)", removal_survey.text_of(path))
         if found:
             return found.group(1)

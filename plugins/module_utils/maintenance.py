@@ -11,9 +11,9 @@ import os
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import content_of
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.visitor import Visit, is_maintained, shown
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of
 
 # Each worker of nginx's looks anew at each request, so that this is for a request that is under way.
 PATIENCE = 2

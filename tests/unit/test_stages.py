@@ -90,7 +90,7 @@ FOUND = {
     "first_runs": [{"name": "shop"}],
 }
 IDLE = {"deploy": False, "switch": False, "preflight": [], "releases": [RELEASES[1], {**RELEASES[1], "name": "shop"}]}
-WRITTEN = {"files": [], "stale": [], "others": [], "run": "1", "activated": True, "carried": False}
+WRITTEN = {"files": [], "stale": [], "others": [], "belongs_to": {}, "run": "1", "activated": True, "carried": False}
 STALE = {"stale": ["/etc/systemd/system/uwsgi@gone.service.d/10-publish.conf"]}
 ANSWERS = {
     "publish_info": FOUND,
