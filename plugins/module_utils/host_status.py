@@ -34,6 +34,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     uwsgi_state,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, sha256
 
 HOUR = 3600
 # What is asked of systemd for each unit; one that a version does not know is left out of its answer.
@@ -328,9 +329,9 @@ def touched():
     found = []
     for bundle in removal_survey.bundle_names():
         for path, digest in sorted((ownership.recorded(bundle) or {}).items()):
-            now = ownership.digest_of(path)
-            if now != digest:
-                found.append({"path": path, "bundle": bundle, "state": "missing" if now is None else "edited"})
+            content = content_of(path)
+            if content is None or sha256(content) != digest:
+                found.append({"path": path, "bundle": bundle, "state": "missing" if content is None else "edited"})
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import hashlib
+import json
 import os
 import subprocess
 import time
@@ -13,6 +15,7 @@ import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     host_status,
+    ownership,
     status_disk,
     status_logs,
     status_page,
@@ -130,6 +133,27 @@ def test_a_certificate_tells_how_long_it_holds(tmp_path):
     (tmp_path / "a.pem").write_text(u"none")
     assert host_status.certificate(path)["wrong"].startswith("cannot be read")
     assert host_status.certificate(str(tmp_path / "none"))["wrong"].startswith("cannot be read")
+
+
+def test_files_that_are_not_as_they_were_left_are_told(tmp_path, monkeypatch):
+    files = {}
+    for name in ("same", "edited", "missing"):
+        (tmp_path / name).write_text(u"text")
+        files[str(tmp_path / name)] = hashlib.sha256(b"text").hexdigest()
+    (tmp_path / "state" / "publish-main-apps").mkdir(parents=True)
+    (tmp_path / "state" / "publish-main-apps" / "manifest.json").write_text(u"%s" % json.dumps({"files": files}))
+    monkeypatch.setattr(ownership, "STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "edited").write_text(u"other")
+    (tmp_path / "missing").unlink()
+    told = dict((os.path.basename(item["path"]), item["state"]) for item in host_status.touched())
+    assert told == {"edited": "edited", "missing": "missing"}
+
+
+def test_the_code_that_is_live_is_told_by_its_link(tmp_path):
+    assert host_status.release(str(tmp_path / "none")) is None and host_status.release(str(tmp_path)) is None
+    os.symlink("releases/abc", str(tmp_path / "current"))
+    told = host_status.release(str(tmp_path))
+    assert told["id"] == "abc" and abs(told["since"] - time.time()) < 60
 
 
 @pytest.mark.parametrize(("days", "said"), [(-1, "ended 1 day ago"), (1, "ends in 1 day"), (30, "ends in 30 days")])
