@@ -34,7 +34,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     uwsgi_state,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
-from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, sha256
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import digest_of
 
 HOUR = 3600
 # What is asked of systemd for each unit; one that a version does not know is left out of its answer.
@@ -141,7 +141,8 @@ def instance(name, units, now):
         memory=sum(rss) if rss else None,
         why=None if found["running"] else found["why"],
     )
-    config = found["config"] or _config_of(name)
+    # As root's drop-in has it: a process could name any other.
+    config = _config_of(name)
     told["log"] = _log_of(config) if config else None
     if told["log"]:
         told["tracebacks"] = status_logs.tracebacks(told["log"], now - HOUR)
@@ -329,9 +330,9 @@ def touched():
     found = []
     for bundle in removal_survey.bundle_names():
         for path, digest in sorted((ownership.recorded(bundle) or {}).items()):
-            content = content_of(path)
-            if content is None or sha256(content) != digest:
-                found.append({"path": path, "bundle": bundle, "state": "missing" if content is None else "edited"})
+            now = digest_of(path)
+            if now != digest:
+                found.append({"path": path, "bundle": bundle, "state": "missing" if now is None else "edited"})
     return found
 
 
