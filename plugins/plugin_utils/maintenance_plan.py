@@ -86,7 +86,7 @@ def check(app: Mapping[str, Any], path: str, pages: Mapping[str, Page], problems
         problems.add(f"{at}.page", f"{page!r} is a page of no kind that is known by its name", hint)
     found = pages.get(app["name"], Page(wrong="is not there, or cannot be read"))
     if found.wrong:
-        hint = "name a file of the controller, such as one below files/ beside the playbook"
+        hint = "name a file of the controller, such as files/down.html in the inventory's folder"
         problems.add(f"{at}.page", f"{page!r} {found.wrong}", hint)
     elif len(found.text.encode()) > MOST:
         hint = "let what is large, such as pictures, lie elsewhere"
