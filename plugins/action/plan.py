@@ -299,7 +299,7 @@ class ActionModule(ReportingAction):
         return Kit(os.path.abspath(os.path.expanduser(folder))).known(host, texts, collecting)
 
     def _beside(self, path: str, task_vars: Mapping[str, Any]) -> str:
-        """A file of the user's: of the inventory's folder, since the play is this collection's, or as Ansible finds it."""
+        """A file of the inventory's folder, since the play is this collection's, or else as Ansible finds it."""
         file = os.path.join(task_vars.get("inventory_dir") or "/", os.path.expanduser(path))
         return file if os.path.isfile(file) else str(self._find_needle("files", path))
 

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 
+import publishing
 import pytest
 from one_host import app, play, put, sh, site
 
@@ -200,11 +201,14 @@ def test_what_cannot_be_switched_is_refused_with_the_names_that_there_are(tmp_pa
 
 
 def test_an_application_that_is_removed_takes_its_flag_along(tmp_path):
-    fresh = {"apps": [app("fresh")], "sites": [site("fresh.test", "fresh")]}
+    # A page below the inventory's folder, as the documentation has it.
+    (publishing.inventory() / "files").mkdir(exist_ok=True)
+    (publishing.inventory() / "files" / "down.txt").write_text("Down for a while\n")
+    fresh = {"apps": [app("fresh", maintenance={"page": "files/down.txt"})], "sites": [site("fresh.test", "fresh")]}
     assert play(fresh["apps"], fresh["sites"], publish_set="fresh")[0] == 0
     assert switch("on", fresh, "fresh", publish_set="fresh")[0] == 0
     head, text = answer(name="fresh.test")
-    assert "Down for maintenance" in text and "retry-after: 600" in head
+    assert text == "Down for a while\n" and "retry-after: 600" in head and "content-type: text/plain" in head
     words = ["-e", "remove_apps=fresh", "-e", "remove_data=true"]
     status, said = play(words=words, playbook="playbooks/remove.yml")
     assert status == 0 and "/etc/nginx/maintenance/fresh" in said, said
