@@ -17,6 +17,8 @@ from . import access_plan, layout
 from .model import Maintenance, Question
 from .nginx_tree import Directive, quoted, slug
 from .problem import Problems, close_match
+from .site_listen import name_of, prefix_of
+from .site_location import asks_program
 
 # Below this no application has anything, and a visitor who asks for it finds nothing.
 _PLACE = "/.graceful-maintenance"
@@ -145,14 +147,21 @@ def _literal(name: str, text: str) -> Directive:
     return ["geo", name, [["default", quoted(text, always=True), None]]]
 
 
-def shared(
-    apps: Iterable[Mapping[str, Any]], led: Iterable[str], prefix: str, pages: Mapping[str, Page]
-) -> list[Directive]:
+def led_to(sites: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
+    """{application: [files of the sites that lead to it]}."""
+    found: dict[str, list[str]] = {}
+    for site in sites:
+        for app in dict.fromkeys(one["app"] for one in site["locations"] if one["app"] and asks_program(one)):
+            found.setdefault(app, []).append(layout.site(name_of(site)))
+    return found
+
+
+def shared(values: Mapping[str, Any], pages: Mapping[str, Page]) -> list[Directive]:
     """What stands outside of all server blocks, for the applications that a site leads to."""
     found: list[Directive] = []
-    named = set(led)
-    for app in apps:
-        if app["name"] not in named:
+    led, prefix = led_to(values["publish_sites"]), prefix_of(values["publish_set"])
+    for app in values["publish_apps"]:
+        if app["name"] not in led:
             continue
         name, given = variable(prefix, app["name"]), _given(app)
         allowed = dict.fromkeys(access_plan.network(text) for text in given["allow"])
@@ -211,27 +220,26 @@ def _passes(question: Question, given: Mapping[str, Any]) -> bool:
 
 
 def plan(
-    values: Mapping[str, Any], questions: Iterable[Question], files: Mapping[str, list[str]], conf: Mapping[str, Any]
+    values: Mapping[str, Any], questions: Mapping[str, list[Question]], nginx: Mapping[str, Any]
 ) -> list[Maintenance]:
     """The switch that was asked for, none where none was.
 
-    ``questions``: all that are asked; ``files``: of the sites that lead to an application; ``conf``: the options of
-    nginx.conf.
+    ``questions``: what is asked, by application; ``nginx``: the variables of that role.
     """
     found = []
     for app in values["publish_apps"]:
         if app["name"] != values["publish_maintenance_app"]:
             continue
-        through = [question for question in questions if question.app == app["name"] and question.nginx]
-        options = [conf]
+        through = [question for question in questions[app["name"]] if question.nginx]
+        options = [nginx["nginx_conf_options"]]
         for site in values["publish_sites"]:
             options += [site["options"], *(one["options"] for one in site["locations"])]
         found.append(
             Maintenance(
                 app=app["name"],
                 enabled=_ON[str(values["publish_maintenance_state"]).strip().lower()],
-                files=files.get(app["name"], []),
-                variable=variable(f"publish_{slug(values['publish_set'])}", app["name"]),
+                files=led_to(values["publish_sites"]).get(app["name"], []),
+                variable=variable(prefix_of(values["publish_set"]), app["name"]),
                 reload=_cached(*options),
                 questions=through,
                 passing=[one.nginx for one in through if one.nginx and _passes(one, _given(app))],
