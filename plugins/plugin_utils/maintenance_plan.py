@@ -183,6 +183,13 @@ def _cached(*options: Mapping[str, Any]) -> bool:
     return any(str(given.get("open_file_cache") or "off").split()[0] != "off" for given in options)
 
 
+def check_all(values: Mapping[str, Any], pages: Mapping[str, Page], problems: Problems) -> None:
+    """Refuse what applications say of maintenance, and what is asked of it."""
+    for index, app in enumerate(values["publish_apps"]):
+        check(app, f"publish_apps[{index}]", pages, problems)
+    wanted(values, problems)
+
+
 def wanted(values: Mapping[str, Any], problems: Problems) -> None:
     """Refuse what the playbook graceful.wsgi.maintenance cannot be asked."""
     app, state = values["publish_maintenance_app"], values["publish_maintenance_state"]

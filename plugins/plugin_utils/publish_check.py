@@ -12,7 +12,9 @@ from . import (
     app_check,
     app_endpoint,
     app_plan,
+    app_secrets,
     background_plan,
+    command_plan,
     concurrency_plan,
     effect_plan,
     feature_plan,
@@ -24,6 +26,7 @@ from . import (
     probe_plan,
     request_plan,
     served_plan,
+    shared_plan,
     site_check,
     site_listen,
     upstream_plan,
@@ -66,10 +69,12 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
                 message = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
                 problems.add(f"{path}.name", message, "rename one of them")
         app_check.check(app, path, problems)
+        app_secrets.check(app, path, roles["uwsgi"]["uwsgi_conf_dir"], problems)
+        shared_plan.check(app, path, problems)
         background_plan.check(app, layout.current(values["publish_root"], name), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
-        maintenance_plan.check(app, path, host.get("pages") or {}, problems)
+        command_plan.check(app, path, problems)
         app_check.check_gevent(app, path, requirements.get(name), problems)
         concurrency_plan.check(app, app_plan.with_defaults(app)["gevent"], path, roles["uwsgi"], problems)
         uwsgi_options.check(app, path, known, uwsgi_meanings.REFUSED, problems)
@@ -168,7 +173,7 @@ def check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], p
     request_plan.check_sites(values["publish_sites"], apps, roles["nginx"]["nginx_conf_options"], problems)
     served_plan.check(values["publish_sites"], roles["nginx"], problems)
     hook_plan.check(values, host, problems)
-    maintenance_plan.wanted(values, problems)
+    maintenance_plan.check_all(values, host.get("pages") or {}, problems)
     problems += kit_plan.unreadable(values, host.get("kit"))
 
 
