@@ -27,6 +27,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     hook_plan,
     joined_variables,
     kit_plan,
+    maintenance_plan,
     model,
     source_tree,
     spec,
@@ -298,6 +299,11 @@ class ActionModule(ReportingAction):
         texts = {} if collecting else _texts(apps, lambda path: self._find_needle("files", path))
         return Kit(os.path.abspath(os.path.expanduser(folder))).known(host, texts, collecting)
 
+    def _beside(self, path: str, task_vars: Mapping[str, Any]) -> str:
+        """A file of the inventory's folder, since the play is this collection's, or else as Ansible finds it."""
+        file = os.path.join(task_vars.get("inventory_dir") or "/", os.path.expanduser(path))
+        return file if os.path.isfile(file) else str(self._find_needle("files", path))
+
     def _hooks(self, publish: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """{variable: {file: path on the controller or None, what is wrong with it}} of the user's own tasks."""
         # A role of the user's that includes this one comes before the play; what is in this collection's is not meant.
@@ -343,6 +349,11 @@ class ActionModule(ReportingAction):
                 host[name].update(kit_plan.builder(host["kit"], (variables[role] or {}).get(f"{role}_build_host")))
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
+        host["pages"] = maintenance_plan.read(
+            (variables["publish"] or {}).get("publish_apps"),
+            lambda path: self._beside(path, task_vars),
+            lambda path: Path(path).read_bytes(),
+        )
         host["hooks"] = self._hooks(variables["publish"] or {}, task_vars)
         # What a lock pins is known as well as what a file names.
         host["requirements"].update(

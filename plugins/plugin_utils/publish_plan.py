@@ -27,6 +27,7 @@ from . import (
     kit_plan,
     layout,
     log_plan,
+    maintenance_plan,
     probe_plan,
     prune_plan,
     served_plan,
@@ -50,6 +51,7 @@ from .model import (
     FirstRun,
     Member,
     OwnerChange,
+    Preflight,
     PublishPlan,
     PublishSettings,
     Site,
@@ -221,6 +223,18 @@ def _all_checks(
     return checks + takeover_plan.publish(values, apps, sites, *bundles, names)
 
 
+def _preflights(
+    values: dict[str, Any], apps: Mapping[str, App], asked: Mapping[str, probe_plan.Asked]
+) -> list[Preflight]:
+    """The applications as their new code is loaded before it goes live. ``asked``: what each is asked then."""
+    template = values["publish_instance_template"]
+    found = []
+    for app in values["publish_apps"]:
+        one = asked[app["name"]]
+        found.append(app_emit.preflight(app, apps[app["name"]], template, one.probe, one.first))
+    return found
+
+
 def plan(
     values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]
 ) -> tuple[PublishPlan | None, list[Problem]]:
@@ -238,12 +252,12 @@ def plan(
     sites = site_plan.plan(values, apps, by_name(values["publish_upstreams"]), roles)
     units, asked = [unit for one in apps.values() for unit in one.instances], probe_plan.plan(values, apps, sites)
     app_bundle = app_bundle_of(values, apps, uwsgi)
-    site_bundle = site_bundle_of(values, apps, sites, host.get("groups") or {}, nginx)
+    site_bundle = site_bundle_of(values, apps, sites, host, nginx)
     account_checks, members, changes = _accounts(apps, values, nginx)
     served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, [one.group for one in members])
     checks = _checks(values, apps, uwsgi) + account_checks + served
     checks += _all_checks(values, host, roles, apps, sites, (app_bundle, site_bundle))
-    limits, template = uwsgi_plan.limits(uwsgi, host), values["publish_instance_template"]
+    limits = uwsgi_plan.limits(uwsgi, host)
     return PublishPlan(
         checks=checks,
         warnings=notes + background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
@@ -269,11 +283,9 @@ def plan(
         kit=kit_plan.wheels(values, host, lambda _python: limits),
         releases=[app_emit.release(app, apps[name], values, limits) for name, app in given.items()],
         reloads=[app_emit.reload(unit, asked[unit.app].probe) for unit in units],
-        preflights=[
-            app_emit.preflight(app, apps[name], template, asked[name].probe, asked[name].first)
-            for name, app in given.items()
-        ],
+        preflights=_preflights(values, apps, asked),
         questions=[question for one in asked.values() for question in one.questions],
+        maintenance=maintenance_plan.plan(values, {name: one.questions for name, one in asked.items()}, nginx),
         reloaded_by_standby=[unit.name for unit in units if unit.needs_standby],
         uwsgi_instances=[app_emit.instance(unit) for unit in units],
         app_bundle=app_bundle,
