@@ -254,7 +254,8 @@ class Rendered:
             items = module_args.get("releases") or []
             told = [{"name": item["name"], "current": "former"} for item in items]
             told = [{**item, "missing": True, "incomplete": True} for item in told]
-            return {"releases": told, "failed": False}
+            due = [item["name"] for item in module_args.get("commands") or []]
+            return {"releases": told, "failed": False, "due": due}
 
         def find(plugin, folder, path):
             return ActionBase._find_needle(plugin, folder, path) if folder == "templates" else path
