@@ -87,7 +87,7 @@ def test_an_inventory_passes_the_plan(told, kit):
 
 
 # Variables of the playbooks themselves.
-PLAYS = ("app", "command", "publish_hosts", "publish_reload", "publish_serial")
+PLAYS = ("publish_hosts", "publish_reload", "publish_serial", "app", "command", "state", "status_format", "status_file")
 COMMANDS = [
     pytest.param(words, id=f"{place} {number}")
     for place, text in blocks("console")
