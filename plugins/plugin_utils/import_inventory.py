@@ -7,6 +7,7 @@ is kept, what it refuses is told with its own reason, and at last both configura
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -34,6 +35,8 @@ HOST = {
     "role": "publish",
 }
 _ROUNDS = 60
+# After that what the plan refuses is told, and no more is tried.
+MAX_SECONDS = 60
 # What the roles say in nginx.conf themselves.
 _MAIN = {
     "pid": "the unit and the upgrade count on /run/nginx.pid",
@@ -100,6 +103,7 @@ class Import:
         there: Iterable[str] = (),
     ) -> None:
         self.planner = planner
+        self.until = time.monotonic() + MAX_SECONDS
         self.result = Imported()
         reader = import_nginx.Reader(files, main)
         self.main, self.events, self.http = import_nginx.http_level(reader.read())
@@ -215,6 +219,8 @@ class Import:
             plans, problems = self.planner(self.variables(options))
             if not problems:
                 return Generated(plans)
+            if time.monotonic() > self.until:
+                break
             mended = [self._mend(problem) for problem in self._first_of_each(problems)]
             if not any(mended):
                 break
@@ -467,8 +473,8 @@ class Import:
         has = {deep(node) for node in block.children or []}
         theirs = {node.key() for node in original.children or []}
         names = {node.name for node in original.children or []}
+        loose = {(one.key()[0], " ".join(one.key()[1])) for one in block.children or []}
         for node in rest:
-            loose = {(one.key()[0], " ".join(one.key()[1])) for one in block.children or []}
             if deep(node) not in has and (node.key()[0], " ".join(node.key()[1])) not in loose:
                 self.result.missing.append(f"{where}: {node.shown()}")
         own = {"listen", "server_name", "location", "uwsgi_pass", "proxy_pass", "alias", "root"}
