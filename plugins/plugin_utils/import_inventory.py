@@ -60,6 +60,19 @@ def emitted(tree: Iterable[Directive], depth: int = 0) -> str:
     return "".join(lines)
 
 
+def _formats_first(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of http in which a log stands behind the formats, which nginx has to know before it.
+
+    A directive of the role's own keeps its place when it is replaced, which is before those of the user's.
+    """
+    logs = options.get("access_log")
+    lines = [line for line in (logs if isinstance(logs, list) else [logs]) if isinstance(line, str)]
+    if "log_format" not in options or not all(" " in line for line in lines) or not lines:
+        return options
+    moved = {f"access_log {line.partition(' ')[0]}": line.partition(" ")[2] for line in lines}
+    return {**options, "access_log": None, **moved} if len(moved) == len(lines) else options
+
+
 def nodes_of(tree: Iterable[Directive]) -> list[Node]:
     """A tree of the plan's as the nodes that its text is read as."""
     return import_nginx.parse(emitted(tree), "generated", [])
@@ -202,7 +215,7 @@ class Import:
         for variable in ("nginx_main_options", "nginx_events_options", "nginx_conf_options"):
             nodes = [node for name, node in self.conf if name == variable]
             if nodes and options:
-                result[variable] = import_nginx.options(nodes)
+                result[variable] = _formats_first(import_nginx.options(nodes))
         return result
 
     @staticmethod
