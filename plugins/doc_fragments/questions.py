@@ -75,7 +75,8 @@ options:
         elements: str
         default: []
       unit_files:
-        description: Units and drop-ins that say its environment, no value of which is repeated.
+        description: Units and drop-ins that say its environment, and files with its secrets; none of their values is
+          repeated.
         type: list
         elements: path
         default: []

@@ -38,6 +38,10 @@ NGINX_DIR = "/etc/nginx"
 NGINX_CONF = NGINX_DIR + "/nginx.conf"
 NGINX_LOG_DIR = "/var/log/nginx"
 NGINX_PIDFILE = "/run/nginx.pid"
+# By which people on the host run an application's commands.
+HOST_COMMAND = "/usr/local/bin/wsgi"
+# Notes of releases whose commands of after_live have yet to run.
+OWED_DIR = STATE_DIR + "/after-live"
 GIT_HOME = STATE_DIR + "/git"
 # Folders of git's account with one of each application's name: its clone, and what lets git in.
 GIT_ROOTS = (GIT_HOME + "/repos", GIT_HOME + "/.graceful-wsgi")
@@ -45,6 +49,8 @@ GIT_ROOTS = (GIT_HOME + "/repos", GIT_HOME + "/.graceful-wsgi")
 MARK = "@next"
 # Parts of an application's folder.
 CURRENT, RELEASES, VENVS, LOGS, VENV = "current", "releases", "venvs", "logs", "venv"
+# What outlives a release, the application's own.
+SHARED = "shared"
 # All drop-ins by which the role publish says what an instance is.
 DROPINS = UNIT_DIR + "/uwsgi@*.service.d/10-publish*.conf"
 

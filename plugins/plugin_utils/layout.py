@@ -15,8 +15,10 @@ NGINX_DIR: str = layout.NGINX_DIR
 NGINX_CONF: str = layout.NGINX_CONF
 NGINX_LOG_DIR: str = layout.NGINX_LOG_DIR
 NGINX_PIDFILE: str = layout.NGINX_PIDFILE
+HOST_COMMAND: str = layout.HOST_COMMAND
 GIT_HOME: str = layout.GIT_HOME
 GIT_ROOTS: tuple[str, ...] = layout.GIT_ROOTS
+SHARED: str = layout.SHARED
 # Parts of an application's folder that only this collection makes; shared is the application's own.
 PARTS: tuple[str, ...] = (layout.RELEASES, layout.VENVS, layout.LOGS, layout.CURRENT, layout.VENV)
 CODE_PARTS: tuple[str, ...] = (layout.CURRENT, layout.RELEASES, layout.VENVS)
@@ -121,6 +123,16 @@ def config(conf_dir: str, instance: str, language: str) -> str:
 def environment(conf_dir: str, app: str) -> str:
     """The file with an application's environment. Example: /etc/uwsgi/shop.env."""
     return posixpath.join(conf_dir, f"{app}.env")
+
+
+def command(conf_dir: str, app: str) -> str:
+    """The file by which /usr/local/bin/wsgi knows an application. Example: /etc/uwsgi/shop.command."""
+    return posixpath.join(conf_dir, f"{app}.command")
+
+
+def secrets(conf_dir: str, app: str) -> str:
+    """The file with an application's secrets. Example: /etc/uwsgi/shop.secrets."""
+    return posixpath.join(conf_dir, f"{app}.secrets")
 
 
 def unpublished(

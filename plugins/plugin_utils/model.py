@@ -203,6 +203,8 @@ class Instance:
     uwsgi_home: str
     # File with the environment that systemd hands over, or null. Example: /etc/uwsgi/shop.env.
     env_file: str | None
+    # Files with secrets that systemd hands over. Example: [/etc/uwsgi/shop.secrets].
+    secret_files: list[str]
     # WSGI callable as module:callable. Example: manage:app.
     script: str
     # Seconds that open WebSockets have when their worker ends, null without WebSockets. Example: 10.
@@ -303,6 +305,8 @@ class Release:
     bounds: list[str] | None = optional()
     # Constraints that pip keeps to in any case. Example: [flask==1.1.4].
     constraints: list[str] | None = optional()
+    # Folders and files of the code that outlive a release. Example: [media/, data/shop.sqlite3].
+    shared: list[str] | None = optional()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -361,7 +365,7 @@ class Question:
     tls: bool
     # Log files whose lines tell why an answer is wrong. Example: [/var/log/uwsgi/shop/server.log].
     logs: list[str]
-    # Drop-ins that tell which files hold its secrets.
+    # Drop-ins that tell which files hold its environment, and the files with its secrets.
     unit_files: list[str]
     # Units whose journal tells why an answer is wrong. Example: [uwsgi@shop.service].
     units: list[str]
@@ -417,6 +421,8 @@ class Preflight:
     environment: dict[str, str]
     # Contents of files that the unit hands over, by path; they are not live yet.
     files: dict[str, str]
+    # Files with secrets that the unit hands over, whose values no message repeats. Example: [/etc/uwsgi/shop.secrets].
+    secret_files: list[str]
     # Probe that a user states, or null.
     probe: Probe | None = mapping()
     # How it is judged without a probe.
@@ -455,6 +461,46 @@ class Reload:
     config: str
     # Probe that a user states, or null.
     probe: Probe | None = mapping()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command of an application's own."""
+
+    # What it is called in messages. Example: python manage.py migrate.
+    name: str
+    # Its words. Example: [python, manage.py, migrate].
+    words: list[str]
+    # Whether one host of a play runs it for all.
+    once: bool
+    # Seconds that it may take. Example: 600.
+    timeout: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AppCommands:
+    """What an application runs before a release of it goes live, and after."""
+
+    TAKEN_BY: ClassVar[str] = "app_commands.commands"
+
+    # Name of the application. Example: shop.
+    name: str
+    # Group that may read its code. Example: wsgi-shop.
+    group: str
+    # Folder of the live code. Example: /srv/wsgi/shop/current.
+    code: str
+    # Folder in which they run. Example: /srv/wsgi/shop/current/web.
+    folder: str
+    # Virtualenv whose programs come first. Example: /srv/wsgi/shop/current/.venv.
+    virtualenv: str
+    # Folders of sys.path. Example: [/srv/wsgi/shop/current].
+    pythonpath: list[str]
+    # Commands in the new release, before anything of it is live.
+    before_live: list[Command]
+    # Commands in the live release, once it answers.
+    after_live: list[Command]
+    # Folders of the release that the application's account may write meanwhile. Example: [staticfiles].
+    writable: list[str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -644,6 +690,8 @@ class HookRelease:
     env_file: str | None = public()
     # Names of the variables in that file; their values are in no variable of a task. Example: [DATABASE_URL].
     env_names: list[str] = public()
+    # Files with its secrets, which only root reads. Example: [/etc/uwsgi/shop.secrets].
+    secret_files: list[str] = public()
     # Files of its configuration and units. Example: [/etc/uwsgi/shop.ini].
     configuration: list[str] = public()
     # Names of its instances. Example: [shop-1, shop-2].
@@ -688,6 +736,8 @@ class PublishPlan(Plan):
     members: list[Member]
     # What nginx serves out of releases, asked once they are there.
     served: list[Served]
+    # The same of what only commands of before_live put there.
+    served_filled: list[Served]
     # What changes its owner with an instance's account.
     owner_changes: list[OwnerChange]
     # What a first run makes, which goes again where it fails.
@@ -734,6 +784,10 @@ class PublishPlan(Plan):
     hooks: dict[str, list[str]]
     # Applications as those tasks see them.
     hook_releases: list[HookRelease]
+    # Applications with commands of their own.
+    commands: list[AppCommands]
+    # Names of those whose new code answers only once commands have run. Example: [shop].
+    before_live: list[str]
 
 
 # -- nginx ----------------------------------------------------------------------------------------------------------

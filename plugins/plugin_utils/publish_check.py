@@ -12,7 +12,9 @@ from . import (
     app_check,
     app_endpoint,
     app_plan,
+    app_secrets,
     background_plan,
+    command_plan,
     concurrency_plan,
     effect_plan,
     feature_plan,
@@ -23,6 +25,7 @@ from . import (
     probe_plan,
     request_plan,
     served_plan,
+    shared_plan,
     site_check,
     site_listen,
     upstream_plan,
@@ -65,9 +68,12 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
                 message = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
                 problems.add(f"{path}.name", message, "rename one of them")
         app_check.check(app, path, problems)
+        app_secrets.check(app, path, roles["uwsgi"]["uwsgi_conf_dir"], problems)
+        shared_plan.check(app, path, problems)
         background_plan.check(app, layout.current(values["publish_root"], name), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
+        command_plan.check(app, path, problems)
         app_check.check_gevent(app, path, requirements.get(name), problems)
         concurrency_plan.check(app, app_plan.with_defaults(app)["gevent"], path, roles["uwsgi"], problems)
         uwsgi_options.check(app, path, known, uwsgi_meanings.REFUSED, problems)

@@ -15,8 +15,10 @@ from . import (
     account_plan,
     app_emit,
     app_plan,
+    app_secrets,
     auto_plan,
     background_plan,
+    command_plan,
     dns_names,
     effect_plan,
     feature_plan,
@@ -27,6 +29,7 @@ from . import (
     log_plan,
     probe_plan,
     served_plan,
+    shared_plan,
     site_listen,
     site_plan,
     spec,
@@ -102,6 +105,7 @@ def _accounts(
         member = {"variable": own["variable"], "user": user, "nginx_group": nginx["nginx_group"]}
         checks.append({"kind": "nginx_member", **member})
         named = [app["path"]] if app["path"] else []
+        named += [shared_plan.folder(planned.home)] if app["shared"] else []
         named += [
             str(item).partition(" ")[0]
             for value in app["options"].values()
@@ -175,6 +179,7 @@ def _more_checks(
     checks += feature_plan.checks(values["publish_apps"], roles["uwsgi"], host)
     for index, app in enumerate(values["publish_apps"]):
         checks += unit_plan.checks(f"publish_apps[{index}].service_options", app["service_options"])
+        checks += app_secrets.checks(app, f"publish_apps[{index}]")
     return checks
 
 
@@ -246,7 +251,7 @@ def plan(
         carried=host.get("waiting") or {},
         uwsgi=_uwsgi(host),
         members=members,
-        served=served_later,
+        **command_plan.fields(given.values(), apps, served_later),
         owner_changes=changes,
         first_runs=_first_runs(apps.values()),
         roots=[values["publish_root"], uwsgi["uwsgi_log_dir"], *layout.GIT_ROOTS],

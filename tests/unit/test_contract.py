@@ -54,6 +54,9 @@ EVERYTHING = {
             "group": "some",
             "requirements": ["flask"],
             "env": {"TOKEN": "100% secret"},
+            "secrets": {"KEY": "50% secret"},
+            "secrets_file": "/etc/all/secrets",
+            "shared": ["media/"],
             "log": "project",
             "log_requests": True,
             "config_format": "ini",
@@ -275,7 +278,8 @@ REMOVALS = {
 
 def templated(variables):
     """An inventory's variables as far as they are known without its hosts."""
-    known = {"inventory_dir": "/inventory", "playbook_dir": "/play", "vault_shop_database_url": "secret"}
+    known = {"inventory_dir": "/inventory", "playbook_dir": "/play"}
+    known |= {"vault_shop_database_url": "secret", "vault_shop_key": "secret"}
     templar = Templar(loader=contract.LOADER, variables={**known, **variables})
     return {
         name: templar.template(value)
