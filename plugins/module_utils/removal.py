@@ -217,6 +217,8 @@ class Removal(Programs):
             self._remove(os.path.join(STATE_DIR, name + ".json"))
         for app in going.apps:
             self._remove(os.path.join(STATE_DIR, "loads-" + app))
+            self._remove(layout.maintenance(app))
+        self._rmdir(layout.MAINTENANCE_DIR)
 
     def _accounts(self):
         """Accounts and memberships that were made here, where nothing of theirs is left."""

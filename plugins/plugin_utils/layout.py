@@ -70,6 +70,11 @@ def site(name: str) -> str:
     return str(layout.site(name))
 
 
+def maintenance(app: str) -> str:
+    """The flag of an application in maintenance. Example: /etc/nginx/maintenance/shop."""
+    return str(layout.maintenance(app))
+
+
 def bundle(publish_set: str, kind: str) -> str:
     """The bundle of a set's apps or sites. Example: publish-main-apps."""
     return str(layout.bundle(publish_set, kind))

@@ -379,6 +379,8 @@ class Question:
     sure: bool | None = optional()
     # Error log of the site. Example: /var/log/nginx/shop.example.com.error.log.
     error_log: str | None = optional()
+    # File that is there while nginx answers for the application itself. Example: /etc/nginx/maintenance/shop.
+    maintenance: str | None = optional()
     # Socket that is asked instead of a site. Example: /run/wsgi/shop.sock.
     socket: str | None = optional()
     # Protocol of that socket: uwsgi or http.
@@ -387,6 +389,28 @@ class Question:
     status: list[int] | None = optional()
     # Text that must be in the answer. Example: ok.
     text: str | None = optional()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Maintenance:
+    """An application that is put into maintenance, or taken out of it."""
+
+    TAKEN_BY: ClassVar[str] = "maintenance"
+
+    # Name of the application. Example: shop.
+    app: str
+    # Whether it is to be in maintenance.
+    enabled: bool
+    # Files of the sites that lead to it. Example: [/etc/nginx/conf.d/shop.example.com.conf].
+    files: list[str]
+    # Variable of nginx's with the path of the flag. Example: $publish_main_shop_down.
+    variable: str
+    # Whether it takes new workers of nginx's to see the flag.
+    reload: bool
+    # What is asked through nginx to see that it is on, or off.
+    questions: list[Question]
+    # Addresses of nginx's to which the host itself comes as one that may pass. Example: [127.0.0.1:80].
+    passing: list[str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -744,6 +768,8 @@ class PublishPlan(Plan):
     first_runs: list[FirstRun]
     # Folders with one of each application's name. Example: [/srv/wsgi, /var/log/uwsgi].
     roots: list[str]
+    # Where each of the releases is said in the variables. Example: [publish_apps_shop[0]].
+    app_variables: list[str]
     # Name of the set. Example: main.
     set: str
     # What the set publishes, by set and variable. Example: {main: {publish_apps: [shop], publish_sites: []}}.
@@ -772,6 +798,8 @@ class PublishPlan(Plan):
     preflights: list[Preflight]
     # What is asked of each application and site once it is live.
     questions: list[Question]
+    # The switch that graceful.wsgi.maintenance was asked for; empty for none.
+    maintenance: list[Maintenance]
     # Names of instances whose code is taken up by a second generation. Example: [chat-1].
     reloaded_by_standby: list[str]
     # Instances as they are started, restarted and reloaded.

@@ -208,6 +208,10 @@ def _through(
         host=host,
         path=path,
         error_log=error_log,
+        # In maintenance nginx lets nobody through, and the application itself is asked.
+        maintenance=layout.maintenance(app.app),
+        socket=_socket(app.instances[0]),
+        protocol=app.instances[0].protocol,
         **_log(app.instances),
     )
 

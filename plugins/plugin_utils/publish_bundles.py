@@ -13,6 +13,7 @@ from . import (
     command_plan,
     layout,
     log_plan,
+    maintenance_plan,
     refusal_plan,
     site_plan,
     upstream_plan,
@@ -87,7 +88,7 @@ def site_bundle_of(
     values: dict[str, Any],
     apps: Mapping[str, App],
     sites: list[Site],
-    groups: dict[str, Any],
+    host: dict[str, Any],
     nginx: dict[str, Any],
 ) -> SiteBundle:
     """The server blocks, what several of them share, what refuses other names, and the folders of their logs."""
@@ -100,6 +101,8 @@ def site_bundle_of(
     files = [File(dest=one.file, template=one.template, vars={"site": one}, belongs_to=one.name) for one in sites]
     # nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, publish_set)
+    http += maintenance_plan.shared(values, host.get("pages") or {})
+    groups = host.get("groups") or {}
     http += [upstream_plan.plan(item, publish_set, groups, version) for item in values["publish_upstreams"]]
     http += app_emit.shared(apps.values(), publish_set, version)
     if http:

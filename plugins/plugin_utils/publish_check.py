@@ -22,6 +22,7 @@ from . import (
     kit_plan,
     layout,
     log_plan,
+    maintenance_plan,
     probe_plan,
     request_plan,
     served_plan,
@@ -172,6 +173,7 @@ def check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], p
     request_plan.check_sites(values["publish_sites"], apps, roles["nginx"]["nginx_conf_options"], problems)
     served_plan.check(values["publish_sites"], roles["nginx"], problems)
     hook_plan.check(values, host, problems)
+    maintenance_plan.check_all(values, host.get("pages") or {}, problems)
     problems += kit_plan.unreadable(values, host.get("kit"))
 
 

@@ -61,6 +61,7 @@ EVERYTHING = {
             "log_requests": True,
             "config_format": "ini",
             "probe": {"path": "/up?x=1", "host": "a.test", "status": [200, 204], "text": "up"},
+            "maintenance": {"retry_after": 60, "allow": ["127.0.0.1"]},
             "options": {"harakiri": 30, "route": ["^/a break:404"]},
             "service_options": {"LimitNOFILE": 4321, "ExecStartPre": ["/bin/true", "/bin/true"]},
         },
@@ -170,6 +171,8 @@ EVERYTHING = {
     ],
     "publish_instance_template": "mine.service.j2",
     "publish_prune_data": True,
+    "publish_maintenance_app": "all",
+    "publish_maintenance_state": "on",
 }
 
 
@@ -726,7 +729,8 @@ READ_ELSEWHERE = {
     # Of one source, zig, the version is read: the plan tells it once more.
     "nginx": {("warnings",), ("sources", "[]", "version")},
     "uwsgi": {("checks",), ("warnings",)},
-    "publish": {("warnings",), ("published",)},
+    # The role kit names what it cannot bring by it.
+    "publish": {("app_variables",), ("warnings",), ("published",)},
     "remove": {("checks",), ("warnings",)},
 }
 

@@ -131,11 +131,13 @@ def test_what_outlives_a_release_is_only_told(home, monkeypatch):
     put(home + "/releases/one/manage.py")
     os.symlink("../../shared/media", home + "/releases/one/media")
     lchowned = home + "/releases/one/media"
-    monkeypatch.setattr(served_checks, "_is_anothers", lambda path: path.startswith(lchowned))
+    monkeypatch.setattr(served_checks, "_owner", lambda path: 65534 if path.startswith(lchowned) else None)
     check = {"variable": "v", "path": home + "/current/media", "user": "x", "release": "media"}
     leads, told = {home + "/current": home + "/releases/one"}, []
     assert served_checks.in_releases([check], leads, told.append) == []
     assert len(told) == 1 and told[0].startswith("v: 1 of 1 files and folders")
+    # Root's own chmod would follow a link of theirs.
+    assert "run `runuser -u nobody -- chmod -R a+rX" in told[0]
     # A release's own is refused.
-    monkeypatch.setattr(served_checks, "_is_anothers", lambda path: False)
+    monkeypatch.setattr(served_checks, "_owner", lambda path: None)
     assert served_checks.in_releases([check], leads, told.append)[0][0] == "v"
