@@ -248,7 +248,8 @@ class Records:
 def _line(one):
     """A release in a list of those to go back to."""
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(one["at"]))
-    return "%s (%s %s UTC)" % (one["id"], "live" if one["status"] == "earlier" else "of before records, switched to", when)
+    how = "live" if one["status"] == "earlier" else "not recorded, switched to"
+    return "%s (%s %s UTC)" % (one["id"], how, when)
 
 
 def aside(releases, protected, now=time.time):

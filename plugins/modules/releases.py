@@ -186,7 +186,13 @@ import functools
 import multiprocessing
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import causes, git_checkout, release_records, shared_venvs, uv_tool
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    causes,
+    git_checkout,
+    release_records,
+    shared_venvs,
+    uv_tool,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.brought_wheels import Brought, WheelError
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
