@@ -24,7 +24,7 @@ class ActionModule(ReportingAction):
         told = self._execute_module(module_name="graceful.wsgi.release_records", module_args=args, task_vars=task_vars)
         told.pop("invocation", None)
         result.update(told)
-        if args.get("state") == "told" and not result.get("failed"):
+        if "history" in result:
             host = str((task_vars or {}).get("inventory_hostname") or "")
             result["msg"] = history_table.lines(host, result["history"])
             # Ansible would print it as JSON, in one line.

@@ -19,6 +19,7 @@ import re
 import tempfile
 import time
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import causes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import Folder, UnsafePath, read_file
 
@@ -274,7 +275,7 @@ def note_failures(releases, failed, stage):
             folder, name = os.path.split(path)
             why = dict(failed).get(item["name"])
             if why and os.path.basename(folder) == "releases" and name == item.get("id"):
-                Records(folder).failed(name, stage, why)
+                Records(folder).failed(name, stage, causes.message([(item["name"], why)]))
 
 
 def digests(paths):

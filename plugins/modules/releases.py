@@ -256,7 +256,8 @@ def fill(module, homes):
     if failed:
         for home in homes:
             if home.name in dict(failed) and not home.wanted["path"]:
-                release_records.Records(home.releases).failed(home.id, "build", dict(failed)[home.name])
+                why = causes.message([(home.name, dict(failed)[home.name])])
+                release_records.Records(home.releases).failed(home.id, "build", why)
         raise ReleaseError(causes.message(failed))
     return filled
 
