@@ -106,7 +106,9 @@ class PlayLock:
             self._write(note.get("since"))
 
     def release(self):
-        """Give it back, if it is ours."""
+        """Give it back, if it is ours; whoever has taken all off the host has taken the note, too."""
+        if not os.path.isdir(self.folder):
+            return
         with self._claimed():
             note = self._read(self._path(self.set))
             if note and self._is_ours(note):

@@ -84,6 +84,11 @@ def test_who_was_silent_for_too_long_is_dead_and_finds_out(lock):
         lock("main", ADA).renew()
 
 
+def test_giving_back_makes_no_folder(lock, tmp_path):
+    lock("main", ADA).release()
+    assert os.listdir(str(tmp_path)) == []
+
+
 def test_half_a_note_holds_nobody_up(lock, tmp_path):
     lock("main", ADA).take()
     for name in os.listdir(str(tmp_path / "plays")):
