@@ -198,4 +198,4 @@ def test_a_preflight_notes_its_failures_by_where_live_paths_will_lead(records):
     leads = {"/srv/wsgi/shop/current": os.path.join(records.releases, "aaa111"), "/x/current/.venv": "/x/venvs/012"}
     told = [{"name": "shop", "id": "aaa111", "replace": leads}, {"name": "blog", "id": "bbb", "replace": {}}]
     code.note_failures(told, [("shop", "it does not load\nTraceback")], "verify")
-    assert records.read()["aaa111"]["failed"]["why"] == "it does not load"
+    assert records.read()["aaa111"]["failed"]["why"] == "shop: it does not load"
