@@ -34,7 +34,7 @@ class ActionModule(ReportingAction):
             if play_identity.is_gone(held) and held not in dead:
                 dead.append(held)
             elif waited >= limit:
-                told.update(failed=True, msg=refusal(held, round(waited)))
+                told.update(failed=True, msg=refusal(held, round(waited) if limit else 0))
                 break
             else:
                 time.sleep(min(PAUSE, max(limit - waited, 0.1)))

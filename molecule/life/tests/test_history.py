@@ -195,7 +195,7 @@ def test_releases_of_before_there_were_records_are_told_as_far_as_they_are_known
 def hold(**more):
     """Note that another run works on the set; a path."""
     note = {"machine": "elsewhere", "pid": 4711, "started": "1", "by": "eve@elsewhere", "set": "trial"}
-    note.update(since=time.time() - 60, renewed=time.time(), **more)
+    note |= {"since": time.time() - 60, "renewed": time.time(), **more}
     put(f"{LOCKS}/set-trial.json", json.dumps(note))
     return f"{LOCKS}/set-trial.json"
 
@@ -245,7 +245,7 @@ def test_the_run_after_one_that_was_killed_goes_through_at_once(trial, three):
             stderr=subprocess.DEVNULL,
         )
         for _try in range(120):
-            if "sleep 300" in sh("ps ax -o args"):
+            if "sleep 300" in sh("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' || true"):
                 break
             time.sleep(1)
         assert f'"pid": {run.pid}' in sh(f"cat {LOCKS}/set-trial.json")
