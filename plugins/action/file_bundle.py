@@ -115,6 +115,7 @@ class ActionModule(Renderer):
             "stale": [],
             "taken": [],
             "others": [],
+            "belongs_to": {},
             "left": {},
             "carried": False,
             "run": None,

@@ -14,10 +14,10 @@ version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:
-  - Takes the names of units apart, which plugins/module_utils/layout.py has composed.
+  - Takes the names of units apart, which plugins/module_utils/layout.py has composed; whose they are the manifests say.
 extends_documentation_fragment:
   - graceful.wsgi.internal
-positional: others, instances_by_app
+positional: others, instances_by_app, belongs_to
 options:
   _input:
     description: Files that the set wrote before and not now, as RV(graceful.wsgi.file_bundle#module:stale) has them.
@@ -33,10 +33,13 @@ options:
     description: Names of the instances that the set has, by application.
     type: dict
     required: true
+  belongs_to:
+    description: What files belong to, as RV(graceful.wsgi.file_bundle#module:belongs_to) has it.
+    type: dict
 """
 
 EXAMPLES = r"""
-gone: "{{ written.stale | graceful.wsgi.unpublished(written.others, {'shop': ['shop']}) }}"
+gone: "{{ written.stale | graceful.wsgi.unpublished(written.others, {'shop': ['shop']}, written.belongs_to) }}"
 """
 
 RETURN = r"""

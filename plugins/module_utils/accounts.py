@@ -13,9 +13,10 @@ import pwd
 import stat
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import bundle, left_data, safe_path
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import STATE_DIR, content_of
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import STATE_DIR
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, read
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of
 
 NGINX_PID = "/run/nginx.pid"
 # What an instance leaves to another account, as the modules take it.
@@ -125,6 +126,18 @@ def owner_changes(items):
         if before and before != item["user"] and _uid(before) is not None:
             found.append(dict(item, before=before))
     return found
+
+
+def there(user, group):
+    """Whether the group is there, and the user with it as primary group; what is not named counts as there."""
+    try:
+        gid = grp.getgrnam(group).gr_gid if group else None
+    except KeyError:
+        return {"group": False, "user": False}
+    try:
+        return {"group": True, "user": not user or pwd.getpwnam(user).pw_gid == gid}
+    except KeyError:
+        return {"group": True, "user": False}
 
 
 def made_folders(state_dir=STATE_DIR):

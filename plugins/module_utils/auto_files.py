@@ -12,9 +12,8 @@ __metaclass__ = type
 import errno
 import fnmatch
 import os
-import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import as_account
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, as_account, open_regular
 
 PROJECT = "pyproject.toml"
 # The first that is there counts. A lock comes before what it was made from, and what knows more of its packages first.
@@ -36,11 +35,12 @@ def excluded(name, patterns):
 
 def _content(path):
     """The text of a regular file; whoever wrote the code may have put anything there."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        handle = open_regular(path, links=True)
+    except UnsafePath:
+        raise AutoFileError("%s is no file" % path)
     with os.fdopen(handle, "rb") as source:
         found = os.fstat(source.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise AutoFileError("%s is no file" % path)
         if found.st_size > LARGEST:
             raise AutoFileError("%s has %d bytes, and %d are the most" % (path, found.st_size, LARGEST))
         return source.read(LARGEST).decode("utf-8", "replace")

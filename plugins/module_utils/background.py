@@ -271,20 +271,8 @@ def _waits(message, inodes):
 
 
 def _sockets(pid):
-    """The inodes of a process's sockets, as numbers."""
-    found, folder = set(), "/proc/%d/fd" % pid
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return found
-    for name in names:
-        try:
-            leads = os.readlink(os.path.join(folder, name))
-        except OSError:
-            continue
-        if leads.startswith("socket:["):
-            found.add(int(leads[len("socket:["):-1]))
-    return found
+    """The inodes of a process's sockets, as numbers; none where it may not be seen."""
+    return set(int(inode) for inode in procfs.sockets(pid) or ())
 
 
 class Tasks:
@@ -324,8 +312,8 @@ class Tasks:
             found = os.lstat(path)
             if (found.st_dev, found.st_ino) in self.held:
                 return False
-            handle = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
-        except OSError:
+            handle = safe_path.open_regular(path, os.O_RDWR)
+        except (safe_path.UnsafePath, OSError):
             # Done with meanwhile, or none of the account's.
             return False
         try:

@@ -16,6 +16,7 @@ import errno
 import fcntl
 import glob
 import grp
+import io
 import os
 import pwd
 import re
@@ -32,6 +33,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
     account_name,
     as_account,
     drop_to,
+    open_regular,
     remove_tree,
     split,
     untrusted_target,
@@ -437,24 +439,25 @@ def forget_origins(account, venv):
 
     place = encoded("file://%s/" % account.home)
 
-    def content(path):
+    def opened(path, flags, mode):
         # Whoever wrote the code may have put anything there, also what never ends.
-        if not os.path.isfile(path):
-            return b""
-        with open(path, "rb") as source:
-            return source.read(_SAID)
+        try:
+            return os.fdopen(open_regular(path, flags), mode)
+        except UnsafePath:
+            return io.BytesIO()
 
     def forget():
         for path in glob.glob(os.path.join(venv, "lib*", "python*", "site-packages", "*.dist-info", "direct_url.json")):
-            if place not in content(path):
-                continue
+            with opened(path, os.O_RDONLY, "rb") as source:
+                if place not in source.read(_SAID):
+                    continue
             os.unlink(path)
             folder = os.path.dirname(path)
             record, entry = os.path.join(folder, "RECORD"), encoded(os.path.basename(folder) + "/direct_url.json,")
-            if os.path.isfile(record):
-                with open(record, "rb") as source:
+            if os.path.lexists(record):
+                with opened(record, os.O_RDONLY, "rb") as source:
                     lines = [line for line in source if not line.startswith(entry)]
-                with open(record, "wb") as target:
+                with opened(record, os.O_WRONLY | os.O_TRUNC, "wb") as target:
                     target.writelines(lines)
 
     as_account(account.who, forget)

@@ -17,7 +17,6 @@ import shutil
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.background import has_daemons
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes, unlink
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import (
     STATE_DIR,
     encoded,
@@ -29,6 +28,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import read
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import statistics
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import load, load_as
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import in_memory
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes, unlink
 
 CONFIG_DIR = os.path.join(STATE_DIR, "next")
 UNIT_DIR = layout.RUN_UNIT_DIR

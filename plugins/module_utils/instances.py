@@ -14,7 +14,6 @@ import os
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import background, journal, layout, secret_values
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.generations import Standby, accepting, connections
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size, tail
@@ -22,6 +21,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import childr
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import account, remove_tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, connect
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load, load_as
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes
 
 VERBS = ("start", "restart", "reload")
 PROPERTIES = ("Id", "ActiveState", "UnitFileState", "MainPID", "NeedDaemonReload", "DropInPaths", "User", "Group")

@@ -15,6 +15,18 @@ import re
 UNIT_DIR = "/etc/systemd/system"
 # Units that are gone with the next boot.
 RUN_UNIT_DIR = "/run/systemd/system"
+# Where systemd looks for units, the first that has one counts.
+UNIT_DIRS = (
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+)
 UWSGI_UNIT = UNIT_DIR + "/uwsgi@.service"
 NGINX_UNIT = UNIT_DIR + "/nginx.service"
 # What outlives a boot of what this collection notes, and what does not.
@@ -39,6 +51,17 @@ DROPINS = UNIT_DIR + "/uwsgi@*.service.d/10-publish*.conf"
 _DROPIN = re.compile(re.escape(UNIT_DIR) + r"/uwsgi@(.+)\.service\.d/10-publish(?:-(.+))?\.conf\Z")
 _BLOCK = re.compile(re.escape(NGINX_DIR) + r"/conf\.d/(.+)\.conf\Z")
 _BUNDLE = re.compile(r"publish-(.+)-(apps|sites)\Z")
+# Files of a whole set, by which its name is known where its manifest is lost.
+OF_SETS = ("/etc/tmpfiles.d/publish-*", "/etc/logrotate.d/publish-*", NGINX_DIR + "/*.d/publish-*.conf")
+_OF_SET = (
+    (re.compile(r"/etc/tmpfiles\.d/publish-(.+)-apps\.conf\Z"), "apps"),
+    (re.compile(r"/etc/logrotate\.d/publish-(.+)-apps\Z"), "apps"),
+    (re.compile(r"/etc/logrotate\.d/publish-(.+)-sites\Z"), "sites"),
+    (re.compile(re.escape(NGINX_DIR) + r"/(?:conf|default)\.d/publish-(.+)\.conf\Z"), "sites"),
+)
+# The instance of a line of a file for tmpfiles, and those whose units a text names.
+SOCKET_LINE = re.compile(r"(?m)^[dL] " + re.escape(LINK_DIR) + r"/(.+)\.(?:d|sock) ")
+UNIT_NAME = re.compile(r"uwsgi@(.+?)\.service")
 
 
 def unit(instance):
@@ -119,6 +142,30 @@ def parse_bundle(name):
     return found.groups() if found else None
 
 
+def shared_site(publish_set):
+    """What the file of what all sites of a set share is called, as a site."""
+    return "publish-%s" % publish_set
+
+
+def refusing_site(publish_set):
+    """The file of the servers that refuse names which no site of a set has."""
+    return "%s/default.d/%s.conf" % (NGINX_DIR, shared_site(publish_set))
+
+
+def of_all_sites(publish_set):
+    """The files of nginx's that are of all sites of a set; what they share comes first."""
+    return [site(shared_site(publish_set)), refusing_site(publish_set)]
+
+
+def parse_of_set(path):
+    """(set, apps or sites) of a file of a whole set, or None where it is none."""
+    for pattern, kind in _OF_SET:
+        found = pattern.match(path)
+        if found:
+            return found.group(1), kind
+    return None
+
+
 def logrotate(name):
     """The file that rotates the logs of a bundle, or of nginx."""
     return "/etc/logrotate.d/%s" % name
@@ -129,13 +176,18 @@ def tmpfiles(name):
     return "/etc/tmpfiles.d/%s.conf" % name
 
 
-def unpublished(stale, others, instances_by_app):
+def unpublished(stale, others, instances_by_app, belongs_to=None):
     """{instances, apps} that a set has no more, of the drop-ins among the files that it wrote before and not now.
 
     ``others``: files that other bundles have by now; what another set has is not this one's to end.
-    ``instances_by_app``: what the set has.
+    ``instances_by_app``: what the set has. ``belongs_to``: the application of a file, as far as manifests note it.
     """
-    gone, theirs = [[found for found in map(parse_dropin, paths) if found] for paths in (stale, others)]
+
+    def pairs(paths):
+        found = [(path, parse_dropin(path)) for path in paths]
+        return [(pair[0], (belongs_to or {}).get(path, pair[1])) for path, pair in found if pair]
+
+    gone, theirs = pairs(stale), pairs(others)
     wanted = set(name for names in instances_by_app.values() for name in names)
     kept = wanted | set(instance for instance, _app in theirs)
     # An instance is gone, and its application may have others.

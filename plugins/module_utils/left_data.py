@@ -18,8 +18,8 @@ import re
 import stat
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout, ownership, safe_path
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import content_of, replace_bytes, unlink
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, replace_bytes, unlink
 
 # {application: [folders]} of each set that has dropped some.
 NOTES = os.path.join(os.path.dirname(ownership.STATE_DIR), "dropped")
@@ -102,7 +102,7 @@ def published():
     names = set()
     for bundle, files in ownership.others("").items():
         if layout.parse_bundle(bundle):
-            names.update(ownership.published(files)[0])
+            names.update(ownership.published(files, files.belongs_to)[0])
     return names
 
 

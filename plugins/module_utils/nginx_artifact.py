@@ -7,16 +7,16 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import collections
-import errno
 import hashlib
 import json
 import os
 import shutil
-import stat
 import tempfile
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import elf
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, open_regular
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import digest_of as sha256
 
 BINARY = "nginx"
 MANIFEST = "manifest.json"
@@ -28,24 +28,6 @@ NGINX = Kind(BINARY, 0o755, elf.describe)
 
 class ArtifactError(Exception):
     """What was built is not fit to be kept."""
-
-
-def sha256(path):
-    """Checksum of a regular file; None where there is none, and a symlink is none."""
-    try:
-        # Not waiting for whoever would write to a pipe.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            return None
-        raise
-    with os.fdopen(handle, "rb") as source:
-        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-            return None
-        digest = hashlib.sha256()
-        for block in iter(lambda: source.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load(path, kind=NGINX):
@@ -144,13 +126,13 @@ def _write(path, content, mode):
 
 def read(path):
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        # The folder belongs to the account that built; only a plain file is taken from it.
+        handle = open_regular(path)
+    except UnsafePath:
+        raise ArtifactError("%s is not a regular file" % path)
     except OSError as error:
         raise ArtifactError("there is no built binary at %s: %s" % (path, error.strerror))
     with os.fdopen(handle, "rb") as source:
-        # The folder belongs to the account that built; only a plain file is taken from it.
-        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-            raise ArtifactError("%s is not a regular file" % path)
         return source.read()
 
 

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import O_CLOEXEC
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, open_regular
 
 # Nobody's certificate or list of addresses is longer; a longer file counts by its size and its times.
 MOST = 32 << 20
@@ -93,11 +93,8 @@ def look(path):
                 whole = os.path.normpath(os.path.join(base, target))
                 parts = [part for part in whole.split("/") if part] + parts
                 walked = "/"
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | O_CLOEXEC)
-        with os.fdopen(handle, "rb") as source:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                return Found(None, when, why="is no regular file")
+        with os.fdopen(open_regular(path, links=True), "rb") as source:
+            found = os.fstat(source.fileno())
             when = max(when, found.st_ctime, found.st_mtime)
             digest = hashlib.sha256()
             if found.st_size > MOST:
@@ -106,6 +103,8 @@ def look(path):
                 for piece in iter(lambda: source.read(1 << 20), b""):
                     digest.update(piece)
             return Found(digest.hexdigest(), when, found.st_size)
+    except UnsafePath:
+        return Found(None, when, why="is no regular file")
     except (IOError, OSError) as error:
         return Found(None, when, why="is missing" if error.errno == errno.ENOENT else error.strerror)
 
@@ -113,12 +112,9 @@ def look(path):
 def _read(path):
     """The text of a configuration file; empty where it cannot be read."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | O_CLOEXEC)
-        with os.fdopen(handle, "rb") as source:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                return ""
+        with os.fdopen(open_regular(path, links=True), "rb") as source:
             return source.read(MOST).decode("utf-8", "replace")
-    except (IOError, OSError):
+    except (UnsafePath, IOError, OSError):
         return ""
 
 

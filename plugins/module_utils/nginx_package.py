@@ -13,8 +13,8 @@ import os
 import re
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact, nginx_master, ownership
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import lstat, read_bytes, replace_bytes, unlink
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import lstat, read_bytes, replace_bytes, unlink
 
 HOME = "/var/lib/graceful-wsgi/nginx"
 PID_FILE = "/run/nginx.pid"

@@ -7,7 +7,6 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import errno
-import hashlib
 import json
 import os
 import stat
@@ -28,10 +27,20 @@ def _json(path):
         raise
 
 
+class Recorded(dict):
+    """{path: digest} of the files that a bundle wrote; ``belongs_to``: {path: application or site}, as far as noted."""
+
+    def __init__(self, manifest):
+        files = manifest.get("files", {}).items()
+        dict.__init__(self, ((native(path), digest) for path, digest in files))
+        noted = manifest.get("belongs_to", {}).items()
+        self.belongs_to = dict((native(path), native(name)) for path, name in noted)
+
+
 def recorded(name, state_dir=None):
     """The files that a bundle wrote, with the digest of each; None where it has no manifest."""
     found = _json(os.path.join(state_dir or STATE_DIR, name, "manifest.json"))
-    return dict((native(path), digest) for path, digest in found.get("files", {}).items()) if found else None
+    return Recorded(found) if found else None
 
 
 def interrupted(name, state_dir=None):
@@ -46,15 +55,6 @@ def others(name, state_dir=None):
     names = sorted(os.listdir(state_dir)) if os.path.isdir(state_dir) else []
     found = dict((other, recorded(native(other), state_dir)) for other in names if native(other) != name)
     return dict((native(other), files) for other, files in found.items() if files)
-
-
-def digest_of(path):
-    """The digest of a file as manifests tell it, or None where there is none."""
-    try:
-        with open(path, "rb") as source:
-            return hashlib.sha256(source.read()).hexdigest()
-    except (IOError, OSError):
-        return None
 
 
 def claimant(path, digest, own, others_files):
@@ -75,15 +75,18 @@ def called(bundle):
     return "publish_set %s" % found[0] if found else "the bundle %s" % bundle
 
 
-def published(files):
-    """What the files of a bundle of the publish role publish: {application: instances}, and the names of the sites."""
+def published(files, belongs_to):
+    """What the files of a bundle of the publish role publish: {application: instances}, and the names of the sites.
+
+    ``belongs_to``: what the manifest notes of them; where a version wrote it that noted none, the names of files tell.
+    """
     apps, sites = {}, []
     for path in sorted(files):
         dropin, site = layout.parse_dropin(path), layout.parse_site(path)
         if dropin:
-            apps.setdefault(dropin[1], []).append(dropin[0])
+            apps.setdefault(belongs_to.get(path, dropin[1]), []).append(dropin[0])
         elif site:
-            sites.append(site)
+            sites.append(belongs_to.get(path, site))
     return apps, sites
 
 

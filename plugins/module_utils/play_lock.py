@@ -15,11 +15,11 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes
 
 # It is gone with the next boot.
 FOLDER = os.path.join(layout.RUN_STATE_DIR, "plays")
@@ -88,10 +88,7 @@ class PlayLock:
 
     def _write(self, since):
         note = dict(self.holder, set=self.set, since=since, renewed=self.now())
-        handle, partial = tempfile.mkstemp(prefix=".new-", dir=self.folder)
-        with os.fdopen(handle, "wb") as target:
-            target.write(encoded(json.dumps(note, sort_keys=True)))
-        os.rename(partial, self._path(self.set))
+        replace_bytes(self._path(self.set), encoded(json.dumps(note, sort_keys=True)))
 
     def renew(self):
         """Say that the play lives. Raises Lost."""

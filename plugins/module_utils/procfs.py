@@ -178,6 +178,26 @@ def folder(pid):
     return _link(pid, "cwd")
 
 
+def sockets(pid):
+    """The inodes of a process's sockets, as text; None where it may not be seen, or is gone."""
+    where, found = "/proc/%d/fd" % pid, set()
+    try:
+        names = os.listdir(where)
+    except OSError:
+        return None
+    for name in names:
+        try:
+            leads = os.readlink(os.path.join(where, name))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                # It was closed since the list was made.
+                continue
+            return None
+        if leads.startswith("socket:["):
+            found.add(leads[len("socket:["):-1])
+    return found
+
+
 def words(pid):
     """The command line of a process, or what it has put in its place."""
     return [native(word) for word in read("/proc/%d/cmdline" % pid).split(b"\0") if word]

@@ -61,13 +61,8 @@ def accepted_ends(address):
 
 def held(pid, addresses):
     """The inodes of the connections that a process has accepted at these addresses; None where it may not be seen."""
-    folder, found = "/proc/%d/fd" % pid, set()
-    try:
-        for name in os.listdir(folder):
-            leads = os.readlink(os.path.join(folder, name))
-            if leads.startswith("socket:["):
-                found.add(leads[len("socket:["):-1])
-    except OSError:
+    found = procfs.sockets(pid)
+    if found is None:
         return None
     ends = set()
     for address in addresses:

@@ -16,12 +16,12 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import causes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import Folder, UnsafePath, read_file
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes
 
 FOLDER = ".records"
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
@@ -107,14 +107,8 @@ class Records:
                 return False
             if folder.lstat(FOLDER) is None:
                 os.mkdir(folder.at(FOLDER), 0o700)
-        handle, partial = tempfile.mkstemp(prefix=".new-", dir=self.folder)
-        try:
-            with os.fdopen(handle, "wb") as target:
-                target.write(encoded(json.dumps(record, sort_keys=True, indent=1)))
-            os.rename(partial, os.path.join(self.folder, name + ".json"))
-        except BaseException:
-            os.unlink(partial)
-            raise
+        content = encoded(json.dumps(record, sort_keys=True, indent=1))
+        replace_bytes(os.path.join(self.folder, name + ".json"), content)
         self._forget()
         return True
 

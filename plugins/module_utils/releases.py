@@ -620,7 +620,6 @@ class Home:
         the controller has brought (brought_wheels.Brought); ``uv``: a uv_tool.Uv, which fills it where it can be told
         all that pip is told.
         """
-        common = os.path.dirname(venv["path"]) == self.common
         self._no_index = bool((pip_env or {}).get("PIP_NO_INDEX"))
         with builders.lease() as builder:
             if os.path.lexists(venv["path"]):
@@ -661,24 +660,32 @@ class Home:
             for words in [list(venv_command) + [venv["path"]], first] + calls:
                 status, said = run(words) if words else (0, "")
                 if status != 0 and words is not optional:
-                    text = build_failure.message(words, status, said, "requirements")
-                    for here, there in names:
-                        text = text.replace(here, there)
-                    raise ReleaseError("%s: %s" % (self.name, self._of_limits(text, limits)))
+                    self._tell(words, status, said, names, limits)
             if limits and self.wanted.get("bounds") and self.python == LEGACY:
                 # What packages ask for comes before the bounds, as what the requirements say does; where pip finds
                 # nothing that they ask for, what it has put there stays.
                 left = constraints.without_clashes(venv["constraints"], run(run_pip + ["check"])[1])
                 if left != venv["constraints"]:
                     run(install + self._limit(builder, left) + wanted[0])
-            forget_origins(builder, venv["path"])
-            self._take_over(builder, venv["path"], venv_command[:1])
-            if common:
-                shared_venvs.let_in(venv["path"])
-            else:
-                _gate(venv["path"], self.wanted["group"])
+            self._hand_over(builder, venv["path"], venv_command[:1])
         with open(os.path.join(venv["path"], COMPLETE), "w"):
             pass
+
+    def _hand_over(self, builder, path, programs):
+        """Make a virtualenv root's that a builder has filled, and let in who runs from it."""
+        forget_origins(builder, path)
+        self._take_over(builder, path, programs)
+        if os.path.dirname(path) == self.common:
+            shared_venvs.let_in(path)
+        else:
+            _gate(path, self.wanted["group"])
+
+    def _tell(self, words, status, said, names, limits):
+        """Fail with what a call said; ``names``: paths that it may name, and what they stand for."""
+        text = build_failure.message(words, status, said, "requirements")
+        for here, there in names:
+            text = text.replace(here, there)
+        raise ReleaseError("%s: %s" % (self.name, self._of_limits(text, limits)))
 
     def _bring(self, builder, venv):
         """Put before a builder what pip reads; returns words for pip by call, and two more things.

@@ -15,24 +15,12 @@ import os
 import re
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout, left_data, ownership, takeover_checks
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import content_of, sha256
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import linked
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, sha256
 
 KINDS = ("sites", "apps")
-TMPFILES = "/etc/tmpfiles.d/publish-%s-apps.conf"
-ROTATED = "/etc/logrotate.d/publish-%s-%s"
-SHARED = ("/etc/nginx/conf.d/publish-%s.conf", "/etc/nginx/default.d/publish-%s.conf")
-# Files of a whole set, by which its name is known where its manifest is lost.
-OF_SET = (
-    (re.compile(r"/etc/tmpfiles\.d/publish-(.+)-apps\.conf\Z"), "apps"),
-    (re.compile(r"/etc/logrotate\.d/publish-(.+)-apps\Z"), "apps"),
-    (re.compile(r"/etc/logrotate\.d/publish-(.+)-sites\Z"), "sites"),
-    (re.compile(r"/etc/nginx/(?:conf|default)\.d/publish-(.+)\.conf\Z"), "sites"),
-)
 LANGUAGES = ("ini", "json", "xml", "yaml", "env")
-_LINE = re.compile(r"(?m)^[dL] /run/wsgi/(.+)\.(?:d|sock) ")
-_UNIT = re.compile(r"uwsgi@(.+?)\.service")
 _BLOCK_OF_LOGS = re.compile(r"(?ms)^(/[^\n]*?) \{\n.*?^\}\n")
 _PASS = re.compile(r"(?m)(?:^|[\s{;])(?:fastcgi|grpc|memcached|proxy|scgi|uwsgi)_pass\s+[\"']?([^\s;\"']+)")
 _LOGS = re.compile(r"(?m)^\s*(?:access|error)_log\s+[\"']?(/[^\s;\"']+)")
@@ -79,21 +67,19 @@ def orphans(conf_dir, known):
         if path not in known and content_of(path) is not None:
             found.setdefault(layout.bundle(publish_set, kind), {})[path] = _digest(path)
 
-    patterns = ("/etc/tmpfiles.d/publish-*", "/etc/logrotate.d/publish-*", "/etc/nginx/*.d/publish-*.conf")
     named = set()
-    for path in [path for pattern in patterns for path in sorted(glob.glob(pattern))]:
-        for pattern, kind in OF_SET:
-            match = pattern.match(path)
-            if not match or path in known or not _is_ours(path):
-                continue
-            text, publish_set = text_of(path), match.group(1)
-            if path.startswith("/etc/nginx/") and not (publish_set in named or _own_name(publish_set) in text):
-                # Somebody's own role may call its server block so.
-                continue
-            named.add(publish_set)
-            add(publish_set, kind, path)
-            for name in _LINE.findall(text) + _UNIT.findall(text):
-                sets[name] = publish_set
+    for path in [path for pattern in layout.OF_SETS for path in sorted(glob.glob(pattern))]:
+        of_set = layout.parse_of_set(path)
+        if not of_set or path in known or not _is_ours(path):
+            continue
+        text, (publish_set, kind) = text_of(path), of_set
+        if path.startswith(layout.NGINX_DIR + "/") and not (publish_set in named or _own_name(publish_set) in text):
+            # Somebody's own role may call its server block so.
+            continue
+        named.add(publish_set)
+        add(publish_set, kind, path)
+        for name in layout.SOCKET_LINE.findall(text) + layout.UNIT_NAME.findall(text):
+            sets[name] = publish_set
     names = sorted(set(layout.parse_bundle(bundle)[0] for bundle in found))
     instances = {}
     for path in sorted(glob.glob(layout.DROPINS)):
@@ -110,11 +96,11 @@ def orphans(conf_dir, known):
             for language in LANGUAGES:
                 add(publish_set, "apps", os.path.join(conf_dir, "%s.%s" % (name, language)))
     configs = [path for files in found.values() for path in files]
-    for path in sorted(glob.glob("/etc/nginx/conf.d/*.conf")):
+    for path in sorted(glob.glob(layout.site("*"))):
         if path in known or not _is_ours(path):
             continue
         for publish_set in sorted(set(names) | set(instances)):
-            shared = SHARED[0] % publish_set
+            shared = layout.of_all_sites(publish_set)[0]
             if path != shared and (
                 _own_name(publish_set) in text_of(path)
                 or takeover_checks.led_to(instances.get(publish_set, []), [path], shared, configs)
@@ -129,25 +115,43 @@ class Set:
     def __init__(self, name, bundles, roots=()):
         self.name = name
         self.roots = list(roots)
-        self.files = {}
+        self.files, self.belongs_to = {}, {}
         for kind in KINDS:
             elsewhere = [files for other, files in bundles.items() if other != self.bundle(kind)]
-            written = bundles.get(self.bundle(kind), {})
+            written = bundles.get(self.bundle(kind), ownership.Recorded({}))
+            self.belongs_to.update(written.belongs_to)
             self.files[kind] = [path for path in sorted(written) if not any(path in files for files in elsewhere)]
-        self.apps = ownership.published(self.files["apps"])[0]
-        self.shared = [path % name for path in SHARED]
-        self.blocks = [
-            path for path in self.files["sites"] if layout.parse_site(path) and path not in self.shared
-        ]
+        self.apps = ownership.published(self.files["apps"], self.belongs_to)[0]
+        self.shared = layout.of_all_sites(name)
+        self.blocks = [path for path in self.files["sites"] if self.site_of(path) and path not in self.shared]
 
     def bundle(self, kind):
         """The name of one of its bundles."""
-        return "publish-%s-%s" % (self.name, kind)
+        return layout.bundle(self.name, kind)
+
+    def site_of(self, path):
+        """The site whose server block this is, or None."""
+        return self.belongs_to.get(path) or layout.parse_site(path)
+
+    def app_of(self, path):
+        """The application that a file of the set's applications is of; None where it is of all of them.
+
+        A manifest of a version that noted no such thing leaves it to the file's name.
+        """
+        if path in self.belongs_to:
+            return self.belongs_to[path]
+        dropin = layout.parse_dropin(path)
+        if dropin:
+            return dropin[1]
+        if path in (layout.tmpfiles(self.bundle("apps")), layout.logrotate(self.bundle("apps"))):
+            return None
+        stem = os.path.basename(path).rpartition(".")[0]
+        return next((app for app in sorted(self.apps) if stem == app or stem in self.apps[app]), None)
 
     @property
     def sites(self):
         """The names of its sites."""
-        return [layout.parse_site(path) for path in self.blocks]
+        return [self.site_of(path) for path in self.blocks]
 
     @property
     def dropped(self):
@@ -172,10 +176,10 @@ class Set:
 
 def all_sets(conf_dir, roots):
     """({name: Set} of this host, {bundle: {path: digest}} of what was adopted: no manifest names it)."""
-    bundles = dict((name, ownership.recorded(name) or {}) for name in bundle_names())
+    bundles = dict((name, ownership.recorded(name) or ownership.Recorded({})) for name in bundle_names())
     adopted = orphans(conf_dir, set(path for files in bundles.values() for path in files))
     for name, files in adopted.items():
-        bundles[name] = dict(bundles.get(name, {}), **files)
+        bundles.setdefault(name, ownership.Recorded({})).update(files)
     named = [layout.parse_bundle(name)[0] for name in bundles if layout.parse_bundle(name)]
     return dict((name, Set(name, bundles, roots)) for name in named + left_data.sets()), adopted
 
@@ -204,7 +208,7 @@ class Going:
                     "remove_apps: the site %s of publish_set %s leads to %s, which goes, and to %s, which stays; take"
                     " its location out of publish_sites and run graceful.wsgi.site first, or name both"
                     % (
-                        layout.parse_site(path),
+                        self.set.site_of(path),
                         self.set.name,
                         ", ".join(app for app in self.apps if path in led[app]),
                         ", ".join(staying),
@@ -215,7 +219,7 @@ class Going:
     @property
     def sites(self):
         """The names of the sites that go."""
-        return [layout.parse_site(path) for path in self.blocks]
+        return [self.set.site_of(path) for path in self.blocks]
 
     @property
     def anything(self):
@@ -231,10 +235,10 @@ class Going:
             logs = [log for path in self.blocks for log in logs_of(path)]
         else:
             stays = len(self.apps) < len(of.apps)
-            gone = [path for path in of.files["apps"] if self._is_of_an_app(path)] if stays else list(of.files["apps"])
+            gone = [path for path in of.files["apps"] if not stays or of.app_of(path) in self.apps]
             logs = []
         changed = {}
-        for path in (TMPFILES % of.name, ROTATED % (of.name, kind)) if stays else ():
+        for path in (layout.tmpfiles(of.bundle("apps")), layout.logrotate(of.bundle(kind))) if stays else ():
             if path in of.files[kind]:
                 text = text_of(path)
                 left = self._without(text, logs)
@@ -244,30 +248,22 @@ class Going:
                     changed[path] = left
         return gone, changed
 
-    def _is_of_an_app(self, path):
-        match = layout.parse_dropin(path)
-        if match:
-            return match[0] in self.instances
-        folder, name = os.path.split(path)
-        known = folder not in ("/etc/tmpfiles.d", "/etc/logrotate.d")
-        return known and name.rpartition(".")[0] in self.apps + self.instances
-
     def _without(self, text, logs):
         """A file of the set without what goes; None where nothing else is in it."""
         lines = []
         for line in text.splitlines(True):
-            found = _LINE.match(line)
+            found = layout.SOCKET_LINE.match(line)
             if not found or found.group(1) not in self.instances:
                 lines.append(line)
         text = "".join(lines)
 
         def kept(block):
-            units = _UNIT.findall(block.group(0))
+            units = layout.UNIT_NAME.findall(block.group(0))
             gone = block.group(1) in logs or (units and all(unit in self.instances for unit in units))
             return "" if gone else block.group(0)
 
         left = _BLOCK_OF_LOGS.sub(kept, text)
-        return left if _BLOCK_OF_LOGS.search(left) or _LINE.search(left) else None
+        return left if _BLOCK_OF_LOGS.search(left) or layout.SOCKET_LINE.search(left) else None
 
 
 def logs_of(path):
@@ -278,9 +274,9 @@ def logs_of(path):
 
 def app_logs(going):
     """The logs of the instances that go, as the set's rotation names them."""
-    path = ROTATED % (going.set.name, "apps")
+    path = layout.logrotate(going.set.bundle("apps"))
     found = []
     for block in _BLOCK_OF_LOGS.finditer(text_of(path)) if path in going.set.files["apps"] else ():
-        if set(_UNIT.findall(block.group(0))).intersection(going.instances):
+        if set(layout.UNIT_NAME.findall(block.group(0))).intersection(going.instances):
             found.append(block.group(1))
     return found

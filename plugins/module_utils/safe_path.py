@@ -31,6 +31,36 @@ class UnsafePath(Exception):
     """A path that leads through something that another account placed; the text names the component."""
 
 
+def open_regular(path, flags=os.O_RDONLY, mode=0o600, links=False, called=None):
+    """A descriptor of a regular file, never waiting for a fifo's other end nor opening a device.
+
+    Its last component is no link, but for who looks with the rights of the account whose it is, or at what is root's
+    alone: ``links``. ``called``: the path as errors tell it. Raises UnsafePath for what is no regular file.
+    """
+    called = called or path
+    try:
+        # What is there is looked at before it is opened: to open a device may already do something.
+        found = os.stat(path) if links else os.lstat(path)
+    except OSError as error:
+        if error.errno != errno.ENOENT or not flags & os.O_CREAT:
+            raise OSError(error.errno, error.strerror, called)
+        found = None
+    if found is not None and not stat.S_ISREG(found.st_mode):
+        raise UnsafePath("%s: is no regular file" % called)
+    flags |= os.O_NONBLOCK | os.O_NOCTTY | O_CLOEXEC | (0 if links else os.O_NOFOLLOW)
+    try:
+        handle = os.open(path, flags, mode)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise UnsafePath("%s: is no regular file" % called)
+        raise OSError(error.errno, error.strerror, called)
+    # Another one may have come in its place.
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise UnsafePath("%s: is no regular file" % called)
+    return handle
+
+
 def _ours(uid):
     """Whether an account is root, or who runs this: what a plain user owns is nothing to defend it against."""
     return uid in (0, os.geteuid())
@@ -199,17 +229,7 @@ class Folder:
 
     def open_file(self, name, flags=os.O_RDONLY, mode=0o600):
         """A descriptor of a regular file in it, never through a link, and never waiting for a fifo's other end."""
-        path = os.path.join(self.path, name)
-        try:
-            handle = os.open(self.at(name), flags | os.O_NOFOLLOW | os.O_NONBLOCK | O_CLOEXEC, mode)
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENXIO):
-                raise UnsafePath("%s: is no regular file" % path)
-            raise OSError(error.errno, error.strerror, path)
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise UnsafePath("%s: is no regular file" % path)
-        return handle
+        return open_regular(self.at(name), flags, mode, called=os.path.join(self.path, name))
 
     def remove(self, name):
         """Remove a name and all below it, never through a link and never on another file system's mount.

@@ -13,20 +13,10 @@ import os
 import re
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout, nginx_package, ownership
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import lstat, read_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import digest_through_links, lstat, read_bytes
 
-# Where systemd looks for a unit, in its order.
-UNIT_DIRS = (
-    "/etc/systemd/system.control",
-    "/run/systemd/system.control",
-    "/run/systemd/transient",
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-)
+UNIT_DIRS = layout.UNIT_DIRS
 # The stated way to have all of a set gone.
 REMOVE = "ansible-playbook graceful.wsgi.remove -e remove_set=%s"
 MARK = re.compile(r"ansible[ _]managed|Written by Ansible \(graceful", re.IGNORECASE)
@@ -91,7 +81,7 @@ def owned(checks, tools):
         for path in check["files"]:
             content = None
             if own and path in own and any(path in files for files in others.values()):
-                content = ownership.digest_of(path)
+                content = digest_through_links(path)
             other = ownership.claimant(path, content, own, others)
             # That another set has an application is told by its name.
             if other and not (layout.parse_bundle(other) and check["variable"].startswith("publish_apps")):
@@ -123,19 +113,27 @@ def _elsewhere(bundle, kind):
     return dict((name, found[name]) for name in found if name.endswith("-" + kind) and layout.parse_bundle(name))
 
 
+def _of_others(checks, kind):
+    """What the bundles of other sets have and the one of these checks has not, {bundle: files}."""
+    own = ownership.recorded(checks[0]["bundle"]) or {}
+    found = _elsewhere(checks[0]["bundle"], kind)
+    for files in found.values():
+        for path in set(files).intersection(own):
+            del files[path]
+    return found
+
+
 def application(checks, tools):
     """Applications and instances that another set has, by whatever files, and TCP ports that it listens on."""
     problems = []
-    others = _elsewhere(checks[0]["bundle"], "apps")
-    own = ownership.recorded(checks[0]["bundle"]) or {}
-    theirs = {}
+    theirs, others = {}, _of_others(checks, "apps")
     for bundle in sorted(others):
-        apps, _sites = ownership.published(path for path in others[bundle] if path not in own)
+        apps, _sites = ownership.published(others[bundle], others[bundle].belongs_to)
         for name in apps:
             theirs.setdefault(name, bundle)
             for instance in apps[name]:
                 theirs.setdefault(instance, bundle)
-    sockets = _sockets(others, own) if any(check["sockets"] for check in checks) else {}
+    sockets = _sockets(others) if any(check["sockets"] for check in checks) else {}
     for check in checks:
         if check["allowed"]:
             continue
@@ -153,12 +151,12 @@ def application(checks, tools):
     return problems
 
 
-def _sockets(others, own):
+def _sockets(others):
     """What the applications of other sets listen on, {address: (bundle, configuration)}."""
     found = {}
     for bundle in sorted(others):
         for path in sorted(others[bundle]):
-            if path in own or not path.endswith((".ini", ".json", ".xml", ".yaml", ".yml")):
+            if not path.endswith((".ini", ".json", ".xml", ".yaml", ".yml")):
                 continue
             for socket in SOCKET.findall(_text(path)):
                 found.setdefault(socket, (bundle, path))
@@ -168,12 +166,10 @@ def _sockets(others, own):
 def server(checks, tools):
     """Names that a server block of another set answers to at the same port: nginx would ignore one of the two."""
     problems = []
-    others = _elsewhere(checks[0]["bundle"], "sites")
-    own = ownership.recorded(checks[0]["bundle"]) or {}
-    theirs = {}
+    theirs, others = {}, _of_others(checks, "sites")
     for bundle in sorted(others):
         for path in sorted(others[bundle]):
-            if path in own or not layout.parse_site(path):
+            if not layout.parse_site(path):
                 continue
             for block in SERVER.findall(_text(path)):
                 ports = [words.split()[0] for words in re.findall(r"(?m)^\s+listen\s+([^;]+);", block)]
@@ -232,14 +228,16 @@ def words(addresses):
     return r"(?<![\w.:-])(?:%s)(?![\w.-])" % "|".join(re.escape(address) for address in sorted(addresses))
 
 
-def _orphaned(check, going, written):
-    """The sites that stay since the play names none, and lead to an application that goes."""
+def _orphaned(check, going, instances, written):
+    """The sites that stay since the play names none, and lead to an application that goes.
+
+    ``instances``: those of each application; ``written``: the files of the set.
+    """
     if check["sites"] or not going:
         return None
     blocks = [path for path in sorted(written["sites"]) if layout.parse_site(path)]
-    shared = layout.site("publish-" + check["set"])
+    shared = layout.of_all_sites(check["set"])[0]
     blocks = [path for path in blocks if path != shared]
-    instances = ownership.published(written["apps"])[0]
     for name in going:
         led = led_to(instances[name], blocks, shared, written["apps"])
         if led:
@@ -268,22 +266,23 @@ def replaced(checks, tools):
     for check in checks:
         found, written_by = [], {}
         for kind in ("apps", "sites"):
-            bundle = "publish-%s-%s" % (check["set"], kind)
+            bundle = layout.bundle(check["set"], kind)
             elsewhere = [files for name, files in _elsewhere(bundle, kind).items()]
+            recorded = ownership.recorded(bundle) or ownership.Recorded({})
             written = [
                 path
-                for path in ownership.recorded(bundle) or {}
+                for path in recorded
                 if lstat(path) is not None and not any(path in files for files in elsewhere)
             ]
             written_by[kind] = written
-            found.append(ownership.published(written)[0 if kind == "apps" else 1])
-        apps, sites = sorted(found[0]), [name for name in found[1] if name != "publish-%s" % check["set"]]
+            found.append(ownership.published(written, recorded.belongs_to)[0 if kind == "apps" else 1])
+        apps, sites = sorted(found[0]), [name for name in found[1] if name != layout.shared_site(check["set"])]
         _tell_of_empty(check, apps, sites, tools)
         going = [("application", name) for name in apps if check["apps"] and name not in check["apps"]]
         going += [("site", name) for name in sites if check["sites"] and name not in check["sites"]]
         if not going:
             continue
-        orphaned = _orphaned(check, [name for kind, name in going if kind == "application"], written_by)
+        orphaned = _orphaned(check, [name for kind, name in going if kind == "application"], found[0], written_by)
         if orphaned and not check["allowed"]:
             problems.append(orphaned)
             continue

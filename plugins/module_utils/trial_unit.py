@@ -20,22 +20,11 @@ import subprocess
 import tempfile
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout, procfs, safe_path
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes, unlink
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import from_environment
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes, unlink
 
-# Where systemd looks for units, the first that has one counts.
-FOLDERS = (
-    "/etc/systemd/system.control",
-    "/run/systemd/system.control",
-    "/run/systemd/transient",
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/run/systemd/generator",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
-)
+FOLDERS = layout.UNIT_DIRS
 # There is a systemd to ask if this is there, as its own sd_booted() has it.
 BOOTED = "/run/systemd/system"
 UNIT_DIR = layout.RUN_UNIT_DIR

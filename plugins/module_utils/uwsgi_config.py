@@ -11,7 +11,6 @@ import json
 import os
 import re
 import socket
-import stat
 import xml.etree.ElementTree as ElementTree
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path
@@ -156,9 +155,9 @@ PARSERS = {"ini": _ini, "yaml": _yaml, "json": _json, "xml": _xml}
 
 def _read(path):
     """The text of a regular file; a fifo would hold us for ever, and its owner need not be ours."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
+    try:
+        handle = safe_path.open_regular(path, links=True)
+    except safe_path.UnsafePath:
         raise ConfigError("%s: is not a regular file" % path)
     with os.fdopen(handle, "rb") as source:
         text = source.read(LARGEST + 1)

@@ -12,6 +12,8 @@ import json
 import os
 import re
 
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import digest_through_links as sha256
+
 # What `uwsgi --cflags` holds for each feature: the flags that this very binary was compiled with.
 FEATURES = {
     "capabilities": r"-DUWSGI_CAP\b",
@@ -114,17 +116,6 @@ def read_stamp(home):
     except (IOError, OSError, ValueError):
         return None
     return stamp if isinstance(stamp, dict) else None
-
-
-def sha256(path):
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as stream:
-            for block in iter(lambda: stream.read(1 << 20), b""):
-                digest.update(block)
-    except (IOError, OSError):
-        return None
-    return digest.hexdigest()
 
 
 def compiled_with(program):

@@ -23,9 +23,9 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     safe_path,
     trial_unit,
 )
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import replace_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import Config
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes
 
 # Whatever binds, writes, starts further processes, ends some, or acts on the outside. The rest decides how code loads.
 DROPPED = re.compile(

@@ -27,7 +27,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size
-from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import as_account
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import as_account, open_regular
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask, connect, statistics
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load_as
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_master import Master, MasterError
@@ -89,7 +89,7 @@ class Lock:
     def _open(self):
         if os.geteuid() != 0:
             # A plain user has no folder of our own; the pidfile can be locked by whoever may read it.
-            return os.fdopen(os.open(self.pidfile, os.O_RDONLY | os.O_NOFOLLOW), "r")
+            return os.fdopen(open_regular(self.pidfile), "r")
         make_folders(STATE_DIR)
         name = hashlib.sha256(self.pidfile.encode("utf-8")).hexdigest()[:16]
         return open(os.path.join(STATE_DIR, "reload-%s.lock" % name), "a")

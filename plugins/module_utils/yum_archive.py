@@ -11,8 +11,8 @@ import os
 import re
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import content_of, lstat, replace_bytes, unlink
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, lstat, replace_bytes, unlink
 
 # For what no other file defines. yum reads *.repo only, so that what is kept must not end in that.
 OURS = "graceful-wsgi.repo"

@@ -93,6 +93,9 @@ options:
           and which of them have another value by now.
         type: bool
         default: false
+      belongs_to:
+        description: What the file is a part of, by which RV(belongs_to) of a later run tells whose a stale file was.
+        type: str
       validate:
         description: A command that judges a changed file before it goes live; C(%s) stands for the staged copy.
         type: str
@@ -268,6 +271,11 @@ others:
   returned: success
   type: list
   elements: str
+belongs_to:
+  description: O(files[].belongs_to) of stale files and those of other bundles, where there is something RV(stale) and a
+    run of this version wrote it.
+  returned: success
+  type: dict
 left:
   description: What O(leave_to_others) has left, empty where nothing is; C(message) tells why.
   returned: success
@@ -291,156 +299,27 @@ validated:
   type: bool
 """
 
-import base64
-
 from ansible_collections.graceful.wsgi.plugins.module_utils import ownership
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import (
-    Bundle,
-    BundleError,
-    File,
-    Folder,
-    lstat,
-    octal,
-)
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle_entries import BundleError
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle_task import SPEC, Task
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
-
-def unread(item, find):
-    """Whether the program that would read the file is not on this host, and the file is not there either."""
-    return bool(item.get("reader")) and find(item["reader"]) is None and lstat(item["dest"]) is None
+UNREAD = (
+    "this host has no %(reader)s, and %(dest)s, which nothing else reads, is not written: what it would rotate grows"
+    " without end. Install %(reader)s; the next run writes the file"
+)
 
 
 def main():
-    entry = {
-        "mode": {"type": "str"},
-        "owner": {"type": "str", "default": "root"},
-        "group": {"type": "str", "default": "root"},
-    }
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "directories": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": dict(
-                    entry,
-                    path={"type": "path", "required": True},
-                    mode={"type": "str", "default": "0755"},
-                    force={"type": "bool", "default": True},
-                ),
-            },
-            "files": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": dict(
-                    entry,
-                    dest={"type": "path", "required": True},
-                    template={"type": "str"},
-                    content={"type": "str"},
-                    vars={"type": "dict", "default": {}},
-                    mode={"type": "str", "default": "0644"},
-                    force={"type": "bool", "default": True},
-                    secret={"type": "bool", "default": False},
-                    validate={"type": "str"},
-                    reader={"type": "str"},
-                ),
-            },
-            "validate": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "tree": {"type": "path", "required": True},
-                    "command": {"type": "str", "required": True},
-                },
-            },
-            "activate": {"type": "str"},
-            "nginx_pid_file": {"type": "path"},
-            "leave_to_others": {"type": "list", "elements": "path", "default": []},
-            "carried": {"type": "dict", "default": {}},
-            "prune": {"type": "bool", "default": False},
-            "remove": {"type": "list", "elements": "path", "default": []},
-            "take_over": {"type": "bool", "default": False},
-            "undo": {"type": "str"},
-            "verified_digest": {"type": "str"},
-            "digest": {"type": "str"},
-        },
-        supports_check_mode=True,
-    )
-
-    if module.params["undo"] is not None and (
-        module.params["files"] or module.params["prune"] or module.params["remove"]
-    ):
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
+    given = module.params
+    if given["undo"] is not None and (given["files"] or given["prune"] or given["remove"]):
         module.fail_json(msg="undo: puts back what was there before a run; leave files, prune and remove out")
-
-    def relabel(path, like):
-        if module.selinux_enabled():
-            module.set_context_if_different(path, module.selinux_default_context(like), False)
-
-    def attributes(item):
-        return {
-            "mode": octal(item["mode"]),
-            "owner": item["owner"],
-            "group": item["group"],
-            "check_mode": module.check_mode,
-        }
-
-    def file(item):
-        return File(
-            item["dest"],
-            # The action plugin sends text as base64, so that no byte of it is taken for something else.
-            base64.b64decode(item["content"]),
-            item.get("validate"),
-            item["force"],
-            item["secret"],
-            **attributes(item)
-        )
-
-    def read_here(items):
-        return [item for item in items if not unread(item, module.get_bin_path)]
-
-    wanted = read_here(module.params["files"])
-    for item in module.params["files"]:
-        if item not in wanted:
-            text = "this host has no %(reader)s, and %(dest)s, which nothing else reads, is not written: what it would"
-            text += " rotate grows without end. Install %(reader)s; the next run writes the file"
-            module.warn(text % item)
-
-    def run(command):
-        # A command that is not there must not end the module in the middle of a swap.
-        return module.run_command(command, environ_update={"LC_ALL": "C"}, handle_exceptions=False)
-
+    task = Task(module)
+    for item in task.unread:
+        module.warn(UNREAD % item)
     try:
-        carried = module.params["carried"]
-        if carried:
-            files = [file(item) for item in read_here(carried["files"])]
-            take_over = carried["take_over"]
-            carried = Bundle(
-                carried["name"], [], files, [], run, relabel, check_mode=module.check_mode, take_over=take_over
-            )
-        bundle = Bundle(
-            name=module.params["name"],
-            folders=[
-                Folder(item["path"], force=item["force"], **attributes(item)) for item in module.params["directories"]
-            ],
-            files=[file(item) for item in wanted],
-            trees=module.params["validate"],
-            prune=module.params["prune"],
-            undo=module.params["undo"],
-            remove=module.params["remove"],
-            # What was left out is asked for again by each run.
-            digest=module.params["digest"] if len(wanted) == len(module.params["files"]) else None,
-            take_over=module.params["take_over"],
-            activate=module.params["activate"],
-            nginx=module.params["nginx_pid_file"],
-            leave_to_others=module.params["leave_to_others"],
-            carried=carried or None,
-            run_command=run,
-            relabel=relabel,
-            check_mode=module.check_mode,
-        )
+        bundle = task.bundle()
         bundle.run()
     except BundleError as error:
         module.fail_json(msg=str(error))

@@ -126,6 +126,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    accounts,
     host_checks,
     nginx_artifact,
     nginx_master,
@@ -145,14 +146,6 @@ PROPERTIES = (
     "FragmentPath",
     "DropInPaths",
 )
-
-
-def accounts(user, group):
-    """Whether both are there and belong together."""
-    try:
-        return pwd.getpwnam(user).pw_gid == grp.getgrnam(group).gr_gid
-    except KeyError:
-        return False
 
 
 def hidden(user, group, root="/etc"):
@@ -249,7 +242,7 @@ def main():
         built=manifest is not None,
         installed=installed(manifest, module.params["dest"], module.params["pid_file"]),
         held=not module.params["take_over"] or nginx_package.is_held(module.params["dest"], run),
-        accounts=accounts(module.params["user"], module.params["group"]),
+        accounts=all(accounts.there(module.params["user"], module.params["group"]).values()),
         active=known.get("ActiveState") == "active",
         enabled=known.get("UnitFileState") == "enabled",
         stale=known.get("NeedDaemonReload") == "yes",

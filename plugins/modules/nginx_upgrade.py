@@ -95,30 +95,12 @@ new_pid:
   type: int
 """
 
-import os
-import shutil
-import tempfile
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_package
-from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import sha256
-from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_master import MasterError, Place, Upgrade
-
-
-def test_conf(module, source, conf):
-    """Refuse a configuration that the new binary does not take."""
-    # nginx -t creates the pid file where nginx does not run; a private one is taken away again.
-    folder = tempfile.mkdtemp(prefix="graceful-wsgi-")
-    try:
-        argv = [source, "-t", "-q", "-c", conf, "-g", "pid %s/nginx.pid;" % folder]
-        status, out, err = module.run_command(argv, environ_update={"LC_ALL": "C"})
-    finally:
-        shutil.rmtree(folder)
-    if status != 0:
-        raise MasterError(
-            "the new binary does not take %s, so it was not put in place:\n%s" % (conf, (out + err).strip())
-        )
+from ansible_collections.graceful.wsgi.plugins.module_utils.module_calls import relabeller
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_master import MasterError
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_package import PackageError
+from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_upgrading import Upgrading
 
 
 def main():
@@ -135,62 +117,19 @@ def main():
         },
         supports_check_mode=True,
     )
-    source, dest, conf = (module.params[name] for name in ("source", "dest", "conf"))
-
-    def relabel(path, like):
-        if module.selinux_enabled():
-            module.set_context_if_different(path, module.selinux_default_context(like), False)
-
-    def run(words):
-        return module.run_command(words)
-
-    upgrade = Upgrade(
-        module.params["pid_file"],
-        dest,
-        module.params["error_log"],
-        module.params["timeout"],
-        module.params["drain_timeout"],
-    )
-    place = Place(dest, relabel)
+    work, wrong = Upgrading(module.params, module.run_command, relabeller(module)), None
     try:
-        wanted = sha256(source)
-        if wanted is None and not module.check_mode:
-            raise MasterError("there is no binary at %s" % source)
-        install = wanted is None or sha256(dest) != wanted
-        running = upgrade.find()
-        move = running is not None and (install or upgrade.needed())
-        held = not module.params["take_over"] or nginx_package.is_held(dest, run)
-        result = {
-            "changed": install or move or not held,
-            "held": None,
-            "installed": install,
-            "upgraded": move,
-            "running": running is not None,
-            "draining": False,
-        }
+        work.look(module.check_mode)
         # No test in check mode: a configuration that changes in the same run is not in place yet.
-        if module.check_mode or not result["changed"]:
-            module.exit_json(**result)
-        if os.path.exists(conf):
-            test_conf(module, source, conf)
-        if module.params["take_over"]:
-            result["held"] = nginx_package.take_over(dest, run)
-            if result["held"]:
-                module.warn(result["held"])
-        if install:
-            place.put(source)
-            nginx_package.remember(wanted)
-        if move:
-            try:
-                result["draining"] = not upgrade.run()
-            except Exception:
-                place.back()
-                raise
-            result.update(old_pid=upgrade.old, new_pid=upgrade.new)
-        place.forget()
-    except (MasterError, nginx_package.PackageError) as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result)
+        if work.result["changed"] and not module.check_mode:
+            work.do()
+    except (MasterError, PackageError) as error:
+        wrong = str(error)
+    for text in work.warnings:
+        module.warn(text)
+    if wrong:
+        module.fail_json(msg=wrong)
+    module.exit_json(**work.result)
 
 
 if __name__ == "__main__":

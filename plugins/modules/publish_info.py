@@ -220,8 +220,32 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     uwsgi_preflight,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import verified_digest
+from ansible_collections.graceful.wsgi.plugins.module_utils.module_calls import systemctl_of
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_loading import CONF, LoadError, Nginx
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
+
+ARGUMENTS = {
+    "accounts": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"name": {"type": "str", "required": True}, "group": {"type": "str", "required": True}},
+    },
+    "releases": {"type": "list", "elements": "dict", "required": True, "options": releases.SPEC},
+    "checkouts": {"type": "dict", "default": {}},
+    "git_user": {"type": "str", "default": "wsgi-git"},
+    "python": {"type": "str", "default": ""},
+    "keep": {"type": "int", "default": 5},
+    "binary": {"type": "path", "required": True},
+    "apps": {"type": "list", "elements": "dict", "required": True, "options": uwsgi_preflight.SPEC},
+    "instances": instances.SPEC,
+    "bundles": {"type": "list", "elements": "str", "default": []},
+    "checks": host_checks.SPEC,
+    "served": served_checks.SPEC,
+    "members": account_utils.MEMBERS,
+    "owner_changes": account_utils.SPEC,
+    "first_runs": left_data.SPEC,
+}
 
 
 def is_there(user):
@@ -241,58 +265,38 @@ def nginx_unread(module):
 
 def due(module, wanted):
     """Names of the instances that are not as wanted; all of them where systemd does not answer."""
-
-    def systemctl(*words):
-        return module.run_command(["systemctl"] + list(words))
-
     try:
-        return instances.Instances([instances.Instance(item) for item in wanted], systemctl, None).due()
+        return instances.Instances([instances.Instance(item) for item in wanted], systemctl_of(module), None).due()
     except instances.InstanceError:
         return [item["name"] for item in wanted]
 
 
+def release_of(home):
+    """What is there of an application's code."""
+    return {
+        "name": home.name,
+        "id": home.id,
+        "current": home.current,
+        "missing": home.missing,
+        "changed": home.incomplete,
+        "replace": home.replace,
+    }
+
+
+def not_loaded(apps, replace, binary):
+    """Names of the applications of which nothing tells that they load as they are wanted."""
+    notes = [(item["name"], uwsgi_preflight.Note(item, replace.get(item["name"], {}), binary)) for item in apps]
+    return [name for name, note in notes if not note.holds]
+
+
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "accounts": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {"name": {"type": "str", "required": True}, "group": {"type": "str", "required": True}},
-            },
-            "releases": {"type": "list", "elements": "dict", "required": True, "options": releases.SPEC},
-            "checkouts": {"type": "dict", "default": {}},
-            "git_user": {"type": "str", "default": "wsgi-git"},
-            "python": {"type": "str", "default": ""},
-            "keep": {"type": "int", "default": 5},
-            "binary": {"type": "path", "required": True},
-            "apps": {"type": "list", "elements": "dict", "required": True, "options": uwsgi_preflight.SPEC},
-            "instances": instances.SPEC,
-            "bundles": {"type": "list", "elements": "str", "default": []},
-            "checks": host_checks.SPEC,
-            "served": served_checks.SPEC,
-            "members": account_utils.MEMBERS,
-            "owner_changes": account_utils.SPEC,
-            "first_runs": left_data.SPEC,
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     # Other roles may have done their work before this one.
     host_checks.refuse(module, "of what it publishes nothing was changed")
     wanted = module.params
     try:
         homes = [releases.Home(item, wanted["python"]) for item in wanted["releases"]]
-        found = [
-            {
-                "name": home.name,
-                "id": home.id,
-                "current": home.current,
-                "missing": home.missing,
-                "changed": home.incomplete,
-                "replace": home.replace,
-            }
-            for home in homes
-        ]
+        found = [release_of(home) for home in homes]
         switch = any(home.would_switch() or home.surplus(wanted["keep"]) for home in homes)
     except (releases.ReleaseError, safe_path.UnsafePath, IOError, OSError) as error:
         module.fail_json(msg=str(error))
@@ -301,17 +305,13 @@ def main():
     host_checks.refuse_these(
         module, [host_checks.Problem(*told) for told in served_checks.in_releases(wanted["served"], leads, module.warn)]
     )
-    notes = [
-        (item["name"], uwsgi_preflight.Note(item, replace.get(item["name"], {}), wanted["binary"]))
-        for item in wanted["apps"]
-    ]
     module.exit_json(
         changed=False,
         accounts=[item for item in wanted["accounts"] if not is_there(item["name"])],
         releases=found,
         deploy=any(item["changed"] for item in found),
         switch=switch,
-        preflight=[name for name, note in notes if not note.holds],
+        preflight=not_loaded(wanted["apps"], replace, wanted["binary"]),
         members=account_utils.missing_members(wanted["members"]),
         owner_changes=account_utils.owner_changes(wanted["owner_changes"]),
         first_runs=left_data.fresh(wanted["first_runs"]),

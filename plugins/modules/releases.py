@@ -201,6 +201,53 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import Uns
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
+ARGUMENTS = {
+    "releases": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": SPEC,
+    },
+    "checkouts": {"type": "dict", "default": {}},
+    "git_user": {"type": "str", "default": "wsgi-git"},
+    "build_user": {"type": "str", "default": "wsgi-build"},
+    "state": {
+        "type": "str",
+        "choices": ["present", "current", "admitting", "closed", "absent"],
+        "default": "present",
+    },
+    "folders": {"type": "list", "elements": "path", "default": []},
+    "python": {"type": "str", "default": ""},
+    "venv_command": {"type": "list", "elements": "str", "default": ["python3", "-m", "venv"]},
+    "pip": {"type": "str", "default": "pip"},
+    "pip_args": {"type": "list", "elements": "str", "default": []},
+    # An index's address may hold a password.
+    "pip_env": {"type": "dict", "default": {}, "no_log": True},
+    "pip_cert": {"type": "path"},
+    "kit": {"type": "dict", "default": {}},
+    "wheels": {
+        "type": "dict",
+        "options": {
+            "archive": {"type": "path"},
+            "apps": {"type": "dict", "default": {}},
+            "files": {"type": "dict", "default": {}},
+        },
+    },
+    "uv": {
+        "type": "dict",
+        "options": {
+            "sha256": {"type": "str"},
+            "requirement": {"type": "str"},
+            "pip": {"type": "list", "elements": "str", "default": []},
+            "wheel": {"type": "str"},
+            "sent": {"type": "path"},
+        },
+    },
+    "keep": {"type": "int", "default": 5},
+    "by": {"type": "str"},
+    "survey": {"type": "bool", "default": False},
+}
+
 
 def named(home, call):
     """What ``call()`` returns; what goes wrong in it names the application, the path and what to free."""
@@ -362,52 +409,7 @@ def absent(module):
 
 def main():
     module = AnsibleModule(
-        argument_spec={
-            "releases": {
-                "type": "list",
-                "elements": "dict",
-                "required": True,
-                "options": SPEC,
-            },
-            "checkouts": {"type": "dict", "default": {}},
-            "git_user": {"type": "str", "default": "wsgi-git"},
-            "build_user": {"type": "str", "default": "wsgi-build"},
-            "state": {
-                "type": "str",
-                "choices": ["present", "current", "admitting", "closed", "absent"],
-                "default": "present",
-            },
-            "folders": {"type": "list", "elements": "path", "default": []},
-            "python": {"type": "str", "default": ""},
-            "venv_command": {"type": "list", "elements": "str", "default": ["python3", "-m", "venv"]},
-            "pip": {"type": "str", "default": "pip"},
-            "pip_args": {"type": "list", "elements": "str", "default": []},
-            # An index's address may hold a password.
-            "pip_env": {"type": "dict", "default": {}, "no_log": True},
-            "pip_cert": {"type": "path"},
-            "kit": {"type": "dict", "default": {}},
-            "wheels": {
-                "type": "dict",
-                "options": {
-                    "archive": {"type": "path"},
-                    "apps": {"type": "dict", "default": {}},
-                    "files": {"type": "dict", "default": {}},
-                },
-            },
-            "uv": {
-                "type": "dict",
-                "options": {
-                    "sha256": {"type": "str"},
-                    "requirement": {"type": "str"},
-                    "pip": {"type": "list", "elements": "str", "default": []},
-                    "wheel": {"type": "str"},
-                    "sent": {"type": "path"},
-                },
-            },
-            "keep": {"type": "int", "default": 5},
-            "by": {"type": "str"},
-            "survey": {"type": "bool", "default": False},
-        },
+        argument_spec=ARGUMENTS,
         supports_check_mode=True,
     )
 

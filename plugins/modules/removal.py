@@ -121,85 +121,77 @@ listing:
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import removal
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import BundleError
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle_entries import BundleError
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import InstanceError
+from ansible_collections.graceful.wsgi.plugins.module_utils.module_calls import relabeller
 from ansible_collections.graceful.wsgi.plugins.module_utils.removal_survey import RemovalError
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import ReloadError
 
+SPEC = {
+    "wanted": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "apps": {"type": "list", "elements": "str", "default": []},
+            "set": {"type": "str", "default": ""},
+            "all": {"type": "bool", "default": False},
+            "data": {"type": "bool", "default": False},
+        },
+    },
+    "roots": {"type": "list", "elements": "path", "required": True},
+    "places": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "root": {"type": "str", "default": ""},
+            "homes": {"type": "path", "required": True},
+            "uwsgi_home": {"type": "path", "required": True},
+            "conf_dir": {"type": "path", "required": True},
+        },
+    },
+    "accounts": {"type": "dict", "default": {}},
+    "made": {"type": "dict", "default": {}},
+    "nginx_user": {"type": "str", "default": "nginx"},
+}
 FAILURES = (RemovalError, BundleError, BuildError, InstanceError, ReloadError, UnsafePath, IOError, OSError)
 
 
+def refuse(module, error, work):
+    """Fail, and tell what is gone by then."""
+    done = work.gone if work and not module.check_mode else []
+    more = "; removed before that: %s" % ", ".join(done) if done else ""
+    module.fail_json(msg="%s%s" % (error, more), gone=done)
+
+
+def diff(work):
+    """What goes, in one list, and each file's own."""
+    gone = "".join("%s\n" % text for text in work.gone)
+    header = {"before_header": "what is on the host", "after_header": "what is on the host"}
+    return [dict(header, before=gone, after="")] + work.diffs if gone else []
+
+
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "wanted": {
-                "type": "dict",
-                "default": {},
-                "options": {
-                    "apps": {"type": "list", "elements": "str", "default": []},
-                    "set": {"type": "str", "default": ""},
-                    "all": {"type": "bool", "default": False},
-                    "data": {"type": "bool", "default": False},
-                },
-            },
-            "roots": {"type": "list", "elements": "path", "required": True},
-            "places": {
-                "type": "dict",
-                "required": True,
-                "options": {
-                    "root": {"type": "str", "default": ""},
-                    "homes": {"type": "path", "required": True},
-                    "uwsgi_home": {"type": "path", "required": True},
-                    "conf_dir": {"type": "path", "required": True},
-                },
-            },
-            "accounts": {"type": "dict", "default": {}},
-            "made": {"type": "dict", "default": {}},
-            "nginx_user": {"type": "str", "default": "nginx"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     given = module.params
-
-    def relabel(path, like):
-        if module.selinux_enabled():
-            module.set_context_if_different(path, module.selinux_default_context(like), False)
-
     wanted = dict({"apps": [], "set": "", "all": False, "data": False}, **given["wanted"])
+    names = ("roots", "places", "accounts", "made", "nginx_user")
     work = None
     try:
-        work = removal.Removal(
-            wanted,
-            given["roots"],
-            given["places"],
-            given["accounts"],
-            given["made"],
-            given["nginx_user"],
-            module.run_command,
-            relabel,
-            check_mode=module.check_mode,
-        )
+        words = [given[name] for name in names] + [module.run_command, relabeller(module), module.check_mode]
+        work = removal.Removal(wanted, *words)
         if not work.asked:
             module.exit_json(changed=False, gone=[], kept=[], listing=work.listing())
         work.do()
     except FAILURES as error:
-        done = work.gone if work and not module.check_mode else []
-        more = "; removed before that: %s" % ", ".join(done) if done else ""
-        module.fail_json(msg="%s%s" % (error, more), gone=done)
+        refuse(module, error, work)
     for text in work.told:
         module.warn(text)
-    result = {
-        "changed": work.changed,
-        "gone": work.gone,
-        "kept": ["%s: %s" % item for item in work.kept],
-        "listing": [],
-    }
+    kept = ["%s: %s" % item for item in work.kept]
+    result = {"changed": work.changed, "gone": work.gone, "kept": kept, "listing": []}
     if module._diff:
-        gone = "".join("%s\n" % text for text in work.gone)
-        header = {"before_header": "what is on the host", "after_header": "what is on the host"}
-        result["diff"] = [dict(header, before=gone, after="")] + work.diffs if gone else []
+        result["diff"] = diff(work)
     module.exit_json(**result)
 
 

@@ -221,31 +221,52 @@ account:
   type: dict
 """
 
-import grp
-import os
-import pwd
-import sys
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.sys_info import get_distribution, get_distribution_version
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, uwsgi_home, uwsgi_wheel, uwsgi_wheels
+from ansible_collections.graceful.wsgi.plugins.module_utils import accounts, host_checks, uwsgi_build, uwsgi_home
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import run_built
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import verified_digest
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import ArtifactError
 
-
-def account(user, group):
-    """Whether the group is there, and the user with it as primary group."""
-    try:
-        gid = grp.getgrnam(group).gr_gid if group else None
-    except KeyError:
-        return {"group": False, "user": False}
-    try:
-        return {"group": True, "user": not user or pwd.getpwnam(user).pw_gid == gid}
-    except KeyError:
-        return {"group": True, "user": False}
+SPEC = {
+    "version": {"type": "str", "required": True},
+    "python": {"type": "str", "default": ""},
+    "root": {"type": "path", "required": True},
+    "home": {"type": "path"},
+    "features": {
+        "type": "list",
+        "elements": "str",
+        "default": [],
+        "choices": sorted(uwsgi_home.FEATURES),
+    },
+    "build": {"type": "dict", "default": {}},
+    "needs": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "package": {"type": "str", "required": True},
+            "files": {"type": "list", "elements": "path", "required": True},
+        },
+    },
+    "python_packages": {"type": "dict", "default": {}},
+    "virtualenv": {"type": "path"},
+    "virtualenv_wheel": {"type": "bool", "default": False},
+    "pip_wheels": {"type": "list", "elements": "str", "default": []},
+    "wheels": {"type": "dict", "default": {}},
+    "like": {"type": "dict", "default": {}},
+    "builder": {"type": "str", "default": ""},
+    "brought": {"type": "bool", "default": False},
+    "wheel_folder": {"type": "path"},
+    "glibc": {"type": "str", "default": ""},
+    "user": {"type": "str"},
+    "group": {"type": "str"},
+    "build_user": {"type": "str", "default": ""},
+    "bundles": {"type": "list", "elements": "str", "default": []},
+}
 
 
 def system():
@@ -253,55 +274,8 @@ def system():
     return get_distribution(), get_distribution_version()
 
 
-def of_wheel(wanted):
-    """What there is to tell of a wheel that was built for another host."""
-    path = uwsgi_wheel.the_wheel(wanted["wheel_folder"])
-    found, wrong = uwsgi_wheel.examine(path, wanted["like"], wanted["glibc"] or None)
-    faults, missing = uwsgi_home.faults(found, wanted["version"], wanted["like"]["python"], wanted["features"])
-    stamp = {"features": found["features"], "sha256": found["sha256"], "said": found}
-    return {"state": "examined", "faults": wrong + faults, "missing": missing, "stamp": stamp}
-
-
 def main():
-    module = AnsibleModule(
-        argument_spec={
-            "version": {"type": "str", "required": True},
-            "python": {"type": "str", "default": ""},
-            "root": {"type": "path", "required": True},
-            "home": {"type": "path"},
-            "features": {
-                "type": "list",
-                "elements": "str",
-                "default": [],
-                "choices": sorted(uwsgi_home.FEATURES),
-            },
-            "build": {"type": "dict", "default": {}},
-            "needs": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "package": {"type": "str", "required": True},
-                    "files": {"type": "list", "elements": "path", "required": True},
-                },
-            },
-            "python_packages": {"type": "dict", "default": {}},
-            "virtualenv": {"type": "path"},
-            "virtualenv_wheel": {"type": "bool", "default": False},
-            "pip_wheels": {"type": "list", "elements": "str", "default": []},
-            "wheels": {"type": "dict", "default": {}},
-            "like": {"type": "dict", "default": {}},
-            "builder": {"type": "str", "default": ""},
-            "brought": {"type": "bool", "default": False},
-            "wheel_folder": {"type": "path"},
-            "glibc": {"type": "str", "default": ""},
-            "user": {"type": "str"},
-            "group": {"type": "str"},
-            "build_user": {"type": "str", "default": ""},
-            "bundles": {"type": "list", "elements": "str", "default": []},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=SPEC, supports_check_mode=True)
     wanted = module.params
 
     def run(command):
@@ -310,94 +284,20 @@ def main():
     def run_binary(command):
         return run_built(command, wanted["build_user"], module.run_command)
 
-    def find(python):
-        return uwsgi_home.find_python(python, sys.executable, module.get_bin_path, run)
-
-    cross = {}
     try:
         if wanted["wheel_folder"]:
-            module.exit_json(changed=False, **of_wheel(wanted))
-        if wanted["like"]:
-            # A virtualenv of Ansible's own may go while the build runs.
-            own = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-            words = [wanted["like"], wanted["builder"], find] + list(system()) + ([own] if wanted["brought"] else [])
-            about = uwsgi_home.find_like(*words)
-            if uwsgi_home.kind_of(about, *system()) != wanted["like"]:
-                cross = uwsgi_home.cross_of(wanted["like"])
-        else:
-            about = find(wanted["python"])
-        words = [wanted[name] for name in ("build", "features")]
-        chosen = uwsgi_home.choose(wanted["root"], wanted["version"], about, *(words + [run_binary]))
-        if wanted["home"]:
-            chosen.update(home=wanted["home"], state="examined", found=uwsgi_home.examine(wanted["home"], run_binary))
-        wrong, missing = [], []
-        if chosen["found"]:
-            wrong, missing = uwsgi_home.faults(chosen["found"], wanted["version"], about["version"], wanted["features"])
-            if chosen["state"] == "broken" and not wrong:
-                wrong = ["the binary is not the one that was verified"]
-        old = about["version"] == "2.7"
-        script = os.path.join(wanted["virtualenv"] or "", "virtualenv.py")
-        pip_python, packages, kind, wheel, wheel_file = "", [], {}, {}, ""
-        if chosen["state"] not in ("verified", "examined"):
-            if old and not os.path.exists(script):
-                # Any pip can fetch the pure wheel; the wanted Python's own comes first, since it surely can.
-                for python in (about["executable"], module.get_bin_path("python3"), module.get_bin_path("python2")):
-                    if python and run([python, "-m", "pip", "--version"])[0] == 0:
-                        pip_python = python
-                        break
-            kind = uwsgi_home.kind_of(about, *system())
-            wheel = uwsgi_home.wheel_of(wanted["version"], chosen["build"], wanted["features"], kind)
-            # Those names are the packages of the host's distribution.
-            names = {} if cross else wanted["python_packages"]
-            packages = uwsgi_home.missing_packages(wanted["needs"])
-            if wanted["wheels"]:
-                look = uwsgi_wheels.Look(wanted["wheels"], about, run)
-                found = [host_checks.Problem(*told) for told in look.problems]
-                host_checks.refuse_these(module, found, "the role uwsgi has changed nothing on it")
-                wheel_file = look.file
-                if wheel_file:
-                    # A wheel takes neither a compiler nor headers.
-                    packages = look.packages
-                    names = dict((what, named) for what, named in names.items() if what != "headers")
-            packages += uwsgi_home.python_packages(
-                about,
-                names,
-                wanted["virtualenv_wheel"] or os.path.exists(script),
-                bool(pip_python),
-                os.path.basename(wanted["virtualenv"] or "virtualenv-VERSION"),
-            )
+            module.exit_json(changed=False, **uwsgi_build.of_wheel(wanted))
+        look = uwsgi_build.Look(wanted, system(), run, run_binary, module.get_bin_path)
     except (uwsgi_home.HomeError, ArtifactError) as error:
         module.fail_json(msg=str(error))
-
-    found = chosen["found"] or {}
-    link = os.path.join(wanted["root"], "current")
+    problems = [host_checks.Problem(*told) for told in look.problems]
+    host_checks.refuse_these(module, problems, "the role uwsgi has changed nothing on it")
     module.exit_json(
         changed=False,
-        python=about,
-        home=chosen["home"],
-        state=chosen["state"],
-        faults=wrong,
-        missing=missing,
-        stamp={
-            "build": chosen["build"],
-            "digest": chosen["digest"],
-            "features": found.get("features", []),
-            "sha256": found.get("sha256"),
-            "said": found,
-        },
-        options=[] if wrong else found.get("options", []),
-        modules=uwsgi_home.sha256(os.path.join(chosen["home"], "modules", "uwsgidecorators.py")) or "",
-        current=os.readlink(link) if os.path.islink(link) else "",
-        packages=packages,
-        kind=kind,
-        wheel=wheel,
-        wheel_file=wheel_file,
-        cross=cross,
         glibc=glibc(),
-        pip_python=pip_python,
-        venv_command=uwsgi_home.venv_command(about, script, about["version"] in wanted["pip_wheels"]),
-        account=account(wanted["user"], wanted["group"]),
+        account=accounts.there(wanted["user"], wanted["group"]),
         bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),
+        **look.told()
     )
 
 

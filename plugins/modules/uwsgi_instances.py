@@ -141,6 +141,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
     Instances,
     former,
 )
+from ansible_collections.graceful.wsgi.plugins.module_utils.module_calls import systemctl_of
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import (
     DEFAULTS,
@@ -201,6 +202,28 @@ def reloader(instances, timeout, visits=None):
     return told
 
 
+def would_do(work, gone):
+    """What there is to do for each instance, in check mode."""
+    gone.look()
+    done = dict((item.name, item.needs()) for item in work.instances)
+    done.update((item.name, "stop" if item.is_there else "nothing") for item in gone.instances)
+    return done
+
+
+def do(work, gone, timeout, best_effort):
+    """What was done for each instance, and with ``best_effort`` why it was not for some."""
+    with Lock(os.path.join(STATE_DIR, "instances"), time.time() + timeout, BUSY):
+        if not best_effort:
+            done = work.apply(timeout)
+            done.update(gone.end())
+            return done, {}
+        done, failed = work.each(lambda some: some.apply(timeout), [ReloadError])
+        ended, not_ended = gone.each(lambda some: some.end(), [ReloadError])
+        done.update(ended)
+        failed.update(not_ended)
+        return done, failed
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -215,34 +238,21 @@ def main():
         },
         supports_check_mode=True,
     )
-
-    def systemctl(*words):
-        return module.run_command(["systemctl", "--no-ask-password"] + list(words))
-
-    pending = module.params["changed_files"] if module.check_mode else []
-    chosen = [Instance(wanted, pending, module.params["renew"]) for wanted in module.params["instances"]]
-    visits = Visits(module.params["questions"], module.params["unchanged"])
+    given = module.params
+    systemctl = systemctl_of(module)
+    pending = given["changed_files"] if module.check_mode else []
+    chosen = [Instance(wanted, pending, given["renew"]) for wanted in given["instances"]]
+    visits = Visits(given["questions"], given["unchanged"])
     work = Instances(chosen, systemctl, lambda some, limit: reloader(some, limit, visits), visits=visits)
-    gone = Instances([Instance(former(name)) for name in module.params["absent"]], systemctl, reloader)
-    failed = {}
+    gone = Instances([Instance(former(name)) for name in given["absent"]], systemctl, reloader)
+    done, failed = {}, {}
     try:
         work.look()
         not_enabled = set(item.name for item in work.instances if not item.enabled)
         if module.check_mode:
-            gone.look()
-            done = dict((item.name, item.needs()) for item in work.instances)
-            done.update((item.name, "stop" if item.is_there else "nothing") for item in gone.instances)
+            done = would_do(work, gone)
         else:
-            limit = time.time() + module.params["timeout"]
-            with Lock(os.path.join(STATE_DIR, "instances"), limit, BUSY):
-                if module.params["best_effort"]:
-                    done, failed = work.each(lambda some: some.apply(module.params["timeout"]), [ReloadError])
-                    ended, not_ended = gone.each(lambda some: some.end(), [ReloadError])
-                    done.update(ended)
-                    failed.update(not_ended)
-                else:
-                    done = work.apply(module.params["timeout"])
-                    done.update(gone.end())
+            done, failed = do(work, gone, given["timeout"], given["best_effort"])
     except Unanswered:
         module.exit_json(changed=True, instances={}, **visits.result())
     except (InstanceError, ReloadError) as error:

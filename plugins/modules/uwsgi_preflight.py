@@ -91,7 +91,6 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     secret_values,
     trial_unit,
 )
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import write_bytes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load_as
@@ -104,6 +103,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight impo
     unit_texts,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import write_bytes
 
 
 class Application:

@@ -109,6 +109,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import yum_archive
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.module_calls import relabeller
 
 
 def state(change):
@@ -141,16 +142,12 @@ def main():
     )
     wanted = module.params
 
-    def relabel(path, like):
-        if module.selinux_enabled():
-            module.set_context_if_different(path, module.selinux_default_context(like), False)
-
     settings = dict((key, str(value)) for key, value in wanted["settings"].items())
     try:
         changes = yum_archive.survey(wanted["folder"], wanted["main"], wanted["repositories"], settings)
         if not module.check_mode:
             for change in changes:
-                yum_archive.write(change, relabel)
+                yum_archive.write(change, relabeller(module))
     except (IOError, OSError) as error:
         module.fail_json(msg="yum's files cannot be changed: %s; the next run goes on from there" % error)
 

@@ -88,4 +88,6 @@ def content(env: Mapping[Any, Any]) -> str:
 def file(app: Mapping[str, Any], conf_dir: str) -> list[File]:
     """The file; none for an application without variables."""
     path = path_of(app, conf_dir)
-    return [File(dest=path, content=content(app["env"]), mode="0600", secret=True)] if path else []
+    if not path:
+        return []
+    return [File(dest=path, content=content(app["env"]), mode="0600", secret=True, belongs_to=app["name"])]

@@ -610,8 +610,9 @@ def files(planned: Instance, instance_template: str) -> list[File]:
             # Options of the user may hold secrets; the master reads this as the application's user.
             mode="0640",
             group=planned.group,
+            belongs_to=planned.app,
         ),
-        File(dest=planned.dropin, template=instance_template, vars={"app": planned}),
+        File(dest=planned.dropin, template=instance_template, vars={"app": planned}, belongs_to=planned.app),
     ]
     if planned.log_file:
         owner, group = planned.user, planned.group

@@ -75,12 +75,12 @@ def bundle(publish_set: str, kind: str) -> str:
 
 def shared_site(publish_set: str) -> str:
     """What the file of what all sites of a set share is called. Example: publish-main."""
-    return f"publish-{publish_set}"
+    return str(layout.shared_site(publish_set))
 
 
 def refusing_site(publish_set: str) -> str:
     """The file of the servers that refuse names which no site has. Example: /etc/nginx/default.d/publish-main.conf."""
-    return posixpath.join(NGINX_DIR, "default.d", f"{shared_site(publish_set)}.conf")
+    return str(layout.refusing_site(publish_set))
 
 
 def logrotate(name: str) -> str:
@@ -124,7 +124,10 @@ def environment(conf_dir: str, app: str) -> str:
 
 
 def unpublished(
-    stale: Iterable[str], others: Iterable[str], instances_by_app: Mapping[str, Iterable[str]]
+    stale: Iterable[str],
+    others: Iterable[str],
+    instances_by_app: Mapping[str, Iterable[str]],
+    belongs_to: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
     """{instances, apps} that a set has no more; see module_utils/layout.py."""
-    return dict(layout.unpublished(stale, others, instances_by_app))
+    return dict(layout.unpublished(stale, others, instances_by_app, belongs_to))

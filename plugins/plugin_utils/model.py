@@ -98,6 +98,8 @@ class File:
     force: bool | None = optional()
     # Whether it holds values that no diff may show.
     secret: bool | None = optional()
+    # Application or site that it is of, as the host notes it; none for what a whole set shares. Example: shop.
+    belongs_to: str | None = optional()
     # Program that reads it; where the host has none it is not written. Example: logrotate.
     reader: str | None = optional()
 

@@ -376,7 +376,7 @@ def _site_bundle(
     elsewhere = (NGINX_LOG_DIR, "/dev")
     logs = sorted({log for site in sites for log in site.logs if posixpath.dirname(log) not in elsewhere})
     folders = [_folder(posixpath.dirname(log), "root", "root", force=False) for log in logs]
-    files = [File(dest=site.file, template=site.template, vars={"site": site}) for site in sites]
+    files = [File(dest=one.file, template=one.template, vars={"site": one}, belongs_to=one.name) for one in sites]
     # nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, publish_set)
     http += [upstream_plan.plan(item, publish_set, groups, version) for item in values["publish_upstreams"]]

@@ -417,7 +417,7 @@ WRITTEN = {
         {"dest": "/etc/systemd/system/uwsgi@.service", "state": "changed"},
     ],
     "stale": ["/etc/systemd/system/uwsgi@gone.service.d/10-publish.conf"],
-    "others": [],
+    "others": [], "belongs_to": {},
     "left": {},
     "run": "1",
     "activated": False,

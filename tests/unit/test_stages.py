@@ -94,7 +94,7 @@ FOUND = {
 }
 IDLE = {"deploy": False, "switch": False, "releases": [RELEASES[1], {**RELEASES[1], "name": "shop"}]}
 IDLE |= {"preflight": [], "unrecorded": []}
-WRITTEN = {"files": [], "stale": [], "others": [], "run": "1", "activated": True, "carried": False}
+WRITTEN = {"files": [], "stale": [], "others": [], "belongs_to": {}, "run": "1", "activated": True, "carried": False}
 STALE = {"stale": ["/etc/systemd/system/uwsgi@gone.service.d/10-publish.conf"]}
 ANSWERS = {
     "publish_info": FOUND,
@@ -229,7 +229,7 @@ BACK = [
     "uwsgi_instances undo",
     "release_records failed",
 ]
-CLEARED = [UNLOCKED, "left_data undone"]
+CLEARED = ["left_data undone", UNLOCKED]
 
 
 def test_the_stages_run_in_their_order_with_the_users_tasks_around_them(ran):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.modules import file_bundle
+from ansible_collections.graceful.wsgi.plugins.module_utils import bundle_task
 
 
 @pytest.mark.parametrize(
@@ -25,5 +25,5 @@ def test_a_file_is_left_out_where_nothing_reads_it(tmp_path, reader, program, th
         asked.append(name)
         return program
 
-    assert file_bundle.unread({"reader": reader, "dest": str(path)}, find) is expected
+    assert bundle_task.unread({"reader": reader, "dest": str(path)}, find) is expected
     assert asked == ([reader] if reader else [])

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact
+from ansible_collections.graceful.wsgi.plugins.module_utils import accounts, nginx_artifact
 from ansible_collections.graceful.wsgi.plugins.modules import nginx_info
 
 ME = pwd.getpwuid(os.getuid())
@@ -24,7 +24,7 @@ MINE = grp.getgrgid(ME.pw_gid).gr_name
     ],
 )
 def test_accounts(user, group, there):
-    assert nginx_info.accounts(user, group) is there
+    assert all(accounts.there(user, group).values()) is there
 
 
 def test_an_account_that_is_in_no_file_is_hidden_from_a_static_nginx(tmp_path, monkeypatch):

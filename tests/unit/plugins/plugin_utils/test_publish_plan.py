@@ -402,6 +402,29 @@ def test_gevent_is_missed_only_where_the_requirements_are_known(given, ok):
     assert (attempt([app(**{"websocket": True, **given})])[1] == []) is ok
 
 
+def test_a_file_of_one_application_or_site_says_whose_it_is():
+    apps = [app("shop", instances=2, env={"A": "1"}), app("blog", log="project")]
+    sites = [{"server_name": [name], "locations": [{"path": "/", "app": "shop"}]} for name in ("a.test", "b.test")]
+    plan = planned(apps, sites)
+    found = {
+        file["dest"]: file.get("belongs_to")
+        for bundle in ("app_bundle", "site_bundle")
+        for file in plan[bundle]["files"]
+        if file.get("force") is not False
+    }
+    shared = {path for path, name in found.items() if name is None}
+    assert {path.rpartition("/")[2] for path in shared} <= {
+        "publish-main-apps.conf",
+        "publish-main-apps",
+        "publish-main-sites",
+        "publish-main.conf",
+    }
+    assert {name for name in found.values() if name} == {"shop", "blog", "a.test", "b.test"}
+    for path, name in found.items():
+        # Their names happen to tell it here.
+        assert name is None or name in path
+
+
 def test_instances_are_units_of_one_release():
     plan = planned([app(instances=2, **CHAT), app("other")], [site({"path": "/", "app": "shop"})])
     assert plan["instances_by_app"] == {"shop": ["shop-1", "shop-2"], "other": ["other"]}

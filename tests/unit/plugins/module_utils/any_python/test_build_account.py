@@ -197,9 +197,20 @@ def test_what_is_installed_out_of_the_code_does_not_say_where_its_copy_lay(accou
         if os.geteuid() == 0:
             for path in (folder, record):
                 os.chown(str(path), UID, UID)
+    mine = tmp_path / "mine"
+    mine.write_bytes(b"led-1.dist-info/direct_url.json,,\nmine\n")
+    led = site / "led-1.dist-info"
+    led.mkdir()
+    (led / "direct_url.json").write_bytes((u"file://%s/code" % account.home).encode("ascii"))
+    (led / "RECORD").symlink_to(str(mine))
+    if os.geteuid() == 0:
+        os.chown(str(led), UID, UID)
+        os.chown(str(mine), UID, UID)
     forget_origins(account, str(tmp_path / "venv"))
     assert sorted(os.listdir(str(site / "own-1.dist-info"))) == ["RECORD"]
     assert (site / "own-1.dist-info/RECORD").read_bytes() == b"own.py,,\n"
+    # A link is not written through, wherever it leads.
+    assert mine.read_bytes().endswith(b"mine\n") and mine.read_bytes().startswith(b"led-1")
     for name in ("git", "loop"):
         assert sorted(os.listdir(str(site / (name + "-1.dist-info")))) == ["RECORD", "direct_url.json"]
         assert b"direct_url" in (site / (name + "-1.dist-info/RECORD")).read_bytes()

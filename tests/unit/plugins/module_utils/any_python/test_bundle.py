@@ -14,14 +14,15 @@ import stat
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import bundle as bundle_code
+from ansible_collections.graceful.wsgi.plugins.module_utils import bundle_entries
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import (
     Bundle,
     BundleError,
     File,
     Folder,
-    octal,
     verified_digest,
 )
+from ansible_collections.graceful.wsgi.plugins.module_utils.bundle_entries import octal
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 
 
@@ -942,6 +943,43 @@ def test_the_manifest_names_what_was_written(world):
         assert list(json.load(source)["files"]) == [world.path("a")]
 
 
+def manifest(world):
+    with open(os.path.join(world.state, "b", "manifest.json")) as source:
+        return json.load(source)
+
+
+def of(world, name, belongs_to, text=b"1"):
+    return File(world.path(name), text, mode=0o644, belongs_to=belongs_to)
+
+
+def test_the_manifest_notes_what_a_file_belongs_to(world):
+    world.run(of(world, "a", "shop"), of(world, "b", "blog"), ("all", "1"))
+    assert manifest(world)["belongs_to"] == {world.path("a"): "shop", world.path("b"): "blog"}
+    # What is wanted no more and stays, stays whose it was.
+    later = world.run(of(world, "a", "other"), ("all", "1"))
+    assert later.report()["changed"] is False
+    assert later.report()["belongs_to"] == {world.path("b"): "blog"}
+    assert manifest(world)["belongs_to"] == {world.path("a"): "other", world.path("b"): "blog"}
+    pruned = world.run(of(world, "a", None), prune=True)
+    assert pruned.report()["belongs_to"] == {world.path("b"): "blog"}
+    assert manifest(world)["belongs_to"] == {}
+    back = world.bundle(undo=pruned.token)
+    back.run()
+    assert manifest(world)["belongs_to"] == {world.path("b"): "blog"}
+
+
+def test_a_manifest_of_before_is_brought_up_to_date_and_nothing_counts_as_changed(world):
+    world.run(("a", "1"), ("b", "1"), digest="former")
+    path = os.path.join(world.state, "b", "manifest.json")
+    before = manifest(world)
+    del before["belongs_to"]
+    put(path, json.dumps(before))
+    later = world.run(of(world, "a", "shop"), ("b", "1"), digest="of today")
+    assert later.report()["changed"] is False
+    assert manifest(world)["belongs_to"] == {world.path("a"): "shop"}
+    assert verified_digest("b", world.state) == "of today"
+
+
 # -- disk ------------------------------------------------------------------------------------------------------------
 
 
@@ -999,20 +1037,20 @@ def test_whatever_is_another_is_no_longer_standing(stood, change):
 
 
 def test_an_account_that_was_made_anew_is_another(world, monkeypatch):
-    group = bundle_code.grp.getgrgid(os.getgid())
+    group = bundle_entries.grp.getgrgid(os.getgid())
     world.run(File(world.path("a"), b"1", mode=0o644, group=group.gr_name), digest="d1")
     assert standing_of(world) == "d1"
 
     class Other(object):
         gr_gid = group.gr_gid + 1
 
-    monkeypatch.setattr(bundle_code.grp, "getgrnam", lambda name: Other)
+    monkeypatch.setattr(bundle_entries.grp, "getgrnam", lambda name: Other)
     assert standing_of(world) == ""
 
     def unknown(name):
         raise KeyError(name)
 
-    monkeypatch.setattr(bundle_code.grp, "getgrnam", unknown)
+    monkeypatch.setattr(bundle_entries.grp, "getgrnam", unknown)
     assert standing_of(world) == ""
 
 

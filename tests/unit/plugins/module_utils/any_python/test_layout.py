@@ -55,5 +55,24 @@ def test_unpublished_is_what_neither_this_set_nor_another_has(others, has, insta
     assert layout.unpublished(STALE, others, has) == {"instances": instances, "apps": apps}
 
 
+def test_unpublished_goes_by_what_the_manifests_say_before_names():
+    noted = {layout.dropin("old-1", "old"): "new", layout.dropin("gone", "gone"): "shop"}
+    found = layout.unpublished(STALE, [], {"shop": ["shop"]}, noted)
+    assert found == {"instances": ["gone", "old-1", "two-3"], "apps": ["new", "two"]}
+
+
 def test_unpublished_of_nothing_stale_is_nothing():
     assert layout.unpublished([], [], {"shop": ["shop"]}) == {"instances": [], "apps": []}
+
+
+def test_the_files_of_a_whole_set_are_known_by_their_names():
+    for kind in ("apps", "sites"):
+        assert layout.parse_of_set(layout.logrotate(layout.bundle("a-b", kind))) == ("a-b", kind)
+    assert layout.parse_of_set(layout.tmpfiles(layout.bundle("a-b", "apps"))) == ("a-b", "apps")
+    for path in layout.of_all_sites("a-b"):
+        assert layout.parse_of_set(path) == ("a-b", "sites")
+    for path in (layout.logrotate("nginx"), layout.site("a.test"), layout.dropin("a", "a")):
+        assert layout.parse_of_set(path) is None
+    lines = "d %s 0710 a b -\nL %s - - - - x\n" % (layout.socket_dir("a"), layout.link("b-1"))
+    assert layout.SOCKET_LINE.findall(lines) == ["a", "b-1"]
+    assert layout.UNIT_NAME.findall("kill %s %s" % (layout.unit("a"), layout.unit("b-1"))) == ["a", "b-1"]

@@ -265,8 +265,27 @@ def test_a_process_that_is_gone_is_told():
     assert error.value.errno == errno.ESRCH
 
 
+def test_a_descriptor_that_is_closed_while_the_process_is_looked_at_hides_nothing(fake, monkeypatch):
+    one = fake(accepts=1)
+    link = one.connect_and_await()
+    names = os.listdir
+    # One that the list still has, and that is closed by the time it is read.
+    monkeypatch.setattr(code.os, "listdir", lambda path: ["987654"] + names(path))
+    assert len(code.held(one.pid, [one.address])) == 1
+    link.close()
+
+
+def test_a_descriptor_that_may_not_be_read_hides_what_the_process_holds(monkeypatch):
+    def refuses(path):
+        raise OSError(errno.EACCES, "refused", path)
+
+    monkeypatch.setattr(code.os, "readlink", refuses)
+    assert code.held(os.getpid(), []) is None
+
+
 def test_pending_signals_are_seen():
-    process = subprocess.Popen(["sleep", "60"])
+    # Whatever started the tests, nohup say, may have had SIGHUP ignored, and then it is never pending.
+    process = subprocess.Popen(["sleep", "60"], preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     try:
         os.kill(process.pid, signal.SIGSTOP)
         awaited(lambda: procfs.state(process.pid) == "T")

@@ -17,6 +17,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     ownership,
     removal,
     removal_accounts,
+    removal_programs,
+    removal_steps,
     removal_survey,
     safe_path,
     takeover_checks,
@@ -84,9 +86,12 @@ def host(monkeypatch, tmp_path):
     return files
 
 
-def bundles(**more):
+def bundles(belongs_to=(), **more):
+    """The manifests of a host, those of a version that did not note what files belong to unless that is said."""
+    files = {"publish-main-apps": dict.fromkeys(APPS, "x"), "publish-main-sites": dict.fromkeys(SITES, "x")}
+    files.update(more)
     return dict(
-        {"publish-main-apps": dict.fromkeys(APPS, "x"), "publish-main-sites": dict.fromkeys(SITES, "x")}, **more
+        (name, ownership.Recorded({"files": files[name], "belongs_to": dict(belongs_to)})) for name in sorted(files)
     )
 
 
@@ -120,6 +125,22 @@ def test_one_application_goes_with_the_sites_that_lead_to_it_alone(host):
         "/var/log/uwsgi/shop/server.log",
         "uwsgi@shop.service",
     )
+
+
+def test_what_the_manifest_says_of_a_file_goes_before_its_name(host):
+    odd, mine = "/etc/uwsgi/settings.conf", BLOCK % "10-first"
+    host[odd], host[mine] = "", "# Ansible managed\nserver {\n    uwsgi_pass unix:/run/wsgi/shop.sock;\n}\n"
+    more = {
+        "publish-main-apps": dict.fromkeys(APPS + [odd], "x"),
+        "publish-main-sites": dict.fromkeys(SITES + [mine], "x"),
+    }
+    noted = {odd: "shop", "/etc/uwsgi/blog.env": "shop", mine: "shop.test"}
+    going = Going(main_set(belongs_to=noted, **more), ["shop"])
+    gone = [path for path in APPS if "shop" in path] + [odd, "/etc/uwsgi/blog.env"]
+    assert sorted(going.files("apps")[0]) == sorted(gone)
+    assert going.sites == ["shop.test", "shop.test"]
+    # Its name alone tells nothing.
+    assert odd not in Going(main_set(**more), ["shop"]).files("apps")[0]
 
 
 def test_the_last_application_and_site_are_the_set(host):
@@ -299,7 +320,7 @@ def test_an_account_that_something_runs_as_is_not_removed(monkeypatch):
     ],
 )
 def test_what_the_role_uwsgi_makes_in_its_home(name, ours):
-    assert bool(removal._OF_UWSGI.match(name)) == ours
+    assert bool(removal_programs._OF_UWSGI.match(name)) == ours
 
 
 class Work(removal.Removal):
@@ -350,11 +371,11 @@ def test_in_a_folder_for_uwsgi_what_others_have_there_stays(tmp_path):
 def test_no_diff_tells_a_secret_of_a_set_whose_manifest_is_lost(tmp_path, monkeypatch):
     path = write(tmp_path / "shop.env", u"KEY=S3CRET\n")
     monkeypatch.setattr(ownership, "STATE_DIR", str(tmp_path / "bundles"))
-    monkeypatch.setattr(removal.bundle, "untrusted_folder", lambda path: None)
-    known = removal._Known(
+    monkeypatch.setattr(removal_steps.bundle, "untrusted_folder", lambda path: None)
+    known = removal_steps.Known(
         "publish-main-apps", [], [], [], None, None, prune=True, check_mode=True, state_dir=str(tmp_path / "bundles")
     )
-    known.adopted = {path: removal.bundle.sha256(b"KEY=S3CRET\n")}
+    known.adopted = {path: removal_steps.bundle.sha256(b"KEY=S3CRET\n")}
     known._survey()
     (shown,) = known.diff()
     assert shown["before"] == "KEY=(hidden)\n"
@@ -364,13 +385,14 @@ def test_no_diff_tells_a_secret_of_a_set_whose_manifest_is_lost(tmp_path, monkey
 def test_what_went_is_not_kept_to_be_put_back(tmp_path, monkeypatch, check_mode):
     paths = [write(tmp_path / "conf" / name, u"KEY=S3CRET\n") for name in ("shop.env", "blog.env")]
     home = tmp_path / "bundles/publish-main-apps"
-    recorded = dict((path, removal.bundle.sha256(b"KEY=S3CRET\n")) for path in paths)
+    recorded = dict((path, removal_steps.bundle.sha256(b"KEY=S3CRET\n")) for path in paths)
     write(home / "manifest.json", json.dumps({"files": recorded, "secret": paths, "run": "1"}))
     write(home / "previous.json", u'{"run": "1", "files": []}')
     monkeypatch.setattr(ownership, "STATE_DIR", str(tmp_path / "bundles"))
-    monkeypatch.setattr(removal.bundle, "STATE_DIR", str(tmp_path / "bundles"))
-    monkeypatch.setattr(removal.bundle, "untrusted_folder", lambda path: None)
-    monkeypatch.setattr(removal, "_Known", functools.partial(removal._Known, state_dir=str(tmp_path / "bundles")))
+    monkeypatch.setattr(removal_steps.bundle, "STATE_DIR", str(tmp_path / "bundles"))
+    monkeypatch.setattr(removal_steps.bundle, "untrusted_folder", lambda path: None)
+    known = functools.partial(removal_steps.Known, state_dir=str(tmp_path / "bundles"))
+    monkeypatch.setattr(removal_steps, "Known", known)
     work = Work(tmp_path)
     work.check_mode = check_mode
     work._bundle("publish-main-apps", [paths[0]])
@@ -456,7 +478,7 @@ def test_shared_virtualenvs_go_with_the_last_application_that_uses_one(tmp_path,
     for name, left in (("shop", True), ("blog", False)):
         # In check mode it stays for everybody but this run.
         if not check_mode:
-            removal.safe_path.remove_tree(str(root / name))
+            safe_path.remove_tree(str(root / name))
         work.removed.append(str(root / name))
         work.check_mode = check_mode
         work._common_venvs()
@@ -470,7 +492,7 @@ def test_what_was_taken_over_is_given_back_across_file_systems(tmp_path, monkeyp
     place.mkdir()
     copy = write(tmp_path / "taken" / str(place)[1:] / "nginx.conf", u"theirs\n")
     os.chmod(copy, 0o640)
-    monkeypatch.setattr(removal, "TAKEN", str(tmp_path / "taken"))
+    monkeypatch.setattr(removal_programs, "TAKEN", str(tmp_path / "taken"))
     monkeypatch.setattr(safe_path, "untrusted", lambda path: None)
     rename = os.rename
 
@@ -492,7 +514,7 @@ def test_what_was_taken_over_is_given_back_across_file_systems(tmp_path, monkeyp
 def test_nothing_is_given_back_to_an_nginx_that_stays(tmp_path, monkeypatch):
     """It was never tested with what nginx serves by now."""
     copy = write(tmp_path / "taken" / "etc" / "nginx" / "conf.d" / "default.conf")
-    monkeypatch.setattr(removal, "TAKEN", str(tmp_path / "taken"))
+    monkeypatch.setattr(removal_programs, "TAKEN", str(tmp_path / "taken"))
     isdir = os.path.isdir
     monkeypatch.setattr(removal.os.path, "isdir", lambda path: path == "/etc/nginx/conf.d" or isdir(path))
     monkeypatch.setattr(safe_path, "untrusted", lambda path: None)
@@ -510,7 +532,7 @@ def test_nothing_is_given_back_to_an_nginx_that_stays(tmp_path, monkeypatch):
 @pytest.mark.parametrize("keys", [False, True])
 def test_clones_go_with_the_data_only(tmp_path, monkeypatch, keys):
     home = tmp_path / "git"
-    monkeypatch.setattr(removal.git_checkout, "HOME", str(home))
+    monkeypatch.setattr(removal_programs.git_checkout, "HOME", str(home))
     clone = write(home / "repos" / "shop" / "HEAD")
     other = write(home / ".graceful-wsgi" / "x" / "askpass")
     if keys:

@@ -132,6 +132,18 @@ def test_nothing_but_a_regular_file_is_opened_and_no_fifo_waited_for(roots):
         with pytest.raises(OSError) as error:
             folder.open_file("missing")
         assert error.value.errno == errno.ENOENT
+        os.close(folder.open_file("file"))
+    for path in (roots / "fifo", roots / "link", roots / "hers", "/dev/null"):
+        with pytest.raises(UnsafePath) as refused:
+            safe_path.open_regular(str(path))
+        assert "%s: is no regular file" % path in str(refused.value)
+    os.close(safe_path.open_regular(str(roots / "link"), links=True))
+    os.symlink("fifo", str(roots / "leads"))
+    with pytest.raises(UnsafePath):
+        safe_path.open_regular(str(roots / "leads"), links=True)
+    handle = safe_path.open_regular(str(roots / "new"), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    assert stat.S_IMODE(os.fstat(handle).st_mode) == 0o600
+    os.close(handle)
     assert safe_path.size(str(roots / "file")) == 1
     assert safe_path.size(str(roots / "link")) == safe_path.size(str(roots / "fifo")) == 0
 
