@@ -12,7 +12,6 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import errno
-import hashlib
 import json
 import os
 import re
@@ -21,7 +20,7 @@ import time
 from ansible_collections.graceful.wsgi.plugins.module_utils import causes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import Folder, UnsafePath, read_file
-from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import digest_of, replace_bytes
 
 FOLDER = ".records"
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
@@ -274,10 +273,5 @@ def note_failures(releases, failed, stage):
 
 def digests(paths):
     """{path: sha256} of files of root's; what is not there is left out."""
-    found = {}
-    for path in paths:
-        try:
-            found[path] = hashlib.sha256(read_file(path)).hexdigest()
-        except (OSError, UnsafePath):
-            continue
-    return found
+    found = dict((path, digest_of(path)) for path in paths)
+    return dict((path, digest) for path, digest in found.items() if digest)
