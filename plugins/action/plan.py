@@ -320,26 +320,11 @@ class ActionModule(ReportingAction):
                 found.setdefault(variable, {})[file] = told
         return found
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        _validation, args = self.validate_argument_spec(
-            argument_spec={
-                "collecting": {"type": "bool", "default": False},
-                "kit": {"type": "bool", "default": True},
-                "pins": {"type": "dict"},
-                "role": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
-                "uwsgi": {"type": "dict"},
-            },
-        )
+    def _known(
+        self, args: dict[str, Any], variables: dict[str, dict[str, Any] | None], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What planners are told of the host, of its builders and of files on the controller."""
         own = args["role"]
-        specs = {role: _options(role) for role in planning.PLANNERS}
-        variables: dict[str, dict[str, Any] | None] = {}
-        for role, options in specs.items():
-            if own in planning.ALONE and role != own:
-                options = {name: options[name] for name in planning.ALONE[own].get(role, ())}
-            variables[role] = self._visible(options, task_vars, strict=role == own)
-        variables[own] = variables[own] or {}
         host = _host(task_vars, args)
         host["auto"] = self._settle_auto(variables)
         host["kit"] = None
@@ -367,6 +352,29 @@ class ActionModule(ReportingAction):
         host["constraints"] = _constraints(given, lambda path: self._find_needle("files", path))
         wheels = f"{host['kit']['folder']}/{kit_plan.TOOLS}" if kit_plan.publishing(host) else None
         host["wheels"] = wheel_plan.read(wheels or (variables["uwsgi"] or {}).get("uwsgi_wheel_dir"))
+        return host
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        _validation, args = self.validate_argument_spec(
+            argument_spec={
+                "collecting": {"type": "bool", "default": False},
+                "kit": {"type": "bool", "default": True},
+                "pins": {"type": "dict"},
+                "role": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
+                "uwsgi": {"type": "dict"},
+            },
+        )
+        own = args["role"]
+        specs = {role: _options(role) for role in planning.PLANNERS}
+        variables: dict[str, dict[str, Any] | None] = {}
+        for role, options in specs.items():
+            if own in planning.ALONE and role != own:
+                options = {name: options[name] for name in planning.ALONE[own].get(role, ())}
+            variables[role] = self._visible(options, task_vars, strict=role == own)
+        variables[own] = variables[own] or {}
+        host = self._known(args, variables, task_vars)
         plans, problems = planning.plan(specs, variables, host)
         for warning in planning.misspelt(own, specs[own], set(task_vars)):
             # Not by the result, which ansible-core 2.16 would hide with the plan.

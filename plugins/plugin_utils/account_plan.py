@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .problem import Problems
+from .uwsgi_meanings import PLUGINS
 
 # Longer names are refused by useradd.
 LONGEST = 31
@@ -39,7 +40,6 @@ REFUSED_VARIABLES = (
 # What a location may send, and then nothing else.
 LOCATION_VARIABLES = ("UWSGI_SCRIPT", "UWSGI_CHDIR")
 REFUSAL = "break:403 Forbidden"
-_PLUGINS = {"plugin", "plugins", "need-plugin", "need-plugins", "dlopen"}
 # The first systemd with IPAddressAllow=.
 ADDRESSES_SINCE = 235
 LOOPBACK_NAMES = {"localhost", "ip6-localhost", "ip6-loopback"}
@@ -105,9 +105,6 @@ def check(
             problems.add(f"{path}.service_options.{name}", message, f"state it with {name.lower()}")
 
 
-# -- the socket -----------------------------------------------------------------------------------------------------
-
-
 def is_loopback(host: str) -> bool:
     """Whether an address of a socket can be reached from this host only."""
     host = host.strip("[]")
@@ -163,9 +160,6 @@ def clients(app: Mapping[str, Any]) -> list[list[str]]:
     return [["IPAddressDeny", "any"], ["IPAddressAllow", "localhost"]] + [
         ["IPAddressAllow", client] for client in app["socket_clients"]
     ]
-
-
-# -- packets --------------------------------------------------------------------------------------------------------
 
 
 def _literal(line: str) -> str:
@@ -246,13 +240,10 @@ def packet_routes(app: Mapping[str, Any], said: Mapping[str, Any], own: Mapping[
     # One condition for all of them: each costs a request about a microsecond.
     routes.append(("route-if-not", f"empty:{''.join(f'${{{name}}}' for name in variables)} {REFUSAL}"))
     modifiers = set(said["modifiers"]) or {"0"}
-    if len(modifiers) == 1 and not _PLUGINS.intersection(names):
+    if len(modifiers) == 1 and not PLUGINS.intersection(names):
         # Otherwise a packet could be meant for the spooler, the cache, signals or an RPC function.
         routes.append(("route-run", f"setmodifier1:{modifiers.pop()}"))
     return routes
-
-
-# -- whom nginx must be one of --------------------------------------------------------------------------------------
 
 
 def static_folders(sites: Iterable[Mapping[str, Any]]) -> list[tuple[str | None, str]]:

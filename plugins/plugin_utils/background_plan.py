@@ -12,17 +12,9 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import background
 from . import layout
 from .model import App
 from .problem import Problems
+from .uwsgi_meanings import COMMANDS, IN_MASTER, IN_SPOOLER, OWN_RELOADS
 
-# Commands that the master runs in its own folder, which has to be the code's, whenever it begins.
-COMMANDS = re.compile(r"exec-.*")
 FALSE = ("false", "no", "off", "0")
-# uWSGI's own reloads, beside ours: they cut requests off.
-OWN_RELOADS = re.compile(
-    r"touch-(workers-|mules-|spoolers-|chain-)?reload|fs-(brutal-)?reload|py(thon)?-auto-?reload(-on-edit)?"
-)
-# What a process that is forked from the master has of the code though the workers load it themselves.
-IN_MASTER = re.compile(r"shared-(py-?|python-)?import")
-IN_SPOOLER = re.compile(r"spooler-(py-?|python-)?import")
 PIDFILE = re.compile(r"(?:^|,)pidfile=([^,]*)")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import layout, nginx_plan, uwsgi_plan
+from . import layout
 from .model import Centos7Plan, Repository, SelinuxModule, SoftwareCollection
+from .packages import HEADERS, PACKAGE_QUERY, PACKAGES
 from .problem import Problem, close_match
 
 VAULT = "https://vault.centos.org"
@@ -144,7 +145,7 @@ def _packages(values: dict[str, Any], host: dict[str, Any]) -> list[str]:
     if python:
         wanted.update([f"{python}-python", f"{python}-python-pip"] if scl else [python])
     if builds:
-        nginx, uwsgi = nginx_plan.PACKAGES["RedHat"], uwsgi_plan.HEADERS["RedHat"]
+        nginx, uwsgi = PACKAGES["RedHat"], HEADERS["RedHat"]
         for group in ("run", "base", "compiler", "zlib", "openssl"):
             wanted.update(nginx[group])
         wanted.update(uwsgi[name][0] for name in uwsgi if name not in ("pcre1", "capabilities"))
@@ -189,7 +190,7 @@ def plan(values: dict[str, Any], host: dict[str, Any]) -> tuple[Centos7Plan | No
         repositories=_repositories(values, host),
         settings=settings,
         packages=packages,
-        package_query=[*nginx_plan.PACKAGE_QUERY["RedHat"], *packages] if packages else [],
+        package_query=[*PACKAGE_QUERY["RedHat"], *packages] if packages else [],
         scl=_scl(values),
         selinux=SelinuxModule(cil=_cil(), file=f"{STATE}/{MODULE}.cil") if selinux else None,
         booleans=booleans,

@@ -14,13 +14,8 @@ from typing import Any, NamedTuple
 from ansible_collections.graceful.wsgi.plugins.module_utils.background import normal
 
 from .problem import Problems
+from .uwsgi_meanings import GEVENT_ONLY, LOOPS, SUSPENDERS
 
-# Shortcuts for a loop engine with so many cores.
-LOOPS = ("asyncio", "coroae", "goroutines", "tornado")
-# What gives each core of `async` a stack of its own; switches, of which uWSGI takes the last that is initialised.
-SUSPENDERS = ("fiber", "greenlet", "stackless", "ugreen")
-# They act when gevent's loop begins.
-GEVENT_ONLY = ("gevent-monkey-patch", "gevent-wait-for-hub")
 # uWSGI takes each variable UWSGI_X of its environment for its option x.
 _IN_ENVIRONMENT = re.compile(r"(?:^|[\s\"'])UWSGI_([A-Z0-9_]+)=([^\s\"']*)")
 FALSE = ("false", "off", "no", "0")

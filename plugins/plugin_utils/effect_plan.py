@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from . import client_plan, refusal_plan, site_plan
+from . import client_plan, refusal_plan, site_emit, site_listen, site_location
 from .nginx_tree import quoted
 from .problem import Problems
 
@@ -91,7 +91,7 @@ def _check_families(options: Mapping[str, Any], kinds: set[str], path: str, wher
 
 
 def _check_path(location: Mapping[str, Any], site: Mapping[str, Any], path: str, problems: Problems) -> None:
-    where = site_plan.Path(location["path"])
+    where = site_location.Path(location["path"])
     text, modifier = where.text, f"{where.modifier} " if where.modifier else ""
     if where.named:
         return
@@ -125,7 +125,7 @@ def _check_path(location: Mapping[str, Any], site: Mapping[str, Any], path: str,
 
 def _check_loop(site: Mapping[str, Any], index: int, path: str, problems: Problems) -> None:
     """Refuse a redirect to a path that leads back to it, as far as the site's own locations say who answers there."""
-    locations = [site_plan.Path(location["path"]) for location in site["locations"]]
+    locations = [site_location.Path(location["path"]) for location in site["locations"]]
     target = re.split(r"[?#]", site["locations"][index]["redirect"] or "")[0]
     others = any(where.regex for where in locations) or {"include", "location"} & set(_nested(site["options"]))
     if not re.match(r"/(?!/)", target) or "$" in target or others or site["template"]:
@@ -172,10 +172,10 @@ def warnings(values: Mapping[str, Any]) -> list[str]:
 
 def _check_proxy_protocol(sites: list[dict[str, Any]], problems: Problems) -> None:
     """Refuse a client's address by a protocol that is spoken at none of the site's sockets."""
-    spoken = {site_plan.endpoint(line) for site in sites for line, _tls in site_plan.sockets(site) if _speaks(line)}
+    spoken = {site_listen.endpoint(line) for site in sites for line, _tls in site_listen.sockets(site) if _speaks(line)}
     for index, site in enumerate(sites):
         asked = site["real_ip"] and site["real_ip"]["header"] == "proxy_protocol"
-        own = {site_plan.endpoint(line) for line, _tls in site_plan.sockets(site)}
+        own = {site_listen.endpoint(line) for line, _tls in site_listen.sockets(site)}
         if asked and not own & spoken and "listen" not in site["options"] and not site["template"]:
             message = "has no effect: no address in listen speaks the PROXY protocol"
             hint = "write e.g. listen: ['80 proxy_protocol'], or the header that names the client"
@@ -189,9 +189,9 @@ def _speaks(line: str) -> bool:
 def _sockets(site: Mapping[str, Any]) -> Iterable[tuple[Any, bool]]:
     """Where the site itself answers, and whether TLS is spoken there."""
     moved = site["tls"] and site["tls"]["redirect"] and not site["redirect"] and not client_plan.believed(site, {})
-    for line, tls in site_plan.sockets(dict(site)):
+    for line, tls in site_listen.sockets(dict(site)):
         if tls or not moved:
-            yield site_plan.endpoint(line), tls or "ssl" in line.split()
+            yield site_listen.endpoint(line), tls or "ssl" in line.split()
 
 
 def _text(value: Any) -> str:
@@ -209,7 +209,7 @@ def _check_switches(sites: list[dict[str, Any]], conf: Mapping[str, Any], proble
         for socket, tls in _sockets(site):
             if not tls:
                 plain.setdefault(socket, {})[index] = None
-    defaults = site_plan.defaults(sites)
+    defaults = site_listen.defaults(sites)
     told: set[tuple[int, str]] = set()
     for socket, indexes in plain.items():
         first = next((index for index in indexes if socket in defaults[index]), None)
@@ -234,7 +234,7 @@ def _check_switches(sites: list[dict[str, Any]], conf: Mapping[str, Any], proble
 
 def _check_protocols(sites: list[dict[str, Any]], nginx_version: str, problems: Problems) -> None:
     """Before 1.29.2 nginx settled the protocol of TLS before it knew the name: what one site takes, all took."""
-    if site_plan.at_least(nginx_version, PROTOCOLS_BY_NAME_SINCE):
+    if site_emit.at_least(nginx_version, PROTOCOLS_BY_NAME_SINCE):
         return
     spoken: dict[Any, tuple[int, set[str]]] = {}
     for index, site in enumerate(sites):
@@ -286,12 +286,12 @@ def check(values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problem
 
 def checks(sites: list[dict[str, Any]], publish_set: str, folder: str) -> list[dict[str, Any]]:
     """What only the host can tell: whether another set's server stands at a port before this set's."""
-    defaults, found = site_plan.defaults(sites), []
+    defaults, found = site_listen.defaults(sites), []
     answered = set().union(*defaults)
     own = f"{folder}/publish-{publish_set}.conf"
     for index, site in enumerate(sites):
-        for line, tls in site_plan.sockets(site):
-            socket = site_plan.endpoint(line)
+        for line, tls in site_listen.sockets(site):
+            socket = site_listen.endpoint(line)
             if tls or "ssl" in line.split() or socket in answered:
                 continue
             for name in refusal_plan.UNREAD:

@@ -12,19 +12,7 @@ from typing import Any, NamedTuple
 
 from . import uwsgi_options
 from .problem import Problems
-
-# One option of each feature, by which it is known whatever the version.
-MARKS = {
-    "capabilities": "cap",
-    "gevent": "gevent",
-    "json": "json",
-    "pcre": "log-drain",
-    "routing": "route-if-not",
-    "ssl": "legion",
-    "xml": "xml",
-    "yaml": "yaml",
-    "zlib": "load-file-in-cache-gzip",
-}
+from .uwsgi_meanings import FEATURE_MARKS
 
 
 class Need(NamedTuple):
@@ -104,7 +92,7 @@ def check(
     """Refuse what the host's uWSGI, once it is installed, was built without."""
     told = (host.get("uwsgi") or {}).get("options") or []
     for need in needs(app, path, uwsgi["uwsgi_features"]) if told else ():
-        if MARKS[need.feature] not in told:
+        if FEATURE_MARKS[need.feature] not in told:
             problems.add(need.path, f"takes {need.feature}, which this uWSGI was built without: {need.why}", need.hint)
 
 
@@ -124,7 +112,7 @@ def checks(apps: list[dict[str, Any]], uwsgi: Mapping[str, Any], host: Mapping[s
             "variable": need.path,
             **uwsgi_options.wanted(uwsgi),
             "feature": need.feature,
-            "option": MARKS[need.feature],
+            "option": FEATURE_MARKS[need.feature],
             "why": need.why,
             "hint": need.hint,
             # A wheel that is there tells by itself, and where it may be one of several that differ, the binary later.

@@ -77,7 +77,7 @@ def _keys(lines: Iterable[Directive]) -> dict[str, list[str]]:
     for line in lines:
         if line[2] is None and line[0] in KINDS:
             # In a file a line is known by its first word.
-            found.setdefault(line[0], []).append(str(key(line)).split()[0])
+            found.setdefault(line[0], []).append((str(key(line)).split() or [""])[0])
     return found
 
 

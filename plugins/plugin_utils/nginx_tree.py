@@ -19,6 +19,9 @@ _KEEPS_SINCE = (1, 29, 7)
 # Blocks that are nothing without arguments, and directives that take none: true is the directive alone.
 WITH_ARGUMENTS = {"if", "location", "limit_except", "map", "geo", "split_clients"}
 WITHOUT_ARGUMENTS = {"break", "internal", "ip_hash", "least_conn", "random", "empty_gif", "flv", "mp4"}
+# Lines that begin with the name of a header or a parameter.
+WITH_NAME = {"add_header", "add_trailer", "proxy_set_header", "grpc_set_header"}
+WITH_NAME |= {"uwsgi_param", "fastcgi_param", "scgi_param"}
 # Lines that people write as a mapping of what they name, which would be a block to nginx.
 WITHOUT_BLOCK = {"add_header", "add_trailer", "error_page", "fastcgi_param", "log_format", "proxy_set_header", "set"}
 WITHOUT_BLOCK |= {"proxy_cookie_domain", "proxy_cookie_path", "proxy_redirect", "rewrite", "uwsgi_param"}
@@ -137,6 +140,12 @@ def directives(options: Mapping[str, Any], path: str, problems: list[Problem]) -
                     else:
                         tree.append([shown, "", directives(inner, at, problems)])
                 continue
+            if str(name).split()[0] in WITH_ARGUMENTS:
+                kind = str(name).split()[0]
+                message = f"is no block, and {kind} is nothing without one"
+                hint = f"write its directives as a mapping below '{kind} …'"
+                problems.append(Problem(at, message, hint))
+                continue
             if isinstance(item, bool) and str(name).strip() in WITHOUT_ARGUMENTS:
                 tree += [[name, "", None]] if item else []
                 continue
@@ -150,6 +159,10 @@ def directives(options: Mapping[str, Any], path: str, problems: list[Problem]) -
             flaw = _flaw(text)
             if flaw:
                 problems.append(Problem(at, f"{text!r} {flaw}", _hint(text, flaw)))
+                continue
+            if str(name).strip() in WITH_NAME and not (text.split() or [""])[0].strip("\"'"):
+                hint = "write a name and its value, or leave it out"
+                problems.append(Problem(at, f"{text!r} begins with no name", hint))
                 continue
             tree.append([name, text, None])
     return tree

@@ -12,18 +12,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from . import layout, site_plan
-from .app_plan import ANY_HOST
+from . import layout, site_listen
 from .layout import NGINX_LOG_DIR
 from .model import App, FirstQuestion, Instance, Probe, Question, Site
 from .problem import Problems
-from .site_plan import Path
+from .site_location import Path
+from .text_values import ANY_HOST
+from .uwsgi_meanings import COUNTED_ON
 
 Endpoint = tuple[str, int | None]
 _OFF = {"false", "no", "off", "0", "n", "f"}
 _ON = {"true", "yes", "on", "1", "y", "t"}
-# Without these, which a throw-away process has none of, a page may well fail that is fine once it is live.
-_COUNTED_ON = re.compile(r"(mules?|farm|spooler.*|.*attach-daemon.*|.*cron.*|legion.*)\Z")
 # Of a visitor who has no other name to ask for.
 _NAMELESS = "localhost"
 
@@ -144,7 +143,7 @@ def _plain(location: Mapping[str, Any]) -> bool:
 
 def _address(line: str) -> str:
     """Where a visitor on the host itself reaches what a line of listen says."""
-    host, port = site_plan.endpoint(line)
+    host, port = site_listen.endpoint(line)
     if port is None:
         return host.removeprefix("unix:")
     return f"{'127.0.0.1' if host in ANY_HOST and host != '[::]' else '[::1]' if host == '[::]' else host}:{port}"
@@ -152,7 +151,7 @@ def _address(line: str) -> str:
 
 def _door(site: Mapping[str, Any]) -> tuple[str, bool] | None:
     """The line of listen at which the site itself answers, and whether TLS is spoken there."""
-    spoken = [(line, tls) for line, tls in site_plan.sockets(dict(site)) if "quic" not in line.split()]
+    spoken = [(line, tls) for line, tls in site_listen.sockets(dict(site)) if "quic" not in line.split()]
     lines = [(line, tls or "ssl" in line.split()) for line, tls in spoken]
     return next((one for one in lines if one[1]), lines[0] if lines else None)
 
@@ -189,14 +188,14 @@ def _through(
     if path is None or door is None:
         return None
     line, tls = door
-    host = host_of(site, site_plan.endpoint(line) in default)
+    host = host_of(site, site_listen.endpoint(line) in default)
     if probe.get("host") and _has_name(site, probe["host"]):
         host = probe["host"]
     if host is None:
         return None
     error_log = site["error_log"].split()[0]
     if error_log == "system":
-        error_log = posixpath.join(NGINX_LOG_DIR, f"{site_plan.name_of(site)}.error.log")
+        error_log = posixpath.join(NGINX_LOG_DIR, f"{site_listen.name_of(site)}.error.log")
     return Question(
         app=app.app,
         instances=[one.name for one in app.instances],
@@ -245,7 +244,7 @@ class Asked(NamedTuple):
 def plan(values: Mapping[str, Any], apps: Mapping[str, App], sites: Iterable[Site]) -> dict[str, Asked]:
     """What each application is asked, by name. ``apps`` and ``sites``: their plans."""
     found: dict[str, Asked] = {}
-    defaults = site_plan.defaults(values["publish_sites"])
+    defaults = site_listen.defaults(values["publish_sites"])
     files = [(site.file, site.template != "site.conf.j2") for site in sites]
     for given in values["publish_apps"]:
         app, told, probe = apps[given["name"]], stated(given), None
@@ -271,7 +270,7 @@ def plan(values: Mapping[str, Any], apps: Mapping[str, App], sites: Iterable[Sit
 def _first(given: Mapping[str, Any], app: App, off: bool, seen: Mapping[str, Any]) -> FirstQuestion:
     """How what new code answers without a probe is judged before it goes live: by what the live one answers."""
     options = {str(name).replace("_", "-") for name in given["options"]}
-    judged = not off and not any(_COUNTED_ON.match(name) for name in options)
+    judged = not off and not any(COUNTED_ON.match(name) for name in options)
     first = app.instances[0]
     named = given["module"] or given["wsgi_file"]
     name = named if ":" in named else f"{named}:{given['callable']}"

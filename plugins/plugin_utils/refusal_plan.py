@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import client_plan, site_plan
+from . import client_plan, site_emit, site_listen
 from .nginx_tree import Directive, quoted
 
 # Of a socket's words in listen these are said by each server; all others nginx takes from one of them only.
@@ -54,7 +54,7 @@ def _shown(value: Any) -> str:
 def _listen(site: dict[str, Any]) -> list[tuple[str, bool]]:
     """All lines of listen of a site, those of its options too, and whether TLS is spoken there."""
     more = [str(line) for line in _lines(site["options"].get("listen") or [])]
-    found = [*site_plan.sockets(site), *((line, False) for line in more)]
+    found = [*site_listen.sockets(site), *((line, False) for line in more)]
     return [(line, tls or bool({"ssl", "quic"}.intersection(line.split()))) for line, tls in found if line.split()]
 
 
@@ -97,7 +97,7 @@ class Socket:
             return said
         # One that is left out here could be spoken with none of them.
         protocols = sorted({protocol for tls in spoken for protocol in tls["protocols"]})
-        usual = {"ssl_protocols": " ".join(protocols), "ssl_ciphers": quoted(spoken[0]["ciphers"]), **site_plan.TLS}
+        usual = {"ssl_protocols": " ".join(protocols), "ssl_ciphers": quoted(spoken[0]["ciphers"]), **site_emit.TLS}
         return {**{name: [value] for name, value in usual.items()}, **said}
 
     def settings(self, modern: bool) -> list[Directive]:
@@ -133,17 +133,17 @@ def server_name(publish_set: str) -> str:
 
 def plan(sites: list[dict[str, Any]], publish_set: str, nginx: Mapping[str, Any]) -> list[Directive]:
     """The servers, one for each kind of socket, for all sockets at which no site is the default."""
-    modern = site_plan.modern(nginx)
+    modern = site_emit.modern(nginx)
     answered: set[Any] = set()
-    for site, default in zip(sites, site_plan.defaults(sites), strict=True):
+    for site, default in zip(sites, site_listen.defaults(sites), strict=True):
         answered |= default
         for line, _tls in _listen(site):
             if {"default_server", "default"}.intersection(line.split()):
-                answered.add(site_plan.endpoint(line))
+                answered.add(site_listen.endpoint(line))
     found: dict[Any, Socket] = {}
     for site in sites:
         for line, tls in _listen(site):
-            key = site_plan.endpoint(line)
+            key = site_listen.endpoint(line)
             if key not in answered:
                 socket = found.setdefault((key, "quic" in line.split()), Socket(line.split()[0]))
                 socket.add(line, tls, site)

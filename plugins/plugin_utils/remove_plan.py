@@ -7,10 +7,10 @@ import re
 from typing import Any
 
 from . import account_plan, layout
-from .app_plan import SAFE_NAME
 from .log_plan import SHARED
 from .model import Places, RemovePlan, Wanted
 from .problem import Problem, Problems
+from .text_values import SAFE_NAME
 
 # What is read of the other roles' variables: where things are, and which accounts were made. Nothing else of an
 # inventory matters here: what it publishes may be wrong by now, or gone.

@@ -8,6 +8,7 @@ from typing import Any
 
 from .nginx_tree import Directive
 from .problem import Problems
+from .uwsgi_meanings import REQUEST_LINES
 
 # A packet of the uwsgi protocol, and uWSGI's buffer for it, end here.
 LARGEST = 65535
@@ -21,20 +22,6 @@ IN_MEMORY = 65536
 SLOW = 1000
 # nginx's own defaults: number and size of large_client_header_buffers, and client_header_buffer_size.
 BUFFERS, FIRST = (4, 8192), 1024
-# Who states how a request's line looks or where it goes wants it written.
-LINES = {
-    "log-format",
-    "logformat",
-    "log-format-strftime",
-    "logformat-strftime",
-    "log-micros",
-    "log-master-req-stream",
-    "log-req-encoder",
-    "log-req-route",
-    "log-x-forwarded-for",
-    "req-logger",
-    "logger-req",
-}
 # By which nginx knows most of the bytes of a request's headers, whatever the version of HTTP.
 HEADERS = "$http_cookie$http_authorization$http_referer$http_user_agent"
 _SIZE = re.compile(r"(\d+)([kKmM]?)")
@@ -59,7 +46,7 @@ def check(app: Mapping[str, Any], path: str, problems: Problems) -> None:
 def _logging(app: Mapping[str, Any], given: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """nginx's access log has a line for each request already; a second one takes a fifth of the throughput."""
     asked = "disable-logging" in given and not _on(given["disable-logging"])
-    if app["log_requests"] or asked or LINES.intersection(given):
+    if app["log_requests"] or asked or REQUEST_LINES.intersection(given):
         return []
     # A WebSocket is one request, as long as it is open.
     slow = [] if app["websocket"] else [("log-slow", SLOW)]

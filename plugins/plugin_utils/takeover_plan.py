@@ -63,6 +63,53 @@ def uwsgi(values: Mapping[str, Any]) -> list[Check]:
     ]
 
 
+class _Set:
+    """A set of applications and sites, as its checks have to know it."""
+
+    def __init__(self, values: Mapping[str, Any], app_bundle: Bundle, site_bundle: Bundle):
+        self.values = values
+        self.bundles = {"apps": app_bundle, "sites": site_bundle}
+        # The files of single applications and sites; all others are shared.
+        self.said: set[str] = set()
+
+    def check(self, kind: str, check: str, variable: str, **more: Any) -> Check:
+        """A check of somebody's files that may be allowed to be taken over."""
+        base = {"kind": check, "variable": variable, "bundle": self.bundles[kind].name}
+        return {**base, "take_over": "publish_take_over", "allowed": self.values["publish_take_over"], **more}
+
+    def of_app(self, index: int, app: App) -> list[Check]:
+        units, variable = app.instances, f"publish_apps[{index}]"
+        stated = self.values["publish_apps"][index]["socket"]
+        sockets = [unit.socket for unit in units if unit.link is None or stated]
+        instances = [unit.name for unit in units]
+        files = [path for unit in units for path in (unit.config, unit.dropin)]
+        own_template = bool(app.template) or self.values["publish_instance_template"] != "instance.conf.j2"
+        unmarked = files if own_template or app.config_format == "json" else []
+        self.said.update(files)
+        return [
+            self.check("apps", "application", variable, name=app.name, instances=instances, sockets=sockets),
+            self.check("apps", "owned", f"{variable}.name", files=files, unmarked=unmarked),
+            *(_unit(f"{variable}.name", unit.unit, UWSGI_UNIT, instance=True) for unit in units),
+        ]
+
+    def of_site(self, index: int, site: Site, names: list[list[str]]) -> list[Check]:
+        variable, files = f"publish_sites[{index}]", [site.file]
+        unmarked = files if site.template != "site.conf.j2" else []
+        self.said.add(site.file)
+        return [
+            self.check("sites", "owned", f"{variable}.name", files=files, unmarked=unmarked),
+            self.check("sites", "server", f"{variable}.server_name", names=names, file=site.file),
+        ]
+
+    def of_shared(self, kind: str) -> list[Check]:
+        """What is only made where nothing is there takes nobody's place."""
+        shared = [one for one in self.bundles[kind].files if one.force is not False and one.dest not in self.said]
+        if not shared:
+            return []
+        unmarked = [file.dest for file in shared if file.template not in MARKED]
+        return [self.check(kind, "owned", "publish_set", files=[file.dest for file in shared], unmarked=unmarked)]
+
+
 def publish(
     values: Mapping[str, Any],
     apps: Mapping[str, App],
@@ -72,46 +119,14 @@ def publish(
     server_names: list[list[list[str]]],
 ) -> list[Check]:
     """What the publish role asks. ``server_names``: the [port, name] pairs that each site answers for."""
-    bundles = {"apps": app_bundle, "sites": site_bundle}
-    names = {kind: bundle.name for kind, bundle in bundles.items()}
-    # What is only made where nothing is there takes nobody's place.
-    written = {kind: [file for file in bundle.files if file.force is not False] for kind, bundle in bundles.items()}
-
-    def allowed(kind: str, check: str, variable: str, **more: Any) -> Check:
-        bundle, may = names[kind], values["publish_take_over"]
-        base = {"kind": check, "variable": variable, "bundle": bundle}
-        return {**base, "take_over": "publish_take_over", "allowed": may, **more}
-
-    checks: list[Check] = []
-    said: set[str] = set()
+    own, checks = _Set(values, app_bundle, site_bundle), []
     # The plan's applications stand in the order of the variable, and so do its sites.
     for index, app in enumerate(apps.values()):
-        units = app.instances
-        sockets = [unit.socket for unit in units if unit.link is None or values["publish_apps"][index]["socket"]]
-        variable = f"publish_apps[{index}]"
-        instances = [unit.name for unit in units]
-        checks.append(allowed("apps", "application", variable, name=app.name, instances=instances, sockets=sockets))
-        files = [path for unit in units for path in (unit.config, unit.dropin)]
-        own_template = bool(app.template) or values["publish_instance_template"] != "instance.conf.j2"
-        unmarked = files if own_template or app.config_format == "json" else []
-        checks.append(allowed("apps", "owned", f"{variable}.name", files=files, unmarked=unmarked))
-        checks += [_unit(f"{variable}.name", unit.unit, UWSGI_UNIT, instance=True) for unit in units]
-        said.update(files)
+        checks += own.of_app(index, app)
     for index, site in enumerate(sites):
-        variable = f"publish_sites[{index}]"
-        own_template = site.template != "site.conf.j2"
-        files = [site.file]
-        checks.append(
-            allowed("sites", "owned", f"{variable}.name", files=files, unmarked=files if own_template else [])
-        )
-        checks.append(allowed("sites", "server", f"{variable}.server_name", names=server_names[index], file=site.file))
-        said.add(site.file)
-    for kind, given_files in written.items():
-        shared = [file for file in given_files if file.dest not in said]
-        if shared:
-            unmarked = [file.dest for file in shared if file.template not in MARKED]
-            paths = [file.dest for file in shared]
-            checks.append(allowed(kind, "owned", "publish_set", files=paths, unmarked=unmarked))
+        checks += own.of_site(index, site, server_names[index])
+    for kind in own.bundles:
+        checks += own.of_shared(kind)
     if values["publish_prune"]:
         checks.append(
             {

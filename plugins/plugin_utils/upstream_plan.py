@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .access_plan import TIME
-from .app_plan import SAFE_NAME, check_text
 from .nginx_tree import Directive, idle, slug
 from .problem import Problems, close_match
+from .text_values import SAFE_NAME, check_text
 
 _ADDRESS = re.compile(r"unix:/[^\s;{}:]+|(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+)(:\d{1,5})?")
 _HASH = re.compile(r"hash \$[A-Za-z0-9_$]+")

@@ -12,11 +12,8 @@ from typing import Any
 
 from . import uwsgi_toolchain
 from .problem import Problems, close_match
+from .uwsgi_meanings import DECLARES, FOLDERS, LOADS
 
-# Options that load a plugin's file, and with it options of its own.
-LOADS = ("plugins", "plugin", "need-plugins", "need-plugin")
-FOLDERS = ("plugins-dir", "plugin-dir")
-DECLARES = ("declare-option", "declare-option2")
 # What a distribution calls its separate plugin for one Python.
 _PYTHON = re.compile(r"python[\d.]*\Z")
 # The version that the lists are of.

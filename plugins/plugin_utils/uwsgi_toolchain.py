@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .downloads import CHECKSUMS, ZIG_WHEELS, checksum_of, stated, zig_wheel
 from .model import Cross, Toolchain
-from .nginx_plan import CHECKSUMS, ZIG_WHEELS, zig_wheel
 from .problem import Problem
 
 # Where a toolchain lies is known when it is there only.
@@ -43,7 +43,7 @@ EMBEDDED = ("UWSGI_EMBED_CONFIG", "UWSGI_EMBED_FILES")
 # Any processor of the architecture is to run what is compiled, and no undefined behaviour is to end it.
 OPTIONS = "-mcpu=baseline -fno-sanitize=undefined"
 _VERSION = re.compile(r"\d+(\.\d+){1,3}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_RELEASE = re.compile(rf"zig-{_VERSION.pattern}-({'|'.join(ZIG_WHEELS)})")
 
 
 def is_zig(values: Mapping[str, Any]) -> bool:
@@ -57,13 +57,9 @@ def may_cross(values: dict[str, Any]) -> bool:
 
 def check(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
     """What is wrong with the variables of the toolchain."""
-    problems = []
-    for key, checksum in values["uwsgi_checksums"].items():
-        path = f"uwsgi_checksums.{key}"
-        if not re.fullmatch(rf"zig-{_VERSION.pattern}-({'|'.join(ZIG_WHEELS)})", key):
-            problems.append(Problem(path, "is no name of a release", "write zig-<version>-<architecture>"))
-        elif not isinstance(checksum, str) or not _SHA256.fullmatch(checksum.lower()):
-            problems.append(Problem(path, f"{checksum!r} is no sha256", "write its 64 hexadecimal digits in quotes"))
+    problems: list[Problem] = []
+    hint = "write zig-<version>-<architecture>"
+    stated("uwsgi_checksums", values["uwsgi_checksums"], _RELEASE, hint, problems)
     if not is_zig(values):
         if values["uwsgi_headers_dir"]:
             message = "is for zig only; the host's own compiler takes the headers that are installed beside it"
@@ -90,8 +86,7 @@ def check(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
 
 
 def _checksum(values: dict[str, Any], arch: str) -> str:
-    release = f"zig-{values['uwsgi_zig_version']}-{arch}"
-    return str(values["uwsgi_checksums"].get(release) or CHECKSUMS.get(release) or "").lower()
+    return checksum_of(f"zig-{values['uwsgi_zig_version']}-{arch}", values["uwsgi_checksums"])
 
 
 def identity(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,27 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .problem import Problems
+from .uwsgi_meanings import UNIT_OF
 
-# uWSGI reads a number up to the first letter, and so 5m as 5: its options have one unit each. Those that people
-# write a unit to, by that unit (uwsgi_opt_set_int and _64bit, _16bit, _megabytes in its core/uwsgi.c).
-_UNITS = {
-    "bytes": (
-        "buffer-size cache-blocksize chunked-input-limit http-buffer-size limit-post log-big log-master-bufsize"
-        " log-maxsize mule-msg-size post-buffering post-buffering-bufsize queue-blocksize socket-rcvbuf socket-sndbuf"
-    ),
-    "seconds": (
-        "chunked-input-timeout cron-harakiri harakiri harakiri-graceful-timeout heartbeat http-connect-timeout"
-        " http-harakiri http-headers-timeout http-keepalive http-timeout idle max-worker-lifetime min-worker-lifetime"
-        " mule-harakiri mule-reload-mercy reload-mercy socket-timeout spooler-freq spooler-frequency spooler-harakiri"
-        " worker-reload-mercy"
-    ),
-    "milliseconds": "log-slow",
-    "megabytes": "body-read-warning evil-reload-on-as evil-reload-on-rss limit-as reload-on-as reload-on-rss",
-    "kilobytes": (
-        "thread-stack-size thread-stacksize threads-stack-size threads-stacksize websocket-max-size websockets-max-size"
-    ),
-}
-_UNIT_OF = {name: unit for unit, names in _UNITS.items() for name in names.split()}
 # How its own unit may be written beside a number: uWSGI reads what is meant.
 _OWN = {
     "bytes": ("b", "byte", "bytes"),
@@ -65,7 +46,7 @@ def check(app: Mapping[str, Any], path: str, problems: Problems) -> None:
                 message = "is not one text, which an option of uWSGI takes"
                 problems.add(where, message, "write it as in the ini, such as a=b; a list repeats the option")
                 continue
-            unit, text = _UNIT_OF.get(str(name).replace("_", "-")), str(item).strip()
+            unit, text = UNIT_OF.get(str(name).replace("_", "-")), str(item).strip()
             # What is off is 0 to uWSGI, as it is meant.
             if not unit or item is None or not text or text.lower() in _OFF or _STANDS_FOR.search(text):
                 continue

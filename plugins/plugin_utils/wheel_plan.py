@@ -11,44 +11,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import elf, uwsgi_ho
 
 from . import kit_plan
 from .model import Check, Virtualenv, Wheel, WheelFolder, plain
+from .packages import INSTALL, LIBRARIES
 
-DEBIAN_PYTHONS = ("2.7", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
-# The package of a library that uWSGI may be linked with, by the name in the binary.
-LIBRARIES: dict[str, dict[str, str]] = {
-    "Debian": {
-        "libcap.so.2": "libcap2",
-        "libcrypto.so.1.1": "libssl1.1",
-        "libcrypto.so.3": "libssl3",
-        "libexpat.so.1": "libexpat1",
-        "libjansson.so.4": "libjansson4",
-        "libpcre.so.3": "libpcre3",
-        "libpcre2-8.so.0": "libpcre2-8-0",
-        "libssl.so.1.1": "libssl1.1",
-        "libssl.so.3": "libssl3",
-        "libxml2.so.2": "libxml2",
-        "libyaml-0.so.2": "libyaml-0-2",
-        "libz.so.1": "zlib1g",
-        **{f"libpython{version}.so.1.0": f"libpython{version}" for version in DEBIAN_PYTHONS},
-    },
-    "RedHat": {
-        "libcap.so.2": "libcap",
-        "libcrypto.so.10": "openssl-libs",
-        "libcrypto.so.1.1": "openssl-libs",
-        "libcrypto.so.3": "openssl-libs",
-        "libexpat.so.1": "expat",
-        "libjansson.so.4": "jansson",
-        "libpcre.so.1": "pcre",
-        "libpcre2-8.so.0": "pcre2",
-        "libpython2.7.so.1.0": "python-libs",
-        "libpython3.6m.so.1.0": "python3-libs",
-        "libssl.so.10": "openssl-libs",
-        "libssl.so.1.1": "openssl-libs",
-        "libssl.so.3": "openssl-libs",
-        "libxml2.so.2": "libxml2",
-        "libyaml-0.so.2": "libyaml",
-        "libz.so.1": "zlib",
-    },
-}
 # Names of libraries, then -- and a query of the packages that hold them, which is not asked where the loader finds all.
 FOUND = "all libraries are there"
 FIND = f"""\
@@ -62,7 +26,6 @@ shift
 [ "$all" = no ] && exec "$@"
 echo {FOUND}
 """
-INSTALL = {"Debian": "apt install", "RedHat": "yum install"}
 
 
 @functools.lru_cache(maxsize=64)

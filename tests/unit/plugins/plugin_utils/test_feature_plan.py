@@ -2,7 +2,7 @@
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import feature_plan, uwsgi_options
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import feature_plan, uwsgi_meanings, uwsgi_options
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problems
 
 APP = {"gevent": None, "websocket": False, "protocol": "uwsgi", "config_format": "ini", "options": {}}
@@ -21,7 +21,7 @@ ALL = sorted(uwsgi_options.OPTIONS | {"cap"})
 
 
 def refused(app, lacks=(), features=()):
-    marks = [feature_plan.MARKS[feature] for feature in lacks]
+    marks = [uwsgi_meanings.FEATURE_MARKS[feature] for feature in lacks]
     host = {"uwsgi": {"options": [name for name in ALL if name not in marks]}}
     problems = Problems()
     feature_plan.check({**APP, **app}, "a", host, {**UWSGI, "uwsgi_features": list(features)}, problems)
@@ -50,14 +50,14 @@ def test_what_this_uwsgi_was_built_without_is_refused(app, lacks, words):
 
 
 def test_what_is_not_taken_may_lack():
-    assert refused({}, list(feature_plan.MARKS)) == []
+    assert refused({}, list(uwsgi_meanings.FEATURE_MARKS)) == []
     # A plugin's file may bring it.
     assert refused({"gevent": 9, "options": {"plugins": "/opt/x_plugin.so"}}, ["gevent"]) == []
 
 
 def test_each_feature_has_a_mark_that_a_whole_uwsgi_lists():
-    assert set(feature_plan.MARKS.values()) <= set(ALL)
-    for feature, option in feature_plan.MARKS.items():
+    assert set(uwsgi_meanings.FEATURE_MARKS.values()) <= set(ALL)
+    for feature, option in uwsgi_meanings.FEATURE_MARKS.items():
         assert uwsgi_options.feature_of(option) == (None if feature == "gevent" else feature)
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import plain
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_plan, nginx_tree, spec
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_plan, nginx_tree, nginx_unit, spec
 
 ROLE = Path(__file__).resolve().parents[4] / "roles/nginx"
 OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
@@ -745,7 +745,7 @@ def test_each_part_of_the_hardening_can_be_left_out(variables, gone):
 
 
 def test_all_of_the_hardening_can_be_left_out():
-    assert not names(257, nginx_hardening=False) & {name for name, _value, _first in nginx_plan.HARDENING}
+    assert not names(257, nginx_hardening=False) & {name for name, _value, _first in nginx_unit.HARDENING}
 
 
 @pytest.mark.parametrize(

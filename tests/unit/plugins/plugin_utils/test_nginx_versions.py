@@ -3,7 +3,8 @@
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import nginx_versions
-from ansible_collections.graceful.wsgi.plugins.plugin_utils.nginx_plan import CHECKSUMS, NEWEST
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.downloads import CHECKSUMS
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.nginx_plan import NEWEST
 
 
 def told(version, *accepted):

@@ -14,6 +14,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     client_plan,
     nginx_tree,
     publish_plan,
+    site_listen,
     site_plan,
     spec,
 )
@@ -107,6 +108,11 @@ def upstream(**more):
 REFUSED_LOCATIONS = [
     ("a redirect to itself", at("/", redirect="/new/?from=old"), ".redirect", "add a location for /new/"),
     ("a block of headers", to_app(options={"add_header": {"X-A": "b"}}), ".options.add_header", "['X-A …']"),
+    ("a header without a name", to_app(options={"add_header": '""'}), ".options.add_header", "a name and its value"),
+    ("no header at all", to_app(options={"proxy_set_header": [" "]}), ".options.proxy_set_header[0]", "a name and"),
+    ("no parameter", to_app(options={"uwsgi_param": "'' x"}), ".options.uwsgi_param", "a name and its value"),
+    ("a location without a block", to_app(options={"location": "/x"}), ".options.location", "below 'location …'"),
+    ("an if without a block", to_app(options={"if ($a)": True}), ".options.if ($a)", "below 'if …'"),
     ("a star for all", to_app("/api/*"), ".path", "write /api/"),
     ("a converter of Flask's", to_app("= /user/<int:id>"), ".path", "write /user/"),
     ("a name without a scheme", at("/a", redirect="www.b.test/a"), ".redirect", "https://www.b.test/a"),
@@ -189,6 +195,8 @@ REFUSED_LOCATIONS = [
     ("misspelt setting", to_app(strip_prefx=True), ".strip_prefx", "did you mean strip_prefix?"),
 ]
 REFUSED_SITES = [
+    ("a header without a name", site(to_app(), options={"add_header": '""'}), ".options.add_header", "a name and"),
+    ("a location without a block", site(to_app(), options={"location": ["/x"]}), ".options.location[0]", "mapping"),
     ("path twice, one with ^~", site(to_app("/a"), to_app("^~ /a")), ".locations[1].path", "join"),
     (
         "slash and a location for it",
@@ -300,6 +308,12 @@ def test_refuses_a_site(given, path, piece):
     plan, problems = attempt([given])
     assert plan == {}
     assert_refused(problems, f"publish_sites[0]{path}", piece)
+
+
+@pytest.mark.parametrize("kind", ["proxy_redirect", "proxy_hide_header", "proxy_cookie_path"])
+def test_a_line_of_empty_quotes_beside_an_include_is_planned(kind):
+    options = {kind: '""', "include": ["/etc/nginx/mine.conf"]}
+    assert planned([site(at("/", proxy_pass="http://127.0.0.1:1", options=options))])
 
 
 @cases(REFUSED_UPSTREAMS)
@@ -693,7 +707,7 @@ def test_what_stands_outside_bears_the_sites_name_or_the_sets():
     assert not {line[1] for line in first}.intersection(line[1] for line in second)
     # Shared by the set's sites; two sets have different names, however alike they look.
     assert [line[1] for line in shared(plan) if line[0] == "upstream"] == [f"publish-{nginx_tree.slug('x-y')}-u"]
-    prefixes = {site_plan.prefix_of(name) for name in ("a-b", "a_b", "a.b")}
+    prefixes = {site_listen.prefix_of(name) for name in ("a-b", "a_b", "a.b")}
     assert len(prefixes) == 3
     assert all(re.fullmatch(r"\w+", prefix) for prefix in prefixes)
 

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import model, spec, uwsgi_plan, uwsgi_toolchain
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
+    model,
+    spec,
+    uwsgi_check,
+    uwsgi_plan,
+    uwsgi_toolchain,
+    uwsgi_unit,
+)
 
 ROLE = Path(__file__).resolve().parents[4] / "roles/uwsgi"
 OPTIONS = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]["options"]
@@ -102,13 +109,13 @@ def test_packages_follow_features_family_and_release():
 
 
 def test_every_feature_names_its_package_in_the_failure():
-    plan = planned(uwsgi_features=list(uwsgi_plan.FEATURES))
-    assert set(uwsgi_plan.FEATURES) - set(plan["header_packages"]) == {"yaml"}
+    plan = planned(uwsgi_features=list(uwsgi_check.FEATURES))
+    assert set(uwsgi_check.FEATURES) - set(plan["header_packages"]) == {"yaml"}
     assert plan["header_packages"]["routing"] == "libpcre2-dev"
 
 
 def test_features_are_those_that_a_binary_can_be_asked_for():
-    assert set(uwsgi_plan.FEATURES) == set(uwsgi_home.FEATURES)
+    assert set(uwsgi_check.FEATURES) == set(uwsgi_home.FEATURES)
 
 
 def test_pip_is_told_by_its_environment():
@@ -198,7 +205,7 @@ def test_own_directives_replace_repeat_and_remove():
         uwsgi_unit_options={"Nice": 5, "PrivateTmp": None, "Environment": ["A=1", "B=2"], "PrivateDevices": False}
     )
     assert ["Nice", "5"] in lines
-    assert [value for name, value in lines if name == "Environment"] == [uwsgi_plan.ENVIRONMENT, "A=1", "B=2"]
+    assert [value for name, value in lines if name == "Environment"] == [uwsgi_unit.ENVIRONMENT, "A=1", "B=2"]
     assert "PrivateTmp" not in [name for name, _value in lines]
     assert [value for name, value in lines if name == "PrivateDevices"] == ["no"]
 
@@ -227,7 +234,7 @@ def test_old_systemds_filter_no_system_calls_since_they_answer_unknown_ones_wron
 
 def test_hardening_can_be_left_out():
     names = {name for name, _value in service(uwsgi_hardening=False)}
-    assert not names & {name for name, _value, _first in uwsgi_plan.HARDENING}
+    assert not names & {name for name, _value, _first in uwsgi_unit.HARDENING}
 
 
 # -- one host builds for others --------------------------------------------------------------------------------------
