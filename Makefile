@@ -62,6 +62,7 @@ docs: venv ## Write the roles' READMEs from their argument specs
 
 golden: venv-test ## Write tests/unit/golden/*.conf and *.ini anew; their diff is what a change does to hosts
 	PYTHONPATH=.collections:tests/shared python tests/shared/golden.py
+	PYTHONPATH=.collections:tests/shared python tests/shared/golden_import.py
 
 images: ## Make the images of the test hosts
 	tests/images/image bookworm

@@ -38,6 +38,10 @@ NGINX_DIR = "/etc/nginx"
 NGINX_CONF = NGINX_DIR + "/nginx.conf"
 NGINX_LOG_DIR = "/var/log/nginx"
 NGINX_PIDFILE = "/run/nginx.pid"
+# By which people on the host run an application's commands.
+HOST_COMMAND = "/usr/local/bin/wsgi"
+# Notes of releases whose commands of after_live have yet to run.
+OWED_DIR = STATE_DIR + "/after-live"
 GIT_HOME = STATE_DIR + "/git"
 # Folders of git's account with one of each application's name: its clone, and what lets git in.
 GIT_ROOTS = (GIT_HOME + "/repos", GIT_HOME + "/.graceful-wsgi")

@@ -60,6 +60,11 @@ def of_units(paths):
     return of(found)
 
 
+def of_files(texts):
+    """The same of files that units hand over, by their texts."""
+    return of(dict((name, _plain(value)) for text in texts for name, value in _LINE.findall(native(text))))
+
+
 def mask(text, values):
     """The text without them."""
     for value in values:

@@ -60,7 +60,8 @@ class TrialError(Exception):
     """A throw-away unit cannot be made; the text says why."""
 
 
-def _quoted(word):
+def quoted(word):
+    """A word as a shell takes it for one."""
     return "'%s'" % word.replace("'", "'\\''")
 
 
@@ -70,8 +71,8 @@ def script(binary, options, config, loads=()):
     ``loads``: words by which it loads plugins, whose options are among those that it knows.
     """
     words = {"binary": binary, "options": options, "config": config}
-    quoted = dict((name, _quoted(word)) for name, word in words.items())
-    return START % dict(quoted, loads="".join(" " + _quoted(word) for word in loads))
+    given = dict((name, quoted(word)) for name, word in words.items())
+    return START % dict(given, loads="".join(" " + quoted(word) for word in loads))
 
 
 def known(path):
@@ -227,7 +228,7 @@ def uid_of(user):
 class Trial:
     """One throw-away unit. See Trials.add()."""
 
-    def __init__(self, trials, name, unit, wanted, files, replace, who, folder, timeout):
+    def __init__(self, trials, name, unit, wanted, files, replace, who, folder, timeout, remain=False):
         self.run = trials.run
         self.unit = "%s%s-%s.service" % (PREFIX, name, os.path.basename(trials.place))
         stem = self.unit[: -len(".service")]
@@ -256,6 +257,8 @@ class Trial:
         # Of the variables that uWSGI would take for options.
         self.given = from_environment(self._environment(settings))
         lines = list(self._kept(settings, trials.version)) + self._own(name, trials, who, folder, timeout)
+        if remain:
+            lines.append(("Service", "RemainAfterExit", "yes"))
         text = "".join("[%s]\n%s=%s\n" % line for line in lines)
         replace_bytes(self.path, encoded(text), 0o644)
 
@@ -348,11 +351,32 @@ class Trial:
 
     def start(self, binary, text, loads=()):
         """Start uWSGI with this configuration. ``loads``: words by which it loads plugins before it lists options."""
-        replace_bytes(self.script, encoded(script(binary, self.options, self.config, loads)), 0o644)
         replace_bytes(self.config, encoded(text), 0o400, (self.uid, 0))
+        self.begin(script(binary, self.options, self.config, loads))
+
+    def begin(self, text):
+        """Start it with this text of a shell's."""
+        replace_bytes(self.script, encoded(text), 0o644)
         status, text = self.run("start", self.unit)
         self.refused = text.strip() if status != 0 else ""
         self.pid = int(self._show("MainPID").get("MainPID") or 0)
+
+    def finished(self):
+        """None while it runs; then its status, or a text that names a signal or systemd's own reason.
+
+        Of one that remains: without that systemd takes an end by SIGTERM for a good one, and forgets how it ended.
+        """
+        if self.pid and procfs.alive(self.pid):
+            return None
+        found = self._show("ActiveState", "SubState", "Result", "ExecMainStatus", "ExecMainCode")
+        ended = found.get("ActiveState") in ("failed", "inactive") or found.get("SubState") == "exited"
+        if found and not ended:
+            return None
+        if found.get("ExecMainCode") == "1":
+            return int(found["ExecMainStatus"])
+        if found.get("ExecMainStatus") not in ("0", None):
+            return "signal %s" % found["ExecMainStatus"]
+        return self.refused or "systemd says %s" % found.get("Result")
 
     def _show(self, *names):
         return show(self.run, self.unit, *names)
@@ -458,16 +482,17 @@ class Trials:
                     continue
                 self._remove(place)
 
-    def add(self, name, unit, wanted=None, files=None, replace=None, who=None, folder=None, timeout=60):
+    def add(self, name, unit, wanted=None, files=None, replace=None, who=None, folder=None, timeout=60, **more):
         """A unit with the settings of another one.
 
         ``wanted``: {path: text} of the other's files that are not live yet; ``files``: {path: text} of further files
         that its settings name and that are not live yet, root's own; ``replace``: {path: path to look at instead};
-        ``who``: uid, gid and groups in the place of the unit's; ``folder``: where it starts, if not as the unit says.
+        ``who``: uid, gid and groups in the place of the unit's; ``folder``: where it starts, if not as the unit says;
+        ``remain`` (false where not given): whether systemd remembers how it ended, see Trial.finished().
         """
         if self.place is None:
             self._open()
-        trial = Trial(self, name, unit, wanted or {}, files or {}, replace or {}, who, folder, timeout)
+        trial = Trial(self, name, unit, wanted or {}, files or {}, replace or {}, who, folder, timeout, **more)
         self.trials.append(trial)
         return trial
 

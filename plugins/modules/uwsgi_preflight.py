@@ -42,6 +42,13 @@ options:
     description: Seconds within which each must accept requests.
     type: int
     default: 60
+  unasked:
+    description:
+      - Applications that are loaded and asked for nothing, since what they answer takes what is yet to be done. That
+        they have loaded is not noted, so that a later run of this module asks them.
+    type: list
+    elements: str
+    default: []
   parallel:
     description: Number of applications that are loaded at the same time.
     type: int
@@ -109,12 +116,13 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import w
 class Application:
     """One application. ``replace``: {live path: path that will be live}."""
 
-    def __init__(self, wanted, replace, binary, timeout, check_mode):
+    def __init__(self, wanted, replace, binary, timeout, check_mode, asks=True):
         self.wanted = wanted
         self.replace = replace
         self.binary = binary
         self.timeout = timeout
         self.check_mode = check_mode
+        self.asks = asks
         self.failed = False
         self.found = None
         self.trial = None
@@ -181,11 +189,13 @@ class Application:
             self._fail("could not be loaded: %r" % error)
             return
         self.found = "loaded in %.2f s" % took
-        if not self.check_mode:
+        if not self.check_mode and self.asks:
             self.note.write()
 
     def _asked(self):
         """What it must answer: its probe, or what a visitor would ask, judged by what the live one answers."""
+        if not self.asks:
+            return None
         question = self.wanted["question"]
         if self.wanted["probe"].get("path"):
             return dict(self.wanted["probe"], callable=question.get("callable"))
@@ -242,6 +252,7 @@ def main():
             },
             "releases": {"type": "list", "elements": "dict", "default": []},
             "timeout": {"type": "int", "default": 60},
+            "unasked": {"type": "list", "elements": "str", "default": []},
             "parallel": {"type": "int", "default": 4},
         },
         supports_check_mode=True,
@@ -254,6 +265,7 @@ def main():
             module.params["binary"],
             module.params["timeout"],
             module.check_mode,
+            wanted["name"] not in module.params["unasked"],
         )
         for wanted in module.params["apps"]
     ]

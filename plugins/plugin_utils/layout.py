@@ -15,6 +15,7 @@ NGINX_DIR: str = layout.NGINX_DIR
 NGINX_CONF: str = layout.NGINX_CONF
 NGINX_LOG_DIR: str = layout.NGINX_LOG_DIR
 NGINX_PIDFILE: str = layout.NGINX_PIDFILE
+HOST_COMMAND: str = layout.HOST_COMMAND
 GIT_HOME: str = layout.GIT_HOME
 GIT_ROOTS: tuple[str, ...] = layout.GIT_ROOTS
 # Parts of an application's folder that only this collection makes; shared is the application's own.
@@ -121,6 +122,11 @@ def config(conf_dir: str, instance: str, language: str) -> str:
 def environment(conf_dir: str, app: str) -> str:
     """The file with an application's environment. Example: /etc/uwsgi/shop.env."""
     return posixpath.join(conf_dir, f"{app}.env")
+
+
+def command(conf_dir: str, app: str) -> str:
+    """The file by which /usr/local/bin/wsgi knows an application. Example: /etc/uwsgi/shop.command."""
+    return posixpath.join(conf_dir, f"{app}.command")
 
 
 def unpublished(

@@ -462,6 +462,46 @@ class Reload:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command of an application's own."""
+
+    # What it is called in messages. Example: python manage.py migrate.
+    name: str
+    # Its words. Example: [python, manage.py, migrate].
+    words: list[str]
+    # Whether one host of a play runs it for all.
+    once: bool
+    # Seconds that it may take. Example: 600.
+    timeout: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AppCommands:
+    """What an application runs before a release of it goes live, and after."""
+
+    TAKEN_BY: ClassVar[str] = "app_commands.commands"
+
+    # Name of the application. Example: shop.
+    name: str
+    # Group that may read its code. Example: wsgi-shop.
+    group: str
+    # Folder of the live code. Example: /srv/wsgi/shop/current.
+    code: str
+    # Folder in which they run. Example: /srv/wsgi/shop/current/web.
+    folder: str
+    # Virtualenv whose programs come first. Example: /srv/wsgi/shop/current/.venv.
+    virtualenv: str
+    # Folders of sys.path. Example: [/srv/wsgi/shop/current].
+    pythonpath: list[str]
+    # Commands in the new release, before anything of it is live.
+    before_live: list[Command]
+    # Commands in the live release, once it answers.
+    after_live: list[Command]
+    # Folders of the release that the application's account may write meanwhile. Example: [staticfiles].
+    writable: list[str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Account:
     """A user that must be there."""
 
@@ -694,6 +734,8 @@ class PublishPlan(Plan):
     members: list[Member]
     # What nginx serves out of releases, asked once they are there.
     served: list[Served]
+    # The same of what only commands of before_live put there.
+    served_filled: list[Served]
     # What changes its owner with an instance's account.
     owner_changes: list[OwnerChange]
     # What a first run makes, which goes again where it fails.
@@ -740,6 +782,10 @@ class PublishPlan(Plan):
     hooks: dict[str, list[str]]
     # Applications as those tasks see them.
     hook_releases: list[HookRelease]
+    # Applications with commands of their own.
+    commands: list[AppCommands]
+    # Names of those whose new code answers only once commands have run. Example: [shop].
+    before_live: list[str]
 
 
 # -- nginx ----------------------------------------------------------------------------------------------------------

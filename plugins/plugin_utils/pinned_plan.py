@@ -24,6 +24,11 @@ def pinned(planned: PublishPlan, pins: Mapping[str, str]) -> PublishPlan:
         planned,
         releases=releases,
         hook_releases=seen,
+        # What its own run has put there is there.
+        commands=[],
+        before_live=[],
+        served=[*planned.served, *planned.served_filled],
+        served_filled=[],
         kit=None,
         uv=None,
         settings=dataclasses.replace(planned.settings, prune=False, prune_data=False),

@@ -9,6 +9,7 @@ from typing import Any
 from . import (
     app_emit,
     app_environment,
+    command_plan,
     layout,
     log_plan,
     refusal_plan,
@@ -74,6 +75,7 @@ def app_bundle_of(values: dict[str, Any], apps: Mapping[str, App], uwsgi: dict[s
     ]
     files = [file for unit in units for file in app_emit.files(unit, values["publish_instance_template"])]
     files += [file for app in values["publish_apps"] for file in app_environment.file(app, uwsgi["uwsgi_conf_dir"])]
+    files += command_plan.files(apps.values(), uwsgi["uwsgi_conf_dir"])
     rotated = [log_plan.rotation(log, unit, values, log_dir) for log, unit in logs]
     files += _links(units, name) + _rotation(name, rotated, values["publish_log_keep"])
     return Bundle(name=name, directories=_once(folders), files=files)

@@ -13,6 +13,7 @@ from . import (
     app_endpoint,
     app_plan,
     background_plan,
+    command_plan,
     concurrency_plan,
     effect_plan,
     feature_plan,
@@ -68,6 +69,7 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
         background_plan.check(app, layout.current(values["publish_root"], name), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
+        command_plan.check(app, path, problems)
         app_check.check_gevent(app, path, requirements.get(name), problems)
         concurrency_plan.check(app, app_plan.with_defaults(app)["gevent"], path, roles["uwsgi"], problems)
         uwsgi_options.check(app, path, known, uwsgi_meanings.REFUSED, problems)

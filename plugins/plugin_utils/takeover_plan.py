@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import layout
-from .layout import NGINX_CONF, NGINX_DIR, NGINX_UNIT, UWSGI_UNIT
+from .layout import HOST_COMMAND, NGINX_CONF, NGINX_DIR, NGINX_UNIT, UWSGI_UNIT
 from .model import App, Bundle, Site
 
 # What nginx itself brings, and what cannot hold a comment, bears no mark of Ansible's.
@@ -56,7 +56,7 @@ def uwsgi(values: Mapping[str, Any]) -> list[Check]:
             "take_over": "uwsgi_take_over",
             "allowed": values["uwsgi_take_over"],
             "bundle": "uwsgi",
-            "files": [UWSGI_UNIT],
+            "files": [UWSGI_UNIT, HOST_COMMAND],
             "unmarked": [] if own else [UWSGI_UNIT],
         },
         _unit("uwsgi_unit_template", "uwsgi@.service", UWSGI_UNIT),

@@ -26,6 +26,7 @@ PARTS = {
         "App",
         "Bundle",
         "Code",
+        "Command",
         "Cross",
         "Download",
         "FirstQuestion",

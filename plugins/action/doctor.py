@@ -1,0 +1,40 @@
+"""Names what is wrong with an existing stack, on a host or in a folder; see plugin_utils/doctor.py."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.graceful.wsgi.plugins.action.import_stack import ReadsStack
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import doctor, import_nginx
+
+
+class ActionModule(ReadsStack):
+    """Controller side of graceful.wsgi.doctor."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        args = self._task.args
+        kind, file, folder = (str(args.get(key) or "") for key in ("format", "file", "files"))
+        if kind not in ("", "text", "json"):
+            raise AnsibleActionFail(f"doctor_format: {kind!r} is not known; write text or json")
+        found = self.found(folder, task_vars, list(args.get("paths") or []))
+        try:
+            stack = doctor.Stack(found)
+            if not folder and stack.paths():
+                stack.looked = self._called(task_vars, look=stack.paths())["looked"]
+            findings = doctor.examine(stack)
+        except import_nginx.ParserMissing as error:
+            raise AnsibleActionFail(str(error)) from error
+        messages = [*(found.get("messages") or []), *stack.nginx_messages, *stack.messages]
+        text = doctor.document(findings, messages) if kind == "json" else doctor.told(findings, messages) + "\n"
+        if file and not self._task.check_mode:
+            self.file(os.path.abspath(os.path.expanduser(file)), text, True)
+        self._display.display(text)
+        serious = sum(one.severity == "serious" for one in findings)
+        result.update(changed=False, findings=[one.plain() for one in findings], failed=bool(serious))
+        if serious:
+            result["msg"] = f"{serious} of {len(findings)} findings are serious"
+        return result

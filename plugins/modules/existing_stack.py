@@ -1,0 +1,68 @@
+#!/usr/bin/python
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: existing_stack
+short_description: (internal) Reads the nginx and the uWSGI that a host has
+version_added: 0.1.0
+author:
+  - The graceful.wsgi contributors (@graceful)
+description:
+  - Reads the files of nginx and uWSGI, the units and programs that start them, and what C(/proc) tells of running
+    masters. Starts, writes and signals nothing.
+options:
+  paths:
+    description: Files and folders to read besides those that are found.
+    type: list
+    elements: path
+    default: []
+  look:
+    description: Paths of which only is told what is there. With these nothing else is read.
+    type: list
+    elements: str
+    default: []
+extends_documentation_fragment:
+  - graceful.wsgi.internal
+  - graceful.wsgi.attributes
+"""
+
+EXAMPLES = r"""
+- name: Read what is there
+  graceful.wsgi.existing_stack:
+  no_log: true
+"""
+
+RETURN = r"""
+found:
+  description: Files with their texts, running masters, what the kernel says of queues, enabled units.
+  returned: without O(look)
+  type: dict
+looked:
+  description: What is there, by path.
+  returned: with O(look)
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import stack_files
+
+
+def main():
+    spec = {
+        "paths": {"type": "list", "elements": "path", "default": []},
+        "look": {"type": "list", "elements": "str", "default": []},
+    }
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    if module.params["look"]:
+        module.exit_json(changed=False, looked=stack_files.look(module.params["look"]))
+    module.exit_json(changed=False, found=stack_files.host(module.params["paths"]))
+
+
+if __name__ == "__main__":
+    main()

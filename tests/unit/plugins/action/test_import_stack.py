@@ -1,0 +1,89 @@
+"""The doors of the import and the doctor: what they write, refuse and say."""
+
+import builtins
+import json
+
+import pytest
+from ansible.errors import AnsibleActionFail
+from ansible.parsing.dataloader import DataLoader
+from ansible.playbook.play_context import PlayContext
+from ansible.playbook.task import Task
+from ansible.plugins.loader import connection_loader
+
+from ansible_collections.graceful.wsgi.plugins.action import doctor, import_stack
+
+HOSTVARS = {"inventory_hostname": "old1"}
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A folder of files that stands for a host."""
+    root = tmp_path / "copied"
+    (root / "etc/nginx/conf.d").mkdir(parents=True)
+    (root / "srv/app").mkdir(parents=True)
+    server = "server { listen 80; location / { include uwsgi_params; uwsgi_pass 127.0.0.1:5051; } }"
+    (root / "etc/nginx/conf.d/a.conf").write_text(server)
+    ini = "[uwsgi]\nmodule = app\nmaster = true\nsocket = 127.0.0.1:5051\nenv = A=hunter2\n"
+    (root / "srv/app/app.ini").write_text(ini)
+    return root
+
+
+def action(kind, **args):
+    task = Task()
+    task.args, task.async_val, task.action = args, 0, "x"
+    connection = connection_loader.get("local", PlayContext(), "/dev/null")
+    connection._shell.tmpdir = "/tmp"
+    return kind.ActionModule(task, connection, PlayContext(), DataLoader(), None, None)
+
+
+def test_a_folder_is_written_as_an_inventory_that_only_its_owner_reads(copied, tmp_path, capsys):
+    result = action(import_stack, files=str(copied), dir=str(tmp_path / "infra")).run(task_vars=HOSTVARS)
+    written = tmp_path / "infra/copied.yml"
+    assert result["changed"] and result["inventory"] == str(written) and "1 of 1 locations" in result["summary"]
+    assert written.stat().st_mode & 0o777 == 0o600 and "hunter2" in written.read_text()
+    assert "hunter2" not in (tmp_path / "infra/copied.md").read_text() + capsys.readouterr().out + json.dumps(result)
+    assert [row["choices"] for row in result["questions"]]
+
+
+def test_what_is_there_is_overwritten_only_where_that_is_said(copied, tmp_path):
+    args = {"files": str(copied), "dir": str(tmp_path)}
+    (tmp_path / "copied.yml").write_text("mine")
+    with pytest.raises(AnsibleActionFail, match="is there already; name another import_dir, or set import_overwrite"):
+        action(import_stack, **args).run(task_vars=HOSTVARS)
+    assert (tmp_path / "copied.yml").read_text() == "mine"
+    action(import_stack, **args, overwrite=True).run(task_vars=HOSTVARS)
+    assert "publish_apps" in (tmp_path / "copied.yml").read_text()
+
+
+def test_a_folder_with_nothing_of_it_and_one_that_is_not_there_are_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    cases = ((tmp_path, "neither nginx nor uWSGI was found"), (tmp_path / "no", "import_files: there is no"))
+    for folder, said in cases:
+        with pytest.raises(AnsibleActionFail, match=said):
+            action(import_stack, files=str(folder), dir=str(tmp_path)).run(task_vars=HOSTVARS)
+
+
+@pytest.mark.parametrize("kind", [import_stack, doctor])
+def test_a_missing_parser_says_what_to_install(kind, copied, tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def missing(name, *args, **more):
+        if name.startswith("crossplane"):
+            raise ImportError(name)
+        return real(name, *args, **more)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(AnsibleActionFail, match="pip install ngxparse"):
+        action(kind, files=str(copied), dir=str(tmp_path)).run(task_vars=HOSTVARS)
+
+
+def test_the_doctor_fails_where_something_is_serious_and_says_it_as_asked(copied, tmp_path):
+    assert action(doctor, files=str(copied)).run(task_vars=HOSTVARS)["failed"] is False
+    (copied / "srv/app/app.ini").write_text("[uwsgi]\nmodule = app\nhttp = 127.0.0.1:5051\n")
+    file = tmp_path / "found.json"
+    result = action(doctor, files=str(copied), format="json", file=str(file)).run(task_vars=HOSTVARS)
+    assert result["failed"] and not result["changed"] and "serious" in result["msg"]
+    assert json.loads(file.read_text())["findings"] == result["findings"]
+    assert result["findings"][0]["finding"] == "protocol"
+    with pytest.raises(AnsibleActionFail, match="doctor_format"):
+        action(doctor, files=str(copied), format="yaml").run(task_vars=HOSTVARS)
