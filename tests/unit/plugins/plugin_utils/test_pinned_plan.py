@@ -8,6 +8,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import model, pinned
 
 APPS = [
     {"name": "shop", "repo": "https://git.example.com/shop.git", "module": "manage", "requirements": "r.txt"},
+    {"name": "blog", "source": "blog", "module": "manage", "before_live": ["true"], "after_live": ["true"]},
     {"name": "theirs", "path": "/home/x", "module": "manage", "requirements": ["flask"]},
 ]
 SITES = [{"server_name": ["a.test"], "locations": [{"path": "/", "app": "shop"}]}]
@@ -24,11 +25,13 @@ def planned(**more):
 def test_each_release_is_one_of_the_host_with_its_virtualenv_and_nothing_is_fetched_or_pruned():
     plan, problems = planned()
     assert not problems
-    back = pinned_plan.pinned(plan, {"shop": "abc123"})
-    shop, theirs = model.plain(back)["releases"]
+    back = pinned_plan.pinned(plan, {"shop": "abc123", "blog": "def456"})
+    shop, blog, theirs = model.plain(back)["releases"]
     assert shop["id"] == "abc123" and shop["pinned"] and shop["name"] == "shop"
     assert not [shop[key] for key in ("source", "archive", "repo", "requirements") if shop[key]]
     assert theirs["path"] == "/home/x" and theirs["pinned"] and "id" not in theirs
+    assert blog["id"] == "def456" and plan.commands and plan.before_live == ["blog"]
+    assert back.commands == [] and back.before_live == []
     assert not [one for one in back.hook_releases if one.from_git]
     assert not (back.settings.prune or back.settings.prune_data or back.site_bundle.prune)
     # All else is what the inventory says.
