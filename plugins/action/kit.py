@@ -136,7 +136,7 @@ class Collector:
         self.entry["tools"] = self.kit.note(self.manifest, paths)
 
     def app(self, number: int, app: Mapping[str, Any], find: Callable[[str], str], scratch: Path) -> None:
-        variable, name = f"publish_apps[{number}].requirements", app["name"]
+        variable, name = f"{self.args['app_variables'][number]}.requirements", app["name"]
         try:
             read = requirements(app, find, scratch)
         except (AnsibleError, KitError, OSError, source_tree.SourceError) as error:
@@ -251,6 +251,7 @@ class ActionModule(ReportingAction):
                 "nginx": {"type": "dict"},
                 "pip": {"type": "dict"},
                 "apps": {"type": "list", "elements": "dict", "default": []},
+                "app_variables": {"type": "list", "elements": "str", "default": []},
                 "source": {"type": "str"},
                 "name": {"type": "str"},
                 "digest": {"type": "str"},

@@ -25,7 +25,9 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
     auto_plan,
     hook_plan,
+    joined_variables,
     kit_plan,
+    maintenance_plan,
     model,
     pinned_plan,
     source_tree,
@@ -298,6 +300,11 @@ class ActionModule(ReportingAction):
         texts = {} if collecting else _texts(apps, lambda path: self._find_needle("files", path))
         return Kit(os.path.abspath(os.path.expanduser(folder))).known(host, texts, collecting)
 
+    def _beside(self, path: str, task_vars: Mapping[str, Any]) -> str:
+        """A file of the inventory's folder, since the play is this collection's, or else as Ansible finds it."""
+        file = os.path.join(task_vars.get("inventory_dir") or "/", os.path.expanduser(path))
+        return file if os.path.isfile(file) else str(self._find_needle("files", path))
+
     def _hooks(self, publish: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """{variable: {file: path on the controller or None, what is wrong with it}} of the user's own tasks."""
         # A role of the user's that includes this one comes before the play; what is in this collection's is not meant.
@@ -343,6 +350,11 @@ class ActionModule(ReportingAction):
                 host[name].update(kit_plan.builder(host["kit"], (variables[role] or {}).get(f"{role}_build_host")))
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
+        host["pages"] = maintenance_plan.read(
+            (variables["publish"] or {}).get("publish_apps"),
+            lambda path: self._beside(path, task_vars),
+            lambda path: Path(path).read_bytes(),
+        )
         host["hooks"] = self._hooks(variables["publish"] or {}, task_vars)
         # What a lock pins is known as well as what a file names.
         host["requirements"].update(
@@ -372,10 +384,14 @@ class ActionModule(ReportingAction):
         for role, options in specs.items():
             if own in planning.ALONE and role != own:
                 options = {name: options[name] for name in planning.ALONE[own].get(role, ())}
+            options = joined_variables.options(options, task_vars) if role == "publish" else options
             variables[role] = self._visible(options, task_vars, strict=role == own)
         variables[own] = variables[own] or {}
+        joined = joined_variables.join(variables["publish"] or {}, specs["publish"])
+        variables["publish"] = joined.values if variables["publish"] is not None else None
         host = self._known(args, variables, task_vars)
         plans, problems = planning.plan(specs, variables, host)
+        problems = joined.refused(problems)
         for warning in planning.misspelt(own, specs[own], set(task_vars)):
             # Not by the result, which ansible-core 2.16 would hide with the plan.
             self._display.warning(warning)
@@ -393,11 +409,11 @@ class ActionModule(ReportingAction):
         if args["pins"] is not None and isinstance(planned, model.PublishPlan):
             planned = pinned_plan.pinned(planned, args["pins"])
         for warning in planned.warnings:
-            self._display.warning(warning)
+            self._display.warning(joined.told(warning))
         # The first role of a play asks the host for all of them, before it changes anything.
         checks = [check for one in plans.values() for check in one.checks]
         # Here, and nowhere else, a plan becomes what tasks get.
-        result.update(changed=False, plan=model.plain(dataclasses.replace(planned, checks=checks)))
+        result.update(changed=False, plan=joined.plan(model.plain(dataclasses.replace(planned, checks=checks))))
         if args["collecting"]:
             result["kit_folder"] = host["kit"]["folder"]
         # Registered, and shown to nobody.

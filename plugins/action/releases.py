@@ -12,7 +12,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan, play_identity, source_tree
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan, play_identity, shared_plan, source_tree
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import secret
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.lock_files import LockError
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto import Found, choose
@@ -34,7 +34,8 @@ class Identifier(ReportingAction):
             return item, None
         if item.get("repo"):
             # Check mode cannot know the commit of a repository that is not on the host yet.
-            item["id"] = (checkouts.get(item["name"]) or {}).get("after") or "unknown"
+            commit = (checkouts.get(item["name"]) or {}).get("after")
+            item["id"] = shared_plan.release_id(commit, item.get("shared"), item.get("user")) if commit else "unknown"
             return item, None
         try:
             if item.get("archive"):
@@ -43,7 +44,8 @@ class Identifier(ReportingAction):
                 root = source_tree.unpack(self._find_needle("files", item["archive"]), folder)
             else:
                 root = self._find_needle("files", item["source"])
-            item["id"] = source_tree.digest(root, item.get("exclude") or [], f"{item['home']}/shared")
+            digest = source_tree.digest(root, item.get("exclude") or [], f"{item['home']}/shared")
+            item["id"] = shared_plan.release_id(digest, item.get("shared"), item.get("user"))
         except source_tree.SourceError as error:
             raise AnsibleActionFail(f"{item['name']}: {error}") from error
         return item, root

@@ -80,6 +80,14 @@ options:
       sent:
         description: The archive on the host; the action plugin fills it in.
         type: path
+      shared:
+        description:
+          - Folders and files of the code that outlive a release. They are kept in C(HOME/shared), which belongs to
+            O(releases[].user), and each release has links to them; what a release brings is their first content.
+          - A name with a slash at its end is a folder, and so is one without an ending that nothing has yet.
+        type: list
+        elements: str
+        default: []
 """
 
     APPS = r"""
@@ -165,6 +173,12 @@ options:
           as they will be, a mapping of their paths to their contents; further drop-ins of the unit may be among them.
         type: dict
         default: {}
+      secret_files:
+        description: Files with secrets that the unit names, whose values no message repeats; one that is not among
+          O(apps[].files) is on the host, and its content is part of what has loaded.
+        type: list
+        elements: path
+        default: []
       code:
         description: Where its code is (C(path)), and its variables C(module), C(requirements) and C(virtualenv), for
           what is said of a module that is missing.

@@ -45,6 +45,10 @@ options:
         description: Whether nginx waits for a PROXY line there.
         type: bool
         default: false
+      maintenance:
+        description: A file that is there while nginx answers for the application itself; O(questions[].socket) is asked
+          then, where nginx answers 503.
+        type: path
       sure:
         description: Whether nginx must listen there. Of a site with a template of its own that is not known.
         type: bool
@@ -75,7 +79,8 @@ options:
         elements: str
         default: []
       unit_files:
-        description: Units and drop-ins that say its environment, no value of which is repeated.
+        description: Units and drop-ins that say its environment, and files with its secrets; none of their values is
+          repeated.
         type: list
         elements: path
         default: []

@@ -131,7 +131,7 @@ class Application:
 
     def _find_secrets(self):
         files = [self.app["files"][path] for path in self.app["files"]]
-        found = secret_values.of(self.app["environment"]) + secret_values.of_files(files)
+        found = secret_values.of_preflight(self.app) + secret_values.of_files(files)
         if self.app["unit"]:
             found += secret_values.of_units(
                 [path for path in trial_unit.paths(self.app["unit"], {}) if os.path.exists(path)]

@@ -37,6 +37,8 @@ LINK_DIR = "/run/wsgi"
 NGINX_DIR = "/etc/nginx"
 NGINX_CONF = NGINX_DIR + "/nginx.conf"
 NGINX_LOG_DIR = "/var/log/nginx"
+# Files whose being there has nginx answer for an application: it outlives a boot, and nothing of nginx's reads it.
+MAINTENANCE_DIR = NGINX_DIR + "/maintenance"
 NGINX_PIDFILE = "/run/nginx.pid"
 # By which people on the host run an application's commands.
 HOST_COMMAND = "/usr/local/bin/wsgi"
@@ -49,6 +51,8 @@ GIT_ROOTS = (GIT_HOME + "/repos", GIT_HOME + "/.graceful-wsgi")
 MARK = "@next"
 # Parts of an application's folder.
 CURRENT, RELEASES, VENVS, LOGS, VENV = "current", "releases", "venvs", "logs", "venv"
+# What outlives a release, the application's own.
+SHARED = "shared"
 # All drop-ins by which the role publish says what an instance is.
 DROPINS = UNIT_DIR + "/uwsgi@*.service.d/10-publish*.conf"
 
@@ -133,6 +137,11 @@ def parse_site(path):
     """The name of the site, or of what a set's sites share, that a file is of; None where it is none."""
     found = _BLOCK.match(path)
     return found.group(1) if found else None
+
+
+def maintenance(app):
+    """The flag of an application in maintenance."""
+    return os.path.join(MAINTENANCE_DIR, app)
 
 
 def bundle(publish_set, kind):

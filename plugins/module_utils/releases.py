@@ -24,7 +24,9 @@ import zlib
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     build_failure,
     constraints,
+    layout,
     release_records,
+    shared_data,
     shared_venvs,
     tree,
 )
@@ -65,6 +67,7 @@ SPEC = {
     "id": {"type": "str"},
     "pinned": {"type": "bool"},
     "sent": {"type": "path"},
+    "shared": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -363,7 +366,28 @@ class Home:
     @property
     def shared(self):
         """The folder of what outlives a release; links of a release may lead there."""
-        return os.path.join(self.home, "shared")
+        return os.path.join(self.home, layout.SHARED)
+
+    def _shared_data(self, call):
+        """What ``call`` returns, called with what of the application outlives a release."""
+        wanted = self.wanted
+        try:
+            names = wanted.get("shared") or []
+            return call(shared_data.SharedData(self.home, names, wanted.get("user"), wanted["group"]))
+        except (shared_data.SharedError, UnsafePath) as error:
+            raise ReleaseError("%s: %s" % (self.name, error))
+
+    @property
+    def lacks_shared(self):
+        """Whether the release is there and something is not that it leads to."""
+        return not self.missing and self._shared_data(lambda data: data.lacking())
+
+    def keep_shared(self):
+        """Make what it leads to; returns whether something was not there."""
+        lacking = self.lacks_shared
+        if lacking:
+            self._shared_data(lambda data: data.keep())
+        return lacking
 
     @property
     def link(self):
@@ -417,9 +441,9 @@ class Home:
 
     @property
     def incomplete(self):
-        """Whether the release or its virtualenv is yet to be made."""
+        """Whether the release, its virtualenv or what outlives it is yet to be made."""
         venv = self.venv()
-        return self.missing or bool(venv and not venv["complete"])
+        return self.missing or bool(venv and not venv["complete"]) or self.lacks_shared
 
     def make(self, archive=None, checkout=None):
         """Make the release from an archive on this host, or from ``checkout(exclude)``, which returns an open one."""
@@ -433,6 +457,8 @@ class Home:
             except ReleaseError as error:
                 raise ReleaseError("%s: %s" % (self.name, error))
             give(folder, self.wanted["group"], self.wanted.get("user"), self.shared)
+            # It passes through to read its first content, and nobody else.
+            self._shared_data(lambda data: data.place(folder))
             os.rename(folder, self.release)
         finally:
             if os.path.isdir(folder):

@@ -27,6 +27,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import Instance, Instances, former
 from ansible_collections.graceful.wsgi.plugins.module_utils.removal_programs import NGINX, OF_ROLES, STATE, Programs
+from ansible_collections.graceful.wsgi.plugins.module_utils.removal_steps import SECRET
 from ansible_collections.graceful.wsgi.plugins.module_utils.removal_survey import Going, text_of
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import Lock
 
@@ -181,7 +182,7 @@ class Removal(Programs):
         going.own = {}
         for path in found["apps"][0]:
             app = going.set.app_of(path)
-            if app not in going.apps or layout.parse_dropin(path) or path.endswith(".env"):
+            if app not in going.apps or layout.parse_dropin(path) or path.endswith(SECRET):
                 continue
             for place in left_data.own_places(text_of(path), os.path.join(self.roots[0], app)):
                 self._keep(place, "is the application's own folder, which was not made here")
@@ -216,6 +217,8 @@ class Removal(Programs):
             self._remove(os.path.join(STATE_DIR, name + ".json"))
         for app in going.apps:
             self._remove(os.path.join(STATE_DIR, "loads-" + app))
+            self._remove(layout.maintenance(app))
+        self._rmdir(layout.MAINTENANCE_DIR)
 
     def _accounts(self):
         """Accounts and memberships that were made here, where nothing of theirs is left."""

@@ -23,6 +23,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.bundle_entries impor
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, lstat, unlink
 
+# Files of an application's that hold NAME=value lines for systemd.
+SECRET = (".env", ".secrets")
 NGINX = "/usr/sbin/nginx"
 NGINX_CONF = layout.NGINX_CONF
 NGINX_PID = layout.NGINX_PIDFILE
@@ -40,7 +42,8 @@ class Known(bundle.Bundle):
             dropins = [os.path.dirname(path) for path in self.adopted if layout.parse_dropin(path)]
             folders = sorted(bundle.made_folders(found).union(dropins))
             # Secrets lie in files of NAME=value lines, of which no diff tells the values.
-            secret = sorted(set(found.get("secret", [])).union(path for path in self.adopted if path.endswith(".env")))
+            secret = set(path for path in self.adopted if path.endswith(SECRET))
+            secret = sorted(secret.union(found.get("secret", [])))
             files = dict(found.get("files", {}), **self.adopted)
             found = dict(found, files=files, folders=folders, secret=secret)
         return found

@@ -8,13 +8,12 @@ __metaclass__ = type
 
 import re
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import procfs
+from ansible_collections.graceful.wsgi.plugins.module_utils import environment_file, procfs
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.trial_unit import parse
 
 HIDDEN = "(hidden)"
 _TELLING = re.compile(r"secret|token|pass|pwd|key|dsn|cred|auth|salt", re.IGNORECASE)
-_LINE = re.compile(r"^\s*(?:export\s+)?([A-Za-z_]\w*)=(.*)$", re.MULTILINE)
 _PASSWORD = re.compile(r"://[^:/@\s]*:([^@/\s]+)@")
 # systemd tells, value and all, which line of an EnvironmentFile it does not take.
 _SYSTEMD = re.compile(r"((?:environment|variable) (?:assignment|definition)s?,? ?(?:ignoring)?:?).*", re.IGNORECASE)
@@ -41,9 +40,34 @@ def of(environment):
     return sorted((value for value in found if value), key=len, reverse=True)
 
 
+def _pairs(text):
+    """What a file hands over, as an older and as a newer systemd reads it."""
+    return environment_file.parse(text) + environment_file.parse(text, old=True)
+
+
+def of_secrets(text):
+    """What of a file with secrets is one: all that is too long to stand in a message by chance, each line of it."""
+    found = set()
+    for _name, value in _pairs(text):
+        value = native(value)
+        found.update(part for part in [value] + value.splitlines() if len(part) >= 4)
+    return sorted(found, key=len, reverse=True)
+
+
+def of_preflight(wanted):
+    """What may be secret of an application as graceful.wsgi.uwsgi_preflight takes it."""
+    files, found = wanted.get("files") or {}, set(of(wanted["environment"]))
+    for path in wanted.get("secret_files") or []:
+        found.update(of_secrets(native(files[path] if path in files else procfs.read(path))))
+    return sorted(found, key=len, reverse=True)
+
+
 def of_units(paths):
-    """The same of what units of root's set, and the files that they name; ``paths``: units, drop-ins, such files."""
-    found, files = {}, []
+    """The same of what units of root's set, and the files that they name.
+
+    ``paths``: units, drop-ins, files with an environment (``.env``) and files with secrets.
+    """
+    found, files, secrets = [], [], []
     for path in paths:
         text = native(procfs.read(path))
         if path.endswith((".service", ".conf")):
@@ -52,17 +76,23 @@ def of_units(paths):
                     files.append(value.lstrip("-"))
                 elif (section, name) == ("Service", "Environment"):
                     words = re.findall(r'"(?:[^"\\]|\\.)*"|\'[^\']*\'|\S+', value)
-                    found.update(_plain(word).partition("=")[::2] for word in words)
-        else:
+                    found += [_plain(word).partition("=")[::2] for word in words]
+        elif path.endswith(".env"):
             files.append(path)
+        else:
+            secrets.append(path)
     for path in files:
-        found.update((name, _plain(value)) for name, value in _LINE.findall(native(procfs.read(path))))
-    return of(found)
+        found += _pairs(native(procfs.read(path)))
+    values = set(value for pair in found for value in of(dict([pair])))
+    for path in secrets:
+        values.update(of_secrets(native(procfs.read(path))))
+    return sorted(values, key=len, reverse=True)
 
 
 def of_files(texts):
     """The same of files that units hand over, by their texts."""
-    return of(dict((name, _plain(value)) for text in texts for name, value in _LINE.findall(native(text))))
+    values = set(value for text in texts for pair in _pairs(native(text)) for value in of(dict([pair])))
+    return sorted(values, key=len, reverse=True)
 
 
 def mask(text, values):

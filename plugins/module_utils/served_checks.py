@@ -120,6 +120,8 @@ def problem(check, path):
     lacks, here = told["lacks"], native(told["at"])
     release = native(check.get("release"))
     nobody = "nginx's workers (%s)" % user
+    # With its own rights: it may have put a link there, which root's chmod would follow.
+    run = "run `" + ("runuser -u %s -- " % check["by"] if check.get("by") else "")
     if lacks == "there":
         if release is not None:
             message = "the release has no %s: %s holds no %s" % (release, here, native(told["name"]))
@@ -130,14 +132,14 @@ def problem(check, path):
         return "%s is no %s" % (_shown(here), "folder" if lacks == "folder" else "regular file"), "correct the path"
     if lacks == "search":
         message = "%s lets %s not pass, and %s would answer 403" % (_shown(here), nobody, path)
-        hint = "run `chmod o+x %s`, or `setfacl -m u:%s:x %s` for nginx alone, or keep what is served elsewhere"
+        hint = run + "chmod o+x %s`, or `setfacl -m u:%s:x %s` for nginx alone, or keep what is served elsewhere"
         return message, hint % (here, user, here)
     if lacks == "read":
-        return "%s cannot be read by %s" % (_shown(here), nobody), "run `chmod o+r %s`" % here
+        return "%s cannot be read by %s" % (_shown(here), nobody), run + "chmod o+r %s`" % here
     message = "%d of %d files and folders in %s cannot be read by %s, first %s" % (
         told["closed"], told["seen"], path, nobody, _shown(here)
     )
-    hint = "run `chmod -R a+rX %s`, and let what writes there have the umask 022" % path
+    hint = run + "chmod -R a+rX %s`, and let what writes there have the umask 022" % path
     if release is None and told["closed"] < told["seen"]:
         # Somebody may mean it so; that all of them are closed, nobody does.
         return None, "%s: %s; %s" % (native(check["variable"]), message, hint)
@@ -160,12 +162,16 @@ def _problems(checks, warn, path_of, live=lambda path: False):
     return found
 
 
-def _is_anothers(path):
-    """Whether the innermost component that is there is another account's: what it does there is not root's to mend."""
+def _owner(path):
+    """The account besides root that owns a component of what is there of a path, None where there is none.
+
+    What it does there is not root's to mend.
+    """
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     parts = [part for part in path.split("/") if part]
-    return any(os.lstat("/" + "/".join(parts[:length])).st_uid != 0 for length in range(1, len(parts) + 1))
+    owners = [os.lstat("/" + "/".join(parts[:length])).st_uid for length in range(1, len(parts) + 1)]
+    return next((uid for uid in owners if uid not in (0, os.geteuid())), None)
 
 
 def served(checks, tools, conf="/etc/nginx/nginx.conf"):
@@ -178,7 +184,7 @@ def served(checks, tools, conf="/etc/nginx/nginx.conf"):
     def live(path):
         if not known:
             known.append(nginx_files.served(conf))
-        return path in known[0] and _is_anothers(path)
+        return path in known[0] and _owner(path) is not None
 
     return _problems(checks, tools.warn, lambda check: native(check["path"]), live)
 
@@ -194,7 +200,15 @@ def in_releases(checks, replace, warn):
                 return whole if os.path.isdir(replace[live]) else None
         return None
 
-    return _problems(checks, warn, path_of)
+    # What outlives a release is its account's, whose uploads must not be able to stop root's next run.
+    ours, theirs = [], []
+    for check in checks:
+        owner = _owner(path_of(check) or "/")
+        if owner is None:
+            ours.append(check)
+        else:
+            theirs.append(dict(check, release=None, by=safe_path.account_name(owner)))
+    return _problems(ours, warn, path_of) + _problems(theirs, warn, path_of, lambda path: True)
 
 
 KINDS = {"served": served}

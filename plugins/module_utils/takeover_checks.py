@@ -260,6 +260,22 @@ def _tell_of_empty(check, apps, sites, tools):
         )
 
 
+def _unconfirmed(check, going):
+    """What would go and was not named by publish_prune_confirmed."""
+    lacking = [pair for pair in going if pair[1] not in check["confirmed"]]
+    if not lacking:
+        return []
+    message = "is confirm, and %s of publish_set %s, which this play does not name, would be taken off this host (%s)"
+    message = message % (
+        ", ".join("%s %s" % pair for pair in lacking),
+        check["set"],
+        os.uname()[1],
+    )
+    names = sorted(set(str(name) for _kind, name in going))
+    hint = "name what is to stay; what is to go is said by -e publish_prune_confirmed=%s" % ",".join(names)
+    return [("publish_prune", message, hint)]
+
+
 def replaced(checks, tools):
     """What a set has on the host and names no more: told before it goes; refused where nothing of it is named."""
     problems = []
@@ -287,6 +303,13 @@ def replaced(checks, tools):
             problems.append(orphaned)
             continue
         listed = ", ".join("%s %s" % pair for pair in going)
+        if check.get("confirmed") is not None:
+            problem = _unconfirmed(check, going)
+            problems += problem
+            if problem:
+                continue
+            # Who names all that goes means it, be it all that the set has.
+            check = dict(check, allowed=True)
         named = set(apps).intersection(check["apps"]) or set(sites).intersection(check["sites"])
         if named or check["allowed"]:
             # The same words from several hosts would be shown once, as if they came from one.

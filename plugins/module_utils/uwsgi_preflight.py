@@ -90,6 +90,8 @@ SPEC = {
     "service_text": {"type": "str"},
     # Contents of files that hold secrets: the modules are told to log no argument, and this none of its values.
     "files": {"type": "dict", "default": {}},
+    # Paths of files with secrets, be they among those or on the host already.
+    "secret_files": {"type": "list", "elements": "path", "default": []},
     # Where its code is and what its variables say of packages, for the hint where a module is missing.
     "code": {"type": "dict", "default": {}},
 }
@@ -116,6 +118,9 @@ class Note:
         left_out = {"template": None, "vars": {}, "service_template": None, "service_vars": {}}
         left_out.update({"code": {}, "question": {}})
         about = [dict(wanted, **left_out), around, replace, binary]
+        # With another secret code may load otherwise.
+        there = [path for path in wanted.get("secret_files") or [] if path not in wanted.get("files", {})]
+        about += [hashlib.sha256(procfs.read(path)).hexdigest() for path in there]
         self.digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode("utf-8")).hexdigest()
         self.path = os.path.join(STATE_DIR, "loads-%s" % wanted["name"])
 

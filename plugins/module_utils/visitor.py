@@ -7,6 +7,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import importlib
+import os
 import re
 import socket
 import ssl
@@ -28,6 +29,7 @@ SPEC = {
         "instances": {"type": "list", "elements": "str", "default": []},
         "file": {"type": "path"},
         "nginx": {"type": "str"},
+        "maintenance": {"type": "path"},
         "socket": {"type": "str"},
         "protocol": {"type": "str", "choices": ["uwsgi", "http"], "default": "uwsgi"},
         "tls": {"type": "bool", "default": False},
@@ -189,6 +191,12 @@ def wanted(status=None, text=None):
     return "%s was asked for" % listed + (" with %r" % str(text) if text else "")
 
 
+def is_maintained(question, answer):
+    """Whether nginx has answered for an application that is in maintenance."""
+    flag = question.get("maintenance")
+    return bool(flag and question["nginx"] and answer.status == 503 and os.path.isfile(flag))
+
+
 class Visit:
     """A question, put until it is answered as it should be or PATIENCE is over."""
 
@@ -196,6 +204,8 @@ class Visit:
         self.question = question
         self.clock = clock
         self.answer = None
+        # Whether the application itself was asked, since nginx lets nobody through.
+        self.maintained = False
         # Why the answer is not what it should be, what the logs say of that, and why it could not be asked.
         self.wrong = self.unasked = None
         self.cause = ""
@@ -225,6 +235,9 @@ class Visit:
         try:
             call = _through_nginx if self.question["nginx"] else _over_socket
             self.answer = call(self.question)
+            self.maintained = is_maintained(self.question, self.answer)
+            if self.maintained:
+                self.answer = _over_socket(self.question)
         except Unasked as error:
             self.unasked = str(error)
             return False
@@ -249,6 +262,11 @@ class Visit:
         where = shown(self.question)
         if self.unasked:
             return "%s was not asked: %s" % (where, self.unasked)
+        if self.maintained and self.answer and not self.wrong:
+            return "%s answers 503, since maintenance is on; over its own socket the application answers %d" % (
+                where,
+                self.answer.status,
+            )
         if self.answer is None or self.wrong or self.answer.status < 300:
             return None
         if self.answer.leads:
@@ -263,7 +281,12 @@ class Visit:
         return {
             "app": self.question["app"],
             "asked": shown(self.question),
-            "msg": "%s %s; %s" % (shown(self.question), self.wrong, asked),
+            "msg": "%s%s %s; %s" % (
+                shown(self.question),
+                ", asked over its own socket, since maintenance is on," if self.maintained else "",
+                self.wrong,
+                asked,
+            ),
             "cause": self.cause,
         }
 

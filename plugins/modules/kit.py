@@ -47,6 +47,11 @@ options:
     type: list
     elements: dict
     default: []
+  app_variables:
+    description: Where each of O(apps) is said in the variables, as the plan of the role publish tells it.
+    type: list
+    elements: str
+    default: []
   source:
     description: A folder on the controller with the wheels that were built. Required for O(state=built).
     type: str
@@ -73,6 +78,7 @@ EXAMPLES = r"""
     uwsgi: "{{ uwsgi_planned.plan }}"
     pip: "{{ published.plan.pip }}"
     apps: "{{ published.plan.releases }}"
+    app_variables: "{{ published.plan.app_variables }}"
 """
 
 RETURN = r"""

@@ -106,7 +106,7 @@ removed:
 
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import left_data
+from ansible_collections.graceful.wsgi.plugins.module_utils import left_data, maintenance
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, remove_tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
@@ -123,6 +123,9 @@ def folders(module):
 def noted(module):
     made = folders(module)
     left_data.note(module.params["set"], made, module.check_mode)
+    for app in made if not module.check_mode else ():
+        # One that is published under this name again is not in maintenance for it.
+        maintenance.forget(app)
     return left_data.there(made)
 
 

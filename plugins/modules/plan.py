@@ -17,6 +17,8 @@ description:
     and against each other, and returns what the named role is to do.
   - The variables of all roles of this collection that the play shows are checked, so that everything that is wrong
     comes in one message before the first role touches the host.
+  - What groups and hosts publish by C(publish_apps_NAME) and the like is joined before; problems, warnings and checks
+    name these variables as they are written.
   - Nothing is sent to the host.
 options:
   role:

@@ -199,6 +199,11 @@ wanted:
   returned: success
   type: list
   elements: dict
+maintenance:
+  description: Those of O(apps) that are in maintenance, for which nginx answers 503.
+  returned: success
+  type: list
+  elements: str
 before:
   description: As RV(graceful.wsgi.releases#module:before).
   returned: success
@@ -213,6 +218,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     host_checks,
     instances,
     left_data,
+    maintenance,
     release_records,
     releases,
     safe_path,
@@ -324,6 +330,7 @@ def main():
         pending=due(module, wanted["instances"]),
         bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),
         nginx_unread=nginx_unread(module),
+        maintenance=maintenance.on([item["name"] for item in wanted["apps"]]),
     )
 
 

@@ -320,7 +320,7 @@ def checked_out(module, home, checkouts, exclude):
 
 
 def present(module, homes, checkouts):
-    survey, filled = module.params["survey"], {}
+    survey, filled, kept = module.params["survey"], {}, {}
     missing = dict((home.name, home.missing) for home in homes)
     if not survey and not module.check_mode:
         for home in homes:
@@ -334,10 +334,11 @@ def present(module, homes, checkouts):
             if home.wanted["repo"]:
                 # An earlier version of this collection checked it out there, as root.
                 remove_tree(os.path.join(home.home, "repo"))
+            kept[home.name] = named(home, home.keep_shared)
         filled = fill(module, homes)
     found = []
     for home in homes:
-        changed = missing[home.name] or filled.get(home.name, False)
+        changed = missing[home.name] or filled.get(home.name, False) or kept.get(home.name, False)
         if module.check_mode and not survey:
             changed = home.incomplete
         item = {"name": home.name, "id": home.id, "current": home.current, "missing": missing[home.name]}

@@ -161,7 +161,7 @@ class Application:
             return False
 
     def _fail(self, why):
-        values = secret_values.of(self.wanted["environment"])
+        values = secret_values.of_preflight(self.wanted)
         self.failed, self.found = True, secret_values.mask(str(why), values)
 
     def run(self):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import (
-    app_environment,
+    app_secrets,
     layout,
 )
 from .app_plan import alike, variable
@@ -101,6 +102,7 @@ def instance(planned: Instance) -> UwsgiInstance:
             planned.dropin,
             # systemd reads it when the instance starts, and uWSGI keeps its environment over a reload.
             *([planned.env_file] if planned.env_file else []),
+            *planned.secret_files,
         ],
         "standby": layout.standby_socket(planned.socket_dir) if planned.socket_dir else None,
         "processes": 1 if cheaper else planned.processes,
@@ -126,8 +128,9 @@ def preflight(
         group=planned.group,
         options=planned.options,
         # Where a unit hands them over, by the file that it names and that is not live yet.
-        environment=app_environment.words(app["env"]),
-        files={planned.env_file: app_environment.content(app["env"])} if planned.env_file else {},
+        environment=app_secrets.words(app),
+        files=app_secrets.contents(app, posixpath.dirname(first.config)),
+        secret_files=planned.secret_files,
         # What another template makes of the options is not known here.
         format=planned.config_format if planned.template else None,
         template=_template(planned) if planned.template else None,
@@ -165,4 +168,5 @@ def release(app: dict[str, Any], planned: App, values: dict[str, Any], limits: M
         requirements=app["requirements"],
         bounds=kept_to.get("bounds"),
         constraints=kept_to.get("constraints"),
+        shared=app["shared"] or None,
     )

@@ -12,10 +12,12 @@ from . import (
     app_endpoint,
     app_environment,
     app_options,
+    app_secrets,
     background_plan,
     client_plan,
     layout,
     request_plan,
+    shared_plan,
 )
 from .app_environment import word
 from .model import App, Instance, UwsgiInstance
@@ -131,6 +133,7 @@ def _instance(
         "virtualenv": _virtualenv(app, values),
         "uwsgi_home": posixpath.dirname(posixpath.dirname(_binary(host))),
         "env_file": app_environment.path_of(app, roles["uwsgi"]["uwsgi_conf_dir"]),
+        "secret_files": app_secrets.paths(app, roles["uwsgi"]["uwsgi_conf_dir"]),
         "script": app_options.entry(app),
         "dropin": layout.dropin(unit, name),
     }
@@ -146,7 +149,8 @@ def _instance(
     planned["packet_routes"] = _routes(app, planned) if routes else []
     planned["needs_standby"] = background_plan.needs_standby(app, planned["link"])
     planned["options"] = app_options.configuration(app, planned)
-    planned["service"] = _service(app, planned, _binary(host))
+    writable = shared_plan.writable(app, planned["home"], roles["uwsgi"]["uwsgi_unit_options"])
+    planned["service"] = _service(app, planned, _binary(host), writable)
     return Instance(**planned)
 
 
@@ -156,8 +160,10 @@ def _routes(app: dict[str, Any], planned: Mapping[str, Any]) -> list[tuple[str, 
     return [*account_plan.packet_routes(app, app["packets"], own), *client_plan.routes(app)]
 
 
-def _service(app: dict[str, Any], planned: Mapping[str, Any], binary: str) -> list[list[str]]:
-    """The unit's own lines of an instance, in its drop-in."""
+def _service(
+    app: dict[str, Any], planned: Mapping[str, Any], binary: str, writable: list[list[str]]
+) -> list[list[str]]:
+    """The unit's own lines of an instance, in its drop-in; ``writable``: those that let it write what is shared."""
     return [
         ["ExecStart", ""],
         ["ExecStart", f"{binary} --{app['config_format']} {planned['config']}"],
@@ -167,6 +173,8 @@ def _service(app: dict[str, Any], planned: Mapping[str, Any], binary: str) -> li
         ["RuntimeDirectoryMode", "0700"],
         *account_plan.clients(app),
         *([["EnvironmentFile", planned["env_file"]]] if planned["env_file"] else []),
+        *[["EnvironmentFile", file] for file in planned["secret_files"]],
+        *writable,
         # A graceful stop of uWSGI knows no mercy of its own, and waits for sockets for ever.
         *([["TimeoutStopSec", word(planned["mercy"])]] if planned["mercy"] else []),
     ] + [[key, word(item)] for key, value in app["service_options"].items() for item in items(value)]

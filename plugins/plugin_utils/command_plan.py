@@ -82,6 +82,11 @@ def _check_writable(app: Mapping[str, Any], path: str, problems: Problems) -> No
         inside = [other for other in app["writable"] if f"{name}/".startswith(f"{str(other).strip('/')}/")]
         if len(inside) > 1:
             problems.add(where, f"{name!r} lies in {inside[0]!r}, or stands twice", "leave one of them out")
+        for other in app["shared"]:
+            one, two = f"{str(name).strip('/')}/", f"{str(other).strip('/')}/"
+            if one.startswith(two) or two.startswith(one):
+                message = f"{name!r} and {other!r} of shared are one in another, and what is shared is writable anyway"
+                problems.add(where, message, "leave one of them out")
     if app["writable"] and not app["before_live"]:
         message = "lets the application's account write while commands of before_live run, and there are none"
         problems.add(f"{path}.writable", message, "add the command to before_live, or leave writable out")

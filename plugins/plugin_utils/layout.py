@@ -18,6 +18,7 @@ NGINX_PIDFILE: str = layout.NGINX_PIDFILE
 HOST_COMMAND: str = layout.HOST_COMMAND
 GIT_HOME: str = layout.GIT_HOME
 GIT_ROOTS: tuple[str, ...] = layout.GIT_ROOTS
+SHARED: str = layout.SHARED
 # Parts of an application's folder that only this collection makes; shared is the application's own.
 PARTS: tuple[str, ...] = (layout.RELEASES, layout.VENVS, layout.LOGS, layout.CURRENT, layout.VENV)
 CODE_PARTS: tuple[str, ...] = (layout.CURRENT, layout.RELEASES, layout.VENVS)
@@ -67,6 +68,11 @@ def standby_socket(folder: str) -> str:
 def site(name: str) -> str:
     """The file of a site. Example: /etc/nginx/conf.d/shop.example.com.conf."""
     return str(layout.site(name))
+
+
+def maintenance(app: str) -> str:
+    """The flag of an application in maintenance. Example: /etc/nginx/maintenance/shop."""
+    return str(layout.maintenance(app))
 
 
 def bundle(publish_set: str, kind: str) -> str:
@@ -127,6 +133,11 @@ def environment(conf_dir: str, app: str) -> str:
 def command(conf_dir: str, app: str) -> str:
     """The file by which /usr/local/bin/wsgi knows an application. Example: /etc/uwsgi/shop.command."""
     return posixpath.join(conf_dir, f"{app}.command")
+
+
+def secrets(conf_dir: str, app: str) -> str:
+    """The file with an application's secrets. Example: /etc/uwsgi/shop.secrets."""
+    return posixpath.join(conf_dir, f"{app}.secrets")
 
 
 def unpublished(

@@ -203,6 +203,8 @@ class Instance:
     uwsgi_home: str
     # File with the environment that systemd hands over, or null. Example: /etc/uwsgi/shop.env.
     env_file: str | None
+    # Files with secrets that systemd hands over. Example: [/etc/uwsgi/shop.secrets].
+    secret_files: list[str]
     # WSGI callable as module:callable. Example: manage:app.
     script: str
     # Seconds that open WebSockets have when their worker ends, null without WebSockets. Example: 10.
@@ -307,6 +309,8 @@ class Release:
     id: str | None = optional()
     # Whether that release is to be live with the virtualenv that it had.
     pinned: bool | None = optional()
+    # Folders and files of the code that outlive a release. Example: [media/, data/shop.sqlite3].
+    shared: list[str] | None = optional()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -365,7 +369,7 @@ class Question:
     tls: bool
     # Log files whose lines tell why an answer is wrong. Example: [/var/log/uwsgi/shop/server.log].
     logs: list[str]
-    # Drop-ins that tell which files hold its secrets.
+    # Drop-ins that tell which files hold its environment, and the files with its secrets.
     unit_files: list[str]
     # Units whose journal tells why an answer is wrong. Example: [uwsgi@shop.service].
     units: list[str]
@@ -379,6 +383,8 @@ class Question:
     sure: bool | None = optional()
     # Error log of the site. Example: /var/log/nginx/shop.example.com.error.log.
     error_log: str | None = optional()
+    # File that is there while nginx answers for the application itself. Example: /etc/nginx/maintenance/shop.
+    maintenance: str | None = optional()
     # Socket that is asked instead of a site. Example: /run/wsgi/shop.sock.
     socket: str | None = optional()
     # Protocol of that socket: uwsgi or http.
@@ -387,6 +393,28 @@ class Question:
     status: list[int] | None = optional()
     # Text that must be in the answer. Example: ok.
     text: str | None = optional()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Maintenance:
+    """An application that is put into maintenance, or taken out of it."""
+
+    TAKEN_BY: ClassVar[str] = "maintenance"
+
+    # Name of the application. Example: shop.
+    app: str
+    # Whether it is to be in maintenance.
+    enabled: bool
+    # Files of the sites that lead to it. Example: [/etc/nginx/conf.d/shop.example.com.conf].
+    files: list[str]
+    # Variable of nginx's with the path of the flag. Example: $publish_main_shop_down.
+    variable: str
+    # Whether it takes new workers of nginx's to see the flag.
+    reload: bool
+    # What is asked through nginx to see that it is on, or off.
+    questions: list[Question]
+    # Addresses of nginx's to which the host itself comes as one that may pass. Example: [127.0.0.1:80].
+    passing: list[str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -421,6 +449,8 @@ class Preflight:
     environment: dict[str, str]
     # Contents of files that the unit hands over, by path; they are not live yet.
     files: dict[str, str]
+    # Files with secrets that the unit hands over, whose values no message repeats. Example: [/etc/uwsgi/shop.secrets].
+    secret_files: list[str]
     # Probe that a user states, or null.
     probe: Probe | None = mapping()
     # How it is judged without a probe.
@@ -688,6 +718,8 @@ class HookRelease:
     env_file: str | None = public()
     # Names of the variables in that file; their values are in no variable of a task. Example: [DATABASE_URL].
     env_names: list[str] = public()
+    # Files with its secrets, which only root reads. Example: [/etc/uwsgi/shop.secrets].
+    secret_files: list[str] = public()
     # Files of its configuration and units. Example: [/etc/uwsgi/shop.ini].
     configuration: list[str] = public()
     # Names of its instances. Example: [shop-1, shop-2].
@@ -742,6 +774,8 @@ class PublishPlan(Plan):
     first_runs: list[FirstRun]
     # Folders with one of each application's name. Example: [/srv/wsgi, /var/log/uwsgi].
     roots: list[str]
+    # Where each of the releases is said in the variables. Example: [publish_apps_shop[0]].
+    app_variables: list[str]
     # Name of the set. Example: main.
     set: str
     # What the set publishes, by set and variable. Example: {main: {publish_apps: [shop], publish_sites: []}}.
@@ -770,6 +804,8 @@ class PublishPlan(Plan):
     preflights: list[Preflight]
     # What is asked of each application and site once it is live.
     questions: list[Question]
+    # The switch that graceful.wsgi.maintenance was asked for; empty for none.
+    maintenance: list[Maintenance]
     # Names of instances whose code is taken up by a second generation. Example: [chat-1].
     reloaded_by_standby: list[str]
     # Instances as they are started, restarted and reloaded.

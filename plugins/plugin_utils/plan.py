@@ -8,6 +8,7 @@ from typing import Any
 
 from . import (
     centos7_plan,
+    joined_variables,
     kit_plan,
     kit_role_plan,
     layout,
@@ -110,8 +111,14 @@ def untouched(role: str, earlier: Sequence[str]) -> str:
 def misspelt(role: str, options: Mapping[str, Any], names: set[str]) -> list[str]:
     """A line for each variable that bears the role's prefix, is not in its spec and looks like one that is."""
     lines = []
+    # One that adds up to another has a name of its user's own.
+    adding = joined_variables.more(names) if role == "publish" else {}
+    lost = joined_variables.misspelt(options, names) if role == "publish" else {}
     for name in sorted(names):
-        if name.startswith(f"{role}_") and name not in options:
+        if name in lost:
+            line = "no variable of the role publish has this name, and nothing of it is published"
+            lines.append(f"{name}: {line}; did you mean {lost[name]}?")
+        elif name.startswith(f"{role}_") and name not in options and name not in adding:
             meant = close_match(name, options)
             if meant and meant not in names:
                 lines.append(f"{name}: no variable of the role {role} has this name; did you mean {meant}?")

@@ -165,7 +165,8 @@ def _log(instances: Iterable[Instance]) -> dict[str, Any]:
     instances = list(instances)
     return {
         "logs": [one.log_file for one in instances if one.log_file],
-        "unit_files": [one.dropin for one in instances],
+        "unit_files": [one.dropin for one in instances]
+        + sorted({file for one in instances for file in one.secret_files}),
         # Its second generation, which may serve as it is asked, has a journal of its own.
         "units": [name for one in instances if not one.log_file for name in _generations(one.unit)],
     }
@@ -207,6 +208,10 @@ def _through(
         host=host,
         path=path,
         error_log=error_log,
+        # In maintenance nginx lets nobody through, and the application itself is asked.
+        maintenance=layout.maintenance(app.app),
+        socket=_socket(app.instances[0]),
+        protocol=app.instances[0].protocol,
         **_log(app.instances),
     )
 

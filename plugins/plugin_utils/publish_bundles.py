@@ -9,9 +9,11 @@ from typing import Any
 from . import (
     app_emit,
     app_environment,
+    app_secrets,
     command_plan,
     layout,
     log_plan,
+    maintenance_plan,
     refusal_plan,
     site_plan,
     upstream_plan,
@@ -76,6 +78,7 @@ def app_bundle_of(values: dict[str, Any], apps: Mapping[str, App], uwsgi: dict[s
     files = [file for unit in units for file in app_emit.files(unit, values["publish_instance_template"])]
     files += [file for app in values["publish_apps"] for file in app_environment.file(app, uwsgi["uwsgi_conf_dir"])]
     files += command_plan.files(apps.values(), uwsgi["uwsgi_conf_dir"])
+    files += [file for app in values["publish_apps"] for file in app_secrets.file_of(app, uwsgi["uwsgi_conf_dir"])]
     rotated = [log_plan.rotation(log, unit, values, log_dir) for log, unit in logs]
     files += _links(units, name) + _rotation(name, rotated, values["publish_log_keep"])
     return Bundle(name=name, directories=_once(folders), files=files)
@@ -85,7 +88,7 @@ def site_bundle_of(
     values: dict[str, Any],
     apps: Mapping[str, App],
     sites: list[Site],
-    groups: dict[str, Any],
+    host: dict[str, Any],
     nginx: dict[str, Any],
 ) -> SiteBundle:
     """The server blocks, what several of them share, what refuses other names, and the folders of their logs."""
@@ -98,6 +101,8 @@ def site_bundle_of(
     files = [File(dest=one.file, template=one.template, vars={"site": one}, belongs_to=one.name) for one in sites]
     # nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, publish_set)
+    http += maintenance_plan.shared(values, host.get("pages") or {})
+    groups = host.get("groups") or {}
     http += [upstream_plan.plan(item, publish_set, groups, version) for item in values["publish_upstreams"]]
     http += app_emit.shared(apps.values(), publish_set, version)
     if http:

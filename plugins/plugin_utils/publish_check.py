@@ -12,6 +12,7 @@ from . import (
     app_check,
     app_endpoint,
     app_plan,
+    app_secrets,
     background_plan,
     command_plan,
     concurrency_plan,
@@ -21,9 +22,11 @@ from . import (
     kit_plan,
     layout,
     log_plan,
+    maintenance_plan,
     probe_plan,
     request_plan,
     served_plan,
+    shared_plan,
     site_check,
     site_listen,
     upstream_plan,
@@ -66,6 +69,8 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
                 message = f"{unit!r} would be an instance of this one and of publish_apps[{other}]"
                 problems.add(f"{path}.name", message, "rename one of them")
         app_check.check(app, path, problems)
+        app_secrets.check(app, path, roles["uwsgi"]["uwsgi_conf_dir"], problems)
+        shared_plan.check(app, path, problems)
         background_plan.check(app, layout.current(values["publish_root"], name), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
@@ -170,6 +175,7 @@ def check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], p
     request_plan.check_sites(values["publish_sites"], apps, roles["nginx"]["nginx_conf_options"], problems)
     served_plan.check(values["publish_sites"], roles["nginx"], problems)
     hook_plan.check(values, host, problems)
+    maintenance_plan.check_all(values, host.get("pages") or {}, problems)
     problems += kit_plan.unreadable(values, host.get("kit"))
 
 

@@ -15,6 +15,7 @@ from . import (
     account_plan,
     app_emit,
     app_plan,
+    app_secrets,
     auto_plan,
     background_plan,
     command_plan,
@@ -26,8 +27,11 @@ from . import (
     kit_plan,
     layout,
     log_plan,
+    maintenance_plan,
     probe_plan,
+    prune_plan,
     served_plan,
+    shared_plan,
     site_listen,
     site_plan,
     spec,
@@ -47,6 +51,7 @@ from .model import (
     FirstRun,
     Member,
     OwnerChange,
+    Preflight,
     PublishPlan,
     PublishSettings,
     Site,
@@ -103,6 +108,7 @@ def _accounts(
         member = {"variable": own["variable"], "user": user, "nginx_group": nginx["nginx_group"]}
         checks.append({"kind": "nginx_member", **member})
         named = [app["path"]] if app["path"] else []
+        named += [shared_plan.folder(planned.home)] if app["shared"] else []
         named += [
             str(item).partition(" ")[0]
             for value in app["options"].values()
@@ -176,18 +182,20 @@ def _more_checks(
     checks += feature_plan.checks(values["publish_apps"], roles["uwsgi"], host)
     for index, app in enumerate(values["publish_apps"]):
         checks += unit_plan.checks(f"publish_apps[{index}].service_options", app["service_options"])
+        checks += app_secrets.checks(app, f"publish_apps[{index}]")
     return checks
 
 
-def _settled(values: dict[str, Any], host: dict[str, Any], problems: Problems) -> tuple[dict[str, Any], list[str]]:
+def _settled(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], list[str], Problems]:
     """The variables with names as DNS has them and ``requirements: auto`` found out, and what to tell of the latter."""
-    values = dns_names.sent(values, problems)
+    problems = Problems()
+    values = prune_plan.settled(dns_names.sent(values, problems), problems)
     problems += uv_plan.check(values, host)
     python = (host.get("uwsgi") or {}).get("python")
     settled, notes = auto_plan.settle(
         values["publish_apps"], host.get("auto") or {}, python, problems, bool(host.get("kit"))
     )
-    return {**values, "publish_apps": settled}, notes
+    return {**values, "publish_apps": settled}, notes, problems
 
 
 def _apps(
@@ -215,6 +223,18 @@ def _all_checks(
     return checks + takeover_plan.publish(values, apps, sites, *bundles, names)
 
 
+def _preflights(
+    values: dict[str, Any], apps: Mapping[str, App], asked: Mapping[str, probe_plan.Asked]
+) -> list[Preflight]:
+    """The applications as their new code is loaded before it goes live. ``asked``: what each is asked then."""
+    template = values["publish_instance_template"]
+    found = []
+    for app in values["publish_apps"]:
+        one = asked[app["name"]]
+        found.append(app_emit.preflight(app, apps[app["name"]], template, one.probe, one.first))
+    return found
+
+
 def plan(
     values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]
 ) -> tuple[PublishPlan | None, list[Problem]]:
@@ -222,8 +242,7 @@ def plan(
 
     ``roles``: the variables of nginx and uwsgi, by role; ``host["uwsgi"]``: the fact uwsgi_installed, None if unknown.
     """
-    problems = Problems()
-    values, notes = _settled(values, host, problems)
+    values, notes, problems = _settled(values, host)
     nginx, uwsgi, given = roles["nginx"], roles["uwsgi"], by_name(values["publish_apps"])
     check(values, host, roles, problems)
     packets = {name: _packets(name, values["publish_sites"], problems) for name in given}
@@ -233,12 +252,12 @@ def plan(
     sites = site_plan.plan(values, apps, by_name(values["publish_upstreams"]), roles)
     units, asked = [unit for one in apps.values() for unit in one.instances], probe_plan.plan(values, apps, sites)
     app_bundle = app_bundle_of(values, apps, uwsgi)
-    site_bundle = site_bundle_of(values, apps, sites, host.get("groups") or {}, nginx)
+    site_bundle = site_bundle_of(values, apps, sites, host, nginx)
     account_checks, members, changes = _accounts(apps, values, nginx)
     served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, [one.group for one in members])
     checks = _checks(values, apps, uwsgi) + account_checks + served
     checks += _all_checks(values, host, roles, apps, sites, (app_bundle, site_bundle))
-    limits, template = uwsgi_plan.limits(uwsgi, host), values["publish_instance_template"]
+    limits = uwsgi_plan.limits(uwsgi, host)
     return PublishPlan(
         checks=checks,
         warnings=notes + background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
@@ -251,6 +270,7 @@ def plan(
         owner_changes=changes,
         first_runs=_first_runs(apps.values()),
         roots=[values["publish_root"], uwsgi["uwsgi_log_dir"], *layout.GIT_ROOTS],
+        app_variables=[f"publish_apps[{index}]" for index in range(len(apps))],
         set=values["publish_set"],
         published={values["publish_set"]: published_names(values)},
         instances=units,
@@ -263,11 +283,9 @@ def plan(
         kit=kit_plan.wheels(values, host, lambda _python: limits),
         releases=[app_emit.release(app, apps[name], values, limits) for name, app in given.items()],
         reloads=[app_emit.reload(unit, asked[unit.app].probe) for unit in units],
-        preflights=[
-            app_emit.preflight(app, apps[name], template, asked[name].probe, asked[name].first)
-            for name, app in given.items()
-        ],
+        preflights=_preflights(values, apps, asked),
         questions=[question for one in asked.values() for question in one.questions],
+        maintenance=maintenance_plan.plan(values, {name: one.questions for name, one in asked.items()}, nginx),
         reloaded_by_standby=[unit.name for unit in units if unit.needs_standby],
         uwsgi_instances=[app_emit.instance(unit) for unit in units],
         app_bundle=app_bundle,

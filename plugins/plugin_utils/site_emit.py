@@ -7,7 +7,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from . import access_plan, client_plan, inherited_plan, layout, nginx_versions, request_plan, server_names
+from . import (
+    access_plan,
+    client_plan,
+    inherited_plan,
+    layout,
+    maintenance_plan,
+    nginx_versions,
+    request_plan,
+    server_names,
+)
 from .layout import NGINX_LOG_DIR
 from .location_emit import VERSION, leads_to
 from .model import App
@@ -83,7 +92,10 @@ class Site:
         nginx: Mapping[str, Any],
         let_in: tuple[int, int],
         spellings: bool = False,
+        given: Mapping[str, Mapping[str, Any]] | None = None,
     ):
+        # The applications as the user states them.
+        self.given = given or {}
         self.let_in = let_in
         self.site, self.apps, self.upstreams, self.default = site, apps, upstreams, default
         self.publish_set, self.nginx = publish_set, nginx
@@ -105,6 +117,20 @@ class Site:
         """What stands within the block; what stands outside of the server is kept for there."""
         self.http += [line for line in found[0] if line not in self.http]
         return found[1]
+
+    def _maintained(self, location: dict[str, Any]) -> list[Directive]:
+        """What leads elsewhere while the application is in maintenance."""
+        known = location["app"] and asks_program(location)
+        return [maintenance_plan.guard(self.prefix, location["app"])] if known else []
+
+    def _maintenance(self) -> list[Directive]:
+        """The locations that answer meanwhile, with the site's own headers."""
+        nothing: dict[str, Any] = {"headers": {}, "options": {}}
+        found = []
+        for app in maintenance_plan.led_to([self.site]):
+            line = maintenance_plan.location(self.prefix, self.given[app], self._headers(nothing, more=True))
+            found.append([line[0], line[1], inherited_plan.completed(line[2] or [], self.inner)])
+        return found
 
     def _refused(self, location: dict[str, Any]) -> list[Directive]:
         """What keeps from an application requests that its uWSGI cannot take."""
@@ -212,7 +238,8 @@ class Site:
             block.append(["client_max_body_size", location["client_max_body_size"], None])
         if location["expires"]:
             block.append(["expires", location["expires"], None])
-        block += self._guards(location, name) + self._refused(location) if name else []
+        if name:
+            block += self._guards(location, name) + self._maintained(location) + self._refused(location)
         if LINKS in {**self.nginx["nginx_conf_options"], **self.site["options"]}:
             leads = [line for line in leads if line[0] != LINKS]
         upgrades = ["proxy_set_header", "Upgrade $http_upgrade", None] in leads
@@ -342,7 +369,7 @@ class Site:
         taken = {header.lower() for header, value in site["headers"].items() if value is None}
         block = inherited_plan.completed(block, self.outer, taken)
         self.inner = inherited_plan.around(block, self.outer, taken)
-        block += self._locations()
+        block += self._locations() + self._maintenance()
         return PlannedSite(
             name=name,
             file=layout.site(name),

@@ -46,8 +46,9 @@ def plan(
     let_in = request_plan.lets_in(roles["nginx"]["nginx_conf_options"], sites)
     # nginx takes it from one site for all at the same port.
     spellings = client_plan.underscores(roles["nginx"]["nginx_conf_options"], *(site["options"] for site in sites))
+    given = {app["name"]: app for app in values["publish_apps"]}
     return [
-        Site(site, apps, upstreams, default, values["publish_set"], roles["nginx"], let_in, spellings).plan(
+        Site(site, apps, upstreams, default, values["publish_set"], roles["nginx"], let_in, spellings, given).plan(
             values["publish_site_template"]
         )
         for site, default in zip(sites, defaults(sites), strict=True)

@@ -137,6 +137,7 @@ def publish(
                 "apps": list(apps),
                 "sites": [site.name for site in sites],
                 "prune_data": values["publish_prune_data"],
+                "confirmed": values["publish_prune_confirmed"],
             }
         )
     return checks

@@ -97,3 +97,11 @@ def test_an_included_role_refuses_bad_input_from_the_installed_collection(infra)
     assert "publish_sites[0].locations[0].app" in said
     assert "shpo" in said
     assert "nothing on the host was changed" in said
+
+
+def test_groups_of_the_inventory_add_up(infra):
+    command = ["ansible-playbook", "-i", "groups/inventory.yml", "planned.yml"]
+    assert "published: blog, shop" in run(command, infra)
+    text = '[{"name": "shop", "path": "/srv/other"}]'
+    said = run([*command, "-e", json.dumps({"publish_apps_blogs": text})], infra, expect=2)
+    assert "publish_apps_shops.shop.name: 'shop' is the name of publish_apps_blogs[0] too; rename one of them" in said

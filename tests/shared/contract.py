@@ -48,7 +48,7 @@ ENTRIES = {
     "centos7": ["main.yml"],
     "nginx": ["main.yml", "collect.yml"],
     "uwsgi": ["main.yml", "installed.yml", "collect.yml", "requirements.yml"],
-    "publish": ["main.yml", "reload.yml", "history.yml", "earlier.yml"],
+    "publish": ["main.yml", "maintenance.yml", "reload.yml", "history.yml", "earlier.yml"],
     "remove": ["main.yml"],
 }
 INCLUDES = ("ansible.builtin.include_tasks", "ansible.builtin.import_tasks")
@@ -254,7 +254,8 @@ class Rendered:
             items = module_args.get("releases") or []
             told = [{"name": item["name"], "current": "former"} for item in items]
             told = [{**item, "missing": True, "incomplete": True} for item in told]
-            return {"releases": told, "failed": False}
+            due = [item["name"] for item in module_args.get("commands") or []]
+            return {"releases": told, "due": due, "ran": [], "failed": False}
 
         def find(plugin, folder, path):
             return ActionBase._find_needle(plugin, folder, path) if folder == "templates" else path

@@ -17,6 +17,7 @@ FOLDER = contract.ROOT / "tests/unit/golden"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yml"))
 # What a play's variables refer to besides one another.
 KNOWN = {"inventory_dir": "/inventory", "vault_shop_database_url": "postgresql://shop:100%@db/shop"}
+KNOWN["vault_shop_key"] = "50%-$ecret"
 KIT = {"folder": "/inventory/kit", "collecting": True, "manifest": None, "wrong": [], "texts": {}}
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import model, uwsgi_options
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import maintenance_plan, model, uwsgi_options
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -42,6 +42,8 @@ DEBIAN = {
     "constraints": {"2.7": "flask<2\n"},
     "builder": BUILDER,
     "uwsgi_builder": {**BUILDER, "kept": [], "headers": ["python3-dev.deb"]},
+    # The page that a documented recipe names.
+    "pages": {"shop": maintenance_plan.Page('<h1>Back at "five"</h1>\nIt costs $5.\n')},
 }
 CENTOS7 = {
     **DEBIAN,

@@ -54,10 +54,14 @@ EVERYTHING = {
             "group": "some",
             "requirements": ["flask"],
             "env": {"TOKEN": "100% secret"},
+            "secrets": {"KEY": "50% secret"},
+            "secrets_file": "/etc/all/secrets",
+            "shared": ["media/"],
             "log": "project",
             "log_requests": True,
             "config_format": "ini",
             "probe": {"path": "/up?x=1", "host": "a.test", "status": [200, 204], "text": "up"},
+            "maintenance": {"retry_after": 60, "allow": ["127.0.0.1"]},
             "options": {"harakiri": 30, "route": ["^/a break:404"]},
             "service_options": {"LimitNOFILE": 4321, "ExecStartPre": ["/bin/true", "/bin/true"]},
         },
@@ -167,6 +171,8 @@ EVERYTHING = {
     ],
     "publish_instance_template": "mine.service.j2",
     "publish_prune_data": True,
+    "publish_maintenance_app": "all",
+    "publish_maintenance_state": "on",
 }
 
 
@@ -275,7 +281,8 @@ REMOVALS = {
 
 def templated(variables):
     """An inventory's variables as far as they are known without its hosts."""
-    known = {"inventory_dir": "/inventory", "playbook_dir": "/play", "vault_shop_database_url": "secret"}
+    known = {"inventory_dir": "/inventory", "playbook_dir": "/play"}
+    known |= {"vault_shop_database_url": "secret", "vault_shop_key": "secret"}
     templar = Templar(loader=contract.LOADER, variables={**known, **variables})
     return {
         name: templar.template(value)
@@ -727,7 +734,8 @@ READ_ELSEWHERE = {
     # Of one source, zig, the version is read: the plan tells it once more.
     "nginx": {("warnings",), ("sources", "[]", "version")},
     "uwsgi": {("checks",), ("warnings",)},
-    "publish": {("warnings",), ("published",)},
+    # The role kit names what it cannot bring by it.
+    "publish": {("app_variables",), ("warnings",), ("published",)},
     "remove": {("checks",), ("warnings",)},
 }
 

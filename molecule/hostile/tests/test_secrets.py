@@ -1,12 +1,11 @@
-"""Values of an application's environment reach the application, and are seen nowhere else."""
+"""Values of an application's environment and its secrets reach the application, and are seen nowhere else."""
 
-import base64
 import json
 import shlex
 import subprocess
-import uuid
 
 import pytest
+from canary import Canary, look_for
 from one_host import HOST, app, get, play, put, sh, site
 
 WORDS = ("-vvv", "--diff")
@@ -43,7 +42,7 @@ def app(environ, start_response):
     return [json.dumps(dict(os.environ)).encode()]
 """
 # Only root reads what is below them.
-ROOTS_OWN = r"^(/etc/uwsgi/[^/]+\.env|/var/lib/graceful-wsgi/bundles/[^/]+/.*):?$"
+ROOTS_OWN = r"^(/etc/uwsgi/[^/]+\.(env|secrets)|/var/lib/graceful-wsgi/bundles/[^/]+/.*):?$"
 WATCH = """
 import glob, os, time
 seen = set()
@@ -56,27 +55,6 @@ while not os.path.exists("/root/watched"):
     time.sleep(0.01)
 open("/root/watched", "wb").write(b"\\n".join(seen))
 """
-
-
-class Canary:
-    """A value that is looked for, and what base64 makes of it wherever it stands in a longer text."""
-
-    def __init__(self):
-        self.text = f"canary-{uuid.uuid4().hex}"
-        raw = self.text.encode()
-        shifted = [base64.b64encode(b"x" * shift + raw).decode()[4:-4] for shift in range(3)]
-        self.patterns = [self.text, *shifted]
-
-    def seen_in(self, text):
-        return [pattern for pattern in self.patterns if pattern in text]
-
-
-def look_for(canaries, command):
-    """What a grep on the host, told what to look for by its input, prints."""
-    patterns = "\n".join(pattern for canary in canaries for pattern in canary.patterns)
-    words = ["docker", "exec", "-i", HOST, "sh", "-c", command]
-    ran = subprocess.run(words, input=patterns, capture_output=True, text=True, timeout=120, check=False)
-    return ran.stdout.splitlines()
 
 
 class Trial:
@@ -96,6 +74,7 @@ class Trial:
 
     def app(self, name, canary, **more):
         env = {"TOKEN": canary.text, **more.pop("env", {})}
+        more["secrets"] = {f"SECRET_{name}": value for name, value in env.items()}
         return app(name, requirements=None, source=more.pop("source", self.code("good")), env=env, processes=1, **more)
 
     def play(self, name, canary, apps, **more):
@@ -134,7 +113,8 @@ def _plays(made):
         "new", new, [made.app(f"sec-{kind}", new, config_format=kind, env=NASTY) for kind in KINDS]
     )
     assert status == 0, said
-    made.held = look_for([new], "grep -aFl -f - /etc/uwsgi/*.env; find /etc/uwsgi -name '*.env' -perm /077")
+    look = "grep -aFl -f - /etc/uwsgi/*.env /etc/uwsgi/*.secrets"
+    made.held = look_for([new], f"{look}; find /etc/uwsgi \\( -name '*.env' -o -name '*.secrets' \\) -perm /077")
     made.arrived = {kind: made.env(f"sec-{kind}") for kind in KINDS}
     # As the version before left them, the values in uWSGI's configuration.
     for kind, line in (
@@ -160,7 +140,7 @@ def _plays(made):
     made.after_failure = made.env("sec-ini")
     # The others go, and one has no variables any more.
     bare = made.code("bare", CODE.replace('["TOKEN"]', ""))
-    status, said = made.play("pruned", failing, [dict(made.app("sec-ini", failing, source=bare), env={})])
+    status, said = made.play("pruned", failing, [dict(made.app("sec-ini", failing, source=bare), env={}, secrets={})])
     assert status == 0, said
     made.after_prune = made.env("sec-ini")
     made.left = sh("ls /etc/uwsgi")
@@ -169,14 +149,16 @@ def _plays(made):
 def test_every_byte_arrives_whatever_the_language(trial):
     for kind in KINDS:
         env = trial.arrived[kind]
-        assert {name: env.get(name) for name in ARRIVES} == ARRIVES
-        assert env["TOKEN"] == trial.canaries[1].text
+        for prefix in ("", "SECRET_"):
+            assert {name: env.get(prefix + name) for name in ARRIVES} == ARRIVES
+            assert env[f"{prefix}TOKEN"] == trial.canaries[1].text
 
 
 def test_a_new_value_arrives_and_a_name_that_went_is_gone(trial):
-    assert trial.after_change["TOKEN"] == trial.canaries[2].text
-    assert trial.after_change["NEW"] == "1"
-    assert "EMPTY" not in trial.after_change
+    for prefix in ("", "SECRET_"):
+        assert trial.after_change[f"{prefix}TOKEN"] == trial.canaries[2].text
+        assert trial.after_change[f"{prefix}NEW"] == "1"
+        assert f"{prefix}EMPTY" not in trial.after_change
 
 
 def test_after_a_deploy_that_failed_the_value_before_is_back(trial):
@@ -185,11 +167,11 @@ def test_after_a_deploy_that_failed_the_value_before_is_back(trial):
         assert status == 2, said
     assert "does not load" in trial.said["broken"][1]
     assert "Live again as it was" in trial.said["failing"][1]
-    assert trial.after_failure["TOKEN"] == trial.canaries[2].text
+    assert trial.after_failure["TOKEN"] == trial.after_failure["SECRET_TOKEN"] == trial.canaries[2].text
 
 
 def test_what_is_pruned_takes_its_file_along(trial):
-    assert "TOKEN" not in trial.after_prune
+    assert not {"TOKEN", "SECRET_TOKEN"} & set(trial.after_prune)
     assert "sec-" not in trial.left.replace("sec-ini.ini", "")
 
 
@@ -200,10 +182,11 @@ def test_nothing_that_was_printed_holds_a_value(trial):
 
 def test_a_diff_says_that_a_value_changed(trial):
     said = trial.said["changed"][1]
-    assert "-TOKEN=(hidden)\n" in said
-    assert "+TOKEN=(hidden, changed)\n" in said
-    assert "+NEW=(hidden)\n" in said
-    assert "-EMPTY=(hidden)\n" in said
+    for prefix in ("", "SECRET_"):
+        assert f"-{prefix}TOKEN=(hidden)\n" in said
+        assert f"+{prefix}TOKEN=(hidden, changed)\n" in said
+        assert f"+{prefix}NEW=(hidden)\n" in said
+        assert f"-{prefix}EMPTY=(hidden)\n" in said
     # What stayed is no news.
     assert "QUOTES=(hidden, changed)" not in said
     assert "OLD=(hidden)" in said
@@ -222,7 +205,7 @@ def test_no_command_line_held_a_value(trial):
 def test_no_file_but_roots_own_holds_a_value(trial):
     folders = "/etc /var /run /tmp /srv /home /dev/shm /opt /root"
     # That it would be found is shown by root's own files.
-    assert trial.held == [f"/etc/uwsgi/sec-{kind}.env" for kind in sorted(KINDS)]
+    assert trial.held == [f"/etc/uwsgi/sec-{kind}.{of}" for of in ("env", "secrets") for kind in sorted(KINDS)]
     command = f"grep -raFl -D skip -f - {folders} 2>/dev/null | grep -Ev {shlex.quote(ROOTS_OWN)}"
     assert look_for(trial.canaries, command) == []
     bundles = "/var/lib/graceful-wsgi/bundles"
@@ -250,23 +233,26 @@ def test_refusals_name_the_variable_and_no_value():
         "MANY": [canary.text],
         "LONG": canary.text * 5000,
     }
-    status, said = play([app("sec-bad", env=wrong), app("sec-bad2")], words=WORDS, publish_set="secrets")
+    apps = [app("sec-bad", env=wrong), app("sec-bad2", secrets=wrong)]
+    status, said = play(apps, words=WORDS, publish_set="secrets")
     assert status == 2
-    for name in ("UWSGI_MODULE", "LISTEN_FDS", "LINES", "BELL", "MANY", "LONG"):
-        assert f"- publish_apps[0].env.{name}: " in said, said
-    for name in ("2FA", "TOKEN"):
-        assert f"- publish_apps[0].env: '{name}' is no name" in said, said
+    for where in ("publish_apps[0].env", "publish_apps[1].secrets"):
+        for name in ("UWSGI_MODULE", "LISTEN_FDS", "LINES", "BELL", "MANY", "LONG"):
+            assert f"- {where}.{name}: " in said, said
+        for name in ("2FA", "TOKEN"):
+            assert f"- {where}: '{name}' is no name" in said, said
     assert canary.seen_in(said) == []
 
 
+@pytest.mark.parametrize("key", ["env", "secrets"])
 @pytest.mark.parametrize("shape", ["text", "list", "item", "mapping"])
-def test_what_has_no_right_shape_is_not_repeated(shape):
+def test_what_has_no_right_shape_is_not_repeated(shape, key):
     canary = Canary()
     apps = {
-        "text": [app("sec-bad", env=f"TOKEN={canary.text}")],
-        "list": [app("sec-bad", env=[f"TOKEN={canary.text}"])],
-        "item": [app("sec-bad", env={}), f"name=sec-bad env={canary.text}"],
-        "mapping": {"sec-bad": app("sec-bad", env={"TOKEN": canary.text})},
+        "text": [app("sec-bad", **{key: f"TOKEN={canary.text}"})],
+        "list": [app("sec-bad", **{key: [f"TOKEN={canary.text}"]})],
+        "item": [app("sec-bad"), f"name=sec-bad {key}={canary.text}"],
+        "mapping": {"sec-bad": app("sec-bad", **{key: {"TOKEN": canary.text}})},
     }[shape]
     status, said = play([], words=(*WORDS, f"--extra-vars={json.dumps({'publish_apps': apps})}"), publish_set="secrets")
     assert status == 2

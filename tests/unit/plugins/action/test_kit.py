@@ -59,6 +59,7 @@ def collect(tmp_path):
     def run(apps=(), check=False, missing=(), find=lambda path: path, **uwsgi):
         index = Index(tmp_path / "index", missing)
         args = {"host": HOST, "uwsgi": {**UWSGI, **uwsgi}}
+        args["app_variables"] = ["publish_apps[0]", "publish_apps_shop.chat"]
 
         def fill(manifest):
             found = action.Collector(kit, manifest, args, index, check)

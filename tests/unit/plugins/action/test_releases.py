@@ -56,3 +56,22 @@ def test_a_list_with_a_password_of_an_index_is_shown_to_nobody(wanted):
     told = action.ActionModule.__new__(action.ActionModule)._tell({}, [{"name": "shop", "requirements": wanted}])
     assert told["wanted"][0]["requirements"] == wanted
     assert told.get("_ansible_no_log", False) is ("pw@" in str(wanted))
+
+
+@pytest.mark.parametrize("code", [{"source": "code"}, {"repo": "https://git.test/shop.git"}])
+def test_the_same_code_with_other_links_is_another_release(tmp_path, code):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code/manage.py").write_text("")
+    plugin = action.ActionModule.__new__(action.ActionModule)
+    plugin._find_needle = lambda _folder, name: str(tmp_path / name)
+
+    def name_of(**more):
+        item = {"name": "shop", "home": "/srv/wsgi/shop", "user": "wsgi-shop", **code, **more}
+        return plugin._identify(item, {"shop": {"after": "0123abcd"}}, str(tmp_path))[0]["id"]
+
+    plain = name_of()
+    assert "-" not in plain
+    assert name_of(shared=["media"]).startswith(f"{plain}-")
+    assert len({plain, name_of(shared=["media"]), name_of(shared=["data"]), name_of(shared=["media"], user="x")}) == 4
+    # What was sent keeps its name.
+    assert name_of(id="mine", shared=["media"]) == "mine"

@@ -93,6 +93,15 @@ def test_a_writable_folder_is_one_of_the_releases(name):
     assert [one for one in problems if one.startswith("publish_apps[0].writable[0]: ") and "no folder of" in one]
 
 
+@pytest.mark.parametrize("shared", ["media", "media/uploads", "media/"])
+def test_a_writable_folder_and_a_shared_one_are_not_one_in_another(shared):
+    _plan, problems = attempt(before_live=["true"], writable=["media"], shared=[shared])
+    assert problems == [
+        f"publish_apps[0].writable[0]: 'media' and {shared!r} of shared are one in another, and what is shared is "
+        "writable anyway; leave one of them out"
+    ]
+
+
 def test_writable_folders_do_not_lie_in_each_other_and_somebody_writes_them():
     _plan, problems = attempt(before_live=["true"], writable=["a", "a/b"])
     assert problems == ["publish_apps[0].writable[1]: 'a/b' lies in 'a', or stands twice; leave one of them out"]

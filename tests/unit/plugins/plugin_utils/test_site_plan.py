@@ -85,7 +85,13 @@ def refusing(sites, **more):
 
 
 def server(sites, index=0, **more):
-    return files(planned(sites, **more))[index]["server"][2]
+    """A server block but for what is of maintenance in it, see test_maintenance_plan.py."""
+    block = files(planned(sites, **more))[index]["server"][2]
+    return [
+        [name, value, children and [line for line in children if not line[1].startswith("(-f ")]]
+        for name, value, children in block
+        if not value.startswith("= /.graceful-maintenance/")
+    ]
 
 
 def lines(block, name):

@@ -80,6 +80,12 @@ def test_applications_sites_and_units():
     (replaced,) = of_kind(checks, "replaced")
     assert (replaced["apps"], replaced["sites"]) == (["shop", "chat", "port"], ["a.test", "two"])
     assert of_kind(planned(publish_prune=False)["checks"], "replaced") == []
+    # Who need not confirm is asked for no names.
+    for given, confirmed in ((True, None), ("yes", None), ("confirm", ["shop"]), ("Confirm", ["shop"])):
+        plan = planned(publish_prune=given, publish_prune_confirmed=["shop"])
+        (replaced,) = of_kind(plan["checks"], "replaced")
+        assert (replaced["confirmed"], plan["settings"]["prune"]) == (confirmed, True)
+        assert plan["site_bundle"]["prune"] is True
 
 
 @pytest.mark.parametrize("said", [True, "true", "yes"])

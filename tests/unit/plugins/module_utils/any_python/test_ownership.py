@@ -350,6 +350,34 @@ def test_a_site_that_stays_and_leads_to_what_goes(state, monkeypatch, leads, sha
     assert asked(replaced(["kept"], []))[0] == []
 
 
+@pytest.mark.parametrize(
+    ("confirmed", "sites", "refused"),
+    [
+        ([], ["new.test"], "application shop, site of-no-host.test of publish_set mine"),
+        (["shop"], ["new.test"], "confirm, and site of-no-host.test of publish_set mine"),
+        (["shop"], ["of-no-host.test"], None),
+        (["of-no-host.test", "shop", "elsewhere"], ["new.test"], None),
+    ],
+)
+def test_what_goes_is_to_be_confirmed_by_its_name(state, monkeypatch, confirmed, sites, refused):
+    monkeypatch.setattr(takeover_checks, "lstat", lambda path: True)
+    wrote(state, "publish-mine-apps", dropin("shop"), dropin("kept"), "/etc/uwsgi/shop.ini")
+    wrote(state, "publish-mine-sites", "/etc/nginx/conf.d/of-no-host.test.conf")
+    problems, warnings = asked(dict(replaced(["kept"], sites), confirmed=confirmed))
+    if refused:
+        (problem,) = problems
+        assert problem.startswith("publish_prune: is confirm") and refused in problem and warnings == []
+        assert "-e publish_prune_confirmed=of-no-host.test,shop" in problem
+    else:
+        assert problems == [] and "application shop" in "".join(warnings)
+    # All that a set has is as much as was named.
+    named = {"of-no-host.test", "shop", "kept"} <= set(confirmed + ["kept"])
+    problems, _warnings = asked(dict(replaced(["new"], ["new.test"]), confirmed=confirmed + ["kept"]))
+    assert bool(problems) is not named
+    # Where nothing goes there is nothing to confirm.
+    assert asked(dict(replaced(["kept", "shop"], []), confirmed=[])) == ([], [])
+
+
 def unit(name="uwsgi@shop.service", path="uwsgi@.service", instance=True):
     return {"kind": "unit", "variable": "publish_apps[0].name", "unit": name, "path": path, "instance": instance}
 

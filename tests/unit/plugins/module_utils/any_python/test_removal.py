@@ -368,8 +368,9 @@ def test_in_a_folder_for_uwsgi_what_others_have_there_stays(tmp_path):
     assert os.listdir(str(home)) == []
 
 
-def test_no_diff_tells_a_secret_of_a_set_whose_manifest_is_lost(tmp_path, monkeypatch):
-    path = write(tmp_path / "shop.env", u"KEY=S3CRET\n")
+@pytest.mark.parametrize("name", ["shop.env", "shop.secrets"])
+def test_no_diff_tells_a_secret_of_a_set_whose_manifest_is_lost(tmp_path, monkeypatch, name):
+    path = write(tmp_path / name, u"KEY=S3CRET\n")
     monkeypatch.setattr(ownership, "STATE_DIR", str(tmp_path / "bundles"))
     monkeypatch.setattr(removal_steps.bundle, "untrusted_folder", lambda path: None)
     known = removal_steps.Known(

@@ -122,3 +122,22 @@ def test_of_a_release_the_one_that_is_to_be_live_is_judged(home):
     assert served_checks.in_releases([check], leads, None)[0][0] == "v"
     # What is not there yet is asked once it is.
     assert served_checks.in_releases([check], {home + "/current": home + "/releases/two"}, None) == []
+
+
+@ROOT
+def test_what_outlives_a_release_is_only_told(home, monkeypatch):
+    # The link in the release is the application's, and what it uploads may be closed to nginx.
+    put(home + "/shared/media/closed", mode=0o600)
+    put(home + "/releases/one/manage.py")
+    os.symlink("../../shared/media", home + "/releases/one/media")
+    lchowned = home + "/releases/one/media"
+    monkeypatch.setattr(served_checks, "_owner", lambda path: 65534 if path.startswith(lchowned) else None)
+    check = {"variable": "v", "path": home + "/current/media", "user": "x", "release": "media"}
+    leads, told = {home + "/current": home + "/releases/one"}, []
+    assert served_checks.in_releases([check], leads, told.append) == []
+    assert len(told) == 1 and told[0].startswith("v: 1 of 1 files and folders")
+    # Root's own chmod would follow a link of theirs.
+    assert "run `runuser -u nobody -- chmod -R a+rX" in told[0]
+    # A release's own is refused.
+    monkeypatch.setattr(served_checks, "_owner", lambda path: None)
+    assert served_checks.in_releases([check], leads, told.append)[0][0] == "v"

@@ -91,6 +91,23 @@ def test_a_site_is_asked_by_its_name(server):
     assert sent[0].startswith(b"GET /a HTTP/1.1\r\nHost: shop.test:" + address.split(":")[1].encode("ascii"))
 
 
+def test_in_maintenance_the_application_itself_is_asked(server, tmp_path):
+    flag, down = tmp_path / "shop", b"HTTP/1.0 503 Down\r\n\r\npage"
+    flag.write_text(u"on")
+    nginx, own = server(down)[0], server(OK)[0]
+    visit = Visit(question(nginx, maintenance=str(flag), socket=own))
+    assert visit.make() and visit.maintained
+    assert visit.told.endswith("answers 503, since maintenance is on; over its own socket the application answers 200")
+    # What the application answers wrongly is wrong whatever the world gets.
+    broken = Visit(question(nginx, maintenance=str(flag), socket=server(b"HTTP/1.0 500 No\r\n\r\nx")[0]))
+    assert not broken.make() and "asked over its own socket, since maintenance is on, answered 500" in str(
+        broken.refusal()
+    )
+    flag.unlink()
+    visit = Visit(question(nginx, maintenance=str(flag), socket=own))
+    assert not visit.make() and not visit.maintained and visit.wrong == "answered 503"
+
+
 def test_a_proxy_line_goes_ahead(server):
     address, sent = server(OK)
     assert Visit(question(address, proxy_protocol=True)).make()

@@ -1,0 +1,108 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What releases, virtualenvs, uWSGI's homes and nginx's artifacts take of the disks."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+import stat
+import time
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, safe_path, shared_venvs
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+
+ARTIFACTS = layout.STATE_DIR + "/nginx/artifacts"
+# What an application may write can be made so large that counting it never ends.
+LIMIT = 20
+DEEPEST = 60
+
+
+def taken(path, run):
+    """Bytes that a folder of root's takes, as du counts them; None where there is none."""
+    if not os.path.isdir(path) or os.path.islink(path):
+        return None
+    _status, out, _err = run(["du", "-s", "-k", "-x", "--", path])
+    number = out.split(None, 1)[0] if out.strip() else ""
+    return int(number) * 1024 if number.isdigit() else None
+
+
+def _walk(folder, seen, device, depth, limit):
+    size = 0
+    for name in folder.names():
+        found = folder.lstat(name)
+        if found is None or (found.st_dev, found.st_ino) in seen or found.st_dev != device:
+            continue
+        if found.st_nlink > 1:
+            seen.add((found.st_dev, found.st_ino))
+        size += found.st_blocks * 512
+        if not stat.S_ISDIR(found.st_mode):
+            continue
+        if depth > DEEPEST or time.time() > limit:
+            raise safe_path.UnsafePath("%s: is too deep or too large to count" % folder.path)
+        try:
+            with folder.open_folder(name) as inner:
+                size += _walk(inner, seen, device, depth + 1, limit)
+        except OSError:
+            # It went meanwhile.
+            continue
+    return size
+
+
+def counted(path, limit=LIMIT):
+    """Bytes that a folder takes in which another account writes; None where it is not there, or has no end."""
+    try:
+        with safe_path.Folder(path) as folder:
+            found = folder.stat()
+            return found.st_blocks * 512 + _walk(folder, set(), found.st_dev, 0, time.time() + limit)
+    except (safe_path.UnsafePath, IOError, OSError):
+        return None
+
+
+def _names(path):
+    """The names in a folder but for hidden ones."""
+    try:
+        with safe_path.Folder(path) as folder:
+            return [name for name in map(native, folder.names()) if not name.startswith(".")]
+    except (safe_path.UnsafePath, IOError, OSError):
+        return []
+
+
+def application(home, run):
+    """What an application takes, by its parts."""
+    releases, venvs = os.path.join(home, layout.RELEASES), os.path.join(home, layout.VENVS)
+    return {
+        "releases": taken(releases, run),
+        "releases_kept": len(_names(releases)),
+        "virtualenvs": taken(venvs, run),
+        "shared": counted(os.path.join(home, "shared")),
+        "logs": counted(os.path.join(home, layout.LOGS)),
+    }
+
+
+def _mount(path):
+    while not os.path.exists(path) and path != "/":
+        path = os.path.dirname(path)
+    path = os.path.realpath(path)
+    while not os.path.ismount(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def host(root, uwsgi_home, run):
+    """What the host has beside its applications, and how much room there is."""
+    mounts = sorted(set(_mount(path) for path in (root, uwsgi_home, layout.STATE_DIR, layout.NGINX_LOG_DIR)))
+    systems = []
+    for mount in mounts:
+        found = os.statvfs(mount)
+        size, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
+        systems.append({"mount": mount, "size": size, "free": free})
+    return {
+        "root": root,
+        "uwsgi_home": uwsgi_home,
+        "uwsgi_homes": taken(uwsgi_home, run),
+        "nginx_artifacts": taken(ARTIFACTS, run),
+        "shared_virtualenvs": taken(os.path.join(root, shared_venvs.FOLDER), run),
+        "file_systems": systems,
+    }
