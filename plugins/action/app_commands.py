@@ -138,7 +138,7 @@ class ActionModule(Preflight):
 
     def _play(self) -> str:
         """What tells this play from another one of the same run; the batches of one are the same."""
-        play = getattr(self._task._parent, "_play", None)
+        play = getattr(getattr(self._task, "_parent", None), "_play", None)
         return str(getattr(play, "_uuid", "") or "")
 
 

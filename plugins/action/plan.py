@@ -29,6 +29,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     kit_plan,
     maintenance_plan,
     model,
+    pinned_plan,
     source_tree,
     spec,
     uwsgi_plan,
@@ -372,6 +373,7 @@ class ActionModule(ReportingAction):
             argument_spec={
                 "collecting": {"type": "bool", "default": False},
                 "kit": {"type": "bool", "default": True},
+                "pins": {"type": "dict"},
                 "role": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
                 "uwsgi": {"type": "dict"},
             },
@@ -404,6 +406,8 @@ class ActionModule(ReportingAction):
         if planned is None:
             # A role that has nothing to do with this host is refused; nothing else has no plan.
             raise AnsibleActionFail(f"the role {own} has no plan for this host")
+        if args["pins"] is not None and isinstance(planned, model.PublishPlan):
+            planned = pinned_plan.pinned(planned, args["pins"])
         for warning in planned.warnings:
             self._display.warning(joined.told(warning))
         # The first role of a play asks the host for all of them, before it changes anything.

@@ -12,7 +12,7 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan, shared_plan, source_tree
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan, play_identity, shared_plan, source_tree
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import secret
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.lock_files import LockError
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto import Found, choose
@@ -177,7 +177,7 @@ class ActionModule(Identifier):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        args = dict(self._task.args)
+        args = {**self._task.args, "by": play_identity.who()}
         kit = args.pop("kit", None)
         task_vars = task_vars or {}
         with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:

@@ -74,6 +74,9 @@ options:
       id:
         description: Name of the release; the action plugin fills it in.
         type: str
+      pinned:
+        description: A release on the host that is to be live with the virtualenv that it had, whatever is required now.
+        type: bool
       sent:
         description: The archive on the host; the action plugin fills it in.
         type: path

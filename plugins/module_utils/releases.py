@@ -25,6 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     build_failure,
     constraints,
     layout,
+    release_records,
     shared_data,
     shared_venvs,
     tree,
@@ -40,7 +41,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
     remove_tree,
 )
 
-RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
+RELEASE_ID = release_records.RELEASE_ID
 VENV_ID = "[0-9a-f]" * 12
 COMPLETE = ".complete"
 # The Python whose pips have the legacy resolver only, for which the first that is said of a version counts.
@@ -64,6 +65,7 @@ SPEC = {
     "bounds": {"type": "list", "elements": "str", "default": []},
     "constraints": {"type": "list", "elements": "str", "default": []},
     "id": {"type": "str"},
+    "pinned": {"type": "bool"},
     "sent": {"type": "path"},
     "shared": {"type": "list", "elements": "str", "default": []},
 }
@@ -524,6 +526,8 @@ class Home:
         itself, so that each release has its own.
         """
         wanted = self.wanted["requirements"]
+        if self.wanted.get("pinned"):
+            return self._kept()
         if self.wanted.get("auto"):
             return self._pinned(self.wanted["auto"])
         if not wanted:
@@ -586,6 +590,15 @@ class Home:
             "steps": auto.get("steps"),
         }
 
+    def _kept(self):
+        """What venv() returns of a release that is to be live with the virtualenv that it had."""
+        try:
+            path = os.readlink(self._venv_link)
+        except OSError:
+            return None
+        told = {"name": self.name, "path": path, "complete": os.path.isfile(os.path.join(path, COMPLETE))}
+        return dict(told, requirements=None, lines=[], local=False, constraints=[])
+
     @property
     def replace(self):
         """Where the live paths will lead once this is live: {path: path}; a virtualenv not known yet leads nowhere."""
@@ -602,6 +615,8 @@ class Home:
         venv = self.venv()
         if venv is None:
             return False
+        if self.wanted.get("pinned") and not venv["complete"]:
+            raise ReleaseError("%s: the virtualenv of the release %s is gone; run site.yml" % (self.name, self.id))
         common = venv["path"] is not None and os.path.dirname(venv["path"]) == self.common
         if venv["complete"]:
             if common:
@@ -836,13 +851,17 @@ class Home:
         live = self.id or self.current
         before = self.before or self.current
         found = []
+        # Those that never were live do not count among those that are kept as ways back.
+        never_live, gone = release_records.aside(self.releases, (live, before))
         for name in os.listdir(self.releases) if os.path.isdir(self.releases) else []:
             path = os.path.join(self.releases, name)
+            if name in never_live:
+                continue
             # Whatever else a person put there is not ours.
             if RELEASE_ID.match(name) and os.path.isdir(path) and not os.path.islink(path):
                 found.append((name != live, name != before, -os.stat(path).st_mtime, name))
         here = any(name == live for _live, _before, _age, name in found)
-        return [name for _live, _before, _age, name in sorted(found)[max(keep, 2) - (0 if here else 1) :]]
+        return [name for _live, _before, _age, name in sorted(found)[max(keep, 2) - (0 if here else 1) :]] + gone
 
     def prune(self, keep):
         """Remove the releases that are too many, and virtualenvs that none uses any more; returns the former."""

@@ -162,6 +162,7 @@ ran:
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     app_commands,
     causes,
+    release_records,
     trial_unit,
     uwsgi_preflight,
 )
@@ -223,6 +224,8 @@ def main():
         ran = [one for app in found for one in app.ran]
         failed = [(app.name, app.failed) for app in found if app.failed]
         if failed:
+            if module.params["point"] == "before_live":
+                release_records.note_failures(module.params["releases"], failed, "before_live")
             module.fail_json(msg=causes.message(failed), ran=ran)
     module.exit_json(changed=module.params["state"] == "run", due=names, ran=ran)
 

@@ -34,6 +34,9 @@ options:
     description: Whether a kit that the variable C(publish_kit) names is looked at. Who installs nothing needs none.
     type: bool
     default: true
+  pins:
+    description: For each application the name of a release that is on the host, on the way back to an earlier one.
+    type: dict
   uwsgi:
     description: The fact C(uwsgi_installed) that the role uwsgi sets; the publish role passes it on.
     type: dict

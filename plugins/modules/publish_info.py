@@ -179,6 +179,11 @@ open_code:
   returned: success
   type: list
   elements: str
+unrecorded:
+  description: Applications whose live release is not recorded as such.
+  returned: success
+  type: list
+  elements: str
 bundles:
   description: For each of O(bundles) what O(graceful.wsgi.file_bundle#module:verified_digest) takes; empty where
     anything of the last set is another by now.
@@ -214,6 +219,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     instances,
     left_data,
     maintenance,
+    release_records,
     releases,
     safe_path,
     served_checks,
@@ -315,6 +321,11 @@ def main():
         members=account_utils.missing_members(wanted["members"]),
         owner_changes=account_utils.owner_changes(wanted["owner_changes"]),
         first_runs=left_data.fresh(wanted["first_runs"]),
+        unrecorded=[
+            home.name
+            for home in homes
+            if not home.wanted["path"] and release_records.Records(home.releases).unrecorded
+        ],
         open_code=[home.name for home in homes if home.open_gates],
         pending=due(module, wanted["instances"]),
         bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),

@@ -122,6 +122,9 @@ options:
       in any case, since processes run on it until they are reloaded.
     type: int
     default: 5
+  by:
+    description: Who runs the play, for the records of releases; the action plugin fills it in.
+    type: str
   survey:
     description: Only say what is missing; used by the action plugin.
     type: bool
@@ -183,7 +186,13 @@ import functools
 import multiprocessing
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import causes, git_checkout, shared_venvs, uv_tool
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    causes,
+    git_checkout,
+    release_records,
+    shared_venvs,
+    uv_tool,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.brought_wheels import Brought, WheelError
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
@@ -235,6 +244,7 @@ ARGUMENTS = {
         },
     },
     "keep": {"type": "int", "default": 5},
+    "by": {"type": "str"},
     "survey": {"type": "bool", "default": False},
 }
 
@@ -291,6 +301,10 @@ def fill(module, homes):
 
     run_all([functools.partial(work, home) for home in homes], multiprocessing.cpu_count())
     if failed:
+        for home in homes:
+            if home.name in dict(failed) and not home.wanted["path"]:
+                why = causes.message([(home.name, dict(failed)[home.name])])
+                release_records.Records(home.releases).failed(home.id, "build", why)
         raise ReleaseError(causes.message(failed))
     return filled
 
@@ -313,6 +327,10 @@ def present(module, homes, checkouts):
             if missing[home.name]:
                 source = functools.partial(checked_out, module, home, checkouts)
                 named(home, functools.partial(home.make, home.wanted["sent"], source))
+                made = dict((key, home.wanted[key]) for key in ("source", "archive", "repo", "version"))
+                if not home.wanted["repo"]:
+                    made["version"] = None
+                release_records.Records(home.releases).begun(home.id, made, module.params["by"])
             if home.wanted["repo"]:
                 # An earlier version of this collection checked it out there, as root.
                 remove_tree(os.path.join(home.home, "repo"))
@@ -357,6 +375,8 @@ def current(module, homes):
             changed = home.would_switch()
             removed = home.surplus(module.params["keep"])
         else:
+            if not home.wanted["path"]:
+                release_records.Records(home.releases).adopt(before)
             changed = named(home, home.switch)
             removed = named(home, functools.partial(home.prune, module.params["keep"]))
         found.append(

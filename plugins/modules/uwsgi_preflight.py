@@ -93,6 +93,7 @@ import tempfile
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     causes,
     missing_modules,
+    release_records,
     safe_path,
     secret_values,
     trial_unit,
@@ -275,6 +276,8 @@ def main():
         run_all([app.run for app in apps], module.params["parallel"])
     failed = [(app.wanted["name"], app.found) for app in apps if app.failed]
     if failed:
+        if not module.check_mode:
+            release_records.note_failures(module.params["releases"], failed, "verify")
         # No second copy of it by name.
         module.fail_json(msg=causes.message(failed))
     module.exit_json(changed=False, apps=dict((app.wanted["name"], app.found) for app in apps))

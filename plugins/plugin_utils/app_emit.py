@@ -153,6 +153,7 @@ def preflight(
 
 def release(app: dict[str, Any], planned: App, values: dict[str, Any], limits: Mapping[str, list[str]]) -> Release:
     """The code of the application. ``limits``: what pip is to keep to, ``bounds`` and ``constraints``."""
+    kept_to = limits if app["requirements"] else {}
     return Release(
         name=app["name"],
         home=planned.home,
@@ -165,6 +166,7 @@ def release(app: dict[str, Any], planned: App, values: dict[str, Any], limits: M
         path=app["path"],
         exclude=values["publish_exclude"] + app["exclude"],
         requirements=app["requirements"],
-        **(limits if app["requirements"] else {}),
+        bounds=kept_to.get("bounds"),
+        constraints=kept_to.get("constraints"),
         shared=app["shared"] or None,
     )

@@ -7,6 +7,7 @@ is kept, what it refuses is told with its own reason, and at last both configura
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -34,6 +35,8 @@ HOST = {
     "role": "publish",
 }
 _ROUNDS = 60
+# After that what the plan refuses is told, and no more is tried.
+MAX_SECONDS = 60
 # What the roles say in nginx.conf themselves.
 _MAIN = {
     "pid": "the unit and the upgrade count on /run/nginx.pid",
@@ -55,6 +58,19 @@ def emitted(tree: Iterable[Directive], depth: int = 0) -> str:
         inner = "" if children is None else emitted(children, depth + 1)
         lines.append(f"{head};\n" if children is None else f"{head} {{\n{inner}{'    ' * depth}}}\n")
     return "".join(lines)
+
+
+def _formats_first(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of http in which a log stands behind the formats, which nginx has to know before it.
+
+    A directive of the role's own keeps its place when it is replaced, which is before those of the user's.
+    """
+    logs = options.get("access_log")
+    lines = [line for line in (logs if isinstance(logs, list) else [logs]) if isinstance(line, str)]
+    if "log_format" not in options or not all(" " in line for line in lines) or not lines:
+        return options
+    moved = {f"access_log {line.partition(' ')[0]}": line.partition(" ")[2] for line in lines}
+    return {**options, "access_log": None, **moved} if len(moved) == len(lines) else options
 
 
 def nodes_of(tree: Iterable[Directive]) -> list[Node]:
@@ -100,6 +116,7 @@ class Import:
         there: Iterable[str] = (),
     ) -> None:
         self.planner = planner
+        self.until = time.monotonic() + MAX_SECONDS
         self.result = Imported()
         reader = import_nginx.Reader(files, main)
         self.main, self.events, self.http = import_nginx.http_level(reader.read())
@@ -198,7 +215,7 @@ class Import:
         for variable in ("nginx_main_options", "nginx_events_options", "nginx_conf_options"):
             nodes = [node for name, node in self.conf if name == variable]
             if nodes and options:
-                result[variable] = import_nginx.options(nodes)
+                result[variable] = _formats_first(import_nginx.options(nodes))
         return result
 
     @staticmethod
@@ -215,6 +232,8 @@ class Import:
             plans, problems = self.planner(self.variables(options))
             if not problems:
                 return Generated(plans)
+            if time.monotonic() > self.until:
+                break
             mended = [self._mend(problem) for problem in self._first_of_each(problems)]
             if not any(mended):
                 break
@@ -467,8 +486,8 @@ class Import:
         has = {deep(node) for node in block.children or []}
         theirs = {node.key() for node in original.children or []}
         names = {node.name for node in original.children or []}
+        loose = {(one.key()[0], " ".join(one.key()[1])) for one in block.children or []}
         for node in rest:
-            loose = {(one.key()[0], " ".join(one.key()[1])) for one in block.children or []}
             if deep(node) not in has and (node.key()[0], " ".join(node.key()[1])) not in loose:
                 self.result.missing.append(f"{where}: {node.shown()}")
         own = {"listen", "server_name", "location", "uwsgi_pass", "proxy_pass", "alias", "root"}

@@ -15,7 +15,7 @@ from .nginx_tree import quoted
 
 INSTALL = "the nginx parser is missing on the controller; pip install ngxparse==0.5.16"
 # What no configuration of an honest host has.
-MAX_NODES = 50000
+MAX_NODES = 10000
 MAX_DEPTH = 40
 MAX_INCLUDES = 2000
 # What is said once in a block by these, all in one file that comes with nginx.
@@ -181,7 +181,7 @@ def parse(text: str, file: str, messages: list[str]) -> list[Node]:
     try:
         for token, line, in_quotes in _tokens(fixed):
             count += 1
-            if count > MAX_NODES * 4:
+            if count > MAX_NODES * 20:
                 raise ValueError("is longer than any configuration")
             builder.take(token, line, in_quotes)
     except ParserMissing:

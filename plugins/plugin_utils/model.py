@@ -305,6 +305,10 @@ class Release:
     bounds: list[str] | None = optional()
     # Constraints that pip keeps to in any case. Example: [flask==1.1.4].
     constraints: list[str] | None = optional()
+    # Name of the release on the way back to an earlier one, or null. Example: 20c5a1e7d3f2.
+    id: str | None = optional()
+    # Whether that release is to be live with the virtualenv that it had.
+    pinned: bool | None = optional()
     # Folders and files of the code that outlive a release. Example: [media/, data/shop.sqlite3].
     shared: list[str] | None = optional()
 
@@ -742,6 +746,8 @@ class PublishSettings:
     root: str
     # Seconds that an application has to come up, and to end. Example: 60.
     timeout: int
+    # Seconds to wait for another run on the set; 0 fails at once. Example: 60.
+    lock_timeout: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -1343,6 +1349,8 @@ class RemovePlan(Plan):
     made: dict[str, str]
     # Account of nginx's workers. Example: nginx.
     web_user: str
+    # Seconds to wait for another run on this host; 0 fails at once. Example: 60.
+    lock_timeout: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -159,6 +159,8 @@ def check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], p
         problems.add("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
     if values["publish_keep_releases"] < 1:
         problems.add("publish_keep_releases", f"{values['publish_keep_releases']} is too few", "write 1 or more")
+    if values["publish_lock_timeout"] < 0:
+        problems.add("publish_lock_timeout", f"{values['publish_lock_timeout']} is less than none", "write 0 or more")
     for variable in ("publish_build_user", "publish_git_user"):
         if not BUILD_ACCOUNT.match(values[variable]) or values[variable] == "root":
             message = f"{values[variable]!r} is no account's name that builds can run as"

@@ -17,7 +17,7 @@ from .text_values import SAFE_NAME
 READ = {
     "nginx": ("nginx_user", "nginx_build_user"),
     "uwsgi": ("uwsgi_home", "uwsgi_conf_dir", "uwsgi_log_dir", "uwsgi_user", "uwsgi_build_user"),
-    "publish": ("publish_root", "publish_build_user", "publish_git_user"),
+    "publish": ("publish_root", "publish_build_user", "publish_git_user", "publish_lock_timeout"),
 }
 
 
@@ -71,4 +71,5 @@ def plan(
             publish["publish_git_user"]: layout.GIT_HOME,
         },
         web_user=nginx["nginx_user"],
+        lock_timeout=publish["publish_lock_timeout"],
     ), problems

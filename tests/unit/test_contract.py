@@ -445,7 +445,8 @@ def published(plan):
         "wanted": [{**item, "id": "1"} for item in plan["releases"]],
         "before": [{**item, "id": "0"} for item in plan["releases"]],
     }
-    more = dict.fromkeys(("deploy", "switch"), True) | dict.fromkeys(("preflight", "open_code", "pending"), names)
+    more = dict.fromkeys(("deploy", "switch"), True)
+    more |= dict.fromkeys(("preflight", "open_code", "pending", "unrecorded"), names)
     return {
         "uwsgi_installed": UWSGI,
         "__publish_checked_out": {"checkouts": {name: {"after": "1"} for name in names}},
@@ -466,6 +467,7 @@ def published(plan):
         **{f"__publish_{task}": WRITTEN for task in ("tried", "written", "served", "sites_written")},
         "__publish_live": {"asked": ["x"], "since": {"shop": 1.0}, "instances": {"shop": "reloaded"}, "refused": []},
         "__publish_answered": {"refused": []},
+        "__publish_earlier": {"pins": dict.fromkeys(names, "0")},
     }
 
 
@@ -624,10 +626,13 @@ DATA = {
     "build": "it is digested whole",
     "carried": "what file_bundle told of another bundle",
     "checkouts": "what git_checkout told, by application",
+    "configuration": "paths of files by application",
+    "holder": "who runs the play, as the action plugin says it",
     "host": "what kit_host told",
     "like": "what uwsgi_build_info told of another host",
     "library_packages": "a package by its library",
     "made": "a home by its account",
+    "pins": "a release by its application",
     "pip_env": "an environment",
     "releases[]": "what releases or publish_info told",
     "settings": "yum's own settings",

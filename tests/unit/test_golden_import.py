@@ -1,11 +1,14 @@
 """What is imported of configurations in the shape of public ones, letter by letter, and how much of them is lost."""
 
 import collections
+import re
+import subprocess
 
 import contract
 import golden_import
 import importing
 import pytest
+import second_nginx
 import yaml
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import stack_files
@@ -55,6 +58,44 @@ def test_nothing_is_lost_in_silence(name):
         assert [one for one in lost if not one.endswith(("http {…}", "events {…}"))] == []
     for source in import_uwsgi.applications(files)[0]:
         assert [option for option in source.options if (option.file, option.line) not in told] == []
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=a.test"]
+    files = ["-keyout", str(folder / "k.pem"), "-out", str(folder / "c.pem")]
+    subprocess.run(["openssl", "req", "-x509", *kind, *files], check=True, capture_output=True)
+    return folder
+
+
+def here(text, folder, certificate):
+    """A configuration as this machine can test it: without accounts, in other folders, at other ports."""
+    text = re.sub(r"^ *(user|gzip_static|ssl_dhparam|use|listen \[) .*$|^ *listen \[.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"ssl_certificate \S+;", f"ssl_certificate {certificate}/c.pem;", text)
+    text = re.sub(r"ssl_certificate_key \S+;", f"ssl_certificate_key {certificate}/k.pem;", text)
+    text = re.sub(r"(access_log|error_log) /[^ ;]+", rf"\1 {folder}/log", text)
+    text = re.sub(r"(proxy_cache_path|proxy_temp_path) \S+", rf"\1 {folder}/\1", text)
+    return re.sub(r"(listen (?:\S+:)?)(\d+)\b", lambda found: f"{found[1]}{20000 + int(found[2]) % 20000}", text)
+
+
+@pytest.mark.parametrize("name", golden_import.NAMES)
+def test_nginx_itself_takes_what_is_generated(name, tmp_path, certificate):
+    plans, _problems = importing.planner(golden_import.imported(name).variables)
+    for folder in ("conf.d", "default.d"):
+        (tmp_path / folder).mkdir()
+    for file in ("mime.types", "uwsgi_params"):
+        (tmp_path / file).write_text((contract.ROOT / "roles/nginx/templates" / file).read_text())
+    trees = {"nginx.conf": plans["nginx"].conf}
+    for file in plans["publish"].site_bundle.files:
+        if file.dest.startswith("/etc/nginx/"):
+            site = (file.vars or {}).get("site")
+            trees[file.dest.removeprefix("/etc/nginx/")] = [*site.http, site.server] if site else file.vars["http"]
+    for path, tree in trees.items():
+        (tmp_path / path).write_text(here(import_inventory.emitted(tree), tmp_path, certificate))
+    words = ["-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-g", f"pid {tmp_path}/pid;"]
+    tested = subprocess.run([second_nginx.binary(), *words], capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stderr
 
 
 def test_nineteen_of_twenty_directives_are_carried_or_kept():

@@ -20,7 +20,9 @@ STUBBED = (
     "left_data",
     "nginx_reload",
     "nginx_served",
+    "play_lock",
     "publish_info",
+    "release_records",
     "releases",
     "site_answers",
     "uwsgi_instances",
@@ -87,9 +89,11 @@ FOUND = {
     "bundles": {"publish-main-apps": "", "publish-main-sites": ""},
     **dict.fromkeys(("accounts", "members", "owner_changes", "open_code", "pending", "nginx_unread"), []),
     "preflight": ["shop"],
+    "unrecorded": ["shop"],
     "first_runs": [{"name": "shop"}],
 }
-IDLE = {"deploy": False, "switch": False, "preflight": [], "releases": [RELEASES[1], {**RELEASES[1], "name": "shop"}]}
+IDLE = {"deploy": False, "switch": False, "releases": [RELEASES[1], {**RELEASES[1], "name": "shop"}]}
+IDLE |= {"preflight": [], "unrecorded": []}
 WRITTEN = {"files": [], "stale": [], "others": [], "belongs_to": {}, "run": "1", "activated": True, "carried": False}
 STALE = {"stale": ["/etc/systemd/system/uwsgi@gone.service.d/10-publish.conf"]}
 ANSWERS = {
@@ -188,7 +192,9 @@ def ran(tmp_path_factory):
 
 
 NEW = "shop /srv/wsgi/shop/releases/new"
+LOCKED, UNLOCKED = "play_lock", "play_lock released"
 UNTIL_VERIFIED = [
+    LOCKED,
     "publish_info",
     f"before_build: {NEW}",
     "releases",
@@ -200,6 +206,7 @@ UNTIL_VERIFIED = [
 ]
 UNTIL_PREPARED = [
     *UNTIL_VERIFIED,
+    "play_lock renewed",
     f"before_prepare: {NEW}",
     "file_bundle publish-main-apps",
     f"after_prepare: {NEW}",
@@ -220,19 +227,22 @@ BACK = [
     "file_bundle publish-main-apps undo",
     "releases current",
     "uwsgi_instances undo",
+    "release_records failed",
 ]
-CLEARED = ["left_data undone"]
+CLEARED = ["left_data undone", UNLOCKED]
 
 
 def test_the_stages_run_in_their_order_with_the_users_tasks_around_them(ran):
     _status, said, logs = ran
-    pruned = ["before_prune: gone", "left_data noted", "uwsgi_instances", "file_bundle publish-main-apps"]
-    assert logs["fine"] == [*UNTIL_RELOADED, *CLEARED, *pruned, "after_prune: gone"], said
+    pruned = [LOCKED, "before_prune: gone", "left_data noted", "uwsgi_instances", "file_bundle publish-main-apps"]
+    done = [*UNTIL_RELOADED, "release_records live", *CLEARED]
+    assert logs["fine"] == [*done, *pruned, "after_prune: gone", UNLOCKED], said
 
 
 def test_where_nothing_is_to_be_done_the_users_tasks_are_left_out(ran):
     _status, said, logs = ran
     assert logs["idle"] == [
+        LOCKED,
         "publish_info",
         "file_bundle publish-main-sites try",
         "file_bundle publish-main-apps",

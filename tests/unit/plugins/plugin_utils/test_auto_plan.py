@@ -9,6 +9,7 @@ import pytest
 from playbook import play
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan, pep508_markers, uv_plan
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.downloads import uv_wheel
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.lock_files import LockError
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problems
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto import Found, Step, choose
@@ -135,8 +136,8 @@ UWSGI = {"uwsgi_wheel_dir": "", "uwsgi_pip_no_index": False}
         (
             {},
             {"uwsgi_pip_no_index": True, "uwsgi_wheel_dir": "/w"},
-            {"wheels": {"files": [uv_plan.wheel(uv_plan.VERSION, "x86_64")]}},
-            f"/w/{uv_plan.wheel(uv_plan.VERSION, 'x86_64')}",
+            {"wheels": {"files": [uv_wheel(uv_plan.VERSION, "x86_64")]}},
+            f"/w/{uv_wheel(uv_plan.VERSION, 'x86_64')}",
         ),
     ],
 )

@@ -29,6 +29,8 @@ HOSTILE = {
         CONF: "http { " + "include x*;" * 50 + " }",
         **{f"{NGINX}/x{number}": "include x*;" for number in range(30)},
     },
+    "long": {CONF: "http { server { " + "".join(f"set $a{number} 1;" for number in range(9000)) + "} }"},
+    "longer": {CONF: "http { server { " + "a b;" * 200000 + "} }"},
     "ini that includes itself": {"/a.ini": "[uwsgi]\nini = /a.ini\nmodule = x\n"},
     "ini by turns": {"/a.ini": "[uwsgi]\nini = /b.ini\n", "/b.ini": "[uwsgi]\nini = /a.ini\n"},
     "a variable in itself": {"/a.ini": "[uwsgi]\nx = %(x)%(x)%(x)\nmodule = %(x)\n"},

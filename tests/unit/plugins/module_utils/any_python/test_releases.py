@@ -17,8 +17,8 @@ import tempfile
 
 import pytest
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import release_records, shared_venvs
 from ansible_collections.graceful.wsgi.plugins.module_utils import releases as code
-from ansible_collections.graceful.wsgi.plugins.module_utils import shared_venvs
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import (
     COMPLETE,
     Home,
@@ -841,6 +841,33 @@ def test_virtualenvs_go_with_the_last_release_that_uses_them(root):
         one.prune(keep)
         shared_venvs.prune(root)
         assert common(root) == sorted(set(venvs[4 - keep :]))
+
+
+def test_a_pinned_release_goes_live_with_the_virtualenv_that_it_had(root):
+    paths = [with_venv(root, name, lines).venv()["path"] for name, lines in (("r1", ["a"]), ("r2", ["b"]))]
+    back = home(root, id="r1", requirements=["c"], pinned=True)
+    assert not back.incomplete and back.venv()["path"] == paths[0] and not back.fill(Builders(), ["mkvenv"], "", [])
+    assert back.would_switch() and back.switch() and back.current == "r1"
+    assert os.readlink(os.path.join(root, "home", "current", ".venv")) == paths[0]
+    # Without one that had none.
+    made(root, "r3")
+    none = home(root, id="r3", requirements=["c"], pinned=True)
+    assert none.venv() is None and none.switch()
+    # A virtualenv that is gone is not made anew out of nothing.
+    os.unlink(os.path.join(paths[1], COMPLETE))
+    with pytest.raises(ReleaseError, match="the virtualenv of the release r2 is gone"):
+        home(root, id="r2", pinned=True).fill(Builders(), ["mkvenv"], "", [])
+
+
+def test_releases_that_never_were_live_are_not_among_those_that_stay(root):
+    one = deployed(root, 3)
+    for name in ("r4", "r5", "r6"):
+        made(root, name)
+        release_records.Records(one.releases).failed(name, "verify", "no")
+    assert home(root, id="r3").surplus(3) == ["r4"]
+    assert sorted(home(root, id="r3").surplus(2)) == ["r1", "r4"]
+    # What is to be tried again stays, whatever became of it.
+    assert home(root, id="r4").surplus(4) == []
 
 
 @pytest.mark.parametrize("theirs", [True, False])

@@ -1,0 +1,136 @@
+# Copyright: the graceful.wsgi contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A lock over a play: one run of Ansible at a time works on a set of a host.
+
+Nothing of Ansible's lives on a host between two tasks, so that the lock is a note of who holds it. A holder is dead
+where the controller that it ran on says so (the challenger is on the same one), or where it has not renewed its note
+for LEASE seconds. Who finds its note gone, or another's in its place, does nothing more.
+"""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes
+
+# It is gone with the next boot.
+FOLDER = os.path.join(layout.RUN_STATE_DIR, "plays")
+# Seconds after which nobody waits for a holder of whom nothing was heard.
+LEASE = 900
+# In the place of a set: all of the host.
+ALL = "*"
+# What tells one run of Ansible from another.
+IDENTITY = ("machine", "pid", "started")
+
+
+class Lost(Exception):
+    """The lock is another run's by now."""
+
+
+class PlayLock:
+    """The lock of a set of this host. ``holder``: who runs the play, with IDENTITY and ``by``."""
+
+    def __init__(self, publish_set, holder, folder=FOLDER, now=time.time):
+        self.set, self.holder, self.folder, self.now = publish_set, holder, folder, now
+
+    def _path(self, publish_set):
+        return os.path.join(self.folder, "%s.json" % ("all" if publish_set == ALL else "set-" + publish_set))
+
+    @contextlib.contextmanager
+    def _claimed(self):
+        """Nobody else reads or writes a note."""
+        make_folders(self.folder)
+        with open(os.path.join(self.folder, "lock"), "a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    @staticmethod
+    def _read(path):
+        try:
+            with open(path, "rb") as source:
+                found = json.loads(source.read().decode("utf-8"))
+        except (IOError, OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def _is_ours(self, note):
+        return all(note.get(key) == self.holder[key] for key in IDENTITY)
+
+    def _others(self):
+        """The notes that this one must not be beside: those of its set and of all, or any where it is for all."""
+        names = [native(name) for name in sorted(os.listdir(self.folder)) if name.endswith(".json")]
+        paths = [os.path.join(self.folder, name) for name in names]
+        if self.set != ALL:
+            paths = [path for path in paths if path in (self._path(self.set), self._path(ALL))]
+        notes = [self._read(path) for path in paths]
+        return [note for note in notes if note and not self._is_ours(note)]
+
+    def take(self, dead=()):
+        """Take it, or tell who holds it: a note, or None. ``dead``: holders that are known to be gone."""
+        dead = [[note.get(key) for key in IDENTITY] for note in dead]
+        with self._claimed():
+            for note in self._others():
+                silent = self.now() - note.get("renewed", 0)
+                if silent < LEASE and [note.get(key) for key in IDENTITY] not in dead:
+                    return dict(note, silent=int(silent))
+            mine = self._read(self._path(self.set))
+            since = mine.get("since") if mine and self._is_ours(mine) else self.now()
+            self._write(since)
+        return None
+
+    def _write(self, since):
+        note = dict(self.holder, set=self.set, since=since, renewed=self.now())
+        replace_bytes(self._path(self.set), encoded(json.dumps(note, sort_keys=True)))
+
+    def renew(self):
+        """Say that the play lives. Raises Lost."""
+        with self._claimed():
+            note = self._read(self._path(self.set))
+            if note is None or not self._is_ours(note):
+                by = "nobody holds it" if note is None else "%s holds it" % note.get("by")
+                raise Lost(
+                    "this run has lost its lock of %s: %s now; it was silent for more than %d s. Run it again"
+                    % (told_set(self.set), by, LEASE)
+                )
+            self._write(note.get("since"))
+
+    def release(self):
+        """Give it back, if it is ours; whoever has taken all off the host has taken the note, too."""
+        if not os.path.isdir(self.folder):
+            return
+        with self._claimed():
+            note = self._read(self._path(self.set))
+            if note and self._is_ours(note):
+                os.unlink(self._path(self.set))
+
+
+def told_set(publish_set):
+    """What a lock is of, in a message."""
+    return "all that is published on this host" if publish_set == ALL else "the set %s" % publish_set
+
+
+def refusal(note, waited):
+    """Why a run cannot go on: who holds the lock."""
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(note.get("since", 0)))
+    return (
+        "another run works on %s of this host: %s, process %s there, since %s UTC, last heard of %s s ago%s; wait for "
+        "it (publish_lock_timeout: seconds to wait), nothing was changed. If it is dead: on its own machine the next "
+        "run goes through at once, from another one %d s after it was last heard of"
+        % (
+            told_set(note.get("set")),
+            note.get("by"),
+            note.get("pid"),
+            since,
+            note.get("silent"),
+            "; waited for it for %d s" % waited if waited else "",
+            LEASE,
+        )
+    )

@@ -1,0 +1,96 @@
+# -*- coding: utf-8 -*-
+"""One run at a time works on a set of a host (runs under Python 2.7 too)."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils.play_lock import ALL, LEASE, Lost, PlayLock, refusal
+
+ADA = {"machine": "m1", "pid": 1, "started": "10", "by": "ada@laptop"}
+EVE = {"machine": "m2", "pid": 2, "started": "20", "by": "eve@desk"}
+
+
+@pytest.fixture
+def lock(tmp_path):
+    """Makes locks at a time that can be set."""
+    made = lambda publish_set, holder: PlayLock(publish_set, holder, str(tmp_path / "plays"), lambda: made.time)  # noqa: E731
+    made.time = 1000.0
+    return made
+
+
+def test_a_second_run_is_told_who_is_there(lock):
+    assert lock("main", ADA).take() is None
+    lock.time += 30
+    held = lock("main", EVE).take()
+    assert held["by"] == "ada@laptop" and held["since"] == 1000 and held["silent"] == 30
+    text = refusal(held, 12)
+    assert "another run works on the set main of this host: ada@laptop, process 1 there" in text
+    assert "1970-01-01 00:16:40 UTC" in text and "waited for it for 12 s" in text and "publish_lock_timeout" in text
+
+
+def test_the_same_run_may_take_it_twice_and_keeps_its_beginning(lock):
+    assert lock("main", ADA).take() is None
+    lock.time += 5
+    assert lock("main", ADA).take() is None
+    assert lock("main", EVE).take()["since"] == 1000
+
+
+def test_what_is_given_back_is_free_and_nobody_gives_back_anothers(lock):
+    lock("main", ADA).take()
+    lock("main", EVE).release()
+    assert lock("main", EVE).take() is not None
+    lock("main", ADA).release()
+    assert lock("main", EVE).take() is None
+
+
+def test_other_sets_are_free_and_all_of_the_host_is_none_of_them(lock):
+    lock("main", ADA).take()
+    assert lock("other", EVE).take() is None
+    lock("other", EVE).release()
+    assert lock(ALL, EVE).take()["by"] == "ada@laptop"
+    lock("main", ADA).release()
+    assert lock(ALL, EVE).take() is None
+    assert "all that is published on this host" in refusal(lock("main", ADA).take(), 0)
+
+
+def test_a_set_called_all_is_not_all(lock):
+    lock("all", ADA).take()
+    assert lock("main", EVE).take() is None
+
+
+def test_a_dead_holder_is_none(lock):
+    lock("main", ADA).take()
+    assert lock("main", EVE).take([dict(EVE, machine="m3")]) is not None
+    assert lock("main", EVE).take([dict(ADA, since=1, renewed=1)]) is None
+
+
+def test_who_was_silent_for_too_long_is_dead_and_finds_out(lock):
+    lock("main", ADA).take()
+    lock.time += LEASE - 1
+    lock("main", ADA).renew()
+    lock.time += LEASE - 1
+    assert lock("main", EVE).take()["since"] == 1000
+    lock.time += 1
+    assert lock("main", EVE).take() is None
+    with pytest.raises(Lost, match="eve@desk holds it now"):
+        lock("main", ADA).renew()
+    lock("main", EVE).release()
+    with pytest.raises(Lost, match="nobody holds it now"):
+        lock("main", ADA).renew()
+
+
+def test_giving_back_makes_no_folder(lock, tmp_path):
+    lock("main", ADA).release()
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_half_a_note_holds_nobody_up(lock, tmp_path):
+    lock("main", ADA).take()
+    for name in os.listdir(str(tmp_path / "plays")):
+        (tmp_path / "plays" / name).write_text(u"{")
+    assert lock("main", EVE).take() is None
