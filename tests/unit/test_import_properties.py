@@ -31,7 +31,7 @@ def answered(imported, given):
 
 
 IMPORTED = ("publish_apps", "publish_sites", "publish_upstreams")
-# Several instances of one application are read back as several, and a page of maintenance is not read back.
+# Several instances are read back as several applications, and what maintenance switches as geo of the user's.
 ALONE = [name for name in golden.NAMES if name not in ("websocket", "maintenance")]
 
 
