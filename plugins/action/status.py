@@ -57,6 +57,5 @@ class ActionModule(ActionBase):
         if path and not result.get("failed"):
             hosts = list(task_vars.get("ansible_play_hosts_all") or [])
             merged(path, task_vars["inventory_hostname"], result["status"], hosts)
-        if not result.get("failed"):
-            result["shown"] = result["status"] if kind == "json" else result["page"]
+        result["shown"] = result.get("status" if kind == "json" else "page")
         return result

@@ -432,6 +432,11 @@ WRITTEN = {
 }
 
 
+def planned_places():
+    """The plan of the role remove, as the status asks for it."""
+    return {"plan": planned({}, DEBIAN, "remove")}
+
+
 def published(plan):
     """What the publish role's tasks would have registered."""
     names = [item["name"] for item in plan["releases"]]
@@ -456,6 +461,8 @@ def published(plan):
             "nginx_unread": ["/etc/nginx/nginx.conf"],
         },
         "__publish_put": found,
+        # The role remove's plan, asked for where things are.
+        "__publish_places": planned_places(),
         "__publish_switched": {"releases": [{"link": "/srv/wsgi/shop/current", "changed": True}]},
         **{f"__publish_{task}": WRITTEN for task in ("tried", "written", "served", "sites_written")},
         "__publish_live": {"asked": ["x"], "since": {"shop": 1.0}, "instances": {"shop": "reloaded"}, "refused": []},
