@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import contract
+import golden
 import pytest
 import yaml
 from ansible.template import Templar
@@ -74,7 +75,7 @@ def test_an_inventory_passes_the_plan(told, kit):
     assert stated and [name for name in stated if name not in SPECS[name.partition("_")[0]]] == []
     assert variables.get("uwsgi_build_host", "localhost") in {"localhost", *hosts}
     with contract.templating():
-        templar = Templar(loader=contract.LOADER, variables={"inventory_dir": "/inventory", **variables})
+        templar = Templar(loader=contract.LOADER, variables={**golden.KNOWN, **variables})
         values = {name: templar.template(variables[name]) for name in stated}
     roles = {
         role: {name: value for name, value in values.items() if name.startswith(f"{role}_")}
@@ -87,7 +88,8 @@ def test_an_inventory_passes_the_plan(told, kit):
 
 
 # Variables of the playbooks themselves.
-PLAYS = ("publish_hosts", "publish_reload", "publish_serial", "app", "command", "state", "status_format", "status_file")
+PLAYS = ("publish_hosts", "publish_reload", "publish_serial", "app", "command", "to", "state")
+PLAYS += ("status_format", "status_file")
 COMMANDS = [
     pytest.param(words, id=f"{place} {number}")
     for place, text in blocks("console")
