@@ -10,17 +10,28 @@ from ansible.errors import AnsibleActionFail
 from ansible_collections.graceful.wsgi.plugins.action.import_stack import ReadsStack
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import doctor, import_nginx
 
+FORMATS = ["text", "json"]
+
 
 class ActionModule(ReadsStack):
     """Controller side of graceful.wsgi.doctor."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        args = self._task.args
-        kind, file, folder = (str(args.get(key) or "") for key in ("format", "file", "files"))
-        if kind not in ("", "text", "json"):
+        kind = self._task.args.get("format", "text")
+        if kind not in FORMATS:
+            # Ansible's own refusal does not name the variable.
             raise AnsibleActionFail(f"doctor_format: {kind!r} is not known; write text or json")
-        found = self.found(folder, task_vars, list(args.get("paths") or []))
+        _validation, args = self.validate_argument_spec(
+            argument_spec={
+                "files": {"type": "path"},
+                "paths": {"type": "list", "elements": "path", "default": []},
+                "format": {"type": "str", "choices": FORMATS, "default": "text"},
+                "file": {"type": "path"},
+            }
+        )
+        file, folder = str(args["file"] or ""), str(args["files"] or "")
+        found = self.found(folder, task_vars, args["paths"])
         try:
             stack = doctor.Stack(found)
             if not folder and stack.paths():

@@ -77,9 +77,16 @@ class ActionModule(ReadsStack):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        args, host = self._task.args, str((task_vars or {}).get("inventory_hostname") or "old")
-        folder = str(args.get("files") or "")
-        found = self.found(folder, task_vars, list(args.get("paths") or []))
+        _validation, args = self.validate_argument_spec(
+            argument_spec={
+                "dir": {"type": "path", "required": True},
+                "files": {"type": "path"},
+                "paths": {"type": "list", "elements": "path", "default": []},
+                "overwrite": {"type": "bool", "default": False},
+            }
+        )
+        host, folder = str((task_vars or {}).get("inventory_hostname") or "old"), str(args["files"] or "")
+        found = self.found(folder, task_vars, args["paths"])
         processes = [one for one in found.get("processes") or [] if one.get("kind") == "uwsgi"]
         main = str(found.get("main") or "")
         try:
@@ -100,7 +107,7 @@ class ActionModule(ReadsStack):
         written = {"inventory": os.path.join(where, f"{name}.yml"), "table": os.path.join(where, f"{name}.md")}
         report = import_report.markdown(imported)
         if not self._task.check_mode:
-            overwrite = bool(args.get("overwrite"))
+            overwrite = args["overwrite"]
             self.file(written["inventory"], import_report.inventory(imported, name), overwrite)
             self.file(written["table"], report, overwrite)
         self._display.display(report)

@@ -74,12 +74,16 @@ def values_of(plan, option, index=0):
 
 
 def location(plan, index=0):
-    """The directives in a site's only location, as (name, value)."""
+    """The directives in a site's only location, as (name, value), but for what is of maintenance."""
     sites = [file["vars"]["site"] for file in plan["site_bundle"]["files"] if "site" in file.get("vars", {})]
     server = sites[index]["server"]
-    found = [children for name, _value, children in server[2] if name == "location"]
+    found = [
+        children
+        for name, value, children in server[2]
+        if name == "location" and not value.startswith("= /.graceful-maintenance/")
+    ]
     assert len(found) == 1
-    return [(name, value) for name, value, _children in found[0]]
+    return [(name, value) for name, value, _children in found[0] if not value.startswith("(-f ")]
 
 
 REFUSED = [
@@ -336,8 +340,8 @@ def http(plan):
     found = [file for file in plan["site_bundle"]["files"] if file["dest"] == "/etc/nginx/conf.d/publish-main.conf"]
     blocks = {}
     for name, value, children in found[0]["vars"]["http"] if found else []:
-        # Every site has these.
-        if value.startswith(("$http_host ", "$upstream_http_")):
+        # Every site has these, and every application that a site leads to.
+        if value.startswith(("$http_host ", "$upstream_http_")) or name == "geo" and "_down" in value:
             continue
         block = blocks[f"{name} {value}"] = {}
         for key, text, _children in children:
