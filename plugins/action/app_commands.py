@@ -9,6 +9,7 @@ from typing import Any
 from ansible import constants as C
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_preflight import ActionModule as Preflight
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import text_values
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.once_a_play import Turn
 
 # Lines of a command's that are printed without -v.
@@ -114,7 +115,7 @@ class ActionModule(Preflight):
     def _show(self, ran: Sequence[Mapping[str, Any]]) -> None:
         for one in ran:
             head = f"[{self._host}] {one['app']}: {one['name']}: {_told(one['status'])} after {one['took']} s"
-            said = list(one["said"])
+            said = [text_values.printable(line) for line in one["said"]]
             left = 0 if self._display.verbosity else max(0, len(said) - SHOWN)
             lines = [head, *([f"  ({left} lines before, all of them with -v)"] if left else [])]
             lines += [f"  {line}" for line in said[left:]]

@@ -7,7 +7,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import command_plan, layout
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import command_plan, layout, text_values
 
 # What wsgi ends with where it has run nothing, and a shell where there is no wsgi.
 REFUSED = 64
@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
         argv = [layout.HOST_COMMAND, app, *words]
         shown = " ".join(self._connection._shell.quote(word) for word in argv)
         told = self._low_level_execute_command(shown + " 2>&1 </dev/null")
-        said = str(told.get("stdout") or "").splitlines()
+        said = [text_values.printable(line) for line in str(told.get("stdout") or "").splitlines()]
         status = told.get("rc")
         result.update(rc=status, said=said)
         if status == 0:

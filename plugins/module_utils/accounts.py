@@ -12,13 +12,13 @@ import os
 import pwd
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import bundle, left_data, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import bundle, layout, left_data, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import STATE_DIR
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, read
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of
 
-NGINX_PID = "/run/nginx.pid"
+NGINX_PID = layout.NGINX_PIDFILE
 # What an instance leaves to another account, as the modules take it.
 SPEC = {
     "type": "list",

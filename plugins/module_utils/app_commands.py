@@ -14,6 +14,7 @@ import time
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     layout,
     procfs,
+    releases,
     safe_path,
     secret_values,
     tree,
@@ -193,15 +194,24 @@ class Application:
                 writable.give(release, name, who, gid)
             call()
         except BaseException:
-            for name in names:
-                try:
-                    writable.take_back(release, name, who, gid)
-                except (tree.TreeError, safe_path.UnsafePath, EnvironmentError):
-                    # Nothing goes live; what made it fail is what counts.
-                    pass
+            try:
+                self._take_back(release, names, who, gid)
+            except (tree.TreeError, safe_path.UnsafePath, EnvironmentError):
+                # Nothing goes live; what made it fail is what counts.
+                pass
             raise
-        for name in names:
-            writable.take_back(release, name, who, gid)
+        self._take_back(release, names, who, gid)
+
+    def _take_back(self, release, names, who, gid):
+        """Nobody but root may write there again; where that cannot be, the release goes, and is made anew."""
+        try:
+            for name in names:
+                writable.take_back(release, name, who, gid)
+        except (tree.TreeError, safe_path.UnsafePath, EnvironmentError):
+            # Its id would be found again, and it would go live with a folder that the application can write.
+            if os.path.realpath(self.wanted["code"]) != os.path.realpath(release):
+                releases.discard(release)
+            raise
 
     def _run(self, command, trial):
         started = time.time()

@@ -27,6 +27,15 @@ def native(text):
     return text.encode("utf-8") if str is bytes else text.decode("utf-8", "replace")
 
 
+def lock_file(path):
+    """A file of root's for flock(), which anybody could hold who can open it, be it for reading."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | getattr(os, "O_CLOEXEC", 0o2000000)
+    handle = os.open(path, flags, 0o600)
+    # One that an earlier version has made can be opened by all.
+    os.fchmod(handle, 0o600)
+    return os.fdopen(handle, "w")
+
+
 # What a full disk, a used-up quota and a disk that may not be written say, here and in what pip and git print.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 

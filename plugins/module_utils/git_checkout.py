@@ -13,7 +13,7 @@ import re
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import Account, BuildError, surroundings
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, lock_file, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, as_account
 
 # An administrator may put .ssh, .netrc and .gitconfig there; clones are beside them.
@@ -73,7 +73,7 @@ class Git:
     def alone(self):
         """No other run uses the account: each command ends with all of its processes."""
         make_folders(STATE_DIR)
-        with open(os.path.join(STATE_DIR, "git.lock"), "w") as lock:
+        with lock_file(os.path.join(STATE_DIR, "git.lock")) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

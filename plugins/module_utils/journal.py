@@ -21,19 +21,28 @@ _WELL = re.compile(
 )
 
 
+# Whatever an application writes there is read, and the last of it is what counts.
+MOST = 16 << 20
+
+
 def _ask(words):
     try:
-        asked = subprocess.Popen(
-            ["journalctl", "--no-pager", "--quiet", "--output=cat"] + words,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=dict(os.environ, LC_ALL="C"),
-            close_fds=True,
-        )
+        with open(os.devnull, "w") as nowhere:
+            asked = subprocess.Popen(
+                ["journalctl", "--no-pager", "--quiet", "--output=cat"] + words,
+                stdout=subprocess.PIPE,
+                stderr=nowhere,
+                env=dict(os.environ, LC_ALL="C"),
+                close_fds=True,
+            )
     except (IOError, OSError):
         return []
-    out = native(asked.communicate()[0])
-    return out.splitlines() if asked.returncode == 0 else []
+    out = asked.stdout.read(MOST)
+    cut = len(out) == MOST
+    if cut:
+        asked.kill()
+    asked.stdout.close()
+    return native(out).splitlines() if asked.wait() == 0 or cut else []
 
 
 def lines_since(since, *words):

@@ -40,6 +40,9 @@ NGINX_LOG_DIR = "/var/log/nginx"
 # Files whose being there has nginx answer for an application: it outlives a boot, and nothing of nginx's reads it.
 MAINTENANCE_DIR = NGINX_DIR + "/maintenance"
 NGINX_PIDFILE = "/run/nginx.pid"
+NGINX_BINARY = "/usr/sbin/nginx"
+# What is noted of nginx, and its artifacts.
+NGINX_STATE_DIR = STATE_DIR + "/nginx"
 # By which people on the host run an application's commands.
 HOST_COMMAND = "/usr/local/bin/wsgi"
 # Notes of releases whose commands of after_live have yet to run.

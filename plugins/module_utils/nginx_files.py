@@ -13,6 +13,7 @@ import os
 import re
 import stat
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, open_regular
 
 # Nobody's certificate or list of addresses is longer; a longer file counts by its size and its times.
@@ -131,7 +132,7 @@ def named(words):
     return None if "$" in value or not value or value.startswith(NO_FILE) else value
 
 
-def read_by(conf="/etc/nginx/nginx.conf"):
+def read_by(conf=layout.NGINX_CONF):
     """Paths of all files that nginx reads for this configuration, as it finds them: relative to nginx.conf's folder."""
     home = os.path.dirname(conf)
     found, waiting = [], [conf]
@@ -153,7 +154,7 @@ def read_by(conf="/etc/nginx/nginx.conf"):
     return found
 
 
-def served(conf="/etc/nginx/nginx.conf"):
+def served(conf=layout.NGINX_CONF):
     """The folders and files that a configuration serves, as its directives name them."""
     found = set()
     for path in read_by(conf):
@@ -163,6 +164,6 @@ def served(conf="/etc/nginx/nginx.conf"):
     return found
 
 
-def state(conf="/etc/nginx/nginx.conf"):
+def state(conf=layout.NGINX_CONF):
     """What is there of each file that nginx reads: {path: Found}."""
     return dict((path, look(path)) for path in read_by(conf))

@@ -19,12 +19,10 @@ import stat
 import tempfile
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import disk, nginx_files, nginx_master, procfs
+from ansible_collections.graceful.wsgi.plugins.module_utils import disk, layout, nginx_files, nginx_master, procfs
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
-CONF = "/etc/nginx/nginx.conf"
-PID_FILE = "/run/nginx.pid"
-BINARY = "/usr/sbin/nginx"
+CONF, PID_FILE, BINARY = layout.NGINX_CONF, layout.NGINX_PIDFILE, layout.NGINX_BINARY
 # What is true of a process that runs; gone after a reboot, as that is.
 RECORD = os.path.join(disk.STATE_DIR, "nginx-loaded.json")
 # Clocks of files and of processes differ by this much.

@@ -12,12 +12,11 @@ import json
 import os
 import re
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact, nginx_master, ownership
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, nginx_artifact, nginx_master, ownership
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import lstat, read_bytes, replace_bytes, unlink
 
-HOME = "/var/lib/graceful-wsgi/nginx"
-PID_FILE = "/run/nginx.pid"
+HOME, PID_FILE = layout.NGINX_STATE_DIR, layout.NGINX_PIDFILE
 # The digests of all binaries that were put in place, in case their artifacts are gone.
 INSTALLED = "installed.json"
 BUNDLE = "nginx"

@@ -18,7 +18,7 @@ import os
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, lock_file, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes
 
 # It is gone with the next boot.
@@ -48,7 +48,7 @@ class PlayLock:
     def _claimed(self):
         """Nobody else reads or writes a note."""
         make_folders(self.folder)
-        with open(os.path.join(self.folder, "lock"), "a") as handle:
+        with lock_file(os.path.join(self.folder, "lock")) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 

@@ -25,7 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import c
 
 # Files of an application's that hold NAME=value lines for systemd.
 SECRET = (".env", ".secrets")
-NGINX = "/usr/sbin/nginx"
+NGINX = layout.NGINX_BINARY
 NGINX_CONF = layout.NGINX_CONF
 NGINX_PID = layout.NGINX_PIDFILE
 TEST = {"tree": layout.NGINX_DIR, "command": NGINX + " -t -q -c {tree}/nginx.conf -g 'pid {tree}/test.pid;'"}

@@ -6,13 +6,16 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import os
 import re
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import environment_file, procfs
+from ansible_collections.graceful.wsgi.plugins.module_utils import environment_file, procfs, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.trial_unit import parse
 
 HIDDEN = "(hidden)"
+# No file with an environment is longer.
+LARGEST = 1 << 20
 _TELLING = re.compile(r"secret|token|pass|pwd|key|dsn|cred|auth|salt", re.IGNORECASE)
 _PASSWORD = re.compile(r"://[^:/@\s]*:([^@/\s]+)@")
 # systemd tells, value and all, which line of an EnvironmentFile it does not take.
@@ -62,6 +65,15 @@ def of_preflight(wanted):
     return sorted(found, key=len, reverse=True)
 
 
+def _handed(path):
+    """The text of a file that a unit names: none through another account's link, and no fifo's or device's."""
+    try:
+        real = path if safe_path.untrusted_target(path) else os.path.realpath(path)
+        return native(safe_path.read_file(real, LARGEST))
+    except (safe_path.UnsafePath, IOError, OSError):
+        return ""
+
+
 def of_units(paths):
     """The same of what units of root's set, and the files that they name.
 
@@ -82,7 +94,7 @@ def of_units(paths):
         else:
             secrets.append(path)
     for path in files:
-        found += _pairs(native(procfs.read(path)))
+        found += _pairs(_handed(path))
     values = set(value for pair in found for value in of(dict([pair])))
     for path in secrets:
         values.update(of_secrets(native(procfs.read(path))))

@@ -11,7 +11,7 @@ import grp
 import os
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_files, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, nginx_files, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 # An account that owns nothing, for a host on which nginx's is not made yet.
@@ -174,7 +174,7 @@ def _owner(path):
     return next((uid for uid in owners if uid not in (0, os.geteuid())), None)
 
 
-def served(checks, tools, conf="/etc/nginx/nginx.conf"):
+def served(checks, tools, conf=layout.NGINX_CONF):
     """Refuse what lies on the host already and is out of nginx's reach.
 
     What is live and lies in another account's folder is only told: its owner must not be able to stop root's next run.

@@ -28,9 +28,10 @@ UWSGI = ("/etc/uwsgi", "/etc/uwsgi.d", "/usr/local/etc/uwsgi")
 SUPERVISOR = ("/etc/supervisor", "/etc/supervisord.d", "/etc/supervisord.conf", "/etc/supervisor.d")
 UNITS = ("/etc/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 CONFIGS = (".ini", ".yaml", ".yml", ".json", ".xml", ".conf")
-_INCLUDE = re.compile(r"(?:^|[\s;{}])include\s+([^;{}]+?)\s*;")
-_UWSGI_FILE = re.compile(r"(?m)^\s*(?:ini|include|inherit|yaml|json|xml)\s*[:=]\s*([^\s:]+)")
-_EMPEROR = re.compile(r"(?m)^\s*emperor\s*[:=]\s*(\S+)")
+# Each blank belongs to one part of a pattern only: whoever wrote the file could have a search take hours.
+_INCLUDE = re.compile(r"(?:^|[\s;{}])include\s+([^\s;{}][^;{}]*);")
+_UWSGI_FILE = re.compile(r"(?m)^[ \t]*(?:ini|include|inherit|yaml|json|xml)[ \t]*[:=][ \t]*([^\s:]+)")
+_EMPEROR = re.compile(r"(?m)^[ \t]*emperor[ \t]*[:=][ \t]*(\S+)")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 # Words of an environment that say which folder a master was started in, and nothing else of it.
 _FOLDERS = ("PWD", "OLDPWD")
@@ -134,7 +135,7 @@ def follow_nginx(collection, start):
             continue
         seen.add(path)
         text = collection.add(path)
-        for line in _INCLUDE.findall(re.sub(r"(?m)^\s*#.*$", "", text or "")):
+        for line in _INCLUDE.findall(re.sub(r"(?m)^[ \t]*#.*$", "", text or "")):
             target = line.strip().strip("\"'")
             todo += matching(target if target.startswith("/") else os.path.join(base, target))
 
@@ -205,6 +206,9 @@ def processes():
         kind = "nginx" if title.startswith("nginx: master") else "uwsgi" if _is_uwsgi(words) else None
         parent = procfs.parent(pid)
         if kind is None or (kind == "uwsgi" and parent and _is_uwsgi(_words(parent))):
+            continue
+        if kind == "nginx" and os.stat("/proc/%d" % pid).st_uid not in (0, os.geteuid()):
+            # Whoever likes may call a process so; nginx's master is root's.
             continue
         found.append(_process(pid, kind, words, parent))
     return found
@@ -303,6 +307,15 @@ def enabled_units():
     return sorted(found)
 
 
+def commands_of(collection):
+    """Read what the commands of units and of supervisor name."""
+    for text in list(collection.texts.values()):
+        for line in re.findall(r"(?m)^[ \t]*(?:ExecStart|command)[ \t]*=(.*)$", text):
+            for word in re.split(r"[\s=:\"']+", line):
+                if word.startswith("/") and word.endswith(CONFIGS[:5]):
+                    follow_uwsgi(collection, word)
+
+
 def host(paths):
     """All of it. ``paths``: files and folders to read besides."""
     collection = Collection()
@@ -321,9 +334,7 @@ def host(paths):
             read_tree(collection, folder)
         elif os.path.isfile(folder):
             collection.add(folder)
-    for text in list(collection.texts.values()):
-        for path in re.findall(r"(?:ExecStart|command)\s*=.*?(/[^\s:]+\.(?:ini|ya?ml|json|xml))", text):
-            follow_uwsgi(collection, path)
+    commands_of(collection)
     for path in paths:
         if os.path.isdir(path):
             read_tree(collection, path)

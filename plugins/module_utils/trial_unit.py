@@ -20,7 +20,13 @@ import subprocess
 import tempfile
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout, procfs, safe_path
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import (
+    STATE_DIR,
+    encoded,
+    lock_file,
+    make_folders,
+    native,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import from_environment
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes, unlink
 
@@ -265,6 +271,9 @@ class Trial:
     def _folders(self, files):
         os.mkdir(self.place, 0o711)
         os.chmod(self.place, 0o711)
+        if self.log:
+            # systemd keeps the mode of what is there, and what code says may hold secrets.
+            replace_bytes(self.log, b"", 0o600)
         # systemd opens them as root: nobody else is to.
         for number, path in enumerate(sorted(files)):
             copy = os.path.join(self.place, "file-%d" % number)
@@ -408,7 +417,8 @@ class Trial:
         if self.log and os.path.exists(self.log):
             with open(self.log, "rb") as source:
                 source.seek(max(0, os.path.getsize(self.log) - (1 << 18)))
-                text = native(source.read())
+                # Whatever still runs may go on writing.
+                text = native(source.read(1 << 18))
         return text if text.strip() else self._journal()
 
     def _journal(self):
@@ -459,13 +469,15 @@ class Trials:
 
     def _open(self):
         make_folders(PLACE)
+        # Nobody else lists what runs at the moment.
+        os.chmod(PLACE, 0o711)
         # Between making its folder and holding its lock a run would seem to have died.
-        with open(os.path.join(PLACE, "lock"), "a") as lock:
+        with lock_file(os.path.join(PLACE, "lock")) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._sweep()
             self.place = tempfile.mkdtemp(prefix="", dir=PLACE)
             os.chmod(self.place, 0o711)
-            self._lock = open(os.path.join(self.place, "lock"), "a")
+            self._lock = lock_file(os.path.join(self.place, "lock"))
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def _sweep(self):
@@ -474,7 +486,7 @@ class Trials:
             place = os.path.join(PLACE, name)
             if not os.path.isdir(place):
                 continue
-            with open(os.path.join(place, "lock"), "a") as lock:
+            with lock_file(os.path.join(place, "lock")) as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except (IOError, OSError):

@@ -25,7 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     trial_unit,
     visitor,
 )
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, make_folders
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, lock_file, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import as_account, open_regular
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask, connect, statistics
@@ -92,7 +92,7 @@ class Lock:
             return os.fdopen(open_regular(self.pidfile), "r")
         make_folders(STATE_DIR)
         name = hashlib.sha256(self.pidfile.encode("utf-8")).hexdigest()[:16]
-        return open(os.path.join(STATE_DIR, "reload-%s.lock" % name), "a")
+        return lock_file(os.path.join(STATE_DIR, "reload-%s.lock" % name))
 
     def __enter__(self):
         self.handle = self._open()

@@ -128,6 +128,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     accounts,
     host_checks,
+    layout,
     nginx_artifact,
     nginx_master,
     nginx_package,
@@ -209,8 +210,8 @@ def main():
             "group": {"type": "str", "required": True},
             "static": {"type": "bool", "default": False},
             "take_over": {"type": "bool", "default": False},
-            "dest": {"type": "path", "default": "/usr/sbin/nginx"},
-            "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+            "dest": {"type": "path", "default": layout.NGINX_BINARY},
+            "pid_file": {"type": "path", "default": layout.NGINX_PIDFILE},
             "unit": {"type": "str", "default": "nginx.service"},
             "bundles": {"type": "list", "elements": "str", "default": []},
             "checks": host_checks.SPEC,

@@ -91,6 +91,7 @@ refused:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_loading import LoadError, Nginx
 
 
@@ -100,9 +101,9 @@ def main():
             "always": {"type": "bool", "default": False},
             "fresh": {"type": "bool", "default": False},
             "later": {"type": "bool", "default": False},
-            "binary": {"type": "path", "default": "/usr/sbin/nginx"},
-            "conf": {"type": "path", "default": "/etc/nginx/nginx.conf"},
-            "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+            "binary": {"type": "path", "default": layout.NGINX_BINARY},
+            "conf": {"type": "path", "default": layout.NGINX_CONF},
+            "pid_file": {"type": "path", "default": layout.NGINX_PIDFILE},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,

@@ -97,6 +97,7 @@ new_pid:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.module_calls import relabeller
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_master import MasterError
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_package import PackageError
@@ -108,9 +109,9 @@ def main():
         argument_spec={
             "source": {"type": "path", "required": True},
             "take_over": {"type": "bool", "default": False},
-            "dest": {"type": "path", "default": "/usr/sbin/nginx"},
-            "conf": {"type": "path", "default": "/etc/nginx/nginx.conf"},
-            "pid_file": {"type": "path", "default": "/run/nginx.pid"},
+            "dest": {"type": "path", "default": layout.NGINX_BINARY},
+            "conf": {"type": "path", "default": layout.NGINX_CONF},
+            "pid_file": {"type": "path", "default": layout.NGINX_PIDFILE},
             "error_log": {"type": "path", "default": "/var/log/nginx/error.log"},
             "timeout": {"type": "int", "default": 30},
             "drain_timeout": {"type": "int", "default": 30},

@@ -93,13 +93,13 @@ asked:
 import os
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_master, procfs, visitor
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, nginx_master, procfs, visitor
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
 # Asked at a time: a site that hangs holds up no other.
 PARALLEL = 8
-NGINX_PIDFILE = "/run/nginx.pid"
+NGINX_PIDFILE = layout.NGINX_PIDFILE
 # How long nginx may take to read what it was told to reload.
 RELOAD = 20
 

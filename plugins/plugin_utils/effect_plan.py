@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from . import client_plan, refusal_plan, site_emit, site_listen, site_location
+from . import client_plan, layout, refusal_plan, site_emit, site_listen, site_location
 from .nginx_tree import quoted
 from .problem import Problems
 
@@ -288,7 +288,7 @@ def checks(sites: list[dict[str, Any]], publish_set: str, folder: str) -> list[d
     """What only the host can tell: whether another set's server stands at a port before this set's."""
     defaults, found = site_listen.defaults(sites), []
     answered = set().union(*defaults)
-    own = f"{folder}/publish-{publish_set}.conf"
+    own = posixpath.join(folder, posixpath.basename(layout.refusing_site(publish_set)))
     for index, site in enumerate(sites):
         for line, tls in site_listen.sockets(site):
             socket = site_listen.endpoint(line)

@@ -15,6 +15,7 @@ NGINX_DIR: str = layout.NGINX_DIR
 NGINX_CONF: str = layout.NGINX_CONF
 NGINX_LOG_DIR: str = layout.NGINX_LOG_DIR
 NGINX_PIDFILE: str = layout.NGINX_PIDFILE
+NGINX_BINARY: str = layout.NGINX_BINARY
 HOST_COMMAND: str = layout.HOST_COMMAND
 GIT_HOME: str = layout.GIT_HOME
 GIT_ROOTS: tuple[str, ...] = layout.GIT_ROOTS

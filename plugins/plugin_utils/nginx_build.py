@@ -15,7 +15,7 @@ from .packages import PACKAGE_QUERY, PACKAGES, PROOFS, PROVE
 HOME = f"{layout.STATE_DIR}/nginx"
 FLAGS = [
     "--prefix=/etc/nginx",
-    "--sbin-path=/usr/sbin/nginx",
+    f"--sbin-path={layout.NGINX_BINARY}",
     "--conf-path=/etc/nginx/nginx.conf",
     "--error-log-path=/var/log/nginx/error.log",
     "--http-log-path=/var/log/nginx/access.log",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import unit_plan
+from . import layout, unit_plan
 
 # Who must be able to what: bind port 80, become the workers' account and signal it, make, own and open logs, temporary
 # folders and keys that belong to others, raise the workers' limit of files above systemd's.
@@ -36,7 +36,7 @@ SYSTEM = ("/usr", "/boot", "/etc")
 READ_ONLY = (
     "/root",
     "/var/spool",
-    "/var/lib/graceful-wsgi",
+    layout.STATE_DIR,
     "/var/lib/dpkg",
     "/var/lib/rpm",
     "/var/lib/systemd",
@@ -104,9 +104,9 @@ def _hardening(values: dict[str, Any]) -> list[tuple[str, str, int]]:
 def unit_of(values: dict[str, Any], host: dict[str, Any]) -> dict[str, list[list[str]]]:
     lines = [
         ("Type", "forking"),
-        ("PIDFile", "/run/nginx.pid"),
+        ("PIDFile", layout.NGINX_PIDFILE),
         ("ExecStartPre", "/usr/sbin/nginx -t -q"),
-        ("ExecStart", "/usr/sbin/nginx"),
+        ("ExecStart", layout.NGINX_BINARY),
         # Tested first; then through the pid file, which names the new master while the old one of an upgrade drains.
         ("ExecReload", "/usr/sbin/nginx -t -q"),
         ("ExecReload", "/usr/sbin/nginx -s reload"),

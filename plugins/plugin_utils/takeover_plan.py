@@ -36,7 +36,7 @@ def nginx(values: Mapping[str, Any]) -> list[Check]:
             "kind": "nginx",
             "variable": "nginx_take_over",
             "allowed": values["nginx_take_over"],
-            "binary": "/usr/sbin/nginx",
+            "binary": layout.NGINX_BINARY,
             "conf": NGINX_CONF,
             "bundle": "nginx",
             "files": [NGINX_CONF, *NGINX_TABLES, NGINX_UNIT, layout.logrotate("nginx")],

@@ -28,3 +28,8 @@ def check_text(value: Any, path: str, problems: Problems) -> None:
             check_text(item, f"{path}[{index}]", problems)
     elif isinstance(value, str) and ("\n" in value or "\r" in value or "\0" in value):
         problems.add(path, "holds a line break", "write it on one line; a list repeats a directive")
+
+
+def printable(line: str) -> str:
+    """A line that a program has said, without what a terminal would obey."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "?", line)

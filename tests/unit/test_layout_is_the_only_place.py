@@ -60,3 +60,18 @@ def test_no_task_takes_the_name_of_a_unit_apart():
         if re.search(r"10-publish|uwsgi@\(", text)
     }
     assert found == set()
+
+
+OWN = {"/etc/nginx/nginx.conf", "/run/nginx.pid", "/usr/sbin/nginx", "/var/lib/graceful-wsgi", "/run/graceful-wsgi"}
+
+
+def test_no_other_module_says_where_nginx_and_our_state_are():
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {text!r}: take it from plugins/module_utils/layout.py"
+        for path in sorted((ROOT / "plugins").glob("*/*.py"))
+        # A stranger's stack may be anywhere.
+        if path.name not in ("layout.py", "model.py", "stack_files.py")
+        for line, text in texts(path)
+        if text in OWN
+    ]
+    assert not found

@@ -163,3 +163,29 @@ def test_how_a_unit_ended(told, status):
     trial.pid, trial.refused, trial.unit = 0, "", "x.service"
     trial.run = lambda *_words: (0, told)
     assert trial.finished() == status
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands folders to another account")
+def test_a_release_whose_folder_cannot_be_taken_back_is_made_anew(tmpdir, monkeypatch):
+    release = tmpdir.mkdir("releases").mkdir("new")
+    wanted = dict(WANTED, group="root", writable=["static"], code=str(tmpdir.join("current")))
+
+    def left(*_words):
+        raise code.tree.TreeError("static/pipe: is neither file, folder nor link")
+
+    monkeypatch.setattr(code.writable, "give", lambda *words: None)
+    monkeypatch.setattr(code.writable, "take_back", left)
+    monkeypatch.setattr(code.safe_path, "account", lambda *words: {})
+    one = code.Application(APP, wanted, {wanted["code"]: str(release)}, "before_live")
+    one.trials = [(None, None)]
+    monkeypatch.setattr(one, "_run_all", lambda: None)
+    one.run()
+    assert "static/pipe" in one.failed and not release.check()
+
+
+def test_what_a_unit_hands_over_is_read_of_regular_files_only(tmpdir):
+    os.mkfifo(str(tmpdir.join("fifo")))
+    tmpdir.join("env").write("TOKEN=canary-canary\n")
+    tmpdir.join("shop.service").write("[Service]\nEnvironmentFile=-%s\nEnvironmentFile=%s\n" % (
+        tmpdir.join("fifo"), tmpdir.join("env")))
+    assert code.secret_values.of_units([str(tmpdir.join("shop.service"))]) == ["canary-canary"]

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, switch_link
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import lock_file, make_folders, switch_link
 
 
 @pytest.fixture
@@ -77,3 +77,16 @@ def test_folders_are_made_by_many_at_once(tmp_path):
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+def test_nobody_else_can_hold_a_lock_of_roots(tmpdir):
+    path = str(tmpdir.join("lock"))
+    # As a version before has made it.
+    open(path, "w").close()
+    os.chmod(path, 0o644)
+    with lock_file(path) as handle:
+        assert os.fstat(handle.fileno()).st_mode & 0o777 == 0o600
+    tmpdir.join("other").write("")
+    os.symlink(str(tmpdir.join("other")), str(tmpdir.join("link")))
+    with pytest.raises(OSError):
+        lock_file(str(tmpdir.join("link")))

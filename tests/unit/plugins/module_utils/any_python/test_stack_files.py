@@ -6,6 +6,7 @@ __metaclass__ = type
 
 import io
 import os
+import time
 
 import pytest
 
@@ -126,3 +127,18 @@ def test_masters_are_told_from_other_processes():
     assert stack_files._is_uwsgi(["/opt/x/bin/uwsgi", "--ini", "a"]) and stack_files._is_uwsgi(["uwsgi_python3"])
     assert not stack_files._is_uwsgi(["vim", "uwsgi.ini"]) and not stack_files._is_uwsgi([])
     assert all(one["kind"] in ("uwsgi", "nginx") for one in stack_files.processes())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [u"\n" * 500000, u"include" + u" " * 500000, u"command=" + u"/" * 500000, u"#" * 500000, u"ini" + u" " * 500000],
+)
+def test_no_file_makes_a_search_take_long(root, text):
+    path = write(root, "etc/uwsgi/app.ini", text)
+    began = time.time()
+    collection = stack_files.Collection()
+    stack_files.follow_nginx(collection, path)
+    stack_files.follow_uwsgi(collection, path)
+    stack_files.commands_of(collection)
+    # Each of these took minutes to hours, now it takes hundredths of a second.
+    assert time.time() - began < 20 and path in collection.texts

@@ -238,3 +238,11 @@ def test_the_unit_of_a_master(monkeypatch, text, main, found):
     monkeypatch.setattr(code.procfs, "read", lambda _path: text.encode("ascii"))
     monkeypatch.setattr(code.procfs, "parent", lambda _pid: 6)
     assert code.unit_of(7, lambda *_words: (0, "MainPID=%s\n" % main)) == found
+
+
+def test_nobody_else_reads_what_code_says_nor_lists_what_runs(host):
+    with Trials(Systemd()) as trials:
+        trial = trials.add("shop.0", "uwsgi@shop.service")
+        assert os.stat(trial.log).st_mode & 0o777 == 0o600
+        assert os.stat(code.PLACE).st_mode & 0o777 == 0o711
+        assert os.stat(os.path.join(code.PLACE, "lock")).st_mode & 0o777 == 0o600

@@ -100,3 +100,27 @@ def test_what_no_release_holds_is_refused_and_the_folder_stays_as_it_was(release
     with pytest.raises((tree.TreeError, safe_path.UnsafePath)):
         writable.take_back(release, "static", OTHER, 0)
     assert sorted(os.listdir(release)) == ["static"] and os.stat(os.path.dirname(path)).st_uid == 12345
+
+
+def test_a_copy_ends_where_the_file_ended_when_it_was_looked_at(tmpdir):
+    class Endless(object):
+        def read(self, most):
+            return b"x" * most
+
+    class Out(list):
+        write = list.append
+
+    out = Out()
+    path = tmpdir.join("file")
+    path.write("12345")
+    tree._copy(Endless(), out, os.stat(str(path)), "file")
+    assert b"".join(out) == b"xxxxx"
+
+
+def test_what_is_sparse_is_not_copied(tmpdir):
+    path = str(tmpdir.join("hole"))
+    with open(path, "wb") as hole:
+        hole.truncate(1 << 40)
+    with pytest.raises(tree.TreeError) as raised:
+        tree._copy(None, None, os.stat(path), "static/hole")
+    assert "static/hole: is sparse" in str(raised.value)
