@@ -102,17 +102,25 @@ class Identifier(ReportingAction):
         result["wanted"] = [
             auto_plan.light({key: value for key, value in item.items() if key != "sent"}) for item in items
         ]
-        live = {item["name"]: item.get("current") for item in result.get("releases") or []}
+        was = {item["name"]: item for item in result.get("releases") or []}
         result["before"] = [
-            dict(item, id=live[item["name"]])
+            # With the virtualenv that it had: what the new release needs says nothing of the old one.
+            dict(item, id=item.get("id") and was[item["name"]]["current"], pinned=True, had=was[item["name"]].get("had"))
             for item in result["wanted"]
-            if live.get(item["name"]) not in (None, item.get("id"))
+            if _is_to_go_back(was.get(item["name"]) or {}, item)
         ]
         result.pop("invocation", None)
         # An index in a list of requirements: registered, and shown to nobody.
         if any(secret(str(item.get("requirements"))) for item in items):
             result["_ansible_no_log"] = True
         return result
+
+
+def _is_to_go_back(was: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
+    """Whether another release is live, or this one with another virtualenv."""
+    if was.get("current") not in (None, item.get("id")):
+        return True
+    return bool(was.get("had")) and was["had"] not in (was.get("replace") or {}).values()
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -66,6 +66,7 @@ SPEC = {
     "constraints": {"type": "list", "elements": "str", "default": []},
     "id": {"type": "str"},
     "pinned": {"type": "bool"},
+    "had": {"type": "path"},
     "sent": {"type": "path"},
     "shared": {"type": "list", "elements": "str", "default": []},
 }
@@ -592,9 +593,8 @@ class Home:
 
     def _kept(self):
         """What venv() returns of a release that is to be live with the virtualenv that it had."""
-        try:
-            path = os.readlink(self._venv_link)
-        except OSError:
+        path = self.wanted.get("had") or self.had
+        if path is None:
             return None
         told = {"name": self.name, "path": path, "complete": os.path.isfile(os.path.join(path, COMPLETE))}
         return dict(told, requirements=None, lines=[], local=False, constraints=[])
@@ -813,6 +813,14 @@ class Home:
             tree.settle(path, builder, grp.getgrnam(self.wanted["group"]).gr_gid, named)
         except (tree.TreeError, UnsafePath) as error:
             raise ReleaseError("%s: its virtualenv was not taken over: %s" % (self.name, error))
+
+    @property
+    def had(self):
+        """The virtualenv that the release, or code that is not ours, has at present; None without one."""
+        try:
+            return os.readlink(self._venv_link)
+        except OSError:
+            return None
 
     @property
     def _venv_link(self):

@@ -286,6 +286,7 @@ def release_of(home):
         "missing": home.missing,
         "changed": home.incomplete,
         "replace": home.replace,
+        "had": home.had if home.wanted["path"] or home.id == home.current else None,
     }
 
 

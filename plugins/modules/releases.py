@@ -342,6 +342,7 @@ def present(module, homes, checkouts):
         if module.check_mode and not survey:
             changed = home.incomplete
         item = {"name": home.name, "id": home.id, "current": home.current, "missing": missing[home.name]}
+        item["had"] = home.had if home.wanted["path"] or home.id == home.current else None
         item["changed"] = changed
         if survey:
             item["incomplete"] = home.incomplete
