@@ -335,7 +335,11 @@ class ActionModule(ReportingAction):
         host = _host(task_vars, args)
         host["auto"] = self._settle_auto(variables)
         host["kit"] = None
-        if args["kit"] and own not in planning.ALONE:
+        # On a way back, a reload or the like nothing is installed: neither a lock nor a kit has a say in it.
+        installs = args["kit"] and args["pins"] is None
+        if not installs:
+            host["auto"] = {name: one for name, one in host["auto"].items() if isinstance(one, Found)}
+        if installs and own not in planning.ALONE:
             host["kit"] = self._kit(
                 host, (variables["publish"] or {}).get("publish_apps"), task_vars, args["collecting"]
             )
@@ -412,6 +416,9 @@ class ActionModule(ReportingAction):
             self._display.warning(joined.told(warning))
         # The first role of a play asks the host for all of them, before it changes anything.
         checks = [check for one in plans.values() for check in one.checks]
+        if args["pins"] is not None:
+            # Nothing is taken off on a way back, and so there is nothing to confirm.
+            checks = [check for check in checks if check["kind"] != "replaced"]
         # Here, and nowhere else, a plan becomes what tasks get.
         result.update(changed=False, plan=joined.plan(model.plain(dataclasses.replace(planned, checks=checks))))
         if args["collecting"]:

@@ -26,7 +26,7 @@ class Identifier(ReportingAction):
 
     def _identify(self, item: dict[str, Any], checkouts: dict[str, Any], scratch: str) -> tuple[dict[str, Any], Any]:
         """The item with the id of its release, and the folder on the controller that holds its code."""
-        item = dict(item)
+        item, python = dict(item), self._task.args.get("python")
         # A password in it is for nobody but git.
         if item.get("repo"):
             item["repo"] = without_credentials(item["repo"])[0]
@@ -35,7 +35,7 @@ class Identifier(ReportingAction):
         if item.get("repo"):
             # Check mode cannot know the commit of a repository that is not on the host yet.
             commit = (checkouts.get(item["name"]) or {}).get("after")
-            item["id"] = shared_plan.release_id(commit, item.get("shared"), item.get("user")) if commit else "unknown"
+            item["id"] = shared_plan.release_id(commit, item, python) if commit else "unknown"
             return item, None
         try:
             if item.get("archive"):
@@ -45,7 +45,7 @@ class Identifier(ReportingAction):
             else:
                 root = self._find_needle("files", item["source"])
             digest = source_tree.digest(root, item.get("exclude") or [], f"{item['home']}/shared")
-            item["id"] = shared_plan.release_id(digest, item.get("shared"), item.get("user"))
+            item["id"] = shared_plan.release_id(digest, item, python)
         except source_tree.SourceError as error:
             raise AnsibleActionFail(f"{item['name']}: {error}") from error
         return item, root
@@ -105,7 +105,12 @@ class Identifier(ReportingAction):
         was = {item["name"]: item for item in result.get("releases") or []}
         result["before"] = [
             # With the virtualenv that it had: what the new release needs says nothing of the old one.
-            dict(item, id=item.get("id") and was[item["name"]]["current"], pinned=True, had=was[item["name"]].get("had"))
+            {
+                **item,
+                "id": item.get("id") and was[item["name"]]["current"],
+                "pinned": True,
+                "had": was[item["name"]].get("had"),
+            }
             for item in result["wanted"]
             if _is_to_go_back(was.get(item["name"]) or {}, item)
         ]

@@ -77,6 +77,9 @@ options:
       pinned:
         description: A release on the host that is to be live with the virtualenv that it had, whatever is required now.
         type: bool
+      had:
+        description: With O(releases[].pinned) the virtualenv that it had, where that of the release is another by now.
+        type: path
       sent:
         description: The archive on the host; the action plugin fills it in.
         type: path
@@ -85,6 +88,11 @@ options:
           - Folders and files of the code that outlive a release. They are kept in C(HOME/shared), which belongs to
             O(releases[].user), and each release has links to them; what a release brings is their first content.
           - A name with a slash at its end is a folder, and so is one without an ending that nothing has yet.
+        type: list
+        elements: str
+        default: []
+      writable:
+        description: Folders that commands of C(before_live) fill; not used by the module itself.
         type: list
         elements: str
         default: []

@@ -104,9 +104,13 @@ def is_owed(name):
     return bool(replace) and not is_new(replace)
 
 
-def settle(name):
-    """Note that they have run."""
-    if os.path.lexists(_owed(name)):
+def settle(name, replace):
+    """Note that those of these paths have run; what another run owes by now it still does."""
+    try:
+        noted = json.loads(procfs.read(_owed(name)).decode("utf-8"))
+    except ValueError:
+        return
+    if noted == replace:
         unlink(_owed(name))
 
 

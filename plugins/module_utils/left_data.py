@@ -122,6 +122,7 @@ def note(name, gone, check_mode=False):
     for app in gone:
         # That its code loads tells nobody anything any more.
         unlink(os.path.join(STATE_DIR, "loads-" + app))
+        unlink(os.path.join(layout.OWED_DIR, app))
     for other in sets():
         if other != name:
             mine = set(path for paths in gone.values() for path in paths)
@@ -203,6 +204,7 @@ def undo(apps, check_mode=False):
         if not check_mode:
             # An earlier run may have noted that it loads.
             unlink(os.path.join(STATE_DIR, "loads-" + app["name"]))
+            unlink(os.path.join(layout.OWED_DIR, app["name"]))
         for path in paths if not check_mode else []:
             _remove(path)
         if paths:

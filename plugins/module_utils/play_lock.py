@@ -79,19 +79,22 @@ class PlayLock:
         with self._claimed():
             for note in self._others():
                 silent = self.now() - note.get("renewed", 0)
-                if silent < LEASE and [note.get(key) for key in IDENTITY] not in dead:
+                # Of one on its own machine the challenger knows whether it lives, however long it was silent.
+                seen = note.get("machine") == self.holder["machine"]
+                lasts = seen or silent < note.get("lease", LEASE)
+                if lasts and [note.get(key) for key in IDENTITY] not in dead:
                     return dict(note, silent=int(silent))
             mine = self._read(self._path(self.set))
             since = mine.get("since") if mine and self._is_ours(mine) else self.now()
             self._write(since)
         return None
 
-    def _write(self, since):
-        note = dict(self.holder, set=self.set, since=since, renewed=self.now())
+    def _write(self, since, lease=LEASE):
+        note = dict(self.holder, set=self.set, since=since, renewed=self.now(), lease=lease)
         replace_bytes(self._path(self.set), encoded(json.dumps(note, sort_keys=True)))
 
-    def renew(self):
-        """Say that the play lives. Raises Lost."""
+    def renew(self, lease=LEASE):
+        """Say that the play lives, and for how many seconds it may be silent now. Raises Lost."""
         with self._claimed():
             note = self._read(self._path(self.set))
             if note is None or not self._is_ours(note):
@@ -100,7 +103,7 @@ class PlayLock:
                     "this run has lost its lock of %s: %s now; it was silent for more than %d s. Run it again"
                     % (told_set(self.set), by, LEASE)
                 )
-            self._write(note.get("since"))
+            self._write(note.get("since"), lease)
 
     def release(self):
         """Give it back, if it is ours; whoever has taken all off the host has taken the note, too."""

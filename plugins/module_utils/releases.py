@@ -69,6 +69,7 @@ SPEC = {
     "had": {"type": "path"},
     "sent": {"type": "path"},
     "shared": {"type": "list", "elements": "str", "default": []},
+    "writable": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -382,6 +383,12 @@ class Home:
     def lacks_shared(self):
         """Whether the release is there and something is not that it leads to."""
         return not self.missing and self._shared_data(lambda data: data.lacking())
+
+    @property
+    def unshared(self):
+        """What is shared by now, and to which the release has no link."""
+        names = [native(name).rstrip("/") for name in self.wanted.get("shared") or []]
+        return [name for name in names if not os.path.islink(os.path.join(self.release, name))]
 
     def keep_shared(self):
         """Make what it leads to; returns whether something was not there."""

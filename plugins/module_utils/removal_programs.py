@@ -196,6 +196,7 @@ class Programs(Data):
         self._remove(os.path.join(STATE, "uwsgi"))
         self._remove(os.path.join(STATE, "selinux"))
         self._remove(os.path.join(STATE, "uv"))
+        self._rmdir(layout.OWED_DIR)
         self._git()
         self._remove(HOMES)
         for name in removal_survey.bundle_names():

@@ -20,7 +20,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.instances import lin
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, sha256
 
 KINDS = ("sites", "apps")
-LANGUAGES = ("ini", "json", "xml", "yaml", "env", "command")
+LANGUAGES = ("ini", "json", "xml", "yaml", "env", "secrets", "command")
 _BLOCK_OF_LOGS = re.compile(r"(?ms)^(/[^\n]*?) \{\n.*?^\}\n")
 _PASS = re.compile(r"(?m)(?:^|[\s{;])(?:fastcgi|grpc|memcached|proxy|scgi|uwsgi)_pass\s+[\"']?([^\s;\"']+)")
 _LOGS = re.compile(r"(?m)^\s*(?:access|error)_log\s+[\"']?(/[^\s;\"']+)")

@@ -218,7 +218,7 @@ def main():
         names = due(module, replace)
     elif module.params["state"] == "settled" and not module.check_mode:
         for name in names:
-            app_commands.settle(name)
+            app_commands.settle(name, replace.get(name))
     elif module.params["state"] == "run" and not module.check_mode:
         found = run(module, replace)
         ran = [one for app in found for one in app.ran]

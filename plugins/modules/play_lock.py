@@ -31,6 +31,10 @@ options:
     description: Seconds to wait for another run; V(0) fails at once.
     type: int
     default: 0
+  lease:
+    description: With O(state=renewed) for how many seconds it may be silent now.
+    type: int
+    default: 900
   holder:
     description: The run of Ansible; the action plugin fills it in.
     type: dict
@@ -76,6 +80,7 @@ def main():
             "set": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["taken", "renewed", "released"], "default": "taken"},
             "timeout": {"type": "int", "default": 0},
+            "lease": {"type": "int", "default": 900},
             "holder": {"type": "dict", "default": {}},
             "dead": {"type": "list", "elements": "dict", "default": []},
         },
@@ -88,7 +93,7 @@ def main():
             if module.params["state"] == "taken":
                 held = lock.take(module.params["dead"])
             elif module.params["state"] == "renewed":
-                lock.renew()
+                lock.renew(module.params["lease"])
             else:
                 lock.release()
         except (Lost, IOError, OSError) as error:

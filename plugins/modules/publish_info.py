@@ -307,6 +307,12 @@ def main():
         switch = any(home.would_switch() or home.surplus(wanted["keep"]) for home in homes)
     except (releases.ReleaseError, safe_path.UnsafePath, IOError, OSError) as error:
         module.fail_json(msg=str(error))
+    for home in homes:
+        if home.wanted.get("pinned") and home.id != home.current and home.unshared:
+            module.warn(
+                "%s: the release %s is of before %s was shared: it has its own, and what was written since stays in %s"
+                % (home.name, home.id, ", ".join(home.unshared), home.shared)
+            )
     replace = dict((item["name"], item["replace"]) for item in found)
     leads = dict(pair for paths in replace.values() for pair in paths.items())
     host_checks.refuse_these(

@@ -169,4 +169,5 @@ def release(app: dict[str, Any], planned: App, values: dict[str, Any], limits: M
         bounds=kept_to.get("bounds"),
         constraints=kept_to.get("constraints"),
         shared=app["shared"] or None,
+        writable=app["writable"] or None,
     )

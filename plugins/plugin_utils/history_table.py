@@ -20,7 +20,8 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     if made.get("repo") and made.get("version"):
         origin += f" ({made['version']})"
     name = str(one["id"])
-    return name[:SHORT], TOLD.get(one["status"], one["status"]), when, str(one["by"]), origin
+    # What is behind a digest tells two releases of one code apart.
+    return name if "-" in name else name[:SHORT], TOLD.get(one["status"], one["status"]), when, str(one["by"]), origin
 
 
 def lines(host: str, history: Mapping[str, Any]) -> list[str]:

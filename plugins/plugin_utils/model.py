@@ -311,6 +311,8 @@ class Release:
     pinned: bool | None = optional()
     # Folders and files of the code that outlive a release. Example: [media/, data/shop.sqlite3].
     shared: list[str] | None = optional()
+    # Folders of a release that commands of before_live fill. Example: [staticfiles].
+    writable: list[str] | None = optional()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from . import layout
@@ -94,9 +94,15 @@ def writable(app: Mapping[str, Any], home: str, uwsgi_options: Mapping[str, Any]
     return [["ReadWritePaths", f"-{folder(home)}"]] if app["shared"] and closed == "strict" else []
 
 
-def release_id(id_of_code: str, shared: Iterable[str] | None, user: str | None) -> str:
-    """The name of a release whose links belong to this account: with other links it is another release."""
-    if not shared:
+def release_id(id_of_code: str, item: Mapping[str, Any], python: str | None) -> str:
+    """The name of a release whose links belong to this account: with other links it is another release.
+
+    So it is with other requirements where commands write into it: what is live is not to be written into.
+    """
+    parts: list[Any] = [sorted(item["shared"]), item.get("user")] if item.get("shared") else []
+    if item.get("writable"):
+        parts += [item.get(key) for key in ("writable", "requirements", "bounds", "constraints")] + [python]
+    if not parts:
         return id_of_code
-    about = json.dumps([sorted(shared), user])
+    about = json.dumps(parts)
     return f"{id_of_code}-{hashlib.sha256(about.encode()).hexdigest()[:6]}"

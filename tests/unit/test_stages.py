@@ -199,6 +199,7 @@ UNTIL_VERIFIED = [
     f"before_build: {NEW}",
     "releases",
     f"after_build: {NEW}",
+    "play_lock renewed",
     f"before_verify: {NEW}",
     "uwsgi_preflight",
     "file_bundle publish-main-sites try",

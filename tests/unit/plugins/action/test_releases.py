@@ -2,6 +2,7 @@
 
 import tarfile
 import types
+from types import SimpleNamespace
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -64,6 +65,7 @@ def test_the_same_code_with_other_links_is_another_release(tmp_path, code):
     (tmp_path / "code/manage.py").write_text("")
     plugin = action.ActionModule.__new__(action.ActionModule)
     plugin._find_needle = lambda _folder, name: str(tmp_path / name)
+    plugin._task = SimpleNamespace(args={"python": "3.11"})
 
     def name_of(**more):
         item = {"name": "shop", "home": "/srv/wsgi/shop", "user": "wsgi-shop", **code, **more}

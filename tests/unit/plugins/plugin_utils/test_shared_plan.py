@@ -90,7 +90,20 @@ NAMES = st.lists(st.sampled_from(["media", "media/", "instance/", "data/x.db"]),
 
 @given(first=NAMES, second=NAMES, users=st.tuples(st.sampled_from("ab"), st.sampled_from("ab")))
 def test_a_release_has_another_name_where_its_links_are_others(first, second, users):
-    one, two = (shared_plan.release_id("abc", names, user) for names, user in zip((first, second), users, strict=True))
+    one, two = (
+        shared_plan.release_id("abc", {"shared": names, "user": user}, "3.11")
+        for names, user in zip((first, second), users, strict=True)
+    )
     same = set(first) == set(second) and (users[0] == users[1] or not first)
     assert (one == two) is same
     assert one.startswith("abc") and (one == "abc") is (not first)
+
+
+@pytest.mark.parametrize("other", [{"requirements": ["a==2"]}, {"writable": ["built"]}, {"constraints": ["b<2"]}])
+def test_what_commands_fill_is_filled_anew_for_another_virtualenv(other):
+    item = {"writable": ["static"], "requirements": ["a==1"], "constraints": None}
+    wanted = [(one, python) for one in (item, {**item, **other}) for python in ("3.9", "3.11")]
+    names = {shared_plan.release_id("abc", one, python) for one, python in wanted}
+    assert len(names) == 4
+    # Where nothing is written into a release, it is the same one with another virtualenv.
+    assert shared_plan.release_id("abc", {"requirements": ["a==2"]}, "3.9") == "abc"
