@@ -440,6 +440,9 @@ def forget_origins(account, venv):
     place = encoded("file://%s/" % account.home)
 
     def opened(path, flags, mode):
+        # lib64 is a link to lib: what is gone from the one is gone from the other.
+        if not os.path.lexists(path):
+            return io.BytesIO()
         # Whoever wrote the code may have put anything there, also what never ends.
         try:
             return os.fdopen(open_regular(path, flags), mode)

@@ -67,21 +67,21 @@ def _put(app, relabel):
     os.rename(fresh, flag)
 
 
-def check(app, files, variable):
+def check(app, files):
     """Refuse to put an application into maintenance of which no nginx would know."""
     if not files:
         text = "app: no site of publish_sites leads to %s, so that there is nobody to keep from it; name an application"
         raise MaintenanceError((text + " that a site leads to") % app)
     for path in files:
-        if encoded("(-f %s)" % variable) not in (content_of(path) or b""):
+        if encoded("default %s;" % layout.maintenance(app)) not in (content_of(path) or b""):
             raise MaintenanceError(
                 "%s knows no maintenance of %s as it stands on this host: run graceful.wsgi.site once, then this"
-                " again (a template of your own has to print all of site.server)" % (path, app)
+                " again (a template of your own has to print all of site.http and site.server)" % (path, app)
             )
 
 
 class Switch:
-    """One switch. ``wanted``: app, enabled, files, variable, questions and passing, as the module takes them."""
+    """One switch. ``wanted``: app, enabled, files, questions and passing, as the module takes them."""
 
     def __init__(self, wanted, reload=None, relabel=lambda path: None, visit=Visit, clock=time):
         self.wanted, self.reload, self.relabel = wanted, reload, relabel
@@ -105,7 +105,7 @@ class Switch:
         """Switch where it is needed, and see what nginx answers; whether it was needed."""
         wanted, needed = self.wanted, self.needed
         if wanted["enabled"]:
-            check(wanted["app"], wanted["files"], wanted["variable"])
+            check(wanted["app"], wanted["files"])
         if needed:
             self._flip(wanted["enabled"])
         wrong = self._see()

@@ -30,10 +30,6 @@ options:
     type: list
     elements: path
     default: []
-  variable:
-    description: The variable by which those server blocks look for the file.
-    type: str
-    required: true
   reload:
     description: Whether nginx has to be reloaded, since it remembers which files are there (C(open_file_cache)).
     type: bool
@@ -62,7 +58,6 @@ EXAMPLES = r"""
     app: shop
     enabled: true
     files: [/etc/nginx/conf.d/shop.example.com.conf]
-    variable: $publish_main_shop_down
 """
 
 RETURN = r"""
@@ -84,7 +79,6 @@ def main():
             "app": {"type": "str", "required": True},
             "enabled": {"type": "bool", "required": True},
             "files": {"type": "list", "elements": "path", "default": []},
-            "variable": {"type": "str", "required": True},
             "reload": {"type": "bool", "default": False},
             "questions": visitor.SPEC,
             "passing": {"type": "list", "elements": "str", "default": []},
@@ -102,7 +96,7 @@ def main():
     try:
         if module.check_mode:
             if wanted["enabled"]:
-                maintenance.check(wanted["app"], wanted["files"], wanted["variable"])
+                maintenance.check(wanted["app"], wanted["files"])
             module.exit_json(changed=switch.needed, told=[])
         changed = switch.do()
     except (maintenance.MaintenanceError, LoadError, IOError, OSError) as error:

@@ -8,6 +8,7 @@ goes on in a location of its own, whose answer needs neither a file nor the appl
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import ipaddress
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +18,7 @@ from . import access_plan, layout
 from .model import Maintenance, Question
 from .nginx_tree import Directive, quoted, slug
 from .problem import Problems, close_match
-from .site_listen import name_of, prefix_of
+from .site_listen import name_of
 from .site_location import asks_program
 
 # Below this no application has anything, and a visitor who asks for it finds nothing.
@@ -97,9 +98,13 @@ def check(app: Mapping[str, Any], path: str, pages: Mapping[str, Page], problems
         problems.add(f"{at}.page", f"{page!r} is no text", "write a page in UTF-8")
 
 
-def variable(prefix: str, app: str) -> str:
-    """nginx's variable with the path of the flag; for who may pass, a path that is no file."""
-    return f"${prefix}_{slug(app)}_down"
+def _variable(own: str, app: str) -> str:
+    """nginx's variable with the path of the flag; for who may pass, a path that is no file.
+
+    ``own``: how the variables of the site begin. Each site has its own, so that it stands by itself where the set names
+    the application, or another of its sites, no more.
+    """
+    return f"${own}_{slug(app)}_down"
 
 
 def _place(app: str) -> str:
@@ -107,12 +112,12 @@ def _place(app: str) -> str:
     return f"{_PLACE}/{app}/page"
 
 
-def guard(prefix: str, app: str) -> Directive:
+def guard(own: str, app: str) -> Directive:
     """What leads a request away from an application in maintenance."""
-    return ["if", f"(-f {variable(prefix, app)})", [["rewrite", f"^ {_place(app)} last", None]]]
+    return ["if", f"(-f {_variable(own, app)})", [["rewrite", f"^ {_place(app)} last", None]]]
 
 
-def location(prefix: str, app: Mapping[str, Any], headers: list[Directive]) -> Directive:
+def location(own: str, app: Mapping[str, Any], headers: list[Directive]) -> Directive:
     """The location that answers for it. ``headers``: of the site, which would be lost beside one of its own."""
     given = _given(app)
     kind = TYPES.get(posixpath.splitext(given["page"] or ".html")[1].lower(), "text/html")
@@ -123,7 +128,7 @@ def location(prefix: str, app: Mapping[str, Any], headers: list[Directive]) -> D
         ["charset", "utf-8", None],
         ["default_type", kind, None],
         # Sent for any method, and once what the client sends is read.
-        ["return", f"503 {variable(prefix, app['name'])}_page", None],
+        ["return", f"503 {_variable(own, app['name'])}_page", None],
     ]
     return ["location", f"= {_place(app['name'])}", block]
 
@@ -156,26 +161,21 @@ def led_to(sites: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
-def shared(values: Mapping[str, Any], pages: Mapping[str, Page]) -> list[Directive]:
-    """What stands outside of all server blocks, for the applications that a site leads to."""
-    found: list[Directive] = []
-    led, prefix = led_to(values["publish_sites"]), prefix_of(values["publish_set"])
-    for app in values["publish_apps"]:
-        if app["name"] not in led:
-            continue
-        name, given = variable(prefix, app["name"]), _given(app)
-        allowed = dict.fromkeys(access_plan.network(text) for text in given["allow"])
-        lines: list[Directive] = [["default", layout.maintenance(app["name"]), None]]
-        found.append(["geo", name, lines + [[text, _NEVER, None] for text in allowed]])
-        pieces = _pieces(pages[app["name"]].text if given["page"] else PAGE)
-        if len(pieces) == 1:
-            found.append(_literal(f"{name}_page", pieces[0]))
-            continue
-        parts = [f"{name}_page{number}" for number in range(len(pieces))]
-        found += [_literal(part, piece) for part, piece in zip(parts, pieces, strict=True)]
-        joined = quoted("".join(f"${{{part[1:]}}}" for part in parts), always=True)
-        found.append(["map", f"$host {name}_page", [["default", joined, None]]])
-    return found
+def outside(own: str, app: Mapping[str, Any], pages: Mapping[str, Page]) -> list[Directive]:
+    """What stands outside of the server block for an application that the site leads to."""
+    name, given = _variable(own, app["name"]), _given(app)
+    allowed = dict.fromkeys(access_plan.network(text) for text in given["allow"])
+    lines: list[Directive] = [["default", layout.maintenance(app["name"]), None]]
+    found: list[Directive] = [["geo", name, lines + [[text, _NEVER, None] for text in allowed]]]
+    pieces = _pieces(pages[app["name"]].text if given["page"] else PAGE)
+    if len(pieces) == 1:
+        return [*found, _literal(f"{name}_page", pieces[0])]
+    # Short, for all of their names have to fit into one word.
+    short = hashlib.sha256(name.encode()).hexdigest()[:8]
+    parts = [f"$publish_page_{short}_{number}" for number in range(len(pieces))]
+    found += [_literal(part, piece) for part, piece in zip(parts, pieces, strict=True)]
+    joined = quoted("".join(f"${{{part[1:]}}}" for part in parts), always=True)
+    return [*found, ["map", f"$host {name}_page", [["default", joined, None]]]]
 
 
 def _cached(*options: Mapping[str, Any]) -> bool:
@@ -246,7 +246,6 @@ def plan(
                 app=app["name"],
                 enabled=_ON[str(values["publish_maintenance_state"]).strip().lower()],
                 files=led_to(values["publish_sites"]).get(app["name"], []),
-                variable=variable(prefix_of(values["publish_set"]), app["name"]),
                 reload=_cached(*options),
                 questions=through,
                 passing=[one.nginx for one in through if one.nginx and _passes(one, _given(app))],

@@ -409,8 +409,6 @@ class Maintenance:
     enabled: bool
     # Files of the sites that lead to it. Example: [/etc/nginx/conf.d/shop.example.com.conf].
     files: list[str]
-    # Variable of nginx's with the path of the flag. Example: $publish_main_shop_down.
-    variable: str
     # Whether it takes new workers of nginx's to see the flag.
     reload: bool
     # What is asked through nginx to see that it is on, or off.

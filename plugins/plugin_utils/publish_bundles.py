@@ -13,7 +13,6 @@ from . import (
     command_plan,
     layout,
     log_plan,
-    maintenance_plan,
     refusal_plan,
     site_plan,
     upstream_plan,
@@ -101,7 +100,6 @@ def site_bundle_of(
     files = [File(dest=one.file, template=one.template, vars={"site": one}, belongs_to=one.name) for one in sites]
     # nginx lets no other file say it again.
     http: list[Directive] = site_plan.shared(sites, publish_set)
-    http += maintenance_plan.shared(values, host.get("pages") or {})
     groups = host.get("groups") or {}
     http += [upstream_plan.plan(item, publish_set, groups, version) for item in values["publish_upstreams"]]
     http += app_emit.shared(apps.values(), publish_set, version)

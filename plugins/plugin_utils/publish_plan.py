@@ -249,7 +249,7 @@ def plan(
     if problems:
         return None, problems
     apps = _apps(values, packets, roles, host)
-    sites = site_plan.plan(values, apps, by_name(values["publish_upstreams"]), roles)
+    sites = site_plan.plan(values, apps, by_name(values["publish_upstreams"]), roles, host.get("pages") or {})
     units, asked = [unit for one in apps.values() for unit in one.instances], probe_plan.plan(values, apps, sites)
     app_bundle = app_bundle_of(values, apps, uwsgi)
     site_bundle = site_bundle_of(values, apps, sites, host, nginx)

@@ -93,9 +93,10 @@ class Site:
         let_in: tuple[int, int],
         spellings: bool = False,
         given: Mapping[str, Mapping[str, Any]] | None = None,
+        pages: Mapping[str, maintenance_plan.Page] | None = None,
     ):
-        # The applications as the user states them.
-        self.given = given or {}
+        # The applications as the user states them, and their pages of maintenance.
+        self.given, self.pages = given or {}, pages or {}
         self.let_in = let_in
         self.site, self.apps, self.upstreams, self.default = site, apps, upstreams, default
         self.publish_set, self.nginx = publish_set, nginx
@@ -121,14 +122,15 @@ class Site:
     def _maintained(self, location: dict[str, Any]) -> list[Directive]:
         """What leads elsewhere while the application is in maintenance."""
         known = location["app"] and asks_program(location)
-        return [maintenance_plan.guard(self.prefix, location["app"])] if known else []
+        return [maintenance_plan.guard(self.own, location["app"])] if known else []
 
     def _maintenance(self) -> list[Directive]:
         """The locations that answer meanwhile, with the site's own headers."""
         nothing: dict[str, Any] = {"headers": {}, "options": {}}
         found = []
         for app in maintenance_plan.led_to([self.site]):
-            line = maintenance_plan.location(self.prefix, self.given[app], self._headers(nothing, more=True))
+            self.http += maintenance_plan.outside(self.own, self.given[app], self.pages)
+            line = maintenance_plan.location(self.own, self.given[app], self._headers(nothing, more=True))
             found.append([line[0], line[1], inherited_plan.completed(line[2] or [], self.inner)])
         return found
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import access_plan, client_plan, request_plan
+from . import access_plan, client_plan, maintenance_plan, request_plan
 from .model import App
 from .model import Site as PlannedSite
 from .nginx_tree import Directive
@@ -39,18 +39,25 @@ def mounts(sites: list[dict[str, Any]], app: str) -> dict[str, Any]:
 
 
 def plan(
-    values: dict[str, Any], apps: Mapping[str, App], upstreams: Mapping[str, Any], roles: Mapping[str, Any]
+    values: dict[str, Any],
+    apps: Mapping[str, App],
+    upstreams: Mapping[str, Any],
+    roles: Mapping[str, Any],
+    pages: Mapping[str, maintenance_plan.Page],
 ) -> list[PlannedSite]:
-    """All sites. ``apps``: the applications' plans; ``upstreams``: those of publish_upstreams; each by name."""
+    """All sites.
+
+    ``apps``: the applications' plans; ``upstreams``: those of publish_upstreams; ``pages``: those of maintenance.
+    """
     sites = values["publish_sites"]
     let_in = request_plan.lets_in(roles["nginx"]["nginx_conf_options"], sites)
     # nginx takes it from one site for all at the same port.
     spellings = client_plan.underscores(roles["nginx"]["nginx_conf_options"], *(site["options"] for site in sites))
     given = {app["name"]: app for app in values["publish_apps"]}
     return [
-        Site(site, apps, upstreams, default, values["publish_set"], roles["nginx"], let_in, spellings, given).plan(
-            values["publish_site_template"]
-        )
+        Site(
+            site, apps, upstreams, default, values["publish_set"], roles["nginx"], let_in, spellings, given, pages
+        ).plan(values["publish_site_template"])
         for site, default in zip(sites, defaults(sites), strict=True)
     ]
 

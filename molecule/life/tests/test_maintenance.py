@@ -193,7 +193,7 @@ def test_what_cannot_be_switched_is_refused_with_the_names_that_there_are(tmp_pa
     status, said = play(what["apps"], what["sites"], (), "playbooks/maintenance.yml")
     assert status != 0 and "app: is missing" in said and "state: is missing" in said, said
     # A server block of an earlier version knows no flag.
-    sh("sed -i.bak '/-f .publish_trial_down_down/,+2d' /etc/nginx/conf.d/down.test.conf")
+    sh("sed -i.bak '/default .etc.nginx.maintenance.down;/d' /etc/nginx/conf.d/down.test.conf")
     status, said = switch("on", what)
     sh("mv /etc/nginx/conf.d/down.test.conf.bak /etc/nginx/conf.d/down.test.conf")
     assert status != 0 and "run graceful.wsgi.site once" in said, said

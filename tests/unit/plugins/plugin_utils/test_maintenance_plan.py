@@ -30,20 +30,19 @@ def refusals(*words, **more):
 
 
 def blocks(plan, name):
-    """The lines of a name in what all sites share and in the server block of the one site."""
-    http = next(file for file in plan["site_bundle"]["files"] if file["dest"].endswith("publish-main.conf"))
-    server = next(file for file in plan["site_bundle"]["files"] if file["dest"].endswith("a.test.conf"))
-    lines = http["vars"]["http"] + server["vars"]["site"]["server"][2]
+    """The lines of a name in the file of the one site, around its server block and in it."""
+    site = next(file for file in plan["site_bundle"]["files"] if file["dest"].endswith("a.test.conf"))["vars"]["site"]
+    lines = site["http"] + site["server"][2]
     return [line for line in lines if line[0] == name]
 
 
 def test_a_location_that_leads_to_an_application_looks_for_its_flag_first():
     first, last = blocks(planned(), "location")
     leaves = ["rewrite", "^ /.graceful-maintenance/shop/page last", None]
-    assert first[2][0] == ["if", "(-f $publish_main_shop_down)", [leaves]]
+    assert first[2][0] == ["if", "(-f $publish_site_a_test_52dc_shop_down)", [leaves]]
     assert last[1] == "= /.graceful-maintenance/shop/page" and ["internal", "", None] in last[2]
     assert ["add_header", "Retry-After 600 always", None] in last[2]
-    assert last[2][-1] == ["return", "503 $publish_main_shop_down_page", None]
+    assert last[2][-1] == ["return", "503 $publish_site_a_test_52dc_shop_down_page", None]
 
 
 def test_who_is_denied_is_denied_before_and_the_way_without_a_slash_is_kept_from_as_well():
@@ -52,7 +51,7 @@ def test_who_is_denied_is_denied_before_and_the_way_without_a_slash_is_kept_from
     for line in found[:2]:
         assert [one[1] for one in line[2] if one[0] == "if"][:2] == [
             "($publish_location_0_a_test_52dc_denied)",
-            "(-f $publish_main_shop_down)",
+            "(-f $publish_site_a_test_52dc_shop_down)",
         ]
 
 
@@ -82,7 +81,7 @@ def test_listed_addresses_get_a_path_that_is_no_file():
 def test_a_long_page_comes_in_pieces_none_of_them_larger_than_nginx_reads():
     text = "é\"\\$x\n" * 5000
     plan = planned({"page": "down.txt"}, {"shop": Page(text)})
-    pieces = [line for line in blocks(plan, "geo") if "_page" in line[1]]
+    pieces = [line for line in blocks(plan, "geo") if "_page_" in line[1]]
     said = [line[2][0][1][1:-1].replace('\\"', '"').replace("\\\\", "\\") for line in pieces]
     assert "".join(said) == text and len(pieces) > 1
     assert max(len(line[2][0][1].encode()) for line in pieces) < 4096
@@ -94,8 +93,15 @@ def test_a_long_page_comes_in_pieces_none_of_them_larger_than_nginx_reads():
 def test_the_largest_page_fits_into_one_word_of_variables():
     page = Page("x" * maintenance_plan.MOST)
     plan = planned({"page": "down.html"}, {"shop": page}, publish_set="a-set-with-a-long-name")
-    http = next(file for file in plan["site_bundle"]["files"] if "a-set-with" in file["dest"])["vars"]["http"]
-    assert max(len(str(line[2][0][1])) for line in http if line[0] == "map" and line[1].endswith("_page")) < 4096
+    joined = [line for line in blocks(plan, "map") if line[1].endswith("_page")]
+    assert joined and max(len(str(line[2][0][1])) for line in joined) < 4096
+
+
+def test_each_site_stands_by_itself():
+    """One that the set names no more and does not prune keeps what its server block looks for."""
+    plan = planned()
+    shared = [file for file in plan["site_bundle"]["files"] if file["dest"].endswith("publish-main.conf")]
+    assert "_down" not in str(shared) and len(blocks(plan, "geo")) == 2
 
 
 @pytest.mark.parametrize(

@@ -340,8 +340,8 @@ def http(plan):
     found = [file for file in plan["site_bundle"]["files"] if file["dest"] == "/etc/nginx/conf.d/publish-main.conf"]
     blocks = {}
     for name, value, children in found[0]["vars"]["http"] if found else []:
-        # Every site has these, and every application that a site leads to.
-        if value.startswith(("$http_host ", "$upstream_http_")) or name == "geo" and "_down" in value:
+        # Every site has these.
+        if value.startswith(("$http_host ", "$upstream_http_")):
             continue
         block = blocks[f"{name} {value}"] = {}
         for key, text, _children in children:

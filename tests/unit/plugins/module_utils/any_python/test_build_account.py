@@ -206,6 +206,8 @@ def test_what_is_installed_out_of_the_code_does_not_say_where_its_copy_lay(accou
     if os.geteuid() == 0:
         os.chown(str(led), UID, UID)
         os.chown(str(mine), UID, UID)
+    # What is gone from the one is gone from the other.
+    os.symlink("lib", str(tmp_path / "venv/lib64"))
     forget_origins(account, str(tmp_path / "venv"))
     assert sorted(os.listdir(str(site / "own-1.dist-info"))) == ["RECORD"]
     assert (site / "own-1.dist-info/RECORD").read_bytes() == b"own.py,,\n"

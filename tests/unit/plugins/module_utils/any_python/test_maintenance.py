@@ -11,8 +11,6 @@ import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout, maintenance, visitor
 
-VARIABLE = "$publish_main_shop_down"
-
 
 class Visit(object):
     """A visit to an nginx that heeds the flag, or not."""
@@ -47,9 +45,9 @@ def home(tmp_path, monkeypatch):
 
 def wanted(home, enabled=True, **more):
     block = home / "shop.conf"
-    block.write_text(u"if (-f %s) {\n" % VARIABLE)
+    block.write_text(u"geo $shop_down {\n    default %s;\n}\n" % layout.maintenance("shop"))
     question = {"app": "shop", "nginx": "127.0.0.1:80", "tls": False, "host": "a.test", "path": "/"}
-    given = {"app": "shop", "enabled": enabled, "files": [str(block)], "variable": VARIABLE, "questions": [question]}
+    given = {"app": "shop", "enabled": enabled, "files": [str(block)], "questions": [question]}
     return dict(given, passing=[], **more)
 
 
