@@ -9,6 +9,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import errno
 import re
 import stat
 
@@ -38,7 +39,10 @@ def _of_the_file(path):
         with folder:
             found = folder.lstat(name)
     except (safe_path.UnsafePath, EnvironmentError) as error:
-        return "%s cannot be looked at: %s" % (path, error), "keep it in a folder of root's, below /etc"
+        if getattr(error, "errno", None) not in (errno.ENOENT, errno.ENOTDIR):
+            return "%s cannot be looked at: %s" % (path, error), "keep it in a folder of root's, below /etc"
+        # Its folder is not there either.
+        found = None
     if found is None:
         return "there is no file %s on the host" % path, "put it there, or write secrets"
     if not stat.S_ISREG(found.st_mode):

@@ -1,5 +1,6 @@
 """A stack that somebody set up by hand: read without a trace, examined, and published by what was read."""
 
+import contextlib
 import json
 import shlex
 import time
@@ -62,8 +63,10 @@ def by_hand():
     put(SITE, SERVER)
     sh(f"su wyz -c 'cd {CODE} && /opt/uwsgi/current/bin/uwsgi uwsgiconfig.ini'; nginx -s reload")
     for _second in range(20):
-        if get("hand.test")[0] == 200:
-            break
+        # Until nginx has read it, it closes the connection of whoever asks for an unknown name.
+        with contextlib.suppress(AssertionError):
+            if get("hand.test")[0] == 200:
+                break
         time.sleep(1)
     yield
     sh(f"{STOP}; rm -f {SITE}", check=False)

@@ -107,6 +107,7 @@ def test_a_file_that_is_not_there_or_in_anothers_folder_is_refused(tmp_path, mon
 
     monkeypatch.setattr(secret_checks.safe_path, "untrusted_target", lambda path: None)
     assert "there is no file" in judge(str(tmp_path / "none"))[1]
+    assert "there is no file" in judge(str(tmp_path / "nowhere" / "none"))[1]
     assert "is no regular file" in judge(str(tmp_path))[1]
     monkeypatch.setattr(secret_checks.safe_path, "untrusted_target", lambda path: "it belongs to shop")
     assert "another account can change what it leads to (it belongs to shop)" in judge(str(tmp_path / "none"))[1]
