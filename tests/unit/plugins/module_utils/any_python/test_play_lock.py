@@ -94,3 +94,21 @@ def test_half_a_note_holds_nobody_up(lock, tmp_path):
     for name in os.listdir(str(tmp_path / "plays")):
         (tmp_path / "plays" / name).write_text(u"{")
     assert lock("main", EVE).take() is None
+
+
+def test_one_on_the_same_machine_keeps_it_however_long_it_is_silent(lock):
+    assert lock("main", ADA).take() is None
+    lock.time += LEASE * 10
+    other = dict(ADA, pid=3, started="30", by="bob@laptop")
+    assert lock("main", other).take()["by"] == "ada@laptop"
+    # Whether it lives is seen there.
+    assert lock("main", other).take([ADA]) is None
+
+
+def test_whoever_says_so_may_be_silent_for_longer(lock):
+    assert lock("main", ADA).take() is None
+    lock("main", ADA).renew(LEASE + 1200)
+    lock.time += LEASE + 600
+    assert lock("main", EVE).take()["by"] == "ada@laptop"
+    lock.time += 601
+    assert lock("main", EVE).take() is None

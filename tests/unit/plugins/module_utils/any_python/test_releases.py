@@ -958,3 +958,13 @@ def test_folders_of_code_are_closed_last(root, owners):
     assert [path for path, _mode in again.open_gates] == [one.releases]
     assert again.close() is True and mode(one.releases) == 0o750
     assert again.close() is False
+
+
+def test_a_failed_deploy_goes_back_with_the_virtualenv_that_was_live(root):
+    old = with_venv(root, "r1", ["flask==1"])
+    assert old.had == old.venv()["path"]
+    new = with_venv(root, "r2", ["flask==2"])
+    # As the action plugin tells what was live: by the new item, pinned to what it had.
+    back = home(root, id="r1", requirements=["flask==2"], pinned=True, had=old.venv()["path"])
+    assert back.switch() and back.current == "r1"
+    assert os.readlink(os.path.join(root, "home", "current", ".venv")) == old.venv()["path"] != new.venv()["path"]
