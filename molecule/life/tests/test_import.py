@@ -55,6 +55,11 @@ SITE = "/etc/nginx/conf.d/hand.conf"
 @pytest.fixture(scope="module")
 def by_hand():
     """The article's way: an ini in the project's folder, started from a shell, and a file in conf.d."""
+    # Nothing else is published on the host, of whatever other tests have left there.
+    names = sh("for file in /etc/uwsgi/*.command; do basename $file .command; done").split()
+    words = ["-e", f"remove_apps={','.join(names)}", "-e", "remove_data=true"]
+    status, said = play(playbook="playbooks/remove.yml", words=words)
+    assert status == 0, said
     sh("id wyz || useradd -m -s /bin/sh wyz; chmod 755 /home/wyz")
     for path, text in ((f"{CODE}/manage.py", APP), (f"{CODE}/uwsgiconfig.ini", INI), (f"{CODE}/requirements.txt", "")):
         put(path, text, "wyz:wyz")
