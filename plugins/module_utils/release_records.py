@@ -133,7 +133,11 @@ class Records:
         record["failed"] = {"at": self.now(), "stage": first_line(stage), "why": first_line(why)}
         if by:
             record["failed"]["by"] = by
-        return self._write(name, record)
+        try:
+            return self._write(name, record)
+        except (IOError, OSError):
+            # A full disk may be why it failed, and that is what is to be told.
+            return False
 
     def adopt(self, name):
         """Note the release that an earlier version of this collection made live, as far as can be known of it."""

@@ -330,7 +330,8 @@ def present(module, homes, checkouts):
                 made = dict((key, home.wanted[key]) for key in ("source", "archive", "repo", "version"))
                 if not home.wanted["repo"]:
                     made["version"] = None
-                release_records.Records(home.releases).begun(home.id, made, module.params["by"])
+                begun = release_records.Records(home.releases).begun
+                named(home, functools.partial(begun, home.id, made, module.params["by"]))
             if home.wanted["repo"]:
                 # An earlier version of this collection checked it out there, as root.
                 remove_tree(os.path.join(home.home, "repo"))

@@ -172,7 +172,7 @@ def test_after_a_deploy_that_failed_the_value_before_is_back(trial):
 
 def test_what_is_pruned_takes_its_file_along(trial):
     assert not {"TOKEN", "SECRET_TOKEN"} & set(trial.after_prune)
-    assert "sec-" not in trial.left.replace("sec-ini.ini", "")
+    assert [name for name in trial.left.split() if "sec-" in name] == ["sec-ini.command", "sec-ini.ini"]
 
 
 def test_nothing_that_was_printed_holds_a_value(trial):
@@ -252,7 +252,7 @@ def test_what_has_no_right_shape_is_not_repeated(shape, key):
         "text": [app("sec-bad", **{key: f"TOKEN={canary.text}"})],
         "list": [app("sec-bad", **{key: [f"TOKEN={canary.text}"]})],
         "item": [app("sec-bad"), f"name=sec-bad {key}={canary.text}"],
-        "mapping": {"sec-bad": app("sec-bad", **{key: {"TOKEN": canary.text}})},
+        "mapping": {"sec-bad": f"{key}={canary.text}"},
     }[shape]
     status, said = play([], words=(*WORDS, f"--extra-vars={json.dumps({'publish_apps': apps})}"), publish_set="secrets")
     assert status == 2
