@@ -84,7 +84,12 @@ class _Set:
         instances = [unit.name for unit in units]
         files = [path for unit in units for path in (unit.config, unit.dropin)]
         own_template = bool(app.template) or self.values["publish_instance_template"] != "instance.conf.j2"
-        unmarked = files if own_template or app.config_format == "json" else []
+        unmarked = list(files) if own_template or app.config_format == "json" else []
+        # Its environment, its secrets and what has its commands run.
+        more = [one for one in self.bundles["apps"].files if one.belongs_to == app.name and one.force is not False]
+        more = [one for one in more if one.dest not in files]
+        files += [one.dest for one in more]
+        unmarked += [one.dest for one in more if one.template not in MARKED]
         self.said.update(files)
         return [
             self.check("apps", "application", variable, name=app.name, instances=instances, sockets=sockets),
