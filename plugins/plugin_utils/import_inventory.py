@@ -46,6 +46,8 @@ _MAIN = {
     "include": "",
 }
 # The variables that several sites share.
+# What maintenance looks for and answers, by names that a site of ours gives it.
+_MAINTAINED = re.compile(r"\$publish_(\w+_down(_page)?|page_[0-9a-f]{8}_\d+)\b")
 _SHARED = ("port", "connection", "x_content_type_options", "x_frame_options", "referrer_policy")
 _PLACE = re.compile(r"(publish_apps|publish_sites|publish_upstreams)\[(\d+)\](?:\.(.*))?\Z")
 
@@ -376,7 +378,7 @@ class Import:
             if deep(node) in shared | conf:
                 self.table.say(node, CARRIED, "the role writes the same")
                 self.conf.remove((variable, node))
-            elif node.name == "map" and node.args[-1] in own:
+            elif (node.name == "map" and node.args[-1] in own) or _MAINTAINED.match(node.args[-1] if node.args else ""):
                 self.table.say(node, CARRIED, "written anyhow where it is used")
                 self.conf.remove((variable, node))
         for found in self.apps:
@@ -384,8 +386,9 @@ class Import:
 
     def _left(self, nodes: list[Node], has: Counter[Any]) -> list[Node]:
         left = []
+        maintained = any(_MAINTAINED.search(str(key)) for key in has)
         for node in nodes:
-            if has[deep(node)] > 0:
+            if has[deep(node)] > 0 or (maintained and node.name == "if" and _MAINTAINED.search(node.text())):
                 has[deep(node)] -= 1
                 self.table.say(node, CARRIED, "the role writes the same")
             else:

@@ -21,6 +21,7 @@ _ALIAS = re.compile(
     r"(?:\$\w+_scheme|\$scheme|https)://([\w.-]+)(?::\d+)?(?:\$publish_\w+_port)?(\$request_uri)?\Z"
 )
 _REAL_IP = ("set_real_ip_from", "real_ip_header", "real_ip_recursive")
+_MAINTENANCE = "/.graceful-maintenance/"
 _OWN_REFUSAL = re.compile(r"publish-[\w.-]+\.invalid\Z")
 _LISTEN_WORDS = {"ssl", "http2", "default_server", "default"}
 
@@ -245,6 +246,9 @@ class Sites:
 
     def _of_server(self, draft: Draft, one: Node) -> None:
         if one.name in ("listen", "server_name"):
+            return
+        if one.name == "location" and one.args[-1].startswith(_MAINTENANCE):
+            self.table.say(one, CARRIED, "maintenance is written anyhow")
             return
         if one.name == "location" and one.children is not None:
             draft.locations.append(self.location(one))

@@ -27,6 +27,11 @@ def answered(imported, given):
             app.pop(key, None)
             if key in own:
                 app[key] = own[key]
+    # What a file of a site is called is the user's choice, and names the variables in it.
+    called = {str(site["server_name"]): site["name"] for site in given.get("publish_sites", []) if "name" in site}
+    for site in imported.get("publish_sites", []):
+        if str(site["server_name"]) in called:
+            site["name"] = called[str(site["server_name"])]
     return imported
 
 
