@@ -43,7 +43,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 NEXT_TO_NOTHING = 1 << 18
 
 
-def _mount_of(path):
+def mount_of(path):
     """The folder at which the file system of a path is mounted."""
     while not os.path.exists(path) and path != "/":
         path = os.path.dirname(path)
@@ -68,7 +68,7 @@ def no_room(error, path=None, releases=False):
     number, text = getattr(error, "errno", None), native(str(error))
     told = [code for code in NO_ROOM if number == code or os.strerror(code).lower() in text.lower()]
     path = path or getattr(error, "filename", None)
-    where = _mount_of(os.path.abspath(native(path))) if path else None
+    where = mount_of(os.path.abspath(native(path))) if path else None
     # A program that fails at it does not always say so: `python -m venv` keeps it to itself.
     if not told and where and number is None and _is_full(where):
         told = [errno.ENOSPC]

@@ -48,6 +48,11 @@ def _pairs(text):
     return environment_file.parse(text) + environment_file.parse(text, old=True)
 
 
+def _of_pairs(pairs):
+    """The same of (name, value) pairs, of which a file may have one name twice."""
+    return set(value for pair in pairs for value in of(dict([pair])))
+
+
 def of_secrets(text):
     """What of a file with secrets is one: all that is too long to stand in a message by chance, each line of it."""
     found = set()
@@ -95,7 +100,7 @@ def of_units(paths):
             secrets.append(path)
     for path in files:
         found += _pairs(_handed(path))
-    values = set(value for pair in found for value in of(dict([pair])))
+    values = _of_pairs(found)
     for path in secrets:
         values.update(of_secrets(native(procfs.read(path))))
     return sorted(values, key=len, reverse=True)
@@ -103,8 +108,7 @@ def of_units(paths):
 
 def of_files(texts):
     """The same of files that units hand over, by their texts."""
-    values = set(value for text in texts for pair in _pairs(native(text)) for value in of(dict([pair])))
-    return sorted(values, key=len, reverse=True)
+    return sorted(_of_pairs(pair for text in texts for pair in _pairs(native(text))), key=len, reverse=True)
 
 
 def mask(text, values):

@@ -11,7 +11,7 @@ import stat
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout, safe_path, shared_venvs
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import mount_of, native
 
 ARTIFACTS = layout.STATE_DIR + "/nginx/artifacts"
 # What an application may write can be made so large that counting it never ends.
@@ -76,23 +76,14 @@ def application(home, run):
         "releases": taken(releases, run),
         "releases_kept": len(_names(releases)),
         "virtualenvs": taken(venvs, run),
-        "shared": counted(os.path.join(home, "shared")),
+        "shared": counted(os.path.join(home, layout.SHARED)),
         "logs": counted(os.path.join(home, layout.LOGS)),
     }
 
 
-def _mount(path):
-    while not os.path.exists(path) and path != "/":
-        path = os.path.dirname(path)
-    path = os.path.realpath(path)
-    while not os.path.ismount(path):
-        path = os.path.dirname(path)
-    return path
-
-
 def host(root, uwsgi_home, run):
     """What the host has beside its applications, and how much room there is."""
-    mounts = sorted(set(_mount(path) for path in (root, uwsgi_home, layout.STATE_DIR, layout.NGINX_LOG_DIR)))
+    mounts = sorted(set(mount_of(path) for path in (root, uwsgi_home, layout.STATE_DIR, layout.NGINX_LOG_DIR)))
     systems = []
     for mount in mounts:
         found = os.statvfs(mount)

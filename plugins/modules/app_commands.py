@@ -69,7 +69,7 @@ options:
         type: list
         elements: dict
         default: []
-        suboptions:
+        suboptions: &command
           name:
             description: What it is called in messages.
             type: str
@@ -92,24 +92,7 @@ options:
         type: list
         elements: dict
         default: []
-        suboptions:
-          name:
-            description: What it is called in messages.
-            type: str
-            required: true
-          words:
-            description: Its words.
-            type: list
-            elements: str
-            required: true
-          once:
-            description: Whether one host of a play runs it; not used by the module itself.
-            type: bool
-            default: false
-          timeout:
-            description: Seconds that it may take.
-            type: int
-            default: 600
+        suboptions: *command
       writable:
         description: Folders of the release that the application's account may write meanwhile.
         type: list
