@@ -8,7 +8,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.graceful.wsgi.plugins.action.import_stack import ReadsStack
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import doctor, import_nginx
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import doctor, doctor_findings, import_nginx
 
 FORMATS = ["text", "json"]
 
@@ -44,8 +44,8 @@ class ActionModule(ReadsStack):
         if file and not self._task.check_mode:
             self.file(os.path.abspath(os.path.expanduser(file)), text, True)
         self._display.display(text)
-        serious = sum(one.severity == "serious" for one in findings)
-        result.update(changed=False, findings=[one.plain() for one in findings], failed=bool(serious))
-        if serious:
+        result.update(changed=False, findings=[one.plain() for one in findings], failed=doctor.is_serious(findings))
+        if result["failed"]:
+            serious = sum(one.severity == doctor_findings.SERIOUS for one in findings)
             result["msg"] = f"{serious} of {len(findings)} findings are serious"
         return result

@@ -43,8 +43,6 @@ PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "NRestarts", "Active
 SOON = 14
 _PASSES = ("uwsgi_pass", "proxy_pass", "grpc_pass", "fastcgi_pass", "scgi_pass")
 _LEADS = _PASSES + ("return", "root", "alias")
-# A second generation's socket is behind the very same link.
-_LINK = re.compile(r"unix:(?P<path>[^:;]+?)(\.sock)?:?\Z")
 
 
 def _clock(monotonic):

@@ -12,7 +12,7 @@ import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native
-from ansible_collections.graceful.wsgi.plugins.module_utils.visitor import Visit, is_maintained, shown
+from ansible_collections.graceful.wsgi.plugins.module_utils.visitor import Visit, shown
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of
 
 # Each worker of nginx's looks anew at each request, so that this is for a request that is under way.
@@ -139,6 +139,3 @@ class Switch:
             elif not self.wanted["enabled"] and visit.wrong:
                 wrong.append(native("%s %s, and is not in maintenance any more" % (shown(question), visit.wrong)))
         return wrong
-
-
-__all__ = ["MaintenanceError", "Switch", "check", "forget", "is_maintained", "is_on", "on", "since"]

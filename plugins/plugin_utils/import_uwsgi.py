@@ -47,7 +47,6 @@ SHORT = {
 # Options that name another file of options.
 FILES = {"ini": "ini", "include": "", "inherit": "", "yaml": "yaml", "yml": "yaml", "json": "json", "js": "json"}
 FILES |= {"xml": "xml", "xmlconfig": "xml", "config": ""}
-CONDITIONS = ("if-", "ifdef", "if", "for", "for-")
 _ENDS = ("endif", "end-if", "endfor", "end-for")
 
 
