@@ -45,6 +45,9 @@ options:
         type: list
         elements: path
         required: true
+      home:
+        description: The folder of the application, whose records of releases are kept; this module fills it in.
+        type: path
   accounts:
     description: Users that are to be there.
     type: list

@@ -522,6 +522,7 @@ def installed(plan):
         "pip_python": "",
         "bundles": {"uwsgi": "0"},
         "account": {"user": True, "group": True},
+        "current": "",
     }
     return {
         "__uwsgi_found": found,
