@@ -21,6 +21,7 @@ import ansible
 from ansible import constants
 from ansible.executor import module_common
 from ansible.plugins.callback import CallbackBase
+from ansible.plugins.loader import connection_loader, shell_loader
 
 KEPT = Path(__file__).resolve().parents[3] / ".cache/ansiballz"
 A_DAY = 86400
@@ -61,6 +62,9 @@ class CallbackModule(CallbackBase):
 
     def __init__(self, *arguments, **more):
         super().__init__(*arguments, **more)
+        # Read here they are read once; by each task's process else.
+        for loader, plugin in ((connection_loader, "community.docker.docker"), (shell_loader, "sh")):
+            loader.get(plugin, class_only=True)
         self._keep = shutil.copyfile
         self._packed = Path(constants.DEFAULT_LOCAL_TMP, "ansiballz_cache")
         try:
