@@ -10,7 +10,15 @@ from pathlib import Path
 import publishing
 import pytest
 
-WAYS = ["test_adopt.py", "test_groups.py", "test_import.py", "test_status.py", "test_trial.py", "test_workers.py"]
+WAYS = [
+    "test_adopt.py",
+    "test_groups.py",
+    "test_import.py",
+    "test_status.py",
+    "test_tags.py",
+    "test_trial.py",
+    "test_workers.py",
+]
 SCENARIO = os.environ.get("MOLECULE_SCENARIO_NAME")
 
 
