@@ -393,5 +393,3 @@ def survey(roots, places, run):
     }
     found["attention"] = attention(found)
     return found
-
-

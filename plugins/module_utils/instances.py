@@ -397,7 +397,7 @@ class Instances:
             self._cross(crossing[first:first + AT_A_TIME], timeout)
         led = [item for item in begun if item.away]
         self._home([item for item in self.instances if item.away], timeout)
-        self._stand([item for item in chosen["start"] + chosen["restart"]])
+        self._stand(chosen["start"] + chosen["restart"])
         self._visit(led, since)
         for item in self.instances:
             item.note()
