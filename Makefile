@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live life python27 centos7 fleet airgap docs golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
+.PHONY: sanity help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live life python27 centos7 fleet airgap docs golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,9 @@ lint: venv-test ## ansible-lint, yamllint, ruff, mypy, changelog fragments, what
 	        "pytest -q tests/unit/test_tasks_read_the_plan.py"; do \
 	    echo "$$linter"; $$linter || status=1; \
 	done; exit $$status
+
+sanity: venv ## ansible-test's sanity tests of what users get, under three ansible-cores; SANITY="2.19 -- --test pylint"
+	tests/sanity/run $(SANITY)
 
 unit: venv-test ## The plan and the modules as functions
 	pytest tests/unit --junitxml=$(JUNIT)/unit.xml

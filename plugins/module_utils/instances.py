@@ -425,9 +425,10 @@ class Instances:
         ``work(instances)`` takes an Instances, and may raise ``errors`` too. Returns what was done, as it does, and
         {name: why it failed}.
         """
+        caught = (InstanceError, IOError, OSError) + tuple(errors)
         try:
             return work(self), {}
-        except (InstanceError, IOError, OSError) + tuple(errors) as error:
+        except caught as error:
             if len(self.instances) == 1:
                 return {}, {self.instances[0].name: str(error)}
         done, failed = {}, {}
