@@ -14,6 +14,7 @@ from unittest import mock
 import contract
 import pytest
 from ansible.template import Templar
+from documents import DOCUMENTS
 from plans import BUILDER, CENTOS7, DEBIAN, SPECS, UWSGI, plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, uwsgi_home
@@ -304,7 +305,7 @@ def inventories():
 
 def recipes():
     """The variables in the documentation, each with what it leaves to the reader."""
-    for file in (ROOT / "README.md", ROOT / "docs/kit.md", *sorted((ROOT / "docs/roles").glob("*.md"))):
+    for file in DOCUMENTS:
         text = file.read_text()
         for block in re.finditer(r"^( *)```yaml\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE):
             lines = re.sub(f"^{block[1]}", "", block[2], flags=re.MULTILINE)
@@ -459,6 +460,7 @@ def published(plan):
             "first_runs": plan["first_runs"],
             "bundles": {plan[key]["name"]: "0" for key in ("app_bundle", "site_bundle")},
             "nginx_unread": ["/etc/nginx/nginx.conf"],
+            "idle": False,
         },
         "__publish_put": found,
         # The role remove's plan, asked for where things are.
@@ -467,6 +469,9 @@ def published(plan):
         **{f"__publish_{task}": WRITTEN for task in ("tried", "written", "served", "sites_written")},
         "__publish_live": {"asked": ["x"], "since": {"shop": 1.0}, "instances": {"shop": "reloaded"}, "refused": []},
         "__publish_answered": {"refused": []},
+        "__publish_reload_planned": {"plan": plan},
+        "__publish_reload_answered": {"refused": []},
+        "__publish_here": {"here": True, "names": names},
         "__publish_earlier": {"pins": dict.fromkeys(names, "0")},
     }
 
@@ -522,6 +527,7 @@ def installed(plan):
         "pip_python": "",
         "bundles": {"uwsgi": "0"},
         "account": {"user": True, "group": True},
+        "current": "",
     }
     return {
         "__uwsgi_found": found,

@@ -40,10 +40,11 @@ def test_the_tag_of_a_stage_takes_the_facts_the_plan_and_the_lock_and_nothing_th
         "publish": [
             "Plan",
             "Plan again with the uWSGI that is on the host",
-            "Check the variables against the host",
             "Take the lock of the set",
+            "Fetch the code of the applications that come from git",
+            "Gather the state of the applications",
             # Ansible lists no `always`, in which the lock is given back; test_stages.py sees that.
-            "Deploy the applications",
+            "Publish what is to be changed",
         ],
     }
 
