@@ -394,5 +394,3 @@ def survey(roots, places, run):
     }
     found["attention"] = attention(found)
     return found
-
-

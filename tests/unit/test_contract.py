@@ -223,9 +223,9 @@ PLAIN = {
 }
 OWN_TEMPLATES = {
     # Those that the roles' READMEs show.
-    "mine.ini.j2": model.EXAMPLES["publish"],
-    "mine.nginx.j2": model.EXAMPLES["nginx"],
-    "mine.unit.j2": model.EXAMPLES["uwsgi"],
+    "mine.ini.j2": model.TEMPLATE_EXAMPLES["publish"],
+    "mine.nginx.j2": model.TEMPLATE_EXAMPLES["nginx"],
+    "mine.unit.j2": model.TEMPLATE_EXAMPLES["uwsgi"],
     "mine.conf.j2": "{% extends 'site.conf.j2' %}",
     "mine.service.j2": "{% extends 'instance.conf.j2' %}",
 }
