@@ -133,7 +133,7 @@ class ActionModule(ReadsStack):
             self.file(os.path.abspath(os.path.expanduser(str(args["report"]))), text, True)
         self._display.display(text)
         if count:
-            msg = f"{count} differences, told above; nothing was moved. Name in adopt_accept_differences what may differ"
+            msg = f"{count} differences, told above; nothing was moved. adopt_accept_differences names what may differ"
             return {"failed": True, "msg": msg, "differences": compared["differences"]}
         return {"changed": False, "differences": compared["differences"], "varying": compared["varying"]}
 

@@ -22,12 +22,15 @@ UNKNOWN = "adopt-unknown.invalid"
 NOWHERE = "graceful-adopt-no-such-page"
 # A path of such a name may do what it says, whoever asks for it.
 _DOES = re.compile(
-    r"(?i)log-?_?out|sign-?_?out|delete|remove|unsubscribe|reset|destroy|purge|flush|reload|restart|shutdown|cron|hook|trigger"
+    r"(?i)log[-_]?out|sign[-_]?out|delete|remove|unsubscribe|reset|destroy|purge|flush|reload|restart|shutdown|cron"
+    r"|hook|trigger|cancel|confirm|activate"
 )
 # Beside the old stack these would be done twice.
 _TWICE = re.compile(r"(smart-|)attach-daemon2?|.*cron2?|mules?|farm|spooler.*|timer|rb-timer|import|shared-import")
+_HTTP = re.compile(r"(http://)(unix:[^:]+|[^/:]+:\d+):?(.*)")
 # What two nginx at a time would both write, or both take.
 _OWN = {"access_log", "error_log", "pid", "daemon", "master_process", "worker_processes"}
+_FLAGS = ("ssl", "http2", "proxy_protocol", "default_server", "default")
 _MAIN = {"user", "env", "load_module", "pcre_jit", "worker_rlimit_nofile", "include", "events", "http"}
 
 
@@ -63,7 +66,7 @@ def theirs(found: Mapping[str, Any]) -> dict[str, Any]:
         path: text
         for path, text in found["files"].items()
         if not (path.startswith("/etc/uwsgi/") and "/run/uwsgi-" in text and "safe-pidfile" in text)
-        and not re.match(r"/etc/systemd/system/uwsgi@\.service(\.d/|\Z)|/etc/systemd/system/uwsgi@.*\.service\.d/", path)
+        and not re.match(r"/etc/systemd/system/uwsgi@(\.service\Z|.*\.service\.d/)", path)
     }
     running = [
         one
@@ -83,10 +86,10 @@ def leads(http: Iterable[Node], targets: Targets) -> list[Lead]:
         for node in top.walk():
             if node.name == "uwsgi_pass":
                 address, before, after = node.first(), "", ""
-            elif node.name == "proxy_pass" and (split := re.fullmatch(r"(http://)(unix:[^:]+|[^/:]+:\d+)(:?)(.*)", node.first())):
+            elif node.name == "proxy_pass" and (split := _HTTP.fullmatch(node.first())):
                 address, before = split[2], split[1]
                 # Behind a socket's path a colon ends it.
-                after = ":" + split[4] if split[4] else ""
+                after = ":" + split[3] if split[3] else ""
             elif node.name == "server" and node.children is None and top.name == "upstream" and node is not top:
                 address, before, after = node.first(), "", ""
             else:
@@ -113,8 +116,8 @@ def edited(files: Mapping[str, str], found: Iterable[Lead]) -> list[dict[str, st
         pattern = re.compile(rf"(\b{node.name}\s+)([\"']?){word}\2(?=[\s;])")
         match = pattern.search(text, start)
         if match is None:
-            where = f"{node.file}:{node.line}"
-            raise AdoptProblem(f"{where}: {node.shown()} is written in a way that is not changed here; rewrite it plainly")
+            where = f"{node.file}:{node.line}: {node.shown()}"
+            raise AdoptProblem(f"{where} is written in a way that is not changed here; rewrite it plainly")
         texts[node.file] = text[: match.start()] + match[1] + lead.args[0] + text[match.end() :]
     return [
         {"path": path, "sha256": hashlib.sha256(files[path].encode()).hexdigest(), "content": text}
@@ -145,7 +148,7 @@ class Trial:
         for node in nodes:
             if node.name in _OWN:
                 continue
-            if node.name == "server" and node.children is not None and any(one.name == "listen" for one in node.children):
+            if node.name == "server" and node.all("listen"):
                 lines += self._server(node, depth)
                 continue
             if node.name == "include" and node.children is None and (inner := self._included(node)) is not None:
@@ -185,7 +188,7 @@ class Trial:
                 continue
             if where not in self.endpoints:
                 self.endpoints.append(where)
-            flags = [word for word in listen.args[1:] if word in ("ssl", "http2", "proxy_protocol", "default_server", "default")]
+            flags = [word for word in listen.args[1:] if word in _FLAGS]
             words = " ".join([f"127.0.0.1:@PORT{self.endpoints.index(where)}@", *flags])
             rest = [one for one in node.children or [] if one.name != "listen"]
             inner = self._lines(rest, depth + 1, str(where[1]))
@@ -241,7 +244,8 @@ class Requests:
                 secure = "ssl" in listen.args or (node.one("ssl") or Node("", [""])).first() == "on"
                 about = {"port": where[1], "old": reached(where), "new": f"@PORT{self.endpoints.index(where)}@"}
                 about |= {"tls": secure, "proxy_protocol": "proxy_protocol" in listen.args}
-                hosts = [name.replace("*", "adopt").lstrip(".") for name in names if not name.startswith("~") and name not in ("", "_")]
+                plain = [name for name in names if not name.startswith("~") and name not in ("", "_")]
+                hosts = [name.replace("*", "adopt").lstrip(".") for name in plain]
                 for host in hosts[:3] or [UNKNOWN]:
                     self._site(node, about, host)
                 self.add(about, UNKNOWN, "/")
@@ -324,7 +328,9 @@ def _starters(app: FoundApp, files: Mapping[str, str]) -> dict[str, Any]:
     return {"units": sorted(set(units)), "programs": programs}
 
 
-def plan(found: Mapping[str, Any], imported: import_inventory.Import, names: Iterable[str], more: Iterable[str]) -> Adoption:
+def plan(
+    found: Mapping[str, Any], imported: import_inventory.Import, names: Iterable[str], more: Iterable[str]
+) -> Adoption:
     """How a stack is moved. ``names``: the applications that are published; ``more``: paths to ask besides."""
     files = found["files"]
     # Read anew: the import has joined and moved what it read.
@@ -336,13 +342,13 @@ def plan(found: Mapping[str, Any], imported: import_inventory.Import, names: Ite
     strange = sorted({lead.app for lead in led} - wanted)
     if strange:
         have = ", ".join(sorted(wanted)) or "none"
-        raise AdoptProblem(f"publish_apps names {have}, and not {', '.join(strange)}, to which nginx leads; import again")
+        raise AdoptProblem(f"publish_apps has {have}, and not {', '.join(strange)}, to which nginx leads; import again")
     for app in imported.apps:
         name = app.app["name"]
         own = sorted({lead.address for lead in led if lead.app == name})
         if name in wanted and not own:
             where = ", ".join(address for _protocol, address in app.addresses) or "nowhere"
-            raise AdoptProblem(f"{name}: it listens at {where}, and no directive of nginx's leads there; nothing can be moved")
+            raise AdoptProblem(f"{name}: it listens at {where}, and nothing in nginx leads there; nothing can be moved")
         if own:
             about = {"name": name, "addresses": own, "lead": f"unix:{layout.link(name)}"}
             result.apps.append({**about, **_starters(app, files)})
@@ -369,7 +375,9 @@ def accepted(row: Mapping[str, str], patterns: Iterable[str]) -> bool:
     return any(one in texts for one in patterns)
 
 
-def report(summary: str, compared: Mapping[str, Any], unasked: Iterable[str], patterns: Iterable[str]) -> tuple[str, int]:
+def report(
+    summary: str, compared: Mapping[str, Any], unasked: Iterable[str], patterns: Iterable[str]
+) -> tuple[str, int]:
     """What the comparison found, side by side, and how many differences nobody accepts."""
     rows, allowed = compared["differences"], list(patterns)
     open_ones = [row for row in rows if not accepted(row, allowed)]
