@@ -42,6 +42,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto im
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
+FOREIGN = "__publish_foreign_nginx"
 FACTS = {
     "distribution": "distribution",
     "version": "distribution_major_version",
@@ -415,7 +416,9 @@ class ActionModule(ReportingAction):
         for warning in planned.warnings:
             self._display.warning(joined.told(warning))
         # The first role of a play asks the host for all of them, before it changes anything.
-        checks = [check for one in plans.values() for check in one.checks]
+        # Of an nginx that stays somebody else's, as playbooks/adopt.yml leaves it, nothing is asked.
+        asked = [one for role, one in plans.items() if role != "nginx" or FOREIGN not in task_vars]
+        checks = [check for one in asked for check in one.checks]
         if args["pins"] is not None:
             # Nothing is taken off on a way back, and so there is nothing to confirm.
             checks = [check for check in checks if check["kind"] != "replaced"]
