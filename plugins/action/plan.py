@@ -42,6 +42,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto im
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
+# A variable that says that the nginx of the host is, and stays, somebody else's.
 FOREIGN = "__publish_foreign_nginx"
 FACTS = {
     "distribution": "distribution",
