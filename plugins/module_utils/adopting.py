@@ -23,6 +23,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     procfs,
     safe_path,
     stack_files,
+    uwsgi_client,
     whole_files,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native
@@ -245,8 +246,10 @@ class Adopting:
     def move(self, given):
         """Lead nginx to our sockets; the workers that still serve."""
         nginx, masters = Nginx(self.run), self.check(given)
+        for one in masters:
+            one["status"] = _status(one)
         for app in given["apps"]:
-            _answering(app["lead"])
+            _answering(app)
         edits = _checked(given["edits"])
         self.state.write(phase=MOVING, edits=edits, masters=masters, stopped=False, apps=given["apps"])
         try:
@@ -271,7 +274,7 @@ class Adopting:
         return told, warned + old_masters.mentions()
 
     def back(self, timeout):
-        """Start the old applications, and lead nginx to them once they listen; (what was done, workers that serve)."""
+        """Start the old applications, and lead nginx to them once they answer; (what was done, workers that serve)."""
         about, nginx = self.state.about, Nginx(self.run)
         edits = about["edits"]
         for edit in edits:
@@ -283,35 +286,30 @@ class Adopting:
         for one in about["masters"]:
             told += old_masters.start(one, self.run)
         for one in about["masters"]:
-            if not nginx_master.wait(lambda address=one["address"]: _listens(address), timeout, 0.2):
-                message = "%s: the old application does not listen at %s within %d s; nginx was not led back"
+            if not nginx_master.wait(lambda one=one: _is_up(one), timeout, 0.2):
+                message = "%s: the old application does not answer at %s within %d s; nginx was not led back"
                 raise AdoptError(message % (one["app"], one["address"], timeout))
         left = _swapped(nginx, edits, "before", "after", timeout)
         self.state.forget()
         return told, left
 
 
-def _listens(address):
-    """Whether somebody accepts at unix:/path or host:port."""
+def _status(about):
+    """What an application answers to / over its own socket, or None where no answer comes."""
     try:
-        if address.startswith("unix:"):
-            link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            link.settimeout(5)
-            target = address[len("unix:"):]
-        else:
-            host, _colon, port = address.rpartition(":")
-            link = socket.socket(socket.AF_INET6 if host.startswith("[") else socket.AF_INET, socket.SOCK_STREAM)
-            link.settimeout(5)
-            target = (host.strip("[]"), int(port))
-        try:
-            link.connect(target)
-        finally:
-            link.close()
-        return True
-    except (IOError, OSError):
-        return False
+        where = about["address"][len("unix:"):] if about["address"].startswith("unix:") else about["address"]
+        return uwsgi_client.ask(where, "/", about["protocol"], about["host"], timeout=5)[0]
+    except uwsgi_client.ClientError:
+        return None
 
 
-def _answering(address):
-    if not _listens(address):
-        raise AdoptError("nobody listens at %s, where nginx would be led; nothing was moved" % address)
+def _is_up(about):
+    """Whether an application answers again; it listens before it has loaded its code, and may have failed to."""
+    status = _status(about)
+    return status is not None and (status < 500 or status == about["status"])
+
+
+def _answering(app):
+    if _status({"address": app["lead"], "protocol": app["protocol"], "host": app["host"]}) is None:
+        message = "%s: nobody answers at %s, where nginx would be led; nothing was moved"
+        raise AdoptError(message % (app["name"], app["lead"]))

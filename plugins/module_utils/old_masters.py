@@ -101,6 +101,8 @@ def _about(app, address, pid, run):
     about = {
         "app": app["name"],
         "address": address,
+        "protocol": app["protocol"],
+        "host": app["host"],
         "pid": pid,
         "start": procfs.process_start(pid),
         "binary": procfs.executable(pid),

@@ -61,6 +61,15 @@ options:
         description: Where nginx is led to.
         type: str
         required: true
+      protocol:
+        description: What is spoken at its sockets.
+        type: str
+        choices: [uwsgi, http]
+        default: uwsgi
+      host:
+        description: A name that it is asked for.
+        type: str
+        default: localhost
       units:
         description: Units that start a uWSGI.
         type: list
@@ -165,6 +174,8 @@ SPEC = {
             "name": {"type": "str", "required": True},
             "addresses": {"type": "list", "elements": "str", "required": True},
             "lead": {"type": "str", "required": True},
+            "protocol": {"type": "str", "choices": ["uwsgi", "http"], "default": "uwsgi"},
+            "host": {"type": "str", "default": "localhost"},
             "units": {"type": "list", "elements": "str", "default": []},
             "programs": {"type": "list", "elements": "dict", "default": []},
         },

@@ -351,6 +351,7 @@ def plan(
             raise AdoptProblem(f"{name}: it listens at {where}, and nothing in nginx leads there; nothing can be moved")
         if own:
             about = {"name": name, "addresses": own, "lead": f"unix:{layout.link(name)}"}
+            about |= {"protocol": app.addresses[0][0], "host": UNKNOWN}
             result.apps.append({**about, **_starters(app, files)})
     if not result.apps:
         raise AdoptProblem("no application was found to which nginx leads; adopt moves what runs and is served")
@@ -361,6 +362,10 @@ def plan(
     asked = Requests(trial.endpoints, more)
     asked.of(node for node in http if node.name == "server")
     result.requests, result.unasked = asked.found, asked.unasked
+    named = [one["host"] for one in asked.found if one["host"] != UNKNOWN]
+    for about in result.apps:
+        # Django and others answer to names that they know only.
+        about["host"] = (named or [UNKNOWN])[0]
     return result
 
 
