@@ -105,7 +105,7 @@ def test_more_paths_are_asked_for_at_each_name():
     ("files", "names", "message"),
     [
         (FILES, ["other"], "publish_apps has other, and not shop"),
-        ({**FILES, "/srv/b/uwsgi.ini": INI.replace("051", "6").replace("shop", "b")}, ["shop", "b"], "nothing in nginx"),
+        ({**FILES, "/srv/b/uwsgi.ini": INI.replace("051", "6").replace("shop", "b")}, ["shop", "b"], "nothing in"),
     ],
 )
 def test_what_cannot_be_moved_is_refused(files, names, message):
