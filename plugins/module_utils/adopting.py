@@ -87,7 +87,7 @@ class Nginx:
     def _compiled(self):
         _status, out, err = self.run([self.binary, "-V"])
         found = re.search(r"--conf-path=(\S+)", out + err)
-        return found.group(1) if found else "/etc/nginx/nginx.conf"
+        return found.group(1) if found else layout.NGINX_CONF
 
     def test(self, conf):
         """Why its binary does not take a configuration, or None."""

@@ -356,7 +356,7 @@ def plan(
     if not result.apps:
         raise AdoptProblem("no application was found to which nginx leads; adopt moves what runs and is served")
     result.edits = edited(files, led)
-    trial = Trial(files, posixpath.dirname(str(found.get("main") or "/etc/nginx/nginx.conf")), led)
+    trial = Trial(files, posixpath.dirname(str(found.get("main") or layout.NGINX_CONF)), led)
     result.text = trial.text(nodes)
     result.ports = len(trial.endpoints)
     asked = Requests(trial.endpoints, more)
