@@ -68,7 +68,7 @@ class ActionModule(ReadsStack):
             # What was moved is read from the host's own record; publishing again is for a new release.
             published = [{key: value for key, value in app.items() if key != "socket"} for app in apps]
             going = args["state"] != "back" and there["phase"] == "moved"
-            more = {"_ansible_no_log": True, "plan": {}, "nginx": {}}
+            more = {"_ansible_no_log": True, "plan": {}, "nginx": there["nginx"]}
             return {**more, "phase": there["phase"], "apps": published if going else []}
         found = adopt_plan.theirs(self.found("", task_vars, []))
         processes = [one for one in found["processes"] if one.get("kind") == "uwsgi"]
@@ -86,14 +86,13 @@ class ActionModule(ReadsStack):
             raise AnsibleActionFail(f"both stacks would run {', '.join(twice)} at a time; {hint}")
         made = adopt_plan.plan(found, imported, [str(app["name"]) for app in apps], args["paths"])
         checked = self._on_host(HOST, task_vars, step="checked", edits=made.edits, apps=made.apps, stop=args["stop"])
-        nginx = {key: result.variables[key] for key in ("nginx_user", "nginx_group") if key in result.variables}
         whole, options, total = result.locations
         return {
             # Values of an environment may stand in it.
             "_ansible_no_log": True,
             "phase": "",
             "apps": [{key: value for key, value in app.items() if key != "socket"} for app in apps],
-            "nginx": nginx,
+            "nginx": there["nginx"],
             "starters": checked["starters"],
             "summary": f"{whole} of {total} locations carried; {options} as options",
             "plan": vars(made),

@@ -89,6 +89,11 @@ class Nginx:
         found = re.search(r"--conf-path=(\S+)", out + err)
         return found.group(1) if found else layout.NGINX_CONF
 
+    def accounts(self):
+        """Whose its workers are, which are those that come to a socket, as the nginx role names them."""
+        who = procfs.ids((nginx_master.workers(self.pid) or [self.pid])[0])
+        return {"nginx_user": safe_path.account_name(who["uid"]), "nginx_group": safe_path.group_name(who["gid"])}
+
     def test(self, conf):
         """Why its binary does not take a configuration, or None."""
         status, out, err = self.run([self.binary, "-t", "-q", "-c", conf] + self.prefix)
@@ -266,10 +271,11 @@ class Adopting:
             return [], []
         told, warned = [], []
         for one in self.state.about["masters"]:
+            # Each by itself and before anything is done: a run that is cut off knows what to start again.
+            old_masters.prepare(one)
+            self.state.write()
             done, left = old_masters.stop(one, self.run, timeout)
             told, warned = told + done, warned + left
-            # Each by itself: a run that is cut off knows what to start again.
-            self.state.write()
         self.state.write(stopped=not warned)
         return told, warned + old_masters.mentions()
 

@@ -111,7 +111,6 @@ def _about(app, address, pid, run):
         "environment": environment,
         "who": procfs.ids(pid),
         "kind": BY_HAND,
-        "stopped": False,
     }
     unit = _unit_of(pid)
     by_supervisor = any("supervisord" in word for word in procfs.words(above))
@@ -167,20 +166,28 @@ def _run(run, words, what):
         raise StackError("%s: %s: %s" % (what, " ".join(words), (out + err).strip()))
 
 
+def prepare(about):
+    """Note what is needed to have one back, before it is ended; a second run notes nothing else."""
+    if about["kind"] == SUPERVISOR and "file_before" not in about:
+        text = native(whole_files.read_bytes(os.path.realpath(about["file"])))
+        about["file_before"], about["file_after"] = text, without_autostart(text, about["program"])
+
+
+def _replace(about, key):
+    path = os.path.realpath(about["file"])
+    found = os.stat(path)
+    whole_files.replace_bytes(path, encoded(about[key]), found.st_mode & 0o7777, (found.st_uid, found.st_gid))
+
+
 def stop(about, run, timeout):
-    """End one; (what was done, what is left). ``about`` is told as stopped before anything is done."""
-    about["stopped"] = True
+    """End one that is prepared; (what was done, what is left)."""
     if about["kind"] == SYSTEMD:
         if about["enabled"]:
             _run(run, [program("systemctl"), "disable", about["unit"]], about["app"])
         _run(run, [program("systemctl"), "stop", about["unit"]], about["app"])
         return ["%s: %s is stopped and disabled" % (about["app"], about["unit"])], []
     if about["kind"] == SUPERVISOR:
-        path = os.path.realpath(about["file"])
-        text, found = native(whole_files.read_bytes(path)), os.stat(path)
-        about["file_before"], about["file_after"] = text, without_autostart(text, about["program"])
-        mode, owner = found.st_mode & 0o7777, (found.st_uid, found.st_gid)
-        whole_files.replace_bytes(path, encoded(about["file_after"]), mode, owner)
+        _replace(about, "file_after")
         _supervisorctl(run, "stop", about)
         return ["%s: program %s of supervisor's is stopped, and not started by itself" % (
             about["app"],
@@ -247,7 +254,7 @@ def mentions():
 
 def start(about, run):
     """Start one again as it was; what was done."""
-    if not about["stopped"] or holders(about["address"]):
+    if holders(about["address"]):
         return []
     if about["kind"] == SYSTEMD:
         if about["enabled"]:
@@ -257,9 +264,7 @@ def start(about, run):
     if about["kind"] == SUPERVISOR:
         path = os.path.realpath(about["file"])
         if native(whole_files.read_bytes(path)) == about.get("file_after"):
-            found = os.stat(path)
-            owner = (found.st_uid, found.st_gid)
-            whole_files.replace_bytes(path, encoded(about["file_before"]), found.st_mode & 0o7777, owner)
+            _replace(about, "file_before")
         _supervisorctl(run, "start", about)
         return ["%s: program %s of supervisor's is started" % (about["app"], about["program"])]
     _spawn(about)

@@ -125,6 +125,10 @@ ports:
   returned: for O(step=trial)
   type: list
   elements: int
+nginx:
+  description: The accounts of nginx's workers, as the nginx role names them.
+  returned: for O(step=asked)
+  type: dict
 starters:
   description: What starts each old application.
   returned: for O(step=checked)
@@ -192,7 +196,9 @@ CHANGES = ("moved", "stopped", "back")
 def done(adoption, given, run):
     """One step; what it tells besides where things stand."""
     step, told, left, serving, more = given["step"], [], [], [], {}
-    if step == "checked":
+    if step == "asked":
+        more["nginx"] = adopting.Nginx(run).accounts()
+    elif step == "checked":
         found = adoption.check(given)
         adopting.Nginx(run)
         more["starters"] = ["%s: started by %s (process %d)" % (one["app"], one["kind"], one["pid"]) for one in found]
