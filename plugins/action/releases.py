@@ -12,7 +12,14 @@ from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleE
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan, play_identity, shared_plan, source_tree
+from ansible_collections.graceful.wsgi.plugins.module_utils.requirements_alone import is_alone
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
+    alone_plan,
+    auto_plan,
+    play_identity,
+    shared_plan,
+    source_tree,
+)
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import secret
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.lock_files import LockError
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto import Found, choose
@@ -36,6 +43,9 @@ class Identifier(ReportingAction):
             # Check mode cannot know the commit of a repository that is not on the host yet.
             commit = (checkouts.get(item["name"]) or {}).get("after")
             item["id"] = shared_plan.release_id(commit, item, python) if commit else "unknown"
+            return item, None
+        if is_alone(item):
+            item["id"] = shared_plan.release_id(alone_plan.digest(item, python), item, python)
             return item, None
         try:
             if item.get("archive"):
