@@ -688,7 +688,7 @@ class Home:
                 environment = uv.environment(environment, builder.home, whole)
             if venv.get("steps") == []:
                 # Nothing says what the code needs: what this Python has may be meant, as it is without requirements.
-                venv_command = list(venv_command) + ["--system-site-packages"]
+                venv_command, first = list(venv_command) + ["--system-site-packages"], None
 
             def run(words):
                 place = os.path.join(builder.home, "code")
