@@ -122,8 +122,11 @@ def is_default(item: Mapping[str, Any]) -> bool:
 
 def in_name(item: Mapping[str, Any]) -> dict[str, Any]:
     """A resolved item as its release is named: by what it installs, whoever has said auto or whether anybody has."""
-    steps = (item.get("auto") or {}).get("steps")
-    return {**item, "requirements": item["requirements"] or (AUTO if steps else None)}
+    wanted = item["requirements"] or (AUTO if (item.get("auto") or {}).get("steps") else None)
+    if wanted is None:
+        # Such a release has the name that it has had since before auto was the default.
+        return {**item, "requirements": None, "bounds": None, "constraints": None}
+    return {**item, "requirements": wanted}
 
 
 def light(item: Mapping[str, Any]) -> dict[str, Any]:
