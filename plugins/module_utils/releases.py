@@ -465,7 +465,7 @@ class Home:
         self._files = {}
         try:
             try:
-                if not requirements_alone.is_alone(self.wanted):
+                if archive or not requirements_alone.is_alone(self.wanted):
                     unpack(archive or checkout(self.wanted["exclude"]), folder, self.shared)
             except ReleaseError as error:
                 raise ReleaseError("%s: %s" % (self.name, error))
