@@ -404,9 +404,13 @@ class ActionModule(ReportingAction):
             variables[role] = self._visible(options, task_vars, strict=role == own)
         variables[own] = variables[own] or {}
         joined = joined_variables.join(variables["publish"] or {}, specs["publish"])
+        # On a way back, what was never live here stays as it is.
+        joined = joined.without(name for name, pin in (args["pins"] or {}).items() if pin is None)
         variables["publish"] = joined.values if variables["publish"] is not None else None
         host = self._known(args, variables, task_vars)
-        plans, problems = planning.plan(specs, variables, host)
+        # Nothing is pruned on a way back, so that nothing goes of what was planned before it was known what stays.
+        known = host if args["pins"] is None else {**host, "published": None}
+        plans, problems = planning.plan(specs, variables, known)
         problems = joined.refused(problems)
         for warning in planning.misspelt(own, specs[own], set(task_vars)):
             # Not by the result, which ansible-core 2.16 would hide with the plan.

@@ -47,6 +47,8 @@ NGINX_STATE_DIR = STATE_DIR + "/nginx"
 HOST_COMMAND = "/usr/local/bin/wsgi"
 # Notes of releases whose commands of after_live have yet to run.
 OWED_DIR = STATE_DIR + "/after-live"
+# What is known of releases of applications that never became live, by application.
+NEVER_LIVE_DIR = STATE_DIR + "/never-live"
 GIT_HOME = STATE_DIR + "/git"
 # Folders of git's account with one of each application's name: its clone, and what lets git in.
 GIT_ROOTS = (GIT_HOME + "/repos", GIT_HOME + "/.graceful-wsgi")

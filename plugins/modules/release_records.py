@@ -74,7 +74,7 @@ history:
   returned: O(state=told)
   type: dict
 pins:
-  description: For each application the name of the release that it is to have.
+  description: For each application the name of the release that it is to have; null where none of it is live.
   returned: O(state=pinned)
   type: dict
 bare:
@@ -119,7 +119,10 @@ def chosen(releases, app):
 
 
 def pinned(releases, app, wanted):
-    """{application: id}, the live one of each, but for the application that goes back. Raises NoWayBack."""
+    """{application: id}, the live one of each, but for the application that goes back; None where none is live.
+
+    Raises NoWayBack.
+    """
     if not app:
         raise NoWayBack("app is missing; name the application that is to go back: -e app=NAME")
     for item in chosen(releases, app):
@@ -128,7 +131,7 @@ def pinned(releases, app, wanted):
                 "app=%s: its code is at path (%s), of which no releases are kept; put the earlier code there and run "
                 "site.yml" % (app, item["path"])
             )
-    pins, missing = {}, []
+    pins = {}
     for item in releases:
         records = Records.of(item["home"])
         if item["name"] == app:
@@ -138,19 +141,13 @@ def pinned(releases, app, wanted):
                 raise NoWayBack("app=%s: %s" % (app, error))
         elif not item.get("path"):
             pins[item["name"]] = records.current
-            missing += [item["name"]] if records.current is None else []
-    if missing:
-        raise NoWayBack(
-            "%s: no release of it is live on this host, and going back brings no new code; run site.yml, or leave it "
-            "out of publish_apps until then" % ", ".join(sorted(missing))
-        )
     return pins
 
 
 def bare(releases, pins):
     """The applications whose release has no virtualenv: it was made before something was installed for them."""
     homes = dict((item["name"], item["home"]) for item in releases)
-    links = dict((name, os.path.join(homes[name], "releases", pins[name], ".venv")) for name in pins)
+    links = dict((name, os.path.join(homes[name], "releases", pins[name], ".venv")) for name in pins if pins[name])
     return sorted(name for name in links if not os.path.islink(links[name]))
 
 
@@ -177,6 +174,8 @@ def main():
         elif state == "pinned":
             told["pins"] = pinned(releases, module.params["app"], module.params["to"])
             told["bare"] = bare(releases, told["pins"])
+            for name in sorted(name for name, pin in told["pins"].items() if pin is None):
+                module.warn("%s: no release of it is live on this host; it is left as it is until site.yml runs" % name)
         else:
             found = chosen(releases, module.params["app"])
             told["history"] = dict((item["name"], Records.of(item["home"]).told()) for item in found)
