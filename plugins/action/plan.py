@@ -63,6 +63,14 @@ WORKED = {
 CONTROLLER_HOME = "~/.cache/graceful-wsgi"
 # What unpacks packages of headers on the controller.
 UNPACKERS = ("bsdtar", "cpio", "dpkg-deb", "rpm2cpio")
+ARGUMENTS = {
+    "bare": {"type": "list", "elements": "str", "default": []},
+    "collecting": {"type": "bool", "default": False},
+    "kit": {"type": "bool", "default": True},
+    "pins": {"type": "dict"},
+    "role": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
+    "uwsgi": {"type": "dict"},
+}
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
@@ -385,14 +393,7 @@ class ActionModule(ReportingAction):
         result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _validation, args = self.validate_argument_spec(
-            argument_spec={
-                "bare": {"type": "list", "elements": "str", "default": []},
-                "collecting": {"type": "bool", "default": False},
-                "kit": {"type": "bool", "default": True},
-                "pins": {"type": "dict"},
-                "role": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
-                "uwsgi": {"type": "dict"},
-            },
+            argument_spec=ARGUMENTS,
         )
         own = args["role"]
         specs = {role: _options(role) for role in planning.PLANNERS}
