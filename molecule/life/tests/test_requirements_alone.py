@@ -96,8 +96,9 @@ def test_package_of_the_guide_is_published_renewed_and_taken_back_without_a_lost
     assert sh("ls -A /srv/wsgi/echo/current/").split() == [".venv"] and first[1]
     again = publish(given)[1]
     assert "changed=0" in again, again
-    newer = {**given, "publish_apps": [{**given["publish_apps"][0], "requirements": ["httpbin==0.10.2", "six==1.17.0"]}]}
-    broken = {**given, "publish_apps": [{**given["publish_apps"][0], "requirements": ["httpbin==0.0.0.1"]}]}
+    app = given["publish_apps"][0]
+    newer = {**given, "publish_apps": [{**app, "requirements": ["httpbin==0.10.2", "six==1.17.0"]}]}
+    broken = {**given, "publish_apps": [{**app, "requirements": ["httpbin==0.0.0.1"]}]}
     with Load("echo.example.com=/status/200"):
         status, said = publish(newer)
         assert status == 0, said
