@@ -443,5 +443,8 @@ class ActionModule(ReportingAction):
         # Registered, and shown to nobody.
         result["_ansible_no_log"] = _confidential(result["plan"])
         if isinstance(planned, model.PublishPlan):
-            result["ansible_facts"] = {PUBLISHED: {**(host["published"] or {}), **planned.published}}
+            before = host["published"] or {}
+            # On a way back other roles plan all of the set once more, as the first look did.
+            after = {**before, **planned.published} if args["pins"] is None else {**planned.published, **before}
+            result["ansible_facts"] = {PUBLISHED: after}
         return result
