@@ -77,7 +77,14 @@ pins:
   description: For each application the name of the release that it is to have; null where none of it is live.
   returned: O(state=pinned)
   type: dict
+bare:
+  description: The applications whose release has no virtualenv.
+  returned: O(state=pinned)
+  type: list
+  elements: str
 """
+
+import os
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.release_records import NoWayBack, Records, digests
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
@@ -137,6 +144,13 @@ def pinned(releases, app, wanted):
     return pins
 
 
+def bare(releases, pins):
+    """The applications whose release has no virtualenv: it was made before something was installed for them."""
+    homes = dict((item["name"], item["home"]) for item in releases)
+    links = dict((name, os.path.join(homes[name], "releases", pins[name], ".venv")) for name in pins if pins[name])
+    return sorted(name for name in links if not os.path.islink(links[name]))
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -159,6 +173,7 @@ def main():
             failed(module)
         elif state == "pinned":
             told["pins"] = pinned(releases, module.params["app"], module.params["to"])
+            told["bare"] = bare(releases, told["pins"])
             for name in sorted(name for name, pin in told["pins"].items() if pin is None):
                 module.warn("%s: no release of it is live on this host; it is left as it is until site.yml runs" % name)
         else:

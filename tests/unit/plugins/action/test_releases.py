@@ -77,3 +77,42 @@ def test_the_same_code_with_other_links_is_another_release(tmp_path, code):
     assert len({plain, name_of(shared=["media"]), name_of(shared=["data"]), name_of(shared=["media"], user="x")}) == 4
     # What was sent keeps its name.
     assert name_of(id="mine", shared=["media"]) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("names", "texts", "installed"),
+    [(["app.py"], {}, None), (["requirements.txt"], {}, "requirements.txt"), (["uv.lock"], {"uv.lock": "no"}, None)],
+)
+def test_release_of_a_repository_is_named_by_what_its_code_needs_once_that_is_known(names, texts, installed):
+    """Nothing to install: the name that it has had since before auto was the default, and a warning that says so."""
+    plugin = action.ActionModule.__new__(action.ActionModule)
+    plugin._task = SimpleNamespace(args={"python": "3.11"})
+    warned = []
+    plugin._display = SimpleNamespace(warning=warned.append)
+    plugin._execute_module = lambda **_more: {"found": {"shop": {"names": names, "texts": texts}}}
+    item = {"name": "shop", "home": "/h", "repo": "https://git.test/x", "writable": ["static"], "user": "shop"}
+    checkouts = {"shop": {"after": "0123abcd"}}
+
+    def made(**more):
+        wanted = {**item, **more}
+        found = [plugin._identify(wanted, checkouts, "")]
+        return plugin._found(found, {"releases": [wanted], "checkouts": checkouts, "python": "3.11"}, {})[0][0]
+
+    unsaid = made(requirements="auto", auto={"default": True}, bounds=["flask<2"])
+    assert unsaid["id"] == made(requirements=installed, **({"bounds": ["flask<2"]} if installed else {}))["id"]
+    assert unsaid["requirements"] == installed
+    assert bool(warned) is (installed is None)
+    assert made(requirements="auto", id="mine")["id"] == "mine" if not texts else True
+
+
+def test_application_without_code_has_a_release_named_by_its_requirements(tmp_path):
+    plugin = action.ActionModule.__new__(action.ActionModule)
+    plugin._task = SimpleNamespace(args={"python": "3.11"})
+
+    def made(**more):
+        item, root = plugin._identify({"name": "echo", "requirements": ["httpbin==0.10.2"], **more}, {}, str(tmp_path))
+        assert root is None
+        return item["id"]
+
+    assert len(made()) == 12 and made(shared=["data"]).startswith(f"{made()}-")
+    assert len({made(), made(requirements=["httpbin"]), made(constraints=["flask<3"])}) == 3

@@ -141,7 +141,7 @@ REFUSED = [
     ("probe without a slash", [app(probe={"path": "healthz"})], [], "publish_apps[0].probe.path", "write /healthz"),
     ("address for a probe", [app(probe={"path": "https://a.test/x"})], [], "[0].probe.path", "write /x, and a name"),
     ("own pidfile", [app(options={"pidfile": "/x"})], [], "publish_apps[0].options.pidfile", "leave it out"),
-    ("no code", [{"name": "a", "module": "m"}], [], "publish_apps[0]", "exactly one"),
+    ("no code", [{"name": "a", "module": "m"}], [], "publish_apps[0]", "list of requirements"),
     ("two codes", [app(path="/a")], [], "publish_apps[0]", "exactly one"),
     ("version without repo", [app(version="v1")], [], "publish_apps[0].version", "repo"),
     ("nothing to run", [{"name": "a", "source": "x"}], [], "publish_apps[0]", "module"),
