@@ -1,4 +1,4 @@
-"""When a timer runs, as systemd's OnCalendar has it (systemd.time(7)): what every systemd takes, and what no one does."""
+"""When a timer runs, as systemd's OnCalendar has it (systemd.time(7)): what a host's systemd takes, and what none does."""
 
 from __future__ import annotations
 
