@@ -124,6 +124,16 @@ def unit_file(name):
     return "%s/%s" % (UNIT_DIR, name)
 
 
+def background_files(app):
+    """A pattern for the files of an application's units, and perhaps of those of another one."""
+    return "%s/%s*" % (UNIT_DIR, background_stem(app, ""))
+
+
+def background_mark(app):
+    """What the first line of such a file ends in."""
+    return "for the application %s.\n" % app
+
+
 def background_note(app):
     """What is noted of an application's workers and timers; names of applications hold no slash."""
     return "%s/%s.json" % (BACKGROUND_DIR, app)

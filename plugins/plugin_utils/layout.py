@@ -146,6 +146,11 @@ def background_stem(app: str, name: str) -> str:
     return str(layout.background_stem(app, name))
 
 
+def background_mark(app: str) -> str:
+    """What the first line of such a unit ends in."""
+    return str(layout.background_mark(app))
+
+
 def worker_template(app: str, name: str) -> str:
     """The file of a worker's unit. Example: /etc/systemd/system/wsgi-shop-celery@.service."""
     return str(layout.worker_template(app, name))

@@ -1,4 +1,4 @@
-"""When a timer runs, as systemd's OnCalendar has it (systemd.time(7)): what a host's systemd takes, and what none does."""
+"""When a timer runs, as systemd's OnCalendar has it (systemd.time(7)): what a host's systemd takes."""
 
 from __future__ import annotations
 

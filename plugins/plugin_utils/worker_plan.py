@@ -166,7 +166,7 @@ def _settings(planned: App, uwsgi: dict[str, Any], host: dict[str, Any]) -> list
 
 
 def _unit_text(app: str, sections: Mapping[str, Iterable[Iterable[str]]]) -> str:
-    text = f"# Written by Ansible (graceful.wsgi.publish) for the application {app}.\n"
+    text = f"# Written by Ansible (graceful.wsgi.publish) {layout.background_mark(app)}"
     for section, lines in sections.items():
         text += f"\n[{section}]\n" + "".join(f"{name}={value}\n" for name, value in lines)
     return text
@@ -232,13 +232,9 @@ def files(app: Mapping[str, Any], planned: App, uwsgi: dict[str, Any], host: dic
     return [File(dest=path, content=text, mode="0644", belongs_to=name) for path, text in texts.items()]
 
 
-def fields(apps: Iterable[Mapping[str, Any]], planned: Mapping[str, App]) -> dict[str, Any]:
-    """What the plan says of the workers and timers of all applications."""
-    apps = list(apps)
-    return {
-        "background": [one for app in apps for one in of(app, planned[app["name"]])],
-        "background_lease": lease(apps),
-    }
+def of_all(apps: Iterable[Mapping[str, Any]], planned: Mapping[str, App]) -> list[Background]:
+    """The processes and timers of all applications."""
+    return [one for app in apps for one in of(app, planned[app["name"]])]
 
 
 def all_files(

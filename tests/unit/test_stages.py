@@ -15,6 +15,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import hook_plan
 ROOT = Path(__file__).resolve().parents[2]
 # Modules in whose place the one below stands.
 STUBBED = (
+    "app_background",
     "change_owner",
     "file_bundle",
     "left_data",
@@ -87,7 +88,7 @@ FOUND = {
     "wanted": BEFORE,
     "before": BEFORE,
     "bundles": {"publish-main-apps": "", "publish-main-sites": ""},
-    **dict.fromkeys(("accounts", "members", "owner_changes", "open_code", "pending", "nginx_unread"), []),
+    **dict.fromkeys(("accounts", "members", "owner_changes", "open_code", "pending", "nginx_unread", "background"), []),
     "preflight": ["shop"],
     "unrecorded": ["shop"],
     "first_runs": [{"name": "shop"}],

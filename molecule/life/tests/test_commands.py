@@ -1,5 +1,7 @@
 """Commands before and after a release goes live, by hand, and what becomes of a site when they fail."""
 
+import json
+import subprocess
 import textwrap
 import time
 
