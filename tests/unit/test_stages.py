@@ -236,7 +236,8 @@ CLEARED = ["left_data undone", UNLOCKED]
 
 def test_the_stages_run_in_their_order_with_the_users_tasks_around_them(ran):
     _status, said, logs = ran
-    pruned = [LOCKED, "before_prune: gone", "left_data noted", "uwsgi_instances", "file_bundle publish-main-apps"]
+    pruned = [LOCKED, "before_prune: gone", "left_data noted", "uwsgi_instances"]
+    pruned += ["app_background absent", "file_bundle publish-main-apps"]
     done = [*UNTIL_RELOADED, "release_records live", *CLEARED]
     assert logs["fine"] == [*done, *pruned, "after_prune: gone", UNLOCKED], said
 
