@@ -4,7 +4,9 @@ import hashlib
 import re
 import time
 
+import publishing
 import pytest
+import yaml
 from one_host import HOST, app, get, play, put, sh, site
 from visiting import visitors
 
@@ -242,6 +244,31 @@ def test_the_way_back_takes_them_too(folder):
     do("earlier")
     assert told("earlier")[0] == "2"
     assert set(processes().values()) == {current()}
+
+
+def test_the_recipe_of_the_guide_runs_as_it_stands(tmp_path):
+    text = (publishing.CHECKOUT / "docs/guide/workers.md").read_text()
+    given = re.search(r"(?s)```yaml\n(.*?)```", text)[1].replace("{{ inventory_dir }}", str(tmp_path))
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/requirements.txt").write_text("Flask\n")
+    for name, code_of in re.findall(r"(?s)`shop/(\w+\.py)` .*?```python\n(.*?)```", text):
+        (tmp_path / "shop" / name).write_text(code_of)
+    assert len(list((tmp_path / "shop").iterdir())) == 4
+    recipe = yaml.safe_load(given)
+    for _run in range(2):
+        status, said = play([], [], publish_set="recipe", **recipe)
+        assert status == 0, said
+    assert "changed=0" in said, said
+    assert get("shop.example.com") == (200, "0 orders are done")
+    name = get("shop.example.com", "/order")[1]
+    end = time.time() + 20
+    while get("shop.example.com") != (200, "1 orders are done"):
+        assert time.time() < end, sh("journalctl -n 40 -u 'wsgi-shop-orders@*'", check=False)
+    assert f"does {name}" in sh("journalctl -n 40 -u 'wsgi-shop-orders@*'")
+    sh("systemctl start wsgi-shop-tidy")
+    assert "tidied up" in sh("journalctl -n 40 -u wsgi-shop-tidy")
+    status, said = play(playbook="playbooks/remove.yml", remove_apps=["shop"])
+    assert status == 0 and "wsgi-shop" not in sh("systemctl list-units --all 'wsgi-shop*'"), said
 
 
 def test_they_go_with_the_application(folder):
