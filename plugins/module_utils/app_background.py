@@ -96,7 +96,10 @@ class Process(Instance):
         has = self.applied()
         if has is not None and not self.begun:
             return "nothing" if has == desired and not (self.renew and not self.wanted["job"]) else "restart"
-        if self.begun or self.renew or self.wanted["job"]:
+        if self.wanted["job"] and not self.begun:
+            # A reboot has taken the note of it; systemd itself tells of a file that it has not read.
+            return "restart" if self.shown.get("NeedDaemonReload") == "yes" else "nothing"
+        if self.begun or self.renew:
             return "restart"
         # Somebody else, or systemd, has started it: it has read what was there then.
         newer = self._newer_than_master(self.wanted["unit_files"] + self.wanted["links"])

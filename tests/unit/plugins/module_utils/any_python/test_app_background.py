@@ -183,6 +183,17 @@ def test_one_that_systemd_has_started_again_is_as_it_is_wanted(host):
     assert background(host, both(host)).due() == []
 
 
+def test_what_a_boot_has_started_is_as_it_is_wanted(host):
+    background(host, both(host)).apply()
+    for name in os.listdir(host.path("run")):
+        os.unlink(os.path.join(host.path("run"), name))
+    host.now += 100
+    host.systemctl("restart", "wsgi-shop-jobs@1.service", "wsgi-shop-jobs@2.service", "wsgi-shop-tick.timer")
+    host.did()
+    assert sorted(background(host, both(host)).apply().values()) == ["nothing"] * 3 and host.did() == []
+    assert background(host, both(host)).due() == []
+
+
 def test_fewer_are_stopped_and_disabled_once_the_rest_is_up(host):
     background(host, [item(host, 1), item(host, 2), item(host, 3), tick(host)]).apply()
     host.did()
