@@ -2,8 +2,8 @@
 
 NAME.conf holds the server blocks and upstreams, and nginx.conf where the variables say something of it; NAME.ini holds
 the configurations of uWSGI and the drop-ins of its units, the units of workers and timers, and a whole unit where the
-variables say something of it. All is rendered as the roles have it rendered. Where NAME begins with ``centos7``, the host
-is a CentOS 7.
+variables say something of it. All is rendered as the roles have it rendered. Where NAME begins with ``centos7``, the
+host is a CentOS 7.
 """
 
 import base64
