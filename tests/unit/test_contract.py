@@ -448,7 +448,7 @@ def published(plan):
         "before": [{**item, "id": "0"} for item in plan["releases"]],
     }
     more = dict.fromkeys(("deploy", "switch"), True)
-    more |= dict.fromkeys(("preflight", "open_code", "pending", "unrecorded"), names)
+    more |= dict.fromkeys(("preflight", "open_code", "pending", "unrecorded", "background"), names)
     return {
         "uwsgi_installed": UWSGI,
         "__publish_checked_out": {"checkouts": {name: {"after": "1"} for name in names}},
