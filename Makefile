@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live life python27 centos7 fleet airgap docs golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live life python27 centos7 fleet airgap docs docs-site golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,10 @@ molecule reload paths websocket hostile live life python27 centos7 fleet airgap:
 docs: venv ## Write the roles' READMEs from their argument specs
 	python docs/role_readmes.py
 
+docs-site: ## Build the documentation as a site, with all links checked, in .cache/site/html
+	@tests/venv requirements-site.txt .venv-site
+	@.venv-site/bin/python docs/site/build .cache/site
+
 golden: venv-test ## Write tests/unit/golden/*.conf and *.ini anew; their diff is what a change does to hosts
 	PYTHONPATH=.collections:tests/shared python tests/shared/golden.py
 	PYTHONPATH=.collections:tests/shared python tests/shared/golden_import.py
@@ -80,4 +84,4 @@ bench-converge bench-reload bench-fleet bench-serve bench-kills:
 
 clean-cache: ## Remove the images, the tarballs and .venv
 	tests/images/clean
-	rm -rf .venv .venv-core216 .cache .ansible
+	rm -rf .venv .venv-core216 .venv-site .cache .ansible

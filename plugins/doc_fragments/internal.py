@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The note of an internal module; README.md lists those that are not."""
+    """The note of an internal module; docs/guide/modules.md lists those that are not."""
 
     DOCUMENTATION = r"""
 options: {}

@@ -8,6 +8,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import documents
 import pytest
 import yaml
 
@@ -69,7 +70,7 @@ def test_the_tarball_is_the_version_that_galaxy_yml_says(tarball):
 
 def test_the_tarball_holds_nothing_but_the_product(names):
     assert {name.split("/")[0] for name in names} <= SHIPPED
-    debris = {"__pycache__", "fragments", "demo", "demo.yml"}
+    debris = {"__pycache__", "fragments", "demo", "demo.yml", "development", "role_readmes.py"}
     assert [name for name in names if name.endswith(".pyc") or debris & set(name.split("/"))] == []
 
 
@@ -78,6 +79,19 @@ def test_the_tarball_holds_all_of_the_product(names):
     wanted = [name for name in tracked if not name.startswith("playbooks/demo")]
     assert wanted
     assert [name for name in wanted if name not in names] == []
+
+
+def test_a_page_of_the_tarball_leads_to_what_is_in_it(infra):
+    installed = (infra / "collections/ansible_collections/graceful/wsgi").resolve()
+    pages = [page for page in sorted(installed.rglob("*.md")) if page.name != "CHANGELOG.md"]
+    # Those begin with the repository: README.md is shown alone.
+    links = [(page, link) for page in pages for link in documents.links(page.read_text()) if "://" not in link]
+    dead = [
+        f"{page.relative_to(installed)}: {link}"
+        for page, link in links
+        if link[0] != "#" and not (page.parent / link.partition("#")[0]).exists()
+    ]
+    assert dead == [] and len(links) > 50
 
 
 @pytest.mark.parametrize("playbook", ["roles.yml", "include.yml", "site.yml"])

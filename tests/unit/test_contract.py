@@ -14,6 +14,7 @@ from unittest import mock
 import contract
 import pytest
 from ansible.template import Templar
+from documents import DOCUMENTS
 from plans import BUILDER, CENTOS7, DEBIAN, SPECS, UWSGI, plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, uwsgi_home
@@ -306,7 +307,7 @@ def inventories():
 
 def recipes():
     """The variables in the documentation, each with what it leaves to the reader."""
-    for file in (ROOT / "README.md", ROOT / "docs/kit.md", *sorted((ROOT / "docs/roles").glob("*.md"))):
+    for file in DOCUMENTS:
         text = file.read_text()
         for block in re.finditer(r"^( *)```yaml\n(.*?)^\1```", text, re.DOTALL | re.MULTILINE):
             lines = re.sub(f"^{block[1]}", "", block[2], flags=re.MULTILINE)

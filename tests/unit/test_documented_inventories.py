@@ -8,6 +8,7 @@ import golden
 import pytest
 import yaml
 from ansible.template import Templar
+from documents import DOCUMENTS
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 
@@ -18,7 +19,6 @@ SPECS = {
     ]
     for role in (path.name for path in (ROOT / "roles").iterdir())
 }
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs/roles").glob("*.md"))]
 # A minimal CentOS 7.
 HOST = {
     "os_family": "RedHat",
