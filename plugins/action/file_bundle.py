@@ -26,7 +26,38 @@ class Variables(dict[str, Any]):
         return dict(self)
 
 
-class Renderer(ReportingAction):
+def without(item: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The item less these keys."""
+    return {key: value for key, value in item.items() if key not in keys}
+
+
+def digest_of(files: list[dict[str, Any]], directories: list[dict[str, Any]], prune: bool) -> str:
+    """What tells one set of files from another, as the module notes it on the host."""
+    wanted = json.dumps([files, directories, prune], sort_keys=True, default=str)
+    return hashlib.sha256(wanted.encode()).hexdigest()[:16]
+
+
+class Rendering(ReportingAction):
+    """Renders templates of items as the template module does."""
+
+    def _render(self, item: dict[str, Any], path: str, task_vars: Variables) -> str:
+        if (item.get("template") is None) == (item.get("content") is None):
+            raise AnsibleActionFail(f"{path}: give either template or content")
+        if item.get("content") is not None:
+            return str(item["content"])
+        source = self._find_needle("templates", item["template"])
+        lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
+        # Before 2.19 the lookup would turn text that looks like JSON into data; later it never does and says so.
+        as_text = {} if CORE >= (2, 19) else {"convert_data": False}
+        return str(lookup.run([source], variables=task_vars, template_vars=item.get("vars") or {}, **as_text)[0])
+
+    def _file(self, item: dict[str, Any], path: str, task_vars: Variables) -> dict[str, Any]:
+        """A file of a bundle as the module takes it."""
+        text = self._render(item, path, task_vars)
+        return {**without(item, "template", "vars"), "content": base64.b64encode(text.encode()).decode()}
+
+
+class Renderer(Rendering):
     """Runs a module with a list of items (``LIST``), whose templates it renders as the template module does."""
 
     TRANSFERS_FILES = False
@@ -45,17 +76,6 @@ class Renderer(ReportingAction):
     def _complete(self, result: dict[str, Any], args: dict[str, Any]) -> None:
         """Add to the module's result what only this side has."""
 
-    def _render(self, item: dict[str, Any], path: str, task_vars: Variables) -> str:
-        if (item.get("template") is None) == (item.get("content") is None):
-            raise AnsibleActionFail(f"{path}: give either template or content")
-        if item.get("content") is not None:
-            return str(item["content"])
-        source = self._find_needle("templates", item["template"])
-        lookup = lookup_loader.get("ansible.builtin.template", loader=self._loader, templar=self._templar)
-        # Before 2.19 the lookup would turn text that looks like JSON into data; later it never does and says so.
-        as_text = {} if CORE >= (2, 19) else {"convert_data": False}
-        return str(lookup.run([source], variables=task_vars, template_vars=item.get("vars") or {}, **as_text)[0])
-
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
@@ -73,11 +93,6 @@ class Renderer(ReportingAction):
         return self._reported(result, task_vars)
 
 
-def without(item: dict[str, Any], *keys: str) -> dict[str, Any]:
-    """The item less these keys."""
-    return {key: value for key, value in item.items() if key not in keys}
-
-
 class ActionModule(Renderer):
     """Controller side of graceful.wsgi.file_bundle."""
 
@@ -86,8 +101,7 @@ class ActionModule(Renderer):
     _supports_diff = True
 
     def _sent(self, item: dict[str, Any], path: str, task_vars: Variables) -> dict[str, Any]:
-        text = self._render(item, path, task_vars)
-        return {**without(item, "template", "vars"), "content": base64.b64encode(text.encode()).decode()}
+        return self._file(item, path, task_vars)
 
     def _complete(self, result: dict[str, Any], args: dict[str, Any]) -> None:
         left = result.get("left")
@@ -101,8 +115,7 @@ class ActionModule(Renderer):
     def _answer(self, args: dict[str, Any]) -> dict[str, Any] | None:
         verified_digest = args.pop("verified_digest", None)
         directories = [dict(item) for item in args.get("directories") or []]
-        wanted = [args["files"], directories, bool(args.get("prune"))]
-        args["digest"] = hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        args["digest"] = digest_of(args["files"], directories, bool(args.get("prune")))
         if verified_digest != args["digest"] or args.get("undo") or args.get("remove") or args.get("carried"):
             return None
         return {

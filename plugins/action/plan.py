@@ -392,6 +392,8 @@ class ActionModule(ReportingAction):
             variables[role] = self._visible(options, task_vars, strict=role == own)
         variables[own] = variables[own] or {}
         joined = joined_variables.join(variables["publish"] or {}, specs["publish"])
+        # On a way back, what was never live here stays as it is.
+        joined = joined.without(name for name, pin in (args["pins"] or {}).items() if pin is None)
         variables["publish"] = joined.values if variables["publish"] is not None else None
         host = self._known(args, variables, task_vars)
         plans, problems = planning.plan(specs, variables, host)

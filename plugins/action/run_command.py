@@ -12,6 +12,8 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import command_plan,
 # What wsgi ends with where it has run nothing, and a shell where there is no wsgi.
 REFUSED = 64
 NO_PROGRAM = 127
+# How it begins to say that the host has no such application.
+NOT_HERE = "wsgi: there is no application "
 
 
 class ActionModule(ActionBase):
@@ -42,11 +44,15 @@ class ActionModule(ActionBase):
         told = self._low_level_execute_command(shown + " 2>&1 </dev/null")
         said = [text_values.printable(line) for line in str(told.get("stdout") or "").splitlines()]
         status = told.get("rc")
-        result.update(rc=status, said=said)
+        result.update(rc=status, said=said, here=True, names=[app])
         if status == 0:
             self._display.display("\n".join([f"[{host}] {app}: {args['command']}", *(f"  {line}" for line in said)]))
             return result
         result["failed"] = True
+        if status == REFUSED and said and said[-1].startswith(NOT_HERE):
+            names = said[-1].partition("; there are: ")[2].split()
+            self._display.display(f"[{host}] has no application {app}; it is left out")
+            return {**result, "failed": False, "changed": False, "skipped": True, "here": False, "names": names}
         if status == REFUSED and said and said[-1].startswith("wsgi: "):
             result["msg"] = f"app: {said[-1].removeprefix('wsgi: ')}"
         elif status == NO_PROGRAM and any(layout.HOST_COMMAND in line for line in said):

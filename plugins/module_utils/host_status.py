@@ -176,6 +176,7 @@ def applications(sets, root, units, now):
     found = []
     every = [app for name in sets for app in sets[name].apps]
     others = units.matching("wsgi-*")
+    until = time.time() + status_disk.LIMIT
     for name in sorted(sets):
         for app in sorted(sets[name].apps):
             home = os.path.join(root, app)
@@ -187,7 +188,7 @@ def applications(sets, root, units, now):
                     "maintenance": maintenance.since(app),
                     "instances": [instance(one, units, now) for one in sets[name].apps[app]],
                     "background": _background(app, every, others, units),
-                    "disk": status_disk.application(home, units.run),
+                    "disk": status_disk.application(home, units.run, until),
                 }
             )
     return found

@@ -51,6 +51,8 @@ OWED_DIR = STATE_DIR + "/after-live"
 BACKGROUND_DIR = STATE_DIR + "/background"
 # Where systemd notes when a timer that catches up on what it has missed was last due.
 TIMER_STAMPS = "/var/lib/systemd/timers"
+# What is known of releases of applications that never became live, by application.
+NEVER_LIVE_DIR = STATE_DIR + "/never-live"
 GIT_HOME = STATE_DIR + "/git"
 # Folders of git's account with one of each application's name: its clone, and what lets git in.
 GIT_ROOTS = (GIT_HOME + "/repos", GIT_HOME + "/.graceful-wsgi")

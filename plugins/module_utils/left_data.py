@@ -17,7 +17,7 @@ import os
 import re
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import layout, ownership, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, ownership, release_records, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, replace_bytes, unlink
 
@@ -37,6 +37,7 @@ SPEC = {
         "folders": {"type": "list", "elements": "path", "required": True},
         "files": {"type": "list", "elements": "path", "required": True},
         "clones": {"type": "list", "elements": "path", "required": True},
+        "home": {"type": "path"},
     },
 }
 
@@ -123,6 +124,7 @@ def note(name, gone, check_mode=False):
         # That its code loads tells nobody anything any more.
         unlink(os.path.join(STATE_DIR, "loads-" + app))
         unlink(os.path.join(layout.OWED_DIR, app))
+        unlink(release_records.kept_in(app))
     for other in sets():
         if other != name:
             mine = set(path for paths in gone.values() for path in paths)
@@ -185,7 +187,7 @@ def fresh(apps):
         if app["folders"][0] in missing["folders"]:
             missing["folders"] += app["clones"]
         if missing["folders"] or missing["files"]:
-            found.append(dict(app, **missing))
+            found.append(dict(app, home=app["folders"][0], **missing))
     return found
 
 
@@ -205,6 +207,8 @@ def undo(apps, check_mode=False):
             # An earlier run may have noted that it loads.
             unlink(os.path.join(STATE_DIR, "loads-" + app["name"]))
             unlink(os.path.join(layout.OWED_DIR, app["name"]))
+            if app.get("home"):
+                release_records.keep(app["name"], app["home"])
         for path in paths if not check_mode else []:
             _remove(path)
         if paths:

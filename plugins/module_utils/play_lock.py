@@ -36,10 +36,14 @@ class Lost(Exception):
 
 
 class PlayLock:
-    """The lock of a set of this host. ``holder``: who runs the play, with IDENTITY and ``by``."""
+    """The lock of a set of this host. ``holder``: who runs the play, with IDENTITY and ``by``.
 
-    def __init__(self, publish_set, holder, folder=FOLDER, now=time.time):
-        self.set, self.holder, self.folder, self.now = publish_set, holder, folder, now
+    ``scope``: the part of the play that takes it. A run may take it in several parts, one within another, as where
+    tasks of a user's own reload an application, and holds it until the last of them has given it back.
+    """
+
+    def __init__(self, publish_set, holder, scope="", folder=FOLDER, now=time.time):
+        self.set, self.holder, self.scope, self.folder, self.now = publish_set, holder, scope, folder, now
 
     def _path(self, publish_set):
         return os.path.join(self.folder, "%s.json" % ("all" if publish_set == ALL else "set-" + publish_set))
@@ -85,12 +89,18 @@ class PlayLock:
                 if lasts and [note.get(key) for key in IDENTITY] not in dead:
                     return dict(note, silent=int(silent))
             mine = self._read(self._path(self.set))
-            since = mine.get("since") if mine and self._is_ours(mine) else self.now()
-            self._write(since)
+            mine = mine if mine and self._is_ours(mine) else {}
+            # What runs within a longer part must not shorten its lease.
+            lease = max(LEASE, mine.get("renewed", 0) + mine.get("lease", 0) - self.now())
+            self._write(mine.get("since", self.now()), self._scopes(mine) + [self.scope], lease)
         return None
 
-    def _write(self, since, lease=LEASE):
-        note = dict(self.holder, set=self.set, since=since, renewed=self.now(), lease=lease)
+    def _scopes(self, note):
+        """The other parts of the play that hold it."""
+        return [scope for scope in note.get("scopes", []) if scope != self.scope]
+
+    def _write(self, since, scopes, lease=LEASE):
+        note = dict(self.holder, set=self.set, since=since, renewed=self.now(), lease=lease, scopes=scopes)
         replace_bytes(self._path(self.set), encoded(json.dumps(note, sort_keys=True)))
 
     def renew(self, lease=LEASE):
@@ -103,15 +113,23 @@ class PlayLock:
                     "this run has lost its lock of %s: %s now; it was silent for more than %d s. Run it again"
                     % (told_set(self.set), by, LEASE)
                 )
-            self._write(note.get("since"), lease)
+            self._write(note.get("since"), note.get("scopes", [self.scope]), lease)
 
     def release(self):
-        """Give it back, if it is ours; whoever has taken all off the host has taken the note, too."""
+        """Give it back, if it is ours; whoever has taken all off the host has taken the note, too.
+
+        Where a part of the play that this one runs within has taken it, it stays taken.
+        """
         if not os.path.isdir(self.folder):
             return
         with self._claimed():
             note = self._read(self._path(self.set))
-            if note and self._is_ours(note):
+            if not note or not self._is_ours(note):
+                return
+            others = self._scopes(note)
+            if others:
+                self._write(note.get("since"), others, note.get("lease", LEASE))
+            else:
                 os.unlink(self._path(self.set))
 
 

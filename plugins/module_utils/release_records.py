@@ -17,10 +17,10 @@ import os
 import re
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import causes
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
+from ansible_collections.graceful.wsgi.plugins.module_utils import causes, layout
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import Folder, UnsafePath, read_file
-from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import digest_of, replace_bytes
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, digest_of, replace_bytes
 
 FOLDER = ".records"
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
@@ -28,6 +28,8 @@ RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
 FAILED_KEPT, FAILED_AGE = 2, 7 * 24 * 3600
 # How many records stay, those of releases that are gone among them.
 RECORDS_KEPT = 100
+# How many of them are kept of an application whose first run failed, when its folder goes.
+NEVER_LIVE_KEPT = 20
 # What an address holds of a user's.
 _CREDENTIALS = re.compile(r"(\w://)[^/@\s]+@")
 
@@ -88,7 +90,8 @@ class Records:
 
     def read(self):
         """{id: record}; one that cannot be read is none."""
-        found = {}
+        # Of first runs that failed, and whose folders are gone.
+        found = kept(os.path.basename(os.path.dirname(self.releases)))
         for name in self._names():
             try:
                 record = json.loads(read_file(os.path.join(self.folder, name)).decode("utf-8"))
@@ -273,6 +276,31 @@ def note_failures(releases, failed, stage):
             why = dict(failed).get(item["name"])
             if why and os.path.basename(folder) == "releases" and name == item.get("id"):
                 Records(folder).failed(name, stage, causes.message([(item["name"], why)]))
+
+
+def kept_in(app):
+    """The file with the records of an application whose first run failed."""
+    return os.path.join(layout.NEVER_LIVE_DIR, app + ".json")
+
+
+def kept(app):
+    """{id: record} of its first runs that failed, whose folders are gone."""
+    try:
+        found = json.loads((content_of(kept_in(app)) or b"{}").decode("utf-8"))
+    except (IOError, OSError, ValueError):
+        return {}
+    return dict((native(name), record) for name, record in found.items() if isinstance(record, dict))
+
+
+def keep(app, home):
+    """Keep the records of an application whose folder is about to go: why it failed is asked for afterwards."""
+    found = Records(os.path.join(home, "releases")).read()
+    if not found:
+        return
+    latest = sorted(found, key=lambda name: -(found[name].get("failed") or found[name].get("made") or {}).get("at", 0))
+    make_folders(layout.NEVER_LIVE_DIR)
+    content = dict((name, found[name]) for name in latest[:NEVER_LIVE_KEPT])
+    replace_bytes(kept_in(app), encoded(json.dumps(content, sort_keys=True, indent=1)))
 
 
 def digests(paths):

@@ -21,6 +21,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     left_data,
     nginx_package,
     ownership,
+    release_records,
     removal_accounts,
     removal_survey,
     shared_venvs,
@@ -233,6 +234,7 @@ class Removal(Programs):
         for app in going.apps:
             self._remove(os.path.join(STATE_DIR, "loads-" + app))
             self._remove(layout.maintenance(app))
+            self._remove(release_records.kept_in(app))
         self._rmdir(layout.MAINTENANCE_DIR)
 
     def _accounts(self):

@@ -9,7 +9,9 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import ctypes
 import errno
+import os
 import re
 import stat
 
@@ -27,6 +29,21 @@ RESERVED = re.compile(
 REFUSED = re.compile(u"[\x00-\x08\x0a-\x1f\x7f\ufdd0-\ufdef\ufffd-\uffff]")
 # More than any environment takes (MAX_ARG_STRLEN for each variable).
 LONGEST = 1 << 20
+
+
+def has_acl(path):
+    """Whether an access list lets named accounts or groups to a file, whose mode then tells the most that they may."""
+    name = "system.posix_acl_access"
+    if hasattr(os, "getxattr"):
+        try:
+            return bool(os.getxattr(path, name, follow_symlinks=False))
+        except OSError:
+            return False
+    try:
+        # Python 2 has no call for it.
+        return ctypes.CDLL(None).lgetxattr(native(path), name, None, 0) > 0
+    except (AttributeError, OSError):
+        return False
 
 
 def _of_the_file(path):
@@ -52,6 +69,9 @@ def _of_the_file(path):
         owner = "%s:%s" % (safe_path.account_name(found.st_uid), safe_path.group_name(found.st_gid))
         message = "%s is for others than root (%s, mode %04o)" % (path, owner, stat.S_IMODE(found.st_mode))
         return message, "run `chown root:root %s; chmod 0600 %s`" % (path, path)
+    if found.st_mode & 0o070 and has_acl(path):
+        message = "%s has an access list (getfacl) that lets others than root read it" % path
+        return message, "run `setfacl -b %s; chmod 0600 %s`" % (path, path)
     return None
 
 

@@ -6,12 +6,18 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import json
 import os
 import re
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import environment_file, procfs, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.trial_unit import parse
+
+try:
+    from urllib.parse import quote, quote_plus
+except ImportError:
+    from urllib import quote, quote_plus
 
 HIDDEN = "(hidden)"
 # No file with an environment is longer.
@@ -111,8 +117,51 @@ def of_files(texts):
     return sorted(_of_pairs(pair for text in texts for pair in _pairs(native(text))), key=len, reverse=True)
 
 
-def mask(text, values):
-    """The text without them."""
+def _quoted(value):
+    """As Python shows it, alone or within a longer text, with whichever quotes that has."""
+    for show in (repr, _other_repr):
+        inner = show(value + "'\"").lstrip("bu")[1:-4]
+        for one in (inner, inner.replace("\\'", "'")):
+            yield one
+
+
+def _other_repr(value):
+    """As Python shows it where the application has it as bytes and not as text, or as text and not as bytes."""
+    return repr(value.encode("utf-8")) if not isinstance(value, bytes) else repr(value.decode("utf-8"))
+
+
+def _percent(value):
+    """As a part of an address or of a form."""
+    for how, safe in ((quote, "/"), (quote, ""), (quote_plus, "")):
+        found = how(value, safe)
+        yield found
+        yield re.sub("%[0-9A-F]{2}", lambda digits: digits.group().lower(), found)
+
+
+def _in_json(value):
+    text = value.decode("utf-8") if isinstance(value, bytes) else value
+    for only_ascii in (True, False):
+        found = native(json.dumps(text, ensure_ascii=only_ascii)[1:-1])
+        yield found
+        # As PHP and some others write it.
+        yield found.replace("/", "\\/")
+
+
+def spelt(values):
+    """These values, and each as programs write it out: shown by Python, in JSON, in an address; the longest first."""
+    found = set(values)
     for value in values:
+        for spell in (_quoted, _percent, _in_json):
+            try:
+                found.update(spell(value))
+            except UnicodeError:
+                # No text: nothing writes it so.
+                continue
+    return sorted(found, key=len, reverse=True)
+
+
+def mask(text, values):
+    """The text without them, however a program has written them out."""
+    for value in spelt(values):
         text = text.replace(value, HIDDEN)
     return _SYSTEMD.sub(r"\1 " + HIDDEN, text)

@@ -10,8 +10,10 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import base64
 import fnmatch
 import os
+import pwd
 import re
 import stat
 
@@ -33,6 +35,8 @@ _INCLUDE = re.compile(r"(?:^|[\s;{}])include\s+([^\s;{}][^;{}]*);")
 _UWSGI_FILE = re.compile(r"(?m)^[ \t]*(?:ini|include|inherit|yaml|json|xml)[ \t]*[:=][ \t]*([^\s:]+)")
 _EMPEROR = re.compile(r"(?m)^[ \t]*emperor[ \t]*[:=][ \t]*(\S+)")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
+# An account that owns nothing.
+NOBODY = 65534
 # Words of an environment that say which folder a master was started in, and nothing else of it.
 _FOLDERS = ("PWD", "OLDPWD")
 
@@ -49,8 +53,11 @@ class Collection:
         self.total = 0
         self.full = False
 
-    def add(self, path, shown=None, quiet=False):
-        """Read one file; its text, or None where there is none that may be read."""
+    def add(self, path, shown=None, quiet=False, by=None):
+        """Read one file; its text, or None where there is none that may be read.
+
+        ``by``: the account (uid) that has named it, with whose rights it is read; None where that was root.
+        """
         shown = shown or path
         if shown in self.texts:
             return self.texts[shown]
@@ -60,7 +67,7 @@ class Collection:
             self.full = True
             return None
         try:
-            raw = _read(path, self.root)
+            raw = _read(path, self.root) if by is None else _read_as(by, path)
         except safe_path.UnsafePath as error:
             self.messages.append("%s: left out: %s" % (shown, error))
             return None
@@ -99,6 +106,40 @@ def _read(path, root, links=0):
             return source.read(MAX_FILE + 1)
 
 
+def named_by(path, by=None):
+    """The account (uid) that says what stands in a file, and so which others it names; None where root alone does.
+
+    ``by``: of the file that has named this one.
+    """
+    if by is not None:
+        return by
+    try:
+        path = os.path.realpath(path)
+        while True:
+            found = os.stat(path)
+            if found.st_uid not in (0, os.geteuid()):
+                return found.st_uid
+            # In a folder such as /tmp nobody replaces what is another's.
+            open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
+            if open_to_all or (found.st_mode & stat.S_IWGRP and found.st_gid != 0):
+                return NOBODY
+            if path == "/":
+                return None
+            path = os.path.dirname(path)
+    except (IOError, OSError):
+        return None
+
+
+def _read_as(uid, path):
+    """The bytes of a file, with the rights of an account."""
+    try:
+        who = safe_path.account(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        who = {"uid": uid, "gid": NOBODY, "groups": []}
+    read = safe_path.as_account(who, lambda: native(base64.b64encode(_read(path, None))), (safe_path.UnsafePath,))
+    return base64.b64decode(read)
+
+
 def names(path):
     """The names in a folder, sorted; none where it cannot be opened."""
     try:
@@ -128,32 +169,36 @@ def matching(pattern):
 
 def follow_nginx(collection, start):
     """Read a main file of nginx's and all that it includes, each once."""
-    base, todo, seen = os.path.dirname(start), [start], set()
+    base, todo, seen = os.path.dirname(start), [(start, None)], set()
     while todo:
-        path = todo.pop(0)
+        path, by = todo.pop(0)
         if path in seen or collection.full:
             continue
         seen.add(path)
-        text = collection.add(path)
+        text = collection.add(path, by=by)
+        by = named_by(path, by)
         for line in _INCLUDE.findall(re.sub(r"(?m)^[ \t]*#.*$", "", text or "")):
             target = line.strip().strip("\"'")
-            todo += matching(target if target.startswith("/") else os.path.join(base, target))
+            found = matching(target if target.startswith("/") else os.path.join(base, target))
+            todo += [(one, by) for one in found]
 
 
-def follow_uwsgi(collection, path):
-    """Read a configuration of uWSGI's, what it includes, and the vassals of an emperor."""
-    todo, seen = [path], set()
+def follow_uwsgi(collection, path, by=None):
+    """Read a configuration of uWSGI's, what it includes, and the vassals of an emperor. ``by``: as of add()."""
+    todo, seen = [(path, by)], set()
     while todo and not collection.full:
-        path = todo.pop(0)
+        path, by = todo.pop(0)
         if path in seen:
             continue
         seen.add(path)
-        text = collection.add(path, quiet=True)
+        text = collection.add(path, quiet=True, by=by)
+        by = named_by(path, by)
         for target in _UWSGI_FILE.findall(text or ""):
-            todo.append(os.path.normpath(os.path.join(os.path.dirname(path), target)))
+            todo.append((os.path.normpath(os.path.join(os.path.dirname(path), target)), by))
         for target in _EMPEROR.findall(text or ""):
             target = target.split("://")[-1]
-            todo += matching(target if re.search(r"[*?\[]", target) else os.path.join(target, "*.*"))
+            found = matching(target if re.search(r"[*?\[]", target) else os.path.join(target, "*.*"))
+            todo += [(one, by) for one in found]
 
 
 def read_tree(collection, path, depth=3):
@@ -233,14 +278,15 @@ def _is_uwsgi(words):
 
 
 def _process(pid, kind, words, parent):
-    about = {"pid": pid, "kind": kind, "command": words, "parent": parent or 0, "folder": "", "user": ""}
+    about = {"pid": pid, "kind": kind, "command": words, "parent": parent or 0, "folder": "", "user": "", "uid": NOBODY}
     try:
         about["folder"] = os.readlink("/proc/%d/cwd" % pid)
     except OSError:
         pass
     uids = re.search(br"(?m)^Uid:\s+(\d+)", procfs.read("/proc/%d/status" % pid))
     if uids:
-        about["user"] = safe_path.account_name(int(uids.group(1)))
+        about["uid"] = int(uids.group(1))
+        about["user"] = safe_path.account_name(about["uid"])
     cgroup = native(procfs.read("/proc/%d/cgroup" % pid))
     unit = re.search(r"([\w@.\\:-]+\.service)\s*$", cgroup, re.MULTILINE)
     about["unit"] = unit.group(1) if unit else ""
@@ -271,7 +317,7 @@ def _configs(collection, process):
             whole = os.path.normpath(os.path.join(folder or "/", path))
             if os.path.isfile(whole):
                 process["folder"] = folder
-                follow_uwsgi(collection, whole)
+                follow_uwsgi(collection, whole, process["uid"] or None)
                 break
 
 
@@ -309,11 +355,12 @@ def enabled_units():
 
 def commands_of(collection):
     """Read what the commands of units and of supervisor name."""
-    for text in list(collection.texts.values()):
+    for path, text in list(collection.texts.items()):
+        by = None if collection.root else named_by(path)
         for line in re.findall(r"(?m)^[ \t]*(?:ExecStart|command)[ \t]*=(.*)$", text):
             for word in re.split(r"[\s=:\"']+", line):
                 if word.startswith("/") and word.endswith(CONFIGS[:5]):
-                    follow_uwsgi(collection, word)
+                    follow_uwsgi(collection, word, by)
 
 
 def host(paths):

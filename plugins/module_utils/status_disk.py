@@ -14,7 +14,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import layout, safe_
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import mount_of, native
 
 ARTIFACTS = layout.STATE_DIR + "/nginx/artifacts"
-# What an application may write can be made so large that counting it never ends.
+# What an application may write can be made so large that counting it never ends: seconds for all of them together.
 LIMIT = 20
 DEEPEST = 60
 
@@ -31,6 +31,8 @@ def taken(path, run):
 def _walk(folder, seen, device, depth, limit):
     size = 0
     for name in folder.names():
+        if depth > DEEPEST or time.time() > limit:
+            raise safe_path.UnsafePath("%s: is too deep or too large to count" % folder.path)
         found = folder.lstat(name)
         if found is None or (found.st_dev, found.st_ino) in seen or found.st_dev != device:
             continue
@@ -39,8 +41,6 @@ def _walk(folder, seen, device, depth, limit):
         size += found.st_blocks * 512
         if not stat.S_ISDIR(found.st_mode):
             continue
-        if depth > DEEPEST or time.time() > limit:
-            raise safe_path.UnsafePath("%s: is too deep or too large to count" % folder.path)
         try:
             with folder.open_folder(name) as inner:
                 size += _walk(inner, seen, device, depth + 1, limit)
@@ -50,12 +50,16 @@ def _walk(folder, seen, device, depth, limit):
     return size
 
 
-def counted(path, limit=LIMIT):
-    """Bytes that a folder takes in which another account writes; None where it is not there, or has no end."""
+def counted(path, until=None):
+    """Bytes that a folder takes in which another account writes; None where it is not there, or has no end.
+
+    ``until``: when to give up, in seconds since 1970.
+    """
+    until = time.time() + LIMIT if until is None else until
     try:
         with safe_path.Folder(path) as folder:
             found = folder.stat()
-            return found.st_blocks * 512 + _walk(folder, set(), found.st_dev, 0, time.time() + limit)
+            return found.st_blocks * 512 + _walk(folder, set(), found.st_dev, 0, until)
     except (safe_path.UnsafePath, IOError, OSError):
         return None
 
@@ -69,15 +73,15 @@ def _names(path):
         return []
 
 
-def application(home, run):
-    """What an application takes, by its parts."""
+def application(home, run, until=None):
+    """What an application takes, by its parts; ``until`` as of counted()."""
     releases, venvs = os.path.join(home, layout.RELEASES), os.path.join(home, layout.VENVS)
     return {
         "releases": taken(releases, run),
         "releases_kept": len(_names(releases)),
         "virtualenvs": taken(venvs, run),
-        "shared": counted(os.path.join(home, layout.SHARED)),
-        "logs": counted(os.path.join(home, layout.LOGS)),
+        "shared": counted(os.path.join(home, layout.SHARED), until),
+        "logs": counted(os.path.join(home, layout.LOGS), until),
     }
 
 

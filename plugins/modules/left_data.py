@@ -70,6 +70,9 @@ options:
         type: list
         elements: path
         required: true
+      home:
+        description: The folder of the application, whose records of releases are kept.
+        type: path
 extends_documentation_fragment:
   - graceful.wsgi.internal
 attributes:

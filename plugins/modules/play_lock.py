@@ -27,6 +27,10 @@ options:
     type: str
     choices: [taken, renewed, released]
     default: taken
+  scope:
+    description: The part of the play that takes it; it is free again when each part that took it has given it back.
+    type: str
+    default: main
   timeout:
     description: Seconds to wait for another run; V(0) fails at once.
     type: int
@@ -79,6 +83,7 @@ def main():
         argument_spec={
             "set": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["taken", "renewed", "released"], "default": "taken"},
+            "scope": {"type": "str", "default": "main"},
             "timeout": {"type": "int", "default": 0},
             "lease": {"type": "int", "default": 900},
             "holder": {"type": "dict", "default": {}},
@@ -88,7 +93,7 @@ def main():
     )
     held = None
     if not module.check_mode:
-        lock = PlayLock(module.params["set"], module.params["holder"])
+        lock = PlayLock(module.params["set"], module.params["holder"], module.params["scope"])
         try:
             if module.params["state"] == "taken":
                 held = lock.take(module.params["dead"])

@@ -45,6 +45,9 @@ options:
         type: list
         elements: path
         required: true
+      home:
+        description: The folder of the application, whose records of releases are kept; this module fills it in.
+        type: path
   accounts:
     description: Users that are to be there.
     type: list
@@ -93,10 +96,50 @@ options:
     description: As O(graceful.wsgi.uwsgi_preflight#module:binary).
     type: path
     required: true
+  bundles:
+    description: Sets of files, as M(graceful.wsgi.file_bundle) takes them; the action plugin sends their names and
+      O(digests).
+    type: list
+    elements: raw
+    default: []
+  digests:
+    description: What is to stand of each of O(bundles); the action plugin fills it in.
+    type: dict
+    default: {}
+  carried:
+    description: As O(graceful.wsgi.file_bundle#module:carried); not used by the module itself.
+    type: dict
+    default: {}
+  lock:
+    description: The lock of the set, as M(graceful.wsgi.play_lock) takes it, which is taken before anything is asked.
+      It stays taken where there is something to do, for the task that gives it back; check mode takes none.
+    type: dict
+    suboptions:
+      set:
+        description: The set.
+        type: str
+        required: true
+      scope:
+        description: As O(graceful.wsgi.play_lock#module:scope).
+        type: str
+        default: main
+      timeout:
+        description: As O(graceful.wsgi.play_lock#module:timeout).
+        type: int
+        default: 0
+      holder:
+        description: The run of Ansible; the action plugin fills it in.
+        type: dict
+        default: {}
+      dead:
+        description: Holders that are known to be gone; the action plugin fills it in.
+        type: list
+        elements: dict
+        default: []
 extends_documentation_fragment:
   - graceful.wsgi.internal
   - graceful.wsgi.attributes
-  - graceful.wsgi.bundles
+  - graceful.wsgi.questions
   - graceful.wsgi.checks
   - graceful.wsgi.served
   - graceful.wsgi.applications.releases
@@ -130,6 +173,19 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+idle:
+  description: Whether nothing is to be done and each of O(bundles) stands as it is wanted. The questions have been put
+    then, and the lock is given back.
+  returned: success
+  type: bool
+answers:
+  description: What M(graceful.wsgi.site_answers) returns of O(questions).
+  returned: RV(idle) is true
+  type: dict
+held:
+  description: Who holds the lock, where another run does; nothing else was asked then.
+  returned: success
+  type: dict
 first_runs:
   description: Of O(first_runs) what is not there yet, without the applications that are published already; what
     M(graceful.wsgi.left_data) takes where the run fails.
@@ -223,6 +279,7 @@ import pwd
 from ansible_collections.graceful.wsgi.plugins.module_utils import accounts as account_utils
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     app_background,
+    asking,
     host_checks,
     instances,
     left_data,
@@ -232,10 +289,12 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     safe_path,
     served_checks,
     uwsgi_preflight,
+    visitor,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import verified_digest
 from ansible_collections.graceful.wsgi.plugins.module_utils.module_calls import systemctl_of
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_loading import CONF, LoadError, Nginx
+from ansible_collections.graceful.wsgi.plugins.module_utils.play_lock import PlayLock
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
 ARGUMENTS = {
@@ -254,7 +313,20 @@ ARGUMENTS = {
     "apps": {"type": "list", "elements": "dict", "required": True, "options": uwsgi_preflight.SPEC},
     "instances": instances.SPEC,
     "background": app_background.SPEC,
-    "bundles": {"type": "list", "elements": "str", "default": []},
+    "bundles": {"type": "list", "elements": "raw", "default": []},
+    "digests": {"type": "dict", "default": {}},
+    "carried": {"type": "dict", "default": {}},
+    "questions": visitor.SPEC,
+    "lock": {
+        "type": "dict",
+        "options": {
+            "set": {"type": "str", "required": True},
+            "scope": {"type": "str", "default": "main"},
+            "timeout": {"type": "int", "default": 0},
+            "holder": {"type": "dict", "default": {}},
+            "dead": {"type": "list", "elements": "dict", "default": []},
+        },
+    },
     "checks": host_checks.SPEC,
     "served": served_checks.SPEC,
     "members": account_utils.MEMBERS,
@@ -318,50 +390,105 @@ def not_loaded(apps, replace, binary):
     return [name for name, note in notes if not note.holds]
 
 
-def main():
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    # Other roles may have done their work before this one.
-    host_checks.refuse(module, "of what it publishes nothing was changed")
+# What is to be empty of what is found, where nothing is to be done.
+DUE = (
+    "accounts",
+    "deploy",
+    "switch",
+    "preflight",
+    "members",
+    "owner_changes",
+    "first_runs",
+    "unrecorded",
+    "open_code",
+    "pending",
+    "background",
+    "nginx_unread",
+)
+
+
+def is_idle(found, digests):
+    """Whether nothing that was asked about is to be done, and what the controller would write stands."""
+    if any(found[name] for name in DUE):
+        return False
+    return set(found["bundles"]) == set(digests) and all(
+        digest and digest == digests[name] for name, digest in found["bundles"].items()
+    )
+
+
+def state_of(module, homes):
+    """What is there of all that is published."""
     wanted = module.params
-    try:
-        homes = [releases.Home(item, wanted["python"]) for item in wanted["releases"]]
-        found = [release_of(home) for home in homes]
-        switch = any(home.would_switch() or home.surplus(wanted["keep"]) for home in homes)
-    except (releases.ReleaseError, safe_path.UnsafePath, IOError, OSError) as error:
-        module.fail_json(msg=str(error))
-    for home in homes:
-        if home.wanted.get("pinned") and home.id != home.current and home.unshared:
-            module.warn(
-                "%s: the release %s is of before %s was shared: it has its own, and what was written since stays in %s"
-                % (home.name, home.id, ", ".join(home.unshared), home.shared)
-            )
+    found = [release_of(home) for home in homes]
     replace = dict((item["name"], item["replace"]) for item in found)
     leads = dict(pair for paths in replace.values() for pair in paths.items())
     host_checks.refuse_these(
         module, [host_checks.Problem(*told) for told in served_checks.in_releases(wanted["served"], leads, module.warn)]
     )
-    module.exit_json(
-        changed=False,
-        accounts=[item for item in wanted["accounts"] if not is_there(item["name"])],
-        releases=found,
-        deploy=any(item["changed"] for item in found),
-        switch=switch,
-        preflight=not_loaded(wanted["apps"], replace, wanted["binary"]),
-        members=account_utils.missing_members(wanted["members"]),
-        owner_changes=account_utils.owner_changes(wanted["owner_changes"]),
-        first_runs=left_data.fresh(wanted["first_runs"]),
-        unrecorded=[
+    return {
+        "accounts": [item for item in wanted["accounts"] if not is_there(item["name"])],
+        "releases": found,
+        "deploy": any(item["changed"] for item in found),
+        "switch": any(home.would_switch() or home.surplus(wanted["keep"]) for home in homes),
+        "preflight": not_loaded(wanted["apps"], replace, wanted["binary"]),
+        "members": account_utils.missing_members(wanted["members"]),
+        "owner_changes": account_utils.owner_changes(wanted["owner_changes"]),
+        "first_runs": left_data.fresh(wanted["first_runs"]),
+        "unrecorded": [
             home.name
             for home in homes
             if not home.wanted["path"] and release_records.Records(home.releases).unrecorded
         ],
-        open_code=[home.name for home in homes if home.open_gates],
-        pending=due(module, wanted["instances"]),
-        background=background_due(module, wanted),
-        bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),
-        nginx_unread=nginx_unread(module),
-        maintenance=maintenance.on([item["name"] for item in wanted["apps"]]),
-    )
+        "open_code": [home.name for home in homes if home.open_gates],
+        "pending": due(module, wanted["instances"]),
+        "background": background_due(module, wanted),
+        "bundles": dict((name, verified_digest(name)) for name in wanted["bundles"]),
+        "nginx_unread": nginx_unread(module),
+        "maintenance": maintenance.on([item["name"] for item in wanted["apps"]]),
+    }
+
+
+def look(module):
+    """What the module returns, less what it says of the lock."""
+    # Other roles may have done their work before this one.
+    host_checks.refuse(module, "of what it publishes nothing was changed")
+    try:
+        homes = [releases.Home(item, module.params["python"]) for item in module.params["releases"]]
+        for home in homes:
+            if home.wanted.get("pinned") and home.id != home.current and home.unshared:
+                module.warn(
+                    "%s: the release %s is of before %s was shared: it has its own, and what was written since stays "
+                    "in %s" % (home.name, home.id, ", ".join(home.unshared), home.shared)
+                )
+        found = state_of(module, homes)
+    except (releases.ReleaseError, safe_path.UnsafePath, IOError, OSError) as error:
+        module.fail_json(msg=str(error))
+    found["idle"] = is_idle(found, module.params["digests"])
+    if found["idle"]:
+        found["answers"] = asking.answers([] if module.check_mode else module.params["questions"])
+    return found
+
+
+def main():
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    wanted = module.params["lock"]
+    if module.check_mode or not wanted:
+        module.exit_json(changed=False, held=None, **look(module))
+    lock, keep = PlayLock(wanted["set"], wanted["holder"], wanted["scope"]), False
+    try:
+        held = lock.take(wanted["dead"])
+    except (IOError, OSError) as error:
+        module.fail_json(msg=str(error))
+    if held:
+        module.exit_json(changed=False, held=held)
+    try:
+        found = look(module)
+        keep = not found["idle"]
+    finally:
+        # Also where what was asked about is refused.
+        if not keep:
+            lock.release()
+    module.exit_json(changed=False, held=None, **found)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ history:
   returned: O(state=told)
   type: dict
 pins:
-  description: For each application the name of the release that it is to have.
+  description: For each application the name of the release that it is to have; null where none of it is live.
   returned: O(state=pinned)
   type: dict
 """
@@ -112,7 +112,10 @@ def chosen(releases, app):
 
 
 def pinned(releases, app, wanted):
-    """{application: id}, the live one of each, but for the application that goes back. Raises NoWayBack."""
+    """{application: id}, the live one of each, but for the application that goes back; None where none is live.
+
+    Raises NoWayBack.
+    """
     if not app:
         raise NoWayBack("app is missing; name the application that is to go back: -e app=NAME")
     for item in chosen(releases, app):
@@ -121,7 +124,7 @@ def pinned(releases, app, wanted):
                 "app=%s: its code is at path (%s), of which no releases are kept; put the earlier code there and run "
                 "site.yml" % (app, item["path"])
             )
-    pins, missing = {}, []
+    pins = {}
     for item in releases:
         records = Records.of(item["home"])
         if item["name"] == app:
@@ -131,12 +134,6 @@ def pinned(releases, app, wanted):
                 raise NoWayBack("app=%s: %s" % (app, error))
         elif not item.get("path"):
             pins[item["name"]] = records.current
-            missing += [item["name"]] if records.current is None else []
-    if missing:
-        raise NoWayBack(
-            "%s: no release of it is live on this host, and going back brings no new code; run site.yml, or leave it "
-            "out of publish_apps until then" % ", ".join(sorted(missing))
-        )
     return pins
 
 
@@ -162,6 +159,8 @@ def main():
             failed(module)
         elif state == "pinned":
             told["pins"] = pinned(releases, module.params["app"], module.params["to"])
+            for name in sorted(name for name, pin in told["pins"].items() if pin is None):
+                module.warn("%s: no release of it is live on this host; it is left as it is until site.yml runs" % name)
         else:
             found = chosen(releases, module.params["app"])
             told["history"] = dict((item["name"], Records.of(item["home"]).told()) for item in found)

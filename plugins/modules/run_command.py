@@ -44,6 +44,15 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+here:
+  description: Whether the host has the application. Where it has none, the task is skipped.
+  returned: not in check mode
+  type: bool
+names:
+  description: The application, or those that the host has in its place.
+  returned: not in check mode
+  type: list
+  elements: str
 rc:
   description: Its status.
   returned: always

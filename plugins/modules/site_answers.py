@@ -91,14 +91,10 @@ asked:
 """
 
 import os
-import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import layout, nginx_master, procfs, visitor
+from ansible_collections.graceful.wsgi.plugins.module_utils import asking, layout, nginx_master, procfs, visitor
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
-# Asked at a time: a site that hangs holds up no other.
-PARALLEL = 8
 NGINX_PIDFILE = layout.NGINX_PIDFILE
 # How long nginx may take to read what it was told to reload.
 RELOAD = 20
@@ -132,29 +128,12 @@ def main():
         },
         supports_check_mode=True,
     )
-    began, wanted = time.time(), module.params
+    wanted = module.params
     if not module.check_mode:
         await_nginx([name for name in wanted["touched"] if name.startswith("/")])
     questions = [] if module.check_mode else wanted["questions"]
-    visits = [visitor.Visit(item) for item in questions if visitor.name_of(item) not in wanted["asked"]]
-    run_all([visit.make for visit in visits], PARALLEL)
-    touched = set(wanted["touched"])
-    refused, already_broken = [], []
-    for visit in visits:
-        if visit.wrong:
-            names = visit.question["instances"]
-            known = [] if visit.question["file"] in wanted["created"] else names
-            since = min([began] + [float(wanted["since"][name]) for name in known if name in wanted["since"]])
-            ours = touched.intersection(names + [visit.question["file"]])
-            (refused if ours else already_broken).append(dict(visit.refusal(), since=since, decided=time.time()))
-    module.exit_json(
-        changed=False,
-        refused=refused,
-        already_broken=already_broken,
-        told=[visit.told for visit in visits if visit.told],
-        asked=[visitor.name_of(visit.question) for visit in visits],
-        now=time.time(),
-    )
+    about = [wanted[name] for name in ("asked", "touched", "created", "since")]
+    module.exit_json(changed=False, **asking.answers(questions, *about))
 
 
 if __name__ == "__main__":

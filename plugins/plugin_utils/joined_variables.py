@@ -107,6 +107,21 @@ class Joined:
             found.append(Problem(path, message, hint))
         return found
 
+    def without(self, apps: Iterable[str]) -> Joined:
+        """The same without these applications, the locations that lead to them, and sites that lead nowhere else."""
+        gone, found = set(apps), dataclasses.replace(self)
+        if not gone:
+            return found
+        found.values, found.places, found.inherited = dict(self.values), dict(self.places), dict(self.inherited)
+        for name, left in (("publish_apps", _other_app), ("publish_sites", _other_site)):
+            items = self.values.get(name)
+            if isinstance(items, list):
+                kept = [(index, item) for index, one in enumerate(items) if (item := left(one, gone)) is not None]
+                found.values[name] = [item for _index, item in kept]
+                found.places[name] = [self.places[name][index] for index, _item in kept]
+                found.inherited[name] = [self.inherited[name][index] for index, _item in kept]
+        return found
+
     def _is_inherited(self, place: re.Match[str]) -> bool:
         items = self.inherited.get(place[1], [])
         return int(place[2]) < len(items) and place[3] in items[int(place[2])]
@@ -114,6 +129,20 @@ class Joined:
     def _written(self, place: re.Match[str]) -> str:
         places, behind = self.places.get(place[1], []), f".{place[3]}" if place[3] else ""
         return f"{places[int(place[2])]}{behind}" if int(place[2]) < len(places) else place[0]
+
+
+def _other_app(app: Any, gone: set[str]) -> Any:
+    """The application, unless it is one of these."""
+    return None if isinstance(app, Mapping) and app.get("name") in gone else app
+
+
+def _other_site(site: Any, gone: set[str]) -> Any:
+    """The site without the locations of these applications; None where it has no other."""
+    locations = site.get("locations") if isinstance(site, Mapping) else None
+    if not isinstance(locations, list):
+        return site
+    kept = [one for one in locations if not isinstance(one, Mapping) or one.get("app") not in gone]
+    return {**site, "locations": kept} if kept or not locations else None
 
 
 def _entry(variable: str, key: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from . import access_plan, layout
 from .model import Maintenance, Question
 from .nginx_tree import Directive, quoted, slug
-from .problem import Problems, close_match
+from .problem import Problems
 from .site_listen import name_of
 from .site_location import asks_program
 
@@ -196,11 +196,9 @@ def wanted(values: Mapping[str, Any], problems: Problems) -> None:
     names = [item["name"] for item in values["publish_apps"]]
     if not app and not state:
         return
-    if app not in names:
-        meant = close_match(app, names) if app else None
-        message = f"there is no application {app!r}" if app else "is missing"
-        hint = f"did you mean {meant}? " if meant else ""
-        problems.add("app", message, f"{hint}write one of {', '.join(names) or 'publish_apps, which names none'}")
+    # One that this host does not have may be another host's: the role says so, and fails where no host has it.
+    if not app:
+        problems.add("app", "is missing", f"write one of {', '.join(names) or 'publish_apps, which names none'}")
     if str(state).strip().lower() not in _ON:
         message = "is missing" if state in ("", MISSING) else f"{state!r} is not known"
         problems.add("state", message, "write on or off, as in -e app=shop -e state=on")

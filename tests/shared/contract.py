@@ -491,7 +491,7 @@ ALIASES = {
 }
 # What an include says in the place of another part of the plan, by the same name.
 TWINS = [(("uwsgi", "virtualenv"), ("uwsgi", "builder", "virtualenv"))]
-PLANNED = re.compile(r"__(\w+?)(?:_build)?_planned\Z")
+PLANNED = re.compile(r"__(\w+?)(?:_build|_reload)?_planned\Z")
 METHODS = {"items", "keys", "values"}
 
 

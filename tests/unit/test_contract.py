@@ -462,6 +462,7 @@ def published(plan):
             "first_runs": plan["first_runs"],
             "bundles": {plan[key]["name"]: "0" for key in ("app_bundle", "site_bundle")},
             "nginx_unread": ["/etc/nginx/nginx.conf"],
+            "idle": False,
         },
         "__publish_put": found,
         # The role remove's plan, asked for where things are.
@@ -470,6 +471,9 @@ def published(plan):
         **{f"__publish_{task}": WRITTEN for task in ("tried", "written", "served", "sites_written")},
         "__publish_live": {"asked": ["x"], "since": {"shop": 1.0}, "instances": {"shop": "reloaded"}, "refused": []},
         "__publish_answered": {"refused": []},
+        "__publish_reload_planned": {"plan": plan},
+        "__publish_reload_answered": {"refused": []},
+        "__publish_here": {"here": True, "names": names},
         "__publish_earlier": {"pins": dict.fromkeys(names, "0")},
     }
 
@@ -525,6 +529,7 @@ def installed(plan):
         "pip_python": "",
         "bundles": {"uwsgi": "0"},
         "account": {"user": True, "group": True},
+        "current": "",
     }
     return {
         "__uwsgi_found": found,

@@ -89,17 +89,23 @@ FOUND = {
     "before": BEFORE,
     "bundles": {"publish-main-apps": "", "publish-main-sites": ""},
     **dict.fromkeys(("accounts", "members", "owner_changes", "open_code", "pending", "nginx_unread", "background"), []),
+    "idle": False,
     "preflight": ["shop"],
     "unrecorded": ["shop"],
     "first_runs": [{"name": "shop"}],
 }
 IDLE = {"deploy": False, "switch": False, "releases": [RELEASES[1], {**RELEASES[1], "name": "shop"}]}
 IDLE |= {"preflight": [], "unrecorded": []}
+# Not even a file is to be written.
+QUIET = {**IDLE, "idle": True, "first_runs": [], "answers": {"told": ["shop answers 301"], "already_broken": []}}
+BROKEN = {**QUIET, "answers": {"already_broken": [{"app": "shop", "msg": "shop is broken", "cause": "for a reason"}]}}
 WRITTEN = {"files": [], "stale": [], "others": [], "belongs_to": {}, "run": "1", "activated": True, "carried": False}
 STALE = {"stale": ["/etc/systemd/system/uwsgi@gone.service.d/10-publish.conf"]}
 ANSWERS = {
     "publish_info": FOUND,
     "idle publish_info": IDLE,
+    "quiet publish_info": QUIET,
+    "broken publish_info": BROKEN,
     "releases": {"releases": RELEASES, "wanted": BEFORE, "before": BEFORE},
     "file_bundle": WRITTEN,
     "fine file_bundle publish-main-apps": STALE,
@@ -189,13 +195,12 @@ def run(folder, hosts, *arguments, **settings):
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("play"), ["fine", "idle", *FAILING])
+    return run(tmp_path_factory.mktemp("play"), ["fine", "idle", "quiet", "broken", *FAILING])
 
 
 NEW = "shop /srv/wsgi/shop/releases/new"
 LOCKED, UNLOCKED = "play_lock", "play_lock released"
 UNTIL_VERIFIED = [
-    LOCKED,
     "publish_info",
     f"before_build: {NEW}",
     "releases",
@@ -245,7 +250,6 @@ def test_the_stages_run_in_their_order_with_the_users_tasks_around_them(ran):
 def test_where_nothing_is_to_be_done_the_users_tasks_are_left_out(ran):
     _status, said, logs = ran
     assert logs["idle"] == [
-        LOCKED,
         "publish_info",
         "file_bundle publish-main-sites try",
         "file_bundle publish-main-apps",
@@ -253,6 +257,13 @@ def test_where_nothing_is_to_be_done_the_users_tasks_are_left_out(ran):
         "site_answers",
         *CLEARED,
     ], said
+
+
+def test_where_all_stands_as_it_is_wanted_the_host_is_asked_once(ran):
+    _status, said, logs = ran
+    assert logs["quiet"] == logs["broken"] == ["publish_info"], said
+    assert "shop answers 301" in said
+    assert re.search(r"fatal: \[broken\].*shop is broken", said, re.S) and "changed nothing of shop" in said, said
 
 
 @pytest.mark.parametrize(

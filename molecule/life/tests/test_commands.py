@@ -207,7 +207,8 @@ def test_a_command_by_hand_has_all_that_the_application_has():
     status, said = run("python -c 'import sys; print(\"gone wrong\"); sys.exit(7)'")
     assert status == 2 and "gone wrong" in said and "failed (status 7)" in said, said
     status, said = run("true", "ledgr")
-    assert status == 2 and "there is no application 'ledgr' on this host; there are: base ledger" in said, said
+    assert status == 2 and "has no application ledgr; it is left out" in said, said
+    assert "app=ledgr: there is no such application on any host of this play; name one of base, ledger." in said, said
     status, said = run("python 'x")
     assert status == 2 and "No closing quotation" in said, said
 

@@ -187,7 +187,8 @@ def test_listed_addresses_pass_and_a_broken_deploy_is_refused_all_the_same(tmp_p
 def test_what_cannot_be_switched_is_refused_with_the_names_that_there_are(tmp_path):
     what = given(tmp_path)
     status, said = switch("off", what, "dwon")
-    assert status != 0 and "app: there is no application 'dwon'; did you mean down? write one of down" in said, said
+    assert status != 0 and "has no application dwon; it is left out" in said, said
+    assert "app=dwon: there is no such application on any host of this play; name one of down." in said, said
     status, said = switch("sleepy", what)
     assert status != 0 and "state: 'sleepy' is not known; write on or off" in said, said
     status, said = play(what["apps"], what["sites"], (), "playbooks/maintenance.yml")

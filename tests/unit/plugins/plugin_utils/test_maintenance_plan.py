@@ -123,7 +123,8 @@ def test_what_cannot_be_sent_is_refused(down, pages, message):
 @pytest.mark.parametrize(
     ("app", "state", "messages"),
     [
-        ("shp", "on", ["app: there is no application 'shp'; did you mean shop? write one of shop"]),
+        # It may be another host's.
+        ("shp", "on", []),
         ("shop", "maybe", ["state: 'maybe' is not known; write on or off, as in -e app=shop -e state=on"]),
         (
             "",

@@ -4,7 +4,13 @@ import dataclasses
 
 from plans import SPECS, UWSGI
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import model, pinned_plan, publish_plan, spec
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
+    joined_variables,
+    model,
+    pinned_plan,
+    publish_plan,
+    spec,
+)
 
 APPS = [
     {"name": "shop", "repo": "https://git.example.com/shop.git", "module": "manage", "requirements": "r.txt"},
@@ -43,3 +49,20 @@ def test_each_release_is_one_of_the_host_with_its_virtualenv_and_nothing_is_fetc
 def test_a_lock_is_waited_for_no_less_than_no_time():
     _plan, problems = planned(publish_lock_timeout=-1)
     assert any("publish_lock_timeout: -1 is less than none" in problem for problem in problems), problems
+
+
+def test_what_was_never_live_stays_out_of_a_way_back_with_what_leads_to_it():
+    sites = [
+        {"server_name": ["a.test"], "locations": [{"path": "/", "app": "shop"}, {"path": "/blog/", "app": "blog"}]},
+        {"server_name": ["b.test"], "locations": [{"path": "/", "app": "blog"}]},
+        {"server_name": ["c.test"], "locations": [{"path": "/", "app": "theirs"}]},
+    ]
+    given = {"publish_apps": APPS, "publish_sites": sites}
+    joined = joined_variables.join(given, SPECS["publish"])
+    left = joined.without(["blog"])
+    assert [app["name"] for app in left.values["publish_apps"]] == ["shop", "theirs"]
+    assert [site["server_name"] for site in left.values["publish_sites"]] == [["a.test"], ["c.test"]]
+    assert left.values["publish_sites"][0]["locations"] == [{"path": "/", "app": "shop"}]
+    # A refusal names the place that the user wrote.
+    assert left.told("publish_apps[1].path") == "publish_apps[2].path"
+    assert joined.without([]).values == joined.values and len(joined.values["publish_apps"]) == 3

@@ -211,3 +211,12 @@ def test_what_needs_a_look_is_said_first():
     assert "  uWSGI in /opt/uwsgi: 3.0 MB" in page
     assert "      2 workers, ? busy; 1 request, ? exceptions; memory -" in page
     assert status_page.page(dict(found(sites=[], applications=[]), attention=[]))[1] == "  nothing needs a look"
+
+
+def test_the_time_to_count_is_one_for_all_and_for_each_name(tmp_path):
+    for name in ("shared", "logs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "f").write_text(u"x")
+    found = status_disk.application(str(tmp_path), run, time.time() - 1)
+    assert found["shared"] is None and found["logs"] is None
+    assert status_disk.application(str(tmp_path), run, time.time() + 20)["shared"] > 0

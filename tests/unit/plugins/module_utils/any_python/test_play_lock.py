@@ -18,7 +18,9 @@ EVE = {"machine": "m2", "pid": 2, "started": "20", "by": "eve@desk"}
 @pytest.fixture
 def lock(tmp_path):
     """Makes locks at a time that can be set."""
-    made = lambda publish_set, holder: PlayLock(publish_set, holder, str(tmp_path / "plays"), lambda: made.time)  # noqa: E731
+    def made(publish_set, holder, scope="main"):
+        return PlayLock(publish_set, holder, scope, str(tmp_path / "plays"), lambda: made.time)
+
     made.time = 1000.0
     return made
 
@@ -111,4 +113,29 @@ def test_whoever_says_so_may_be_silent_for_longer(lock):
     lock.time += LEASE + 600
     assert lock("main", EVE).take()["by"] == "ada@laptop"
     lock.time += 601
+    assert lock("main", EVE).take() is None
+
+
+def test_a_part_within_another_does_not_give_the_outer_ones_lock_away(lock):
+    assert lock("main", ADA).take() is None
+    lock("main", ADA).renew(LEASE + 1200)
+    assert lock("main", ADA, "reload").take() is None
+    lock("main", ADA, "reload").release()
+    # It may be silent for as long as the outer part has said.
+    lock.time += LEASE + 600
+    assert lock("main", EVE).take()["by"] == "ada@laptop"
+    lock("main", ADA, "reload").release()
+    assert lock("main", EVE).take() is not None
+    lock("main", ADA).release()
+    assert lock("main", EVE).take() is None
+
+
+def test_a_part_that_never_took_it_gives_nothing_back(lock):
+    lock("main", ADA, "earlier").take()
+    lock("main", ADA, "main").take()
+    lock("main", ADA, "main").take()
+    lock("main", ADA, "main").release()
+    lock("main", ADA, "main").release()
+    assert lock("main", EVE).take()["by"] == "ada@laptop"
+    lock("main", ADA, "earlier").release()
     assert lock("main", EVE).take() is None

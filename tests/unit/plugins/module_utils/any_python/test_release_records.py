@@ -6,6 +6,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import os
+import shutil
 
 import pytest
 
@@ -199,3 +200,22 @@ def test_a_preflight_notes_its_failures_by_where_live_paths_will_lead(records):
     told = [{"name": "shop", "id": "aaa111", "replace": leads}, {"name": "blog", "id": "bbb", "replace": {}}]
     code.note_failures(told, [("shop", "it does not load\nTraceback")], "verify")
     assert records.read()["aaa111"]["failed"]["why"] == "shop: it does not load"
+
+
+def test_why_a_first_run_failed_is_told_though_its_folder_is_gone(records, tmp_path, monkeypatch):
+    monkeypatch.setattr(code.layout, "NEVER_LIVE_DIR", str(tmp_path / "never-live"))
+    release(records, "aaa111")
+    records.begun("aaa111", {"source": "/x"}, "ada@laptop")
+    records.failed("aaa111", "verify", "it does not load")
+    home = os.path.dirname(records.releases)
+    code.keep(os.path.basename(home), home)
+    shutil.rmtree(records.releases)
+    [told] = records.told()
+    assert told["status"] == "removed" and told["failed"]["why"] == "it does not load" and told["by"] == "ada@laptop"
+    # Another first run that fails adds to it.
+    os.makedirs(records.releases)
+    release(records, "bbb222")
+    records.failed("bbb222", "reload", "no answer")
+    code.keep(os.path.basename(home), home)
+    shutil.rmtree(records.releases)
+    assert statuses(records) == {"aaa111": "removed", "bbb222": "removed"}

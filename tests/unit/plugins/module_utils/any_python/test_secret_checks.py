@@ -5,11 +5,19 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import json
 import os
+import struct
 
 import pytest
 
+try:
+    from urllib.parse import quote, quote_plus
+except ImportError:
+    from urllib import quote, quote_plus
+
 from ansible_collections.graceful.wsgi.plugins.module_utils import environment_file, secret_checks, secret_values
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 CANARY = "canary-0123456789"
 
@@ -131,3 +139,39 @@ def test_secrets_of_a_preflight_are_those_that_are_not_live_yet_and_those_on_the
         "secret_files": ["/etc/uwsgi/shop.secrets", str(there)],
     }
     assert set(secret_values.of_preflight(wanted)) == set([CANARY, "4321", "abcd"])
+
+
+@pytest.mark.parametrize("secret", ["a/b+c d=\"e'f", u"caf\xe9-\u20ac/1", "back\\slash\tand\nlines"])
+def test_a_secret_is_hidden_however_a_program_writes_it(secret):
+    if not isinstance(secret, str):
+        secret = secret.encode("utf-8")
+    text = secret if isinstance(secret, type(u"")) else secret.decode("utf-8")
+    spelt = [repr(secret), repr([secret, "it's"]), repr({"say": secret + '"'}), json.dumps({"a": text})]
+    spelt += [json.dumps([text], ensure_ascii=False), quote(secret), quote(secret, ""), quote_plus(secret)]
+    spelt += [quote(secret, "").lower() if secret.islower() else "", repr(text), repr(text.encode("utf-8"))]
+    for one in spelt:
+        shown = secret_values.mask("before %s after" % native(one), [secret])
+        assert not one or secret_values.HIDDEN in shown, (one, shown)
+        for part in ("slash", "caf", "b+c", "b%2B", "b%2b"):
+            assert part not in shown, (one, shown)
+
+
+def test_an_access_list_makes_it_anothers_to_read(tmp_path, monkeypatch):
+    path = tmp_path / "s.env"
+    path.write_text(u"A=1\n")
+    assert not secret_checks.has_acl(str(path))
+    os.chmod(str(path), 0o640)
+    if os.geteuid() == 0:
+        # Version 2; the owner rw, the account 12345 r, the group none, the mask r, others none.
+        entries = [(1, 6, -1), (2, 4, 12345), (4, 0, -1), (16, 4, -1), (32, 0, -1)]
+        value = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *one) for one in entries)
+        if not hasattr(os, "setxattr"):
+            pytest.skip("this Python sets no access list")
+        try:
+            os.setxattr(str(path), "system.posix_acl_access", value)
+        except OSError:
+            pytest.skip("this file system has no access lists")
+        assert secret_checks.has_acl(str(path))
+        monkeypatch.setattr(secret_checks.safe_path, "untrusted_target", lambda _path: None)
+        said = " ".join(secret_checks._of_the_file(str(path)))
+        assert "has an access list" in said and "setfacl -b" in said

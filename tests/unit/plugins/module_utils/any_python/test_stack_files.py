@@ -142,3 +142,28 @@ def test_no_file_makes_a_search_take_long(root, text):
     stack_files.commands_of(collection)
     # Each of these took minutes to hours, now it takes hundredths of a second.
     assert time.time() - began < 20 and path in collection.texts
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root reads what others may not")
+def test_what_another_accounts_file_names_is_read_with_its_rights(root):
+    for path, mode in ((root, 0o755), (os.path.dirname(root), 0o755), (os.path.dirname(os.path.dirname(root)), 0o755)):
+        os.chmod(path, mode)
+    secret = write(root, "etc/secret.ini", u"[uwsgi]\nenv = TOKEN=canary\n")
+    os.chmod(secret, 0o600)
+    plain = write(root, "etc/plain.ini", u"[uwsgi]\n")
+    mine = write(root, "home/mine.ini", u"[uwsgi]\nini = %s\nini = %s\n" % (native(secret), native(plain)))
+    for path in (mine, os.path.dirname(mine)):
+        os.chown(path, 12345, 12345)
+    collection = stack_files.Collection()
+    stack_files.follow_uwsgi(collection, mine)
+    assert sorted(collection.files) == [plain, mine] and "canary" not in str(collection.files)
+    # What root's own file names is root's to read.
+    os.chown(mine, 0, 0)
+    os.chown(os.path.dirname(mine), 0, 0)
+    collection = stack_files.Collection()
+    stack_files.follow_uwsgi(collection, mine)
+    assert secret in collection.files
+    # A process of another account's has named it.
+    collection = stack_files.Collection()
+    stack_files.follow_uwsgi(collection, secret, 12345)
+    assert not collection.files
