@@ -44,6 +44,9 @@ SPEC = {
 }
 # Seconds for which a worker must have been up; what does not load has ended by then.
 STAND = 5
+# A busy host takes longer to load it: it is watched on until it has been at rest for a while, such as in the wait for its
+# first job, yet no longer than this. One that has jobs to do at once is never at rest.
+REST, LONGEST = 2, 30
 
 
 def noted(app):
@@ -188,13 +191,16 @@ class Background(Instances):
         workers = [item for item in chosen if not item.wanted["job"]]
         failed = dict((item.name, item) for item in chosen if item.wanted["job"] and not item.active)
         pids = dict((item.name, (item.pid, procfs.process_start(item.pid))) for item in workers)
-        limit = since + STAND
-        while workers:
+        busy = since
+        while workers and not failed:
+            now = self.clock.time()
             for item in workers:
                 pid, start = pids[item.name]
                 if not pid or start is None or procfs.process_start(pid) != start:
                     failed[item.name] = item
-            if failed or self.clock.time() > limit:
+                elif procfs.is_at_work(pid):
+                    busy = now
+            if now - since > LONGEST or now - since > STAND and now - busy > REST:
                 break
             self.clock.sleep(0.1)
         if failed:

@@ -38,6 +38,9 @@ class Host:
         for module in (instances, code.procfs):
             monkeypatch.setattr(module, "process_start", self.processes.get)
             monkeypatch.setattr(module, "started_at", lambda pid: self.processes.get(pid, 0.0))
+        # As long as one is at work after its start.
+        self.loads = 0
+        monkeypatch.setattr(code.procfs, "is_at_work", lambda pid: self.now < self.processes[pid] + self.loads)
         monkeypatch.setattr(code.journal, "said", lambda unit, since: "no broker at s3cret-word")
         self.wants = os.path.join(root, "etc", "multi-user.target.wants")
         for folder in (self.wants, os.path.join(root, "stamps"), os.path.join(root, "releases")):
@@ -235,6 +238,13 @@ def test_one_that_dies_is_told_without_its_secrets_and_the_way_back_starts_what_
     assert done == {"wsgi-shop-jobs@1": "start", "wsgi-shop-jobs@2": "stop", "wsgi-shop-tick": "stop"}
     assert set(host.units) == {"wsgi-shop-jobs@1.service"} == set(os.listdir(host.wants))
     assert background(host, [item(host, 1)]).due() == []
+
+
+@pytest.mark.parametrize(("loads", "until"), [(0, 5), (12, 14), (1000, 30)])
+def test_one_that_takes_its_time_to_load_is_watched_for_longer(host, loads, until):
+    host.loads = loads
+    background(host, [item(host, 1)]).apply()
+    assert until <= host.now - BEGAN < until + 1
 
 
 def test_the_way_back_restarts_one_that_took_the_new_code_and_touches_nothing_else(host):
