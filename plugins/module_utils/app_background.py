@@ -44,8 +44,8 @@ SPEC = {
 }
 # Seconds for which a worker must have been up; what does not load has ended by then.
 STAND = 5
-# A busy host takes longer to load it: it is watched on until it has been at rest for a while, such as in the wait for its
-# first job, yet no longer than this. One that has jobs to do at once is never at rest.
+# A busy host takes longer to load it: it is watched on until it has been at rest for a while, such as in the wait for
+# its first job, yet no longer than this. One that has jobs to do at once is never at rest.
 REST, LONGEST = 2, 30
 
 
