@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live life python27 centos7 fleet airgap docs docs-site golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live life ways faults python27 centos7 fleet airgap docs docs-site golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -24,8 +24,14 @@ demo: venv ## Publish the demo app on a throw-away Docker host and print its URL
 demo-down: ## Remove the demo host
 	@playbooks/demo/down
 
-test: venv-test venv-core216 venv ## Run lint, unit, consumer and all scenarios, two at a time
-	@tests/run live life hostile fleet python27 molecule unit airgap paths lint consumer centos7 'reload!' 'websocket!'
+# The images of hosts and the other virtualenv are made by the first stage that needs them, beside the unit tests.
+test: venv-test venv ## Run lint, unit, consumer and all scenarios, three at a time
+	@tests/run unit python27+ faults+ live life hostile molecule fleet ways paths airgap lint consumer centos7 'reload!' 'websocket!'
+
+# What Ansible has packed in one play is handed on to the next; and where building is not what is tested, as bytecode too.
+unit consumer molecule reload paths websocket hostile live life ways faults python27 centos7 fleet airgap: \
+    export ANSIBLE_CALLBACK_PLUGINS := $(CURDIR)/tests/shared/callbacks
+reload paths websocket hostile live life ways faults: export TEST_COMPILED_MODULES := yes
 
 lint: venv-test ## ansible-lint, yamllint, ruff, mypy, changelog fragments, what tasks and templates read
 	@status=0; for linter in "yamllint --strict ." "ruff check ." "mypy" "antsibull-changelog lint" "ansible-lint --strict" \
@@ -34,7 +40,7 @@ lint: venv-test ## ansible-lint, yamllint, ruff, mypy, changelog fragments, what
 	done; exit $$status
 
 unit: venv-test ## The plan and the modules as functions
-	pytest tests/unit --junitxml=$(JUNIT)/unit.xml
+	pytest tests/unit --numprocesses=2 --dist=loadfile --junitxml=$(JUNIT)/unit.xml
 
 consumer: venv-test ## Build the tarball and use it from another infra repo
 	pytest tests/consumer --junitxml=$(JUNIT)/consumer.xml
@@ -46,13 +52,15 @@ websocket: venv-test ## WebSockets past one process: instances, affinity, reload
 hostile: venv-test ## What accounts of the host, neighbours and other machines can make of the next run
 live: venv-test ## Whether a play that ends well told the truth, and one that fails says why
 life: venv-test ## An application's life: what outlives a release, commands, and the way back
+ways: venv-test ## More of an application's life, on a host of its own: where it comes from, who looks at it
+faults: venv-test ## Whatever goes wrong while files are written: disks, kills, cut connections
 python27: venv-core216 venv ## The same with Python 2.7 on the host and in the applications, under ansible-core 2.16
 python27: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 centos7: venv-core216 ## The main job on CentOS 7 (image: MOLECULE_CENTOS7_IMAGE), under ansible-core 2.16
 centos7: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 airgap: venv-test ## A host that reaches nothing, published from a kit
 fleet: venv-test ## One static nginx and one wheel of uWSGI, built once and installed where no compiler is
-molecule reload paths websocket hostile live life python27 centos7 fleet airgap:
+molecule reload paths websocket hostile live life ways faults python27 centos7 fleet airgap:
 	@tests/images/docker-up
 	@$(if $(filter centos7,$@),tests/images/centos7)
 	molecule test --scenario-name $(if $(filter molecule,$@),default,$@)

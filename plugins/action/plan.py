@@ -396,7 +396,9 @@ class ActionModule(ReportingAction):
         joined = joined.without(name for name, pin in (args["pins"] or {}).items() if pin is None)
         variables["publish"] = joined.values if variables["publish"] is not None else None
         host = self._known(args, variables, task_vars)
-        plans, problems = planning.plan(specs, variables, host)
+        # Nothing is pruned on a way back, so that nothing goes of what was planned before it was known what stays.
+        known = host if args["pins"] is None else {**host, "published": None}
+        plans, problems = planning.plan(specs, variables, known)
         problems = joined.refused(problems)
         for warning in planning.misspelt(own, specs[own], set(task_vars)):
             # Not by the result, which ansible-core 2.16 would hide with the plan.

@@ -473,7 +473,7 @@ def published(plan):
         "__publish_answered": {"refused": []},
         "__publish_reload_planned": {"plan": plan},
         "__publish_reload_answered": {"refused": []},
-        "__publish_here": {"here": True, "names": names},
+        "__publish_here": {"here": True, "names": names, "set": plan["set"]},
         "__publish_earlier": {"pins": dict.fromkeys(names, "0")},
     }
 

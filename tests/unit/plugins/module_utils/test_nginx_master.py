@@ -188,7 +188,12 @@ def test_garbage_in_a_pid_file_is_refused(tmp_path, text):
         nginx_master.read_master(str(tmp_path / "nginx.pid"))
 
 
-@pytest.mark.parametrize("text", [None, "", "\n", "1\n", f"{os.getpid()}\n", "999999999\n"])
+NO_MASTER = {None: "none", "": "empty", "\n": "a blank line", "1\n": "init", "999999999\n": "nobody"}
+NO_MASTER[f"{os.getpid()}\n"] = "this process"
+
+
+# A test is called alike in every process that runs some of them.
+@pytest.mark.parametrize("text", NO_MASTER, ids=NO_MASTER.values())
 def test_no_master_is_no_master(tmp_path, text):
     if text is not None:
         (tmp_path / "nginx.pid").write_text(text)

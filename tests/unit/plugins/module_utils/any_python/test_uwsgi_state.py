@@ -260,7 +260,11 @@ def nothing(found):
     )
 
 
-@pytest.mark.parametrize("text", [None, "", "garbage", "0", "1", "-1", "99999999", str(os.getpid())])
+NOWHERE = [None, "", "garbage", "0", "1", "-1", "99999999", str(os.getpid())]
+
+
+# A test is called alike in every process that runs some of them.
+@pytest.mark.parametrize("text", NOWHERE, ids=[str(text) for text in NOWHERE[:-1]] + ["this process"])
 def test_a_pidfile_that_leads_nowhere_is_an_answer(tmpdir, text):
     path = tmpdir / "pid"
     if text is not None:
