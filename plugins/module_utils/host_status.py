@@ -395,5 +395,3 @@ def survey(roots, places, run):
     }
     found["attention"] = attention(found)
     return found
-
-

@@ -174,4 +174,3 @@ def words(text: str) -> list[str]:
     if problems:
         raise ValueError(str(problems[0]))
     return found
-

@@ -1406,7 +1406,7 @@ GIVEN: dict[str, dict[str, tuple[str, type, str]]] = {
 # What tasks of a user's own are told, by role and variable: each of a list of these.
 TOLD: dict[str, dict[str, type]] = {"publish": {"publish_releases[]": HookRelease}}
 # A template that does something with what it is given, by role.
-EXAMPLES = {
+TEMPLATE_EXAMPLES = {
     "nginx": """
 {% extends 'nginx.conf.j2' %}
 {% block more %}

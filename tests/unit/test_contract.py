@@ -225,9 +225,9 @@ PLAIN = {
 }
 OWN_TEMPLATES = {
     # Those that the roles' READMEs show.
-    "mine.ini.j2": model.EXAMPLES["publish"],
-    "mine.nginx.j2": model.EXAMPLES["nginx"],
-    "mine.unit.j2": model.EXAMPLES["uwsgi"],
+    "mine.ini.j2": model.TEMPLATE_EXAMPLES["publish"],
+    "mine.nginx.j2": model.TEMPLATE_EXAMPLES["nginx"],
+    "mine.unit.j2": model.TEMPLATE_EXAMPLES["uwsgi"],
     "mine.conf.j2": "{% extends 'site.conf.j2' %}",
     "mine.service.j2": "{% extends 'instance.conf.j2' %}",
 }
@@ -472,6 +472,12 @@ def published(plan):
         "__publish_live": {"asked": ["x"], "since": {"shop": 1.0}, "instances": {"shop": "reloaded"}, "refused": []},
         "__publish_answered": {"refused": []},
         "__publish_reload_planned": {"plan": plan},
+        "__publish_app": "shop",
+        "__publish_command": "true",
+        "inventory_hostname": "web1",
+        "ansible_play_hosts_all": ["web1"],
+        "ansible_play_batch": ["web1"],
+        "hostvars": {"web1": {"__publish_here": {"here": True, "names": names}}},
         "__publish_reload_answered": {"refused": []},
         "__publish_here": {"here": True, "names": names, "set": plan["set"]},
         "__publish_earlier": {"pins": dict.fromkeys(names, "0")},
