@@ -22,6 +22,8 @@ import yaml
 from canary import Canary, look_for
 from one_host import CHECKOUT_APPS, HOST, get, play, put, sh
 
+# Where the guide has the code: beside the inventory's folder.
+AROUND = publishing.inventory().parent
 GUIDE = publishing.CHECKOUT / "docs/guide"
 VISITORS = "/var/tmp/visitors"
 SHOP, FLASK = "shop.example.com", "httpbin.example.com"
@@ -90,7 +92,7 @@ class Life:
     """The applications as they are published next, and what became of each run."""
 
     def __init__(self):
-        self.code = publishing.inventory() / "shop"
+        self.code = AROUND / "shop"
         self.files = {}
         self.secret, self.greeting, self.flask = Canary(), "Welcome", "httpbin==0.10.2"
         self.ids, self.failed, self.said, self.window = {}, {}, [], []
@@ -101,9 +103,9 @@ class Life:
         given = recipe("django.md")
         [shop] = given["publish_apps"]
         shop["env"].update({"GREETING": self.greeting, "REDIS_URL": "redis://127.0.0.1:6379/0"})
-        shop["maintenance"] = {"page": "files/minute.html", "retry_after": 60}
+        shop["maintenance"] = {"page": str(AROUND / "files/minute.html"), "retry_after": 60}
         shop["after_live"] = ["python manage.py check"]
-        empty = str(publishing.inventory() / "empty")
+        empty = str(AROUND / "empty")
         flask = {"name": "httpbin", "source": empty, "module": "httpbin", "requirements": [self.flask]}
         return {
             **given,
@@ -216,8 +218,8 @@ def redis():
 def life():
     made = Life()
     for folder in ("empty", "files"):
-        (publishing.inventory() / folder).mkdir(exist_ok=True)
-    (publishing.inventory() / "files/minute.html").write_text(PAGE)
+        (AROUND / folder).mkdir(exist_ok=True)
+    (AROUND / "files/minute.html").write_text(PAGE)
     yield made
     sh(f"touch {VISITORS}/stop", check=False)
     words = ["-e", "remove_set=shop", "-e", "remove_data=true"]
