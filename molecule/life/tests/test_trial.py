@@ -66,7 +66,7 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
         parents[int(pid)] = int(open("/proc/%s/stat" % pid).read().rpartition(")")[2].split()[1])
     except OSError:
         pass
-doomed = {pid for pid, text in words.items() if parents.get(pid) == 0 and "python3 && sleep 0" in text}
+doomed = {pid for pid, text in words.items() if parents.get(pid) == 0 and "python3 && " "sleep 0" in text}
 while True:
     more = {pid for pid, parent in parents.items() if parent in doomed} - doomed
     if not more:
@@ -245,7 +245,7 @@ def test_the_recipe_of_the_guide_is_published_as_it_stands(life):
     assert front() == ("1", "Welcome", key(life.secret))
     assert "teal" in get(SHOP, "/static/store/shop.css")[1]
     life.good("1")
-    assert '"a": "b"' in get(FLASK, "/get?a=b")[1]
+    assert '"a":"b"' in get(FLASK, "/get?a=b")[1]
 
 
 def test_visitors_come(life):
@@ -265,7 +265,7 @@ def test_a_release_with_a_migration_after_runs_that_were_killed_while_building_a
     }
     life.write("2")
     life.killed("Deploy the code and install requirements", after=1, modules=True)
-    life.killed("Run the commands of before_live", number=2, after=3)
+    life.killed("Run the commands of before_live", after=2)
     life.good("2")
     assert "0002_note" in sh("wsgi shop python manage.py showmigrations store")
 
