@@ -102,6 +102,7 @@ extends_documentation_fragment:
   - graceful.wsgi.applications.releases
   - graceful.wsgi.applications.apps
   - graceful.wsgi.applications.instances
+  - graceful.wsgi.applications.background
   - graceful.wsgi.applications.owner_changes
 """
 
@@ -164,6 +165,12 @@ pending:
   returned: success
   type: list
   elements: str
+background:
+  description: Applications whose workers and timers are not as O(background) has them; one that has them no more is
+    among them, and one that a run has left half done.
+  returned: success
+  type: list
+  elements: str
 members:
   description: Those of O(members) that are no members yet.
   returned: success
@@ -215,6 +222,7 @@ import pwd
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import accounts as account_utils
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    app_background,
     host_checks,
     instances,
     left_data,
@@ -245,6 +253,7 @@ ARGUMENTS = {
     "binary": {"type": "path", "required": True},
     "apps": {"type": "list", "elements": "dict", "required": True, "options": uwsgi_preflight.SPEC},
     "instances": instances.SPEC,
+    "background": app_background.SPEC,
     "bundles": {"type": "list", "elements": "str", "default": []},
     "checks": host_checks.SPEC,
     "served": served_checks.SPEC,
@@ -275,6 +284,19 @@ def due(module, wanted):
         return instances.Instances([instances.Instance(item) for item in wanted], systemctl_of(module), None).due()
     except instances.InstanceError:
         return [item["name"] for item in wanted]
+
+
+def background_due(module, wanted):
+    """Names of the applications whose workers and timers are not as wanted; all where systemd does not answer."""
+    noted = app_background.apps_noted()
+    concerned = set(item["app"] for item in wanted["background"]).union(noted)
+    apps = [item["name"] for item in wanted["apps"] if item["name"] in concerned]
+    if not apps:
+        return []
+    try:
+        return app_background.Background(apps, wanted["background"], systemctl_of(module)).due()
+    except instances.InstanceError:
+        return apps
 
 
 def release_of(home):
@@ -335,6 +357,7 @@ def main():
         ],
         open_code=[home.name for home in homes if home.open_gates],
         pending=due(module, wanted["instances"]),
+        background=background_due(module, wanted),
         bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),
         nginx_unread=nginx_unread(module),
         maintenance=maintenance.on([item["name"] for item in wanted["apps"]]),

@@ -57,6 +57,8 @@ EVERYTHING = {
             "secrets": {"KEY": "50% secret"},
             "secrets_file": "/etc/all/secrets",
             "shared": ["media/"],
+            "workers": [{"name": "jobs", "command": "python -m jobs {number}"}],
+            "timers": [{"name": "tick", "command": "true", "schedule": "Mon..Fri 03:30"}],
             "log": "project",
             "log_requests": True,
             "config_format": "ini",

@@ -15,6 +15,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import hook_plan
 ROOT = Path(__file__).resolve().parents[2]
 # Modules in whose place the one below stands.
 STUBBED = (
+    "app_background",
     "change_owner",
     "file_bundle",
     "left_data",
@@ -87,7 +88,7 @@ FOUND = {
     "wanted": BEFORE,
     "before": BEFORE,
     "bundles": {"publish-main-apps": "", "publish-main-sites": ""},
-    **dict.fromkeys(("accounts", "members", "owner_changes", "open_code", "pending", "nginx_unread"), []),
+    **dict.fromkeys(("accounts", "members", "owner_changes", "open_code", "pending", "nginx_unread", "background"), []),
     "preflight": ["shop"],
     "unrecorded": ["shop"],
     "first_runs": [{"name": "shop"}],
@@ -235,7 +236,8 @@ CLEARED = ["left_data undone", UNLOCKED]
 
 def test_the_stages_run_in_their_order_with_the_users_tasks_around_them(ran):
     _status, said, logs = ran
-    pruned = [LOCKED, "before_prune: gone", "left_data noted", "uwsgi_instances", "file_bundle publish-main-apps"]
+    pruned = [LOCKED, "before_prune: gone", "left_data noted", "uwsgi_instances"]
+    pruned += ["app_background absent", "file_bundle publish-main-apps"]
     done = [*UNTIL_RELOADED, "release_records live", *CLEARED]
     assert logs["fine"] == [*done, *pruned, "after_prune: gone", UNLOCKED], said
 
