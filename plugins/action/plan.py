@@ -23,6 +23,7 @@ from ansible.release import __version__
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
+    auto_default,
     auto_plan,
     hook_plan,
     joined_variables,
@@ -142,7 +143,7 @@ def _auto(apps: Any, exclude: Any, find: Callable[[str], str]) -> dict[str, Foun
     found: dict[str, Found | LockError] = {}
     for app in apps if isinstance(apps, list) else ():
         name = app.get("name") if isinstance(app, Mapping) else None
-        if not isinstance(name, str) or not auto_plan.is_auto(app):
+        if not isinstance(name, str) or not auto_plan.is_wanted(app):
             continue
         source, archive = (app.get(key) for key in ("source", "archive"))
         lists = [one for one in (exclude, app.get("exclude")) if isinstance(one, list)]
@@ -279,15 +280,25 @@ class ActionModule(ReportingAction):
                     return None
         return found or None
 
-    def _settle_auto(self, variables: dict[str, dict[str, Any] | None]) -> dict[str, Found | LockError]:
-        """What ``requirements: auto`` stands for; the variables then say so, but for what a lock pins."""
+    def _settle_auto(self, variables: dict[str, dict[str, Any] | None], args: Mapping[str, Any]) -> dict[str, Any]:
+        """What ``requirements: auto`` stands for, and of whom it is the default.
+
+        The variables then say so, but for what a lock pins.
+        """
         publish = variables["publish"]
+        found: dict[str, Found | LockError] = {}
+        unsaid: set[str] = set()
         if not publish or not isinstance(publish.get("publish_apps"), list):
-            return {}
+            return {"auto": found, "unsaid": unsaid}
         apps = publish["publish_apps"]
-        found = _auto(apps, publish.get("publish_exclude"), lambda path: self._find_needle("files", path))
-        variables["publish"] = {**publish, "publish_apps": auto_plan.stated(apps, found)}
-        return found
+        if args["pins"] is not None:
+            apps = auto_default.going_back(apps, args["bare"])
+        else:
+            unsaid = auto_default.names(apps)
+            found = _auto(apps, publish.get("publish_exclude"), lambda path: self._find_needle("files", path))
+            apps = auto_plan.stated(apps, found)
+        variables["publish"] = {**publish, "publish_apps": apps}
+        return {"auto": found, "unsaid": unsaid}
 
     def _kit(self, host: dict[str, Any], apps: Any, task_vars: Mapping[str, Any], collecting: bool) -> Any:
         """What is known of the kit that is filled, or published from; None without one."""
@@ -333,7 +344,7 @@ class ActionModule(ReportingAction):
         """What planners are told of the host, of its builders and of files on the controller."""
         own = args["role"]
         host = _host(task_vars, args)
-        host["auto"] = self._settle_auto(variables)
+        host.update(self._settle_auto(variables, args))
         host["kit"] = None
         # On a way back, a reload or the like nothing is installed: neither a lock nor a kit has a say in it.
         installs = args["kit"] and args["pins"] is None
@@ -375,6 +386,7 @@ class ActionModule(ReportingAction):
         task_vars = task_vars or {}
         _validation, args = self.validate_argument_spec(
             argument_spec={
+                "bare": {"type": "list", "elements": "str", "default": []},
                 "collecting": {"type": "bool", "default": False},
                 "kit": {"type": "bool", "default": True},
                 "pins": {"type": "dict"},

@@ -23,6 +23,7 @@ class ActionModule(Identifier):
             checkouts = args.pop("checkouts", None) or {}
             found = [self._identify(item, checkouts, scratch) for item in args.get("releases") or []]
             more = {"checkouts": checkouts, "git_user": args.pop("git_user", None), "python": args.get("python")}
+            more["releases"] = args.get("releases")
             items = [item for item, _root in self._found(found, more, task_vars or {})]
         args["releases"] = [auto_plan.light(item) for item in items]
         result.update(self._module(args, task_vars or {}))

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.graceful.wsgi.plugins.action.uwsgi_instances import ReportingAction
 from ansible_collections.graceful.wsgi.plugins.module_utils.git_checkout import without_credentials
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan, play_identity, shared_plan, source_tree
+from ansible_collections.graceful.wsgi.plugins.module_utils.requirements_alone import is_alone
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
+    alone_plan,
+    auto_default,
+    auto_plan,
+    play_identity,
+    shared_plan,
+    source_tree,
+)
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.kit import secret
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.lock_files import LockError
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto import Found, choose
@@ -27,6 +36,8 @@ class Identifier(ReportingAction):
     def _identify(self, item: dict[str, Any], checkouts: dict[str, Any], scratch: str) -> tuple[dict[str, Any], Any]:
         """The item with the id of its release, and the folder on the controller that holds its code."""
         item, python = dict(item), self._task.args.get("python")
+        # What auto stands for is a part of the name, and not known yet.
+        release_id = _code_alone if auto_plan.is_auto(item) else shared_plan.release_id
         # A password in it is for nobody but git.
         if item.get("repo"):
             item["repo"] = without_credentials(item["repo"])[0]
@@ -35,7 +46,10 @@ class Identifier(ReportingAction):
         if item.get("repo"):
             # Check mode cannot know the commit of a repository that is not on the host yet.
             commit = (checkouts.get(item["name"]) or {}).get("after")
-            item["id"] = shared_plan.release_id(commit, item, python) if commit else "unknown"
+            item["id"] = release_id(commit, item, python) if commit else "unknown"
+            return item, None
+        if is_alone(item):
+            item["id"] = release_id(alone_plan.digest(item, python), item, python)
             return item, None
         try:
             if item.get("archive"):
@@ -45,7 +59,7 @@ class Identifier(ReportingAction):
             else:
                 root = self._find_needle("files", item["source"])
             digest = source_tree.digest(root, item.get("exclude") or [], f"{item['home']}/shared")
-            item["id"] = shared_plan.release_id(digest, item, python)
+            item["id"] = release_id(digest, item, python)
         except source_tree.SourceError as error:
             raise AnsibleActionFail(f"{item['name']}: {error}") from error
         return item, root
@@ -76,17 +90,31 @@ class Identifier(ReportingAction):
             read = there.get(item["name"])
             return choose(read["names"], read["texts"], bool(item.get("path"))) if read else None
 
+        named = {item["name"] for item in args.get("releases") or [] if item.get("id")}
         settled = []
         for item, root in found:
             if auto_plan.is_auto(item):
-                try:
-                    item = auto_plan.resolved(item, look(item, root), args.get("python"))
-                except LockError as error:
-                    raise AnsibleActionFail(
-                        f"{item['name']}: requirements: auto: {error.message}; {error.hint}"
-                    ) from error
+                item = self._settled(item, functools.partial(look, item, root), args.get("python"))
+                if item["name"] not in named and item.get("id") not in (None, "unknown"):
+                    item["id"] = shared_plan.release_id(item["id"], auto_plan.in_name(item), args.get("python"))
             settled.append((item, root))
         return settled
+
+    def _settled(self, item: dict[str, Any], look: Callable[[], Found | None], python: str | None) -> dict[str, Any]:
+        """The item with what auto stands for; what is to be told of it is."""
+        name = item["name"]
+        try:
+            found = look()
+            resolved = auto_plan.resolved(item, found, python)
+        except LockError as error:
+            if not auto_plan.is_default(item):
+                raise AnsibleActionFail(f"{name}: requirements: auto: {error.message}; {error.hint}") from error
+            found = Found(notes=[f"{error.message}; nothing is installed: {error.hint}, or {auto_default.INSTEAD}"])
+            resolved = auto_plan.resolved(item, found, python)
+        # Of code on the controller the plan has told it.
+        for note in found.notes if found and (item.get("repo") or item.get("path")) else ():
+            self._display.warning(f"{name}: requirements: {note}")
+        return resolved
 
     def _module(self, args: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         told: dict[str, Any] = self._execute_module(module_name=self.MODULE, module_args=args, task_vars=task_vars)
@@ -126,6 +154,10 @@ def _is_to_go_back(was: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
     if was.get("current") not in (None, item.get("id")):
         return True
     return bool(was.get("had")) and was["had"] not in (was.get("replace") or {}).values()
+
+
+def _code_alone(id_of_code: str, _item: Mapping[str, Any], _python: str | None) -> str:
+    return id_of_code
 
 
 def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -26,6 +26,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     constraints,
     layout,
     release_records,
+    requirements_alone,
     shared_data,
     shared_venvs,
     tree,
@@ -454,14 +455,18 @@ class Home:
         return self.missing or bool(venv and not venv["complete"]) or self.lacks_shared
 
     def make(self, archive=None, checkout=None):
-        """Make the release from an archive on this host, or from ``checkout(exclude)``, which returns an open one."""
+        """Make the release from an archive on this host, or from ``checkout(exclude)``, which returns an open one.
+
+        Where the requirements alone are the application there is nothing to unpack.
+        """
         self._gated(self.releases)
         sweep(self.releases)
         folder = tempfile.mkdtemp(prefix=".new-", dir=self.releases)
         self._files = {}
         try:
             try:
-                unpack(archive or checkout(self.wanted["exclude"]), folder, self.shared)
+                if not requirements_alone.is_alone(self.wanted):
+                    unpack(archive or checkout(self.wanted["exclude"]), folder, self.shared)
             except ReleaseError as error:
                 raise ReleaseError("%s: %s" % (self.name, error))
             give(folder, self.wanted["group"], self.wanted.get("user"), self.shared)
@@ -683,7 +688,7 @@ class Home:
                 environment = uv.environment(environment, builder.home, whole)
             if venv.get("steps") == []:
                 # Nothing says what the code needs: what this Python has may be meant, as it is without requirements.
-                venv_command = list(venv_command) + ["--system-site-packages"]
+                venv_command, first = list(venv_command) + ["--system-site-packages"], None
 
             def run(words):
                 place = os.path.join(builder.home, "code")

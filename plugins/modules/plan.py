@@ -37,6 +37,11 @@ options:
   pins:
     description: For each application the name of a release that is on the host, on the way back to an earlier one.
     type: dict
+  bare:
+    description: Those of O(pins) whose release has no virtualenv.
+    type: list
+    elements: str
+    default: []
   uwsgi:
     description: The fact C(uwsgi_installed) that the role uwsgi sets; the publish role passes it on.
     type: dict

@@ -77,7 +77,14 @@ pins:
   description: For each application the name of the release that it is to have.
   returned: O(state=pinned)
   type: dict
+bare:
+  description: The applications whose release has no virtualenv.
+  returned: O(state=pinned)
+  type: list
+  elements: str
 """
+
+import os
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.release_records import NoWayBack, Records, digests
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
@@ -140,6 +147,13 @@ def pinned(releases, app, wanted):
     return pins
 
 
+def bare(releases, pins):
+    """The applications whose release has no virtualenv: it was made before something was installed for them."""
+    homes = dict((item["name"], item["home"]) for item in releases)
+    links = dict((name, os.path.join(homes[name], "releases", pins[name], ".venv")) for name in pins)
+    return sorted(name for name in links if not os.path.islink(links[name]))
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -162,6 +176,7 @@ def main():
             failed(module)
         elif state == "pinned":
             told["pins"] = pinned(releases, module.params["app"], module.params["to"])
+            told["bare"] = bare(releases, told["pins"])
         else:
             found = chosen(releases, module.params["app"])
             told["history"] = dict((item["name"], Records.of(item["home"]).told()) for item in found)

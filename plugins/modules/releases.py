@@ -190,6 +190,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     causes,
     git_checkout,
     release_records,
+    requirements_alone,
     shared_venvs,
     uv_tool,
 )
@@ -330,6 +331,8 @@ def present(module, homes, checkouts):
                 made = dict((key, home.wanted[key]) for key in ("source", "archive", "repo", "version"))
                 if not home.wanted["repo"]:
                     made["version"] = None
+                if requirements_alone.is_alone(home.wanted):
+                    made["requirements"] = requirements_alone.told(home.wanted["requirements"])
                 begun = release_records.Records(home.releases).begun
                 named(home, functools.partial(begun, home.id, made, module.params["by"]))
             if home.wanted["repo"]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import (
+    alone_plan,
     app_environment,
     command_plan,
     request_plan,
@@ -19,7 +20,6 @@ from .problem import Problems
 from .text_values import check_text, items
 from .uwsgi_meanings import AGAINST_SOCKETS, OWNED
 
-SOURCES = ("source", "archive", "repo", "path")
 # Settings whose text must reach the application as it is written, not as uWSGI's configuration language reads it.
 LITERAL = (
     "path",
@@ -66,10 +66,7 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
 
 
 def _check_source(app: dict[str, Any], path: str, problems: Problems) -> None:
-    given = [key for key in SOURCES if app[key]]
-    if len(given) != 1:
-        message = "nothing says where its code is" if not given else f"its code is to come from {' and '.join(given)}"
-        problems.add(path, message, f"give exactly one of {', '.join(SOURCES)}")
+    alone_plan.check_code(app, path, problems)
     if app["version"] and not app["repo"]:
         message = "a version is one of a git repository, and repo names none"
         problems.add(f"{path}.version", message, "give repo, or leave version out")

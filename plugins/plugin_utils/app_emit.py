@@ -166,6 +166,7 @@ def release(app: dict[str, Any], planned: App, values: dict[str, Any], limits: M
         path=app["path"],
         exclude=values["publish_exclude"] + app["exclude"],
         requirements=app["requirements"],
+        auto=app.get("auto"),
         bounds=kept_to.get("bounds"),
         constraints=kept_to.get("constraints"),
         shared=app["shared"] or None,

@@ -7,12 +7,14 @@ reads there what choose() then makes sense of.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import auto_files
 
+from . import auto_default
+from .auto_default import ANYWHERE, Sources
 from .lock_files import LockError
 from .problem import Problems
 from .requirements_auto import AUTO, OTHERWISE, Found, choose, wrong_python
@@ -25,6 +27,11 @@ OTHER_PYTHON = f"lock anew for it, name another Python in uwsgi_python, or {OTHE
 
 def is_auto(app: Mapping[str, Any]) -> bool:
     return app.get("requirements") == AUTO and not app.get("virtualenv")
+
+
+def is_wanted(app: Mapping[str, Any]) -> bool:
+    """Whether its code is to be looked at: it says auto, or nothing."""
+    return is_auto(app) or auto_default.is_unsaid(app)
 
 
 def look(root: str | Path, exclude: Sequence[str]) -> Found:
@@ -41,7 +48,7 @@ def stated(apps: Iterable[Any], told: Mapping[str, Found | LockError]) -> list[A
     found = []
     for app in apps:
         named = isinstance(app, Mapping) and isinstance(app.get("name"), str)
-        known = told.get(app["name"]) if named and is_auto(app) else None
+        known = told.get(app["name"]) if named and is_wanted(app) else None
         said = known.requirements if isinstance(known, Found) else None
         found.append({**app, "requirements": said} if said else app)
     return found
@@ -52,17 +59,29 @@ def settle(
     told: Mapping[str, Found | LockError],
     python: str | None,
     problems: Problems,
-    kit: bool = False,
+    sources: Sources = ANYWHERE,
+    unsaid: Collection[str] = (),
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The applications with what auto stands for, and what is to be told of it.
 
-    ``told``: by application, what look() found; ``kit``: wheels come out of one. Of a lock, and of what only the host
-    knows, auto remains.
+    ``told``: by application, what look() found; ``unsaid``: those that say nothing themselves. Of a lock, and of what
+    only the host knows, auto remains.
     """
-    settled, notes = [], []
+    settled: list[dict[str, Any]] = []
+    notes: list[str] = []
+    bare: dict[str, list[str]] = {}
     for index, app in enumerate(apps):
         path, found = f"publish_apps[{index}].requirements", told.get(app["name"])
         settled.append(dict(app))
+        if app["name"] in unsaid or auto_default.is_unsaid(app):
+            settled[-1]["requirements"], said = auto_default.choose(app, found, python, sources)
+            if isinstance(found, Found) and not found.file:
+                bare.setdefault("; ".join(said), []).append(app["name"])
+            else:
+                notes += [f"{path}: {app['name']}: {note}" for note in said]
+            if settled[-1]["requirements"] == AUTO:
+                settled[-1]["auto"] = auto_default.MARK
+            continue
         wrong = wrong_python(found, python) if isinstance(found, Found) else None
         if wrong:
             problems.add(path, f"{wrong}, and the host's is {python}", OTHER_PYTHON)
@@ -73,12 +92,12 @@ def settle(
         elif isinstance(found, LockError):
             problems.add(path, found.message, found.hint)
         elif found is not None:
-            if found.steps and kit:
+            if found.steps and sources.kit:
                 problems.add(path, f"a kit has no wheels for {found.file}", IN_A_KIT)
             if not found.steps:
                 settled[-1]["requirements"] = found.requirements
             notes += [f"{path}: {app['name']}: {note}" for note in found.notes]
-    return settled, notes
+    return settled, notes + [auto_default.nothing_found(names, note) for note, names in bare.items()]
 
 
 def resolved(item: Mapping[str, Any], found: Found | None, python: str | None = None) -> dict[str, Any]:
@@ -94,6 +113,20 @@ def resolved(item: Mapping[str, Any], found: Found | None, python: str | None = 
     if found.requirements:
         return {**item, "requirements": found.requirements, "auto": None}
     return {**item, "requirements": None, "auto": found.told()}
+
+
+def is_default(item: Mapping[str, Any]) -> bool:
+    """Whether nobody has said auto of this item of graceful.wsgi.releases."""
+    return bool((item.get("auto") or {}).get("default"))
+
+
+def in_name(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved item as its release is named: by what it installs, whoever has said auto or whether anybody has."""
+    wanted = item["requirements"] or (AUTO if (item.get("auto") or {}).get("steps") else None)
+    if wanted is None:
+        # Such a release has the name that it has had since before auto was the default.
+        return {**item, "requirements": None, "bounds": None, "constraints": None}
+    return {**item, "requirements": wanted}
 
 
 def light(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ SHORT = 12
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(one["at"])) if one["at"] else ""
     made = one["made"]
-    origin = str(made.get("repo") or made.get("archive") or made.get("source") or "")
+    origin = next((str(made[key]) for key in ("repo", "archive", "source", "requirements") if made.get(key)), "")
     if made.get("repo") and made.get("version"):
         origin += f" ({made['version']})"
     name = str(one["id"])

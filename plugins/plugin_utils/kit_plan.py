@@ -181,6 +181,15 @@ def unreadable(values: Mapping[str, Any], kit: Mapping[str, Any] | None) -> list
     return found
 
 
+def carries(host: Mapping[str, Any], name: str, limits: Limits) -> bool:
+    """Whether the kit that this host is published from may have what an application's requirements name."""
+    kit = host["kit"]
+    entries, named = _entries(kit, host), digests(kit, name, limits)
+    return not (named and entries) or any(
+        named[entry["kind"]["python"]] in entry["requirements"] for entry in entries
+    )
+
+
 def check(
     values: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Plan], host: Mapping[str, Any], limits: Limits
 ) -> list[Problem]:
@@ -199,10 +208,9 @@ def check(
         held = ", ".join(sorted(manifest["nginx"])) or "none"
         message = f"{kit['folder']} lacks nginx {wanted}, which these variables ask for; it holds {held}"
         found.append(Problem("publish_kit", message, again))
-    entries = _entries(kit, host)
     for path, app in _apps(values["publish"]):
-        named = digests(kit, app["name"], limits)
-        if named and entries and not any(named[entry["kind"]["python"]] in entry["requirements"] for entry in entries):
+        # What nobody has asked for is left out where the kit lacks it, which the plan tells.
+        if app["name"] not in (host.get("unsaid") or ()) and not carries(host, app["name"], limits):
             message = (
                 f"{kit['folder']} lacks the wheels of {app['name']}, whose requirements it does not know as they are"
             )
@@ -248,6 +256,7 @@ def checks(
                 {"variable": path, "name": app["name"], "digests": digests(kit, app["name"], limits)}
                 for path, app in _apps(values["publish"])
                 if kit["texts"].get(app["name"]) is not None
+                and (app["name"] not in (host.get("unsaid") or ()) or carries(host, app["name"], limits))
             ],
         }
     ]

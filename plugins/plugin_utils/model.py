@@ -301,6 +301,8 @@ class Release:
     exclude: list[str]
     # A file in the code, a list of requirements, auto, or null. Example: requirements.txt.
     requirements: str | list[str] | None
+    # Whether auto is the default here, which nobody has said. Example: {default: true}.
+    auto: dict[str, bool] | None = optional()
     # Upper bounds that pip keeps to where the requirements say nothing. Example: [flask<2].
     bounds: list[str] | None = optional()
     # Constraints that pip keeps to in any case. Example: [flask==1.1.4].

@@ -13,7 +13,7 @@ def pinned(planned: PublishPlan, pins: Mapping[str, str]) -> PublishPlan:
 
     ``pins``: the name of each application's release; without one its code is at a path and stays.
     """
-    gone = {"source": None, "archive": None, "repo": None, "requirements": None, "bounds": None, "constraints": None}
+    gone = dict.fromkeys(("source", "archive", "repo", "requirements", "auto", "bounds", "constraints"))
     releases = [
         dataclasses.replace(one, **gone, id=pins.get(one.name), pinned=True)  # type: ignore[arg-type]
         for one in planned.releases

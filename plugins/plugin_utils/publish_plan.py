@@ -16,6 +16,7 @@ from . import (
     app_emit,
     app_plan,
     app_secrets,
+    auto_default,
     auto_plan,
     background_plan,
     command_plan,
@@ -187,14 +188,24 @@ def _more_checks(
     return checks
 
 
-def _settled(values: dict[str, Any], host: dict[str, Any]) -> tuple[dict[str, Any], list[str], Problems]:
+def _settled(
+    values: dict[str, Any], uwsgi: dict[str, Any], host: dict[str, Any]
+) -> tuple[dict[str, Any], list[str], Problems]:
     """The variables with names as DNS has them and ``requirements: auto`` found out, and what to tell of the latter."""
     problems = Problems()
     values = prune_plan.settled(dns_names.sent(values, problems), problems)
     problems += uv_plan.check(values, host)
     python = (host.get("uwsgi") or {}).get("python")
+
+    def carried(name: str) -> bool:
+        known = kit_plan.publishing(host) and host["kit"]["manifest"]
+        return not known or kit_plan.carries(
+            host, name, lambda python: uwsgi_plan.limits(uwsgi, {**host, "uwsgi": {"python": python}})
+        )
+
+    sources = auto_default.Sources(bool(host.get("kit")), carried, uwsgi["uwsgi_pip_no_index"])
     settled, notes = auto_plan.settle(
-        values["publish_apps"], host.get("auto") or {}, python, problems, bool(host.get("kit"))
+        values["publish_apps"], host.get("auto") or {}, python, problems, sources, host.get("unsaid") or ()
     )
     return {**values, "publish_apps": settled}, notes, problems
 
@@ -243,7 +254,7 @@ def plan(
 
     ``roles``: the variables of nginx and uwsgi, by role; ``host["uwsgi"]``: the fact uwsgi_installed, None if unknown.
     """
-    values, notes, problems = _settled(values, host)
+    values, notes, problems = _settled(values, roles["uwsgi"], host)
     nginx, uwsgi, given = roles["nginx"], roles["uwsgi"], by_name(values["publish_apps"])
     check(values, host, roles, problems)
     packets = {name: _packets(name, values["publish_sites"], problems) for name in given}

@@ -122,7 +122,7 @@ def choose(names: Sequence[str], texts: Mapping[str, str], in_place: bool = Fals
 
 
 def _nothing(names: Sequence[str]) -> str:
-    message = f"none of {', '.join(ORDER)} is there, so that no virtualenv is made"
+    message = f"none of {', '.join(ORDER)} is in the code, so that nothing is installed"
     if "setup.py" in names:
         return f'{message}; to install by setup.py write requirements: ["."]'
     return message
@@ -185,7 +185,7 @@ def _declared(project: Mapping[str, Any], package: bool, in_place: bool, names: 
         message = f"{PROJECT} holds dependencies in Poetry's own form, which only Poetry can resolve"
         raise LockError(message, f"lock them (poetry lock), or {OTHERWISE}")
     if "project" in project:
-        return Found(PROJECT, notes=[f"{PROJECT} names no dependencies, so that no virtualenv is made"])
+        return Found(PROJECT, notes=[f"{PROJECT} names no dependencies, so that nothing is installed"])
     return Found(notes=[f"{PROJECT} holds no project; {_nothing(names)}"])
 
 

@@ -9,6 +9,7 @@ import pytest
 from playbook import play
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan, pep508_markers, uv_plan
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.auto_default import Sources
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.downloads import uv_wheel
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.lock_files import LockError
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problems
@@ -52,7 +53,7 @@ def test_virtualenv_of_the_users_own_comes_before_auto():
 def test_lock_is_refused_with_a_kit_and_what_can_be_stated_is_stated_before():
     problems = Problems()
     app = {"name": "shop", "requirements": "auto", "virtualenv": None}
-    auto_plan.settle([app], {"shop": LOCK}, "3.11", problems, kit=True)
+    auto_plan.settle([app], {"shop": LOCK}, "3.11", problems, Sources(kit=True))
     assert [str(problem) for problem in problems] == [
         "publish_apps[0].requirements: a kit has no wheels for uv.lock; export it to a requirements file with the tool "
         "that wrote it, and name that file"
@@ -65,7 +66,6 @@ def test_lock_is_refused_with_a_kit_and_what_can_be_stated_is_stated_before():
 
 def test_what_is_stated_is_left_alone():
     assert settle(LOCK, requirements=["flask"])[0] == ["flask"]
-    assert settle(LOCK, requirements=None)[0] is None
 
 
 def test_lock_that_cannot_be_installed_and_lock_for_another_python_are_refused():
