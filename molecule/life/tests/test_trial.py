@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -43,6 +44,8 @@ class Migration(migrations.Migration):
     dependencies = [("store", "0002_note")]
     operations = [migrations.RunSQL("DROP TABLE store_sweep"), migrations.RunSQL("ALTER TABLE nowhere RENAME TO here")]
 """
+# A worker that Celery begins, and that ends at once.
+DIES = {"shop/celery.py": lambda text: "import sys\n" + text + 'if "worker" in sys.argv:\n    sys.exit("no worker today")\n'}
 # A process with its release's folder as its own, by its memory, its program or its environment.
 PROCESSES = """
 import os, re
@@ -100,13 +103,13 @@ class Life:
     @property
     def variables(self):
         """The guide's recipe, with what this trial needs besides."""
-        given = recipe("django.md")
+        given = recipe("celery.md")
         [shop] = given["publish_apps"]
-        shop["env"].update({"GREETING": self.greeting, "REDIS_URL": "redis://127.0.0.1:6379/0"})
+        shop["env"]["GREETING"] = self.greeting
+        shop["timers"][0]["schedule"] = "*:*:0/20"
         shop["maintenance"] = {"page": str(AROUND / "files/minute.html"), "retry_after": 60}
         shop["after_live"] = ["python manage.py check"]
-        empty = str(AROUND / "empty")
-        flask = {"name": "httpbin", "source": empty, "module": "httpbin", "requirements": [self.flask]}
+        flask = {"name": "httpbin", "module": "httpbin", "requirements": [self.flask]}
         return {
             **given,
             "vault_shop_key": self.secret.text,
@@ -196,6 +199,15 @@ def front():
     return release, greeting, key
 
 
+def query(statement):
+    """What the database of the shop answers."""
+    code = (
+        f"import json, sqlite3; base = sqlite3.connect('{HOME}/shared/data/shop.sqlite3', timeout=30);"
+        f" print(json.dumps(base.execute({statement!r}).fetchall()))"
+    )
+    return json.loads(sh(f"runuser -u wsgi-shop -- python3 -c {shlex.quote(code)}"))
+
+
 def ill(statement):
     """The front page, with a statement before all that it does."""
     return {"store/views.py": lambda text: text.replace("    key = ", f"    {statement}\n    key = ", 1)}
@@ -217,8 +229,7 @@ def redis():
 @pytest.fixture(scope="module")
 def life():
     made = Life()
-    for folder in ("empty", "files"):
-        (AROUND / folder).mkdir(exist_ok=True)
+    (AROUND / "files").mkdir(exist_ok=True)
     (AROUND / "files/minute.html").write_text(PAGE)
     yield made
     sh(f"touch {VISITORS}/stop", check=False)
@@ -236,16 +247,25 @@ def seen(life):
     return told
 
 
-def test_the_recipe_of_the_guide_is_published_as_it_stands(life):
-    life.write("1")
-    secret = {"vault_shop_key": life.secret.text}
-    status, said = play(publish_set="shop", **recipe("django.md"), **secret)
+def test_the_recipe_of_a_django_project_is_published_as_it_stands(life):
+    life.write("0")
+    status, said = play(publish_set="shop", **recipe("django.md"), vault_shop_key=life.secret.text)
     assert status == 0, said
     assert "Applying store.0001_initial... OK" in said and "1 static file copied" in said
-    assert front() == ("1", "Welcome", key(life.secret))
+    assert front() == ("0", "Welcome", key(life.secret))
     assert "teal" in get(SHOP, "/static/store/shop.css")[1]
+    life.ids["0"] = current()
+
+
+def test_the_recipe_with_celery_is_published_as_it_stands_and_one_without_code_beside_it(life):
+    life.write("1")
     life.good("1")
     assert '"a":"b"' in get(FLASK, "/get?a=b")[1]
+    for unit in ("celery@1.service", "celery@2.service", "sweep.timer"):
+        assert sh(f"systemctl is-active wsgi-shop-{unit}; systemctl is-enabled wsgi-shop-{unit}").split() == [
+            "active",
+            "enabled",
+        ]
 
 
 def test_visitors_come(life):
@@ -300,6 +320,12 @@ def test_both_applications_after_a_run_that_was_killed_at_the_switch(life):
     life.good("6")
 
 
+def test_a_worker_that_dies_takes_the_release_back(life):
+    said = life.broken("13", DIES)
+    assert "no worker today" in said, said
+    assert sh("systemctl is-active wsgi-shop-celery@1 wsgi-shop-celery@2").split() == ["active"] * 2
+
+
 def test_the_way_back_after_one_that_was_killed_on_it(life):
     words = ("-e", "app=shop")
     life.killed("Start, restart or reload the applications", after=2, modules=True, book="rollback.yml", words=words)
@@ -352,6 +378,8 @@ def test_the_way_back_to_a_release_that_is_named(life):
 
 
 def test_a_release_after_runs_that_were_killed_when_it_was_live(life):
+    life.write("14", DIES)
+    life.killed("Restore the previous configuration and units", after=0)
     life.write("12")
     life.killed("Probe each site over HTTP", after=0)
     life.killed("Run the commands of after_live", after=0.5, modules=True)
@@ -372,7 +400,8 @@ def test_no_request_was_lost_outside_the_window(life, seen):
     assert lost == []
     for kind in ("front page", "static file", "flask", "upload", "uploaded file"):
         assert seen["counted"][kind] > 100, seen["counted"]
-    assert set(seen["releases"]) == set(life.ids)
+    # What answers well and has a worker that dies is live until that is seen.
+    assert set(life.ids) - {"0"} <= set(seen["releases"]) <= set(life.ids) | {"13", "14"}
 
 
 def test_each_upload_is_there_byte_for_byte(life, seen):
@@ -380,11 +409,24 @@ def test_each_upload_is_there_byte_for_byte(life, seen):
     assert {line.split()[1]: line.split()[0] for line in digests.splitlines()} == seen["kept"]
 
 
+def test_each_task_was_done_whichever_release_had_its_worker(life, seen):
+    undone = "SELECT count(*) FROM store_upload WHERE measured_by = ''"
+    for _try in range(60):
+        if query(undone) == [[0]]:
+            break
+        time.sleep(0.5)
+    assert query(undone) == [[0]]
+    assert query("SELECT count(*) FROM store_upload") == [[len(seen["kept"])]]
+    for table, column in (("store_upload", "measured_by"), ("store_sweep", "release")):
+        releases = {name for [name] in query(f"SELECT DISTINCT {column} FROM {table}")}
+        assert len(releases) > 3 and releases <= set(life.ids) | {"14"}, (table, releases)
+
+
 def test_no_process_of_an_older_release_is_left(life, seen):
     running = [line.split("|") for line in sh(f"python3 - <<'EOF'\n{PROCESSES}\nEOF").splitlines()]
     live = {current(), current("httpbin")}
     assert {one for _pid, _words, *ids in running for one in ids} == live, running
-    assert len(running) >= 4, running
+    assert len(running) >= 6, running
     left = "/run/systemd/system/uwsgi-try-* /run/systemd/system/wsgi-run-* /run/graceful-wsgi/plays/*"
     assert sh(f"ls -d {left} 2>/dev/null", check=False) == ""
 
