@@ -45,7 +45,8 @@ class Migration(migrations.Migration):
     operations = [migrations.RunSQL("DROP TABLE store_sweep"), migrations.RunSQL("ALTER TABLE nowhere RENAME TO here")]
 """
 # A worker that Celery begins, and that ends at once.
-DIES = {"shop/celery.py": lambda text: "import sys\n" + text + 'if "worker" in sys.argv:\n    sys.exit("no worker today")\n'}
+DEATH = 'if "worker" in sys.argv:\n    sys.exit("no worker today")\n'
+DIES = {"shop/celery.py": lambda text: f"import sys\n{text}{DEATH}"}
 # A process with its release's folder as its own, by its memory, its program or its environment.
 PROCESSES = """
 import os, re
