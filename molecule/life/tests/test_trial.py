@@ -433,11 +433,25 @@ def test_no_process_of_an_older_release_is_left(life, seen):
 
 
 def test_the_history_is_true(life, seen):
-    records = json.loads(
-        sh(
-            "python3 -c \"import glob, json; print(json.dumps({p.rpartition('/')[2][:-5]: json.load(open(p))"
-            f" for p in glob.glob('{HOME}/releases/.records/*.json')}}))\""
-        )
+    read = (
+        "import glob, json; print(json.dumps({path.rpartition('/')[2][:-5]: json.load(open(path))"
+        f" for path in glob.glob('{HOME}/releases/.records/*.json')}}))"
     )
+    records = json.loads(sh(f"python3 -c {shlex.quote(read)}"))
+    # Each that was good, in the order in which they were live last.
+    when = {release: records[name]["live"]["at"] for release, name in life.ids.items()}
+    assert sorted(when, key=when.get) == ["0", "1", "2", "6", "4", "7", "11", "9", "12"]
+    assert not [release for release, name in life.ids.items() if "failed" in records[name]]
+    # Each that was broken, with what its play said of it.
+    failed = {name: record["failed"]["why"] for name, record in records.items() if "failed" in record}
+    by_play = {
+        release: [name for name, why in failed.items() if why.partition(" (")[0][:60] in " ".join(said.split())]
+        for release, said in life.failed.items()
+    }
+    assert sorted(sum(by_play.values(), [])) == sorted(failed), (by_play, failed)
+    assert [len(names) for names in by_play.values()] == [1] * 5, (by_play, failed)
     said = life.publish(words=("-e", "app=shop"), playbook="playbooks/history.yml")
-    print(said, json.dumps(records, indent=1))
+    table = {words[0]: words[1] for words in map(str.split, said.splitlines()) if words and words[0] in records}
+    assert [name for name, status in table.items() if status == "live"] == [life.ids["12"]]
+    assert {table[name] for name in life.ids.values()} <= {"live", "earlier", "removed"}
+    assert {table[name] for name in failed} <= {"failed", "removed"}
