@@ -107,7 +107,7 @@ class Life:
         given = recipe("celery.md")
         [shop] = given["publish_apps"]
         shop["env"]["GREETING"] = self.greeting
-        shop["timers"][0]["schedule"] = "*:*:0/20"
+        shop["timers"][0]["schedule"] = "minutely"
         shop["maintenance"] = {"page": str(AROUND / "files/minute.html"), "retry_after": 60}
         shop["after_live"] = ["python manage.py check"]
         flask = {"name": "httpbin", "module": "httpbin", "requirements": [self.flask]}
@@ -364,7 +364,7 @@ def test_a_release_in_a_maintenance_window_after_a_run_that_was_killed_in_the_pr
 
 def test_a_release_that_hangs_is_seen_by_no_visitor(life):
     said = life.broken("10", ill("__import__('time').sleep(3600)"), publish_timeout=15)
-    assert "no answer" in said or "did not answer" in said, said
+    assert "gave no answer" in said, said
 
 
 def test_a_release_after_a_run_that_was_killed_before_it_was_recorded(life):
@@ -382,7 +382,7 @@ def test_a_release_after_runs_that_were_killed_when_it_was_live(life):
     life.write("14", DIES)
     life.killed("Restore the previous configuration and units", after=0)
     life.write("12")
-    life.killed("Probe each site over HTTP", after=0)
+    life.killed("Start or restart the workers and timers", after=1)
     life.killed("Run the commands of after_live", after=0.5, modules=True)
     life.good("12")
 
@@ -420,7 +420,7 @@ def test_each_task_was_done_whichever_release_had_its_worker(life, seen):
     assert query("SELECT count(*) FROM store_upload") == [[len(seen["kept"])]]
     for table, column in (("store_upload", "measured_by"), ("store_sweep", "release")):
         releases = {name for [name] in query(f"SELECT DISTINCT {column} FROM {table}")}
-        assert len(releases) > 3 and releases <= set(life.ids) | {"14"}, (table, releases)
+        assert len(releases) > 2 and releases <= set(life.ids) | {"14"}, (table, releases)
 
 
 def test_no_process_of_an_older_release_is_left(life, seen):
