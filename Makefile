@@ -39,6 +39,10 @@ lint: venv-test ## ansible-lint, yamllint, ruff, mypy, changelog fragments, what
 	    echo "$$linter"; $$linter || status=1; \
 	done; exit $$status
 
+.PHONY: sanity
+sanity: venv ## ansible-test's sanity tests of what users get, under three ansible-cores; SANITY="2.19 -- --test pylint"
+	tests/sanity/run $(SANITY)
+
 unit: venv-test ## The plan and the modules as functions
 	pytest tests/unit --numprocesses=2 --dist=loadfile --junitxml=$(JUNIT)/unit.xml
 

@@ -85,7 +85,7 @@ def given(role: str) -> list[str]:
             if field.metadata.get("public"):
                 lines.append(f"| `{variable}.{field.name}` | {prose(said[field.name])} | `{templates}` |")
     example = ["", "All else that it finds may change with any release. For example:", "", "```jinja"]
-    return [*lines, *example, *plan.EXAMPLES[role].strip().splitlines(), "```", ""]
+    return [*lines, *example, *plan.TEMPLATE_EXAMPLES[role].strip().splitlines(), "```", ""]
 
 
 def told(role: str) -> list[str]:
@@ -101,9 +101,22 @@ def told(role: str) -> list[str]:
     return lines
 
 
+def entered(specs: dict[str, Any]) -> list[str]:
+    """What else of the role may be included, as a table."""
+    lines = []
+    for name, entry in specs.items():
+        if name != "variables" and not entry["short_description"].startswith("(internal)"):
+            lines.append(f"| `{name}` | {prose([entry['short_description'] + '.', *entry['description']])} |")
+    if not lines:
+        return []
+    lead = "By `include_role` with `tasks_from`; they read the variables above."
+    return ["## Other entry points", "", lead, "", "| tasks_from | what |", "| --- | --- |", *lines, ""]
+
+
 def readme(role: str) -> str:
     """The text of a role's README."""
-    spec = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["variables"]
+    specs = yaml.safe_load((ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]
+    spec = specs["variables"]
     # What a table of variables cannot show, such as whole inventories.
     guide = DOCS / "roles" / f"{role}.md"
     sources, meant = "meta/argument_specs.yml", "that file"
@@ -123,7 +136,10 @@ def readme(role: str) -> str:
         lines += [prose(paragraph), ""]
     if guide.exists():
         lines += [guide.read_text().rstrip(), ""]
-    return "\n".join(lines + table(spec["options"], "Variables") + told(role) + given(role)).rstrip() + "\n"
+    return (
+        "\n".join(lines + table(spec["options"], "Variables") + entered(specs) + told(role) + given(role)).rstrip()
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

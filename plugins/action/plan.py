@@ -43,6 +43,8 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils.requirements_auto im
 
 # A fact of the host: {set: {publish_apps: [names], publish_sites: [names]}}, for as long as the run lasts.
 PUBLISHED = "_graceful_wsgi_published"
+# A variable that says that the nginx of the host is, and stays, somebody else's.
+FOREIGN = "__publish_foreign_nginx"
 FACTS = {
     "distribution": "distribution",
     "version": "distribution_major_version",
@@ -267,6 +269,16 @@ def _confidential(plan: Mapping[str, Any]) -> bool:
     return environment or secret(json.dumps(plan, default=str))
 
 
+def _checks_of(plans: Mapping[str, model.Plan], foreign: bool, pinned: bool) -> list[dict[str, Any]]:
+    """What the host is asked: the first role of a play asks it for all of them, before it changes anything.
+
+    ``foreign``: its nginx stays somebody else's, as playbooks/adopt.yml leaves it, and nothing is asked of it.
+    """
+    checks = [check for role, one in plans.items() if role != "nginx" or not foreign for check in one.checks]
+    # Nothing is taken off on a way back, and so there is nothing to confirm.
+    return [check for check in checks if check["kind"] != "replaced"] if pinned else checks
+
+
 class ActionModule(ReportingAction):
     """Plan a role on the controller; nothing is sent to the host."""
 
@@ -431,11 +443,7 @@ class ActionModule(ReportingAction):
             planned = pinned_plan.pinned(planned, args["pins"])
         for warning in planned.warnings:
             self._display.warning(joined.told(warning))
-        # The first role of a play asks the host for all of them, before it changes anything.
-        checks = [check for one in plans.values() for check in one.checks]
-        if args["pins"] is not None:
-            # Nothing is taken off on a way back, and so there is nothing to confirm.
-            checks = [check for check in checks if check["kind"] != "replaced"]
+        checks = _checks_of(plans, FOREIGN in task_vars, args["pins"] is not None)
         # Here, and nowhere else, a plan becomes what tasks get.
         result.update(changed=False, plan=joined.plan(model.plain(dataclasses.replace(planned, checks=checks))))
         if args["collecting"]:

@@ -272,6 +272,45 @@ options:
         type: path
 """
 
+    BACKGROUND = r"""
+options:
+  background:
+    description: The processes of workers, and the timers, of all applications.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Its unit without the ending.
+        type: str
+        required: true
+      app:
+        description: The application.
+        type: str
+        required: true
+      said:
+        description: What it is called in messages.
+        type: str
+        required: true
+      unit:
+        description: The unit that is enabled and started.
+        type: str
+        required: true
+      job:
+        description: The unit that a timer starts; not given for a worker.
+        type: str
+      unit_files:
+        description: Files that make up the unit; a change of one needs a restart.
+        type: list
+        elements: path
+        default: []
+      links:
+        description: Symlinks that lead to the code and its virtualenv; a change of one needs a restart.
+        type: list
+        elements: path
+        default: []
+"""
+
     OWNER_CHANGES = r"""
 options:
   owner_changes:

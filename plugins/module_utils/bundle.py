@@ -650,5 +650,3 @@ def _whole(content, found):
     """All that brings a file back, as JSON can hold it."""
     text = base64.b64encode(content).decode("ascii")
     return {"content": text, "mode": stat.S_IMODE(found.st_mode), "uid": found.st_uid, "gid": found.st_gid}
-
-

@@ -353,7 +353,8 @@ def attention(found):
         lines += [
             "application %s: %s is %s" % (app["name"], one["unit"], one["state"])
             for one in app["background"]
-            if one["state"] == "failed"
+            # One that ends again and again is about to be started most of the time.
+            if one["state"] == "failed" or one["sub"] == "auto-restart"
         ]
         if app["maintenance"]:
             lines.append("application %s is in maintenance" % app["name"])
@@ -394,5 +395,3 @@ def survey(roots, places, run):
     }
     found["attention"] = attention(found)
     return found
-
-

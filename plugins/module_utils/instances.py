@@ -397,7 +397,7 @@ class Instances:
             self._cross(crossing[first:first + AT_A_TIME], timeout)
         led = [item for item in begun if item.away]
         self._home([item for item in self.instances if item.away], timeout)
-        self._stand([item for item in chosen["start"] + chosen["restart"]])
+        self._stand(chosen["start"] + chosen["restart"])
         self._visit(led, since)
         for item in self.instances:
             item.note()
@@ -425,9 +425,10 @@ class Instances:
         ``work(instances)`` takes an Instances, and may raise ``errors`` too. Returns what was done, as it does, and
         {name: why it failed}.
         """
+        caught = (InstanceError, IOError, OSError) + tuple(errors)
         try:
             return work(self), {}
-        except (InstanceError, IOError, OSError) + tuple(errors) as error:
+        except caught as error:
             if len(self.instances) == 1:
                 return {}, {self.instances[0].name: str(error)}
         done, failed = {}, {}

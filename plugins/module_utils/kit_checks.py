@@ -54,7 +54,7 @@ def _uwsgi(check, entry, about, kind, run_command):
     if held is None:
         names = ", ".join(sorted(entry["uwsgi"])) or "none"
         return "%s lacks uWSGI %s, which these variables ask for; it holds %s" % (check["folder"], name, names), None
-    known = uwsgi_wheels.libraries(lambda words: run_command(words), kind["architecture"])
+    known = uwsgi_wheels.libraries(run_command, kind["architecture"])
     missing = [] if known is None else sorted(set(held["libraries"]) - known)
     if not missing:
         return None

@@ -47,6 +47,10 @@ NGINX_STATE_DIR = STATE_DIR + "/nginx"
 HOST_COMMAND = "/usr/local/bin/wsgi"
 # Notes of releases whose commands of after_live have yet to run.
 OWED_DIR = STATE_DIR + "/after-live"
+# Notes of the workers and timers that applications have, which outlive a boot as their units do.
+BACKGROUND_DIR = STATE_DIR + "/background"
+# Where systemd notes when a timer that catches up on what it has missed was last due.
+TIMER_STAMPS = "/var/lib/systemd/timers"
 # What is known of releases of applications that never became live, by application.
 NEVER_LIVE_DIR = STATE_DIR + "/never-live"
 GIT_HOME = STATE_DIR + "/git"
@@ -90,6 +94,51 @@ def instance_of(name):
 def standby_unit(name):
     """The unit of the second generation of one."""
     return name[: -len(".service")] + MARK + ".service"
+
+
+def background_stem(app, name):
+    """How the units of a worker or a timer of an application begin."""
+    return "wsgi-%s-%s" % (app, name)
+
+
+def worker_template(app, name):
+    """The file of the unit of all processes of a worker."""
+    return "%s/%s@.service" % (UNIT_DIR, background_stem(app, name))
+
+
+def worker_unit(app, name, number):
+    """The unit of one process of a worker."""
+    return "%s@%d.service" % (background_stem(app, name), number)
+
+
+def timer_unit(app, name):
+    """The unit that starts an application's job when it is time."""
+    return "%s.timer" % background_stem(app, name)
+
+
+def job_unit(app, name):
+    """The unit of such a job."""
+    return "%s.service" % background_stem(app, name)
+
+
+def unit_file(name):
+    """The file of a unit of ours."""
+    return "%s/%s" % (UNIT_DIR, name)
+
+
+def background_files(app):
+    """A pattern for the files of an application's units, and perhaps of those of another one."""
+    return "%s/%s*" % (UNIT_DIR, background_stem(app, ""))
+
+
+def background_mark(app):
+    """What the first line of such a file ends in."""
+    return "for the application %s.\n" % app
+
+
+def background_note(app):
+    """What is noted of an application's workers and timers; names of applications hold no slash."""
+    return "%s/%s.json" % (BACKGROUND_DIR, app)
 
 
 def unit_folder(instance):

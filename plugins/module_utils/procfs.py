@@ -78,6 +78,12 @@ def process_start(pid):
     return int(fields[19]) if fields else None
 
 
+def is_at_work(pid):
+    """Whether a process runs, would like to, or waits for a disk."""
+    fields = _stat(pid)
+    return bool(fields) and fields[0] in ("R", "D")
+
+
 def booted_at():
     """Start of the host in seconds since the epoch, never later than it was."""
     if hasattr(time, "clock_gettime"):

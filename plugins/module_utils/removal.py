@@ -16,6 +16,7 @@ import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     accounts,
+    app_background,
     layout,
     left_data,
     nginx_package,
@@ -135,6 +136,7 @@ class Removal(Programs):
             self._note(going)
             self._bundle(going.set.bundle("sites"), *files["sites"], activate=self._activate(), nginx=True)
         self._end([name for going, _files in planned for name in going.instances])
+        self._end_background([app for going, _files in planned for app in going.apps])
         for going, files in planned:
             self._bundle(going.set.bundle("apps"), *files["apps"])
             self.reload_systemd = self.reload_systemd or bool(going.instances)
@@ -206,6 +208,19 @@ class Removal(Programs):
                 self._say("%s, stopped and disabled" % item.unit)
                 for path in (item.wanted["link"], os.path.dirname(item.wanted["standby"])):
                     self.removed.append(path)
+
+    def _end_background(self, apps):
+        """Stop and disable the workers and timers of these applications, each after what it is at."""
+        work = app_background.Background(apps, [], self._systemctl)
+        for item in work.gone:
+            self._say("%s, stopped and disabled" % item["unit"])
+        if work.gone:
+            self.reload_systemd = True
+        if not self.check_mode:
+            work.end()
+        else:
+            self.removed += [layout.background_note(app) for app in apps if os.path.exists(layout.background_note(app))]
+        self._rmdir(layout.BACKGROUND_DIR)
 
     def _leftovers(self, going):
         """What runs of this host's systemd noted of the instances, and folders that edits by hand keep from going."""

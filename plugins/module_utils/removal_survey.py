@@ -95,6 +95,10 @@ def orphans(conf_dir, known):
         for name in (instance, app):
             for language in LANGUAGES:
                 add(publish_set, "apps", os.path.join(conf_dir, "%s.%s" % (name, language)))
+        for path in sorted(glob.glob(layout.background_files(app))):
+            # The names of two applications may begin alike: the unit says whose it is.
+            if layout.background_mark(app) in text_of(path)[:200]:
+                add(publish_set, "apps", path)
     configs = [path for files in found.values() for path in files]
     for path in sorted(glob.glob(layout.site("*"))):
         if path in known or not _is_ours(path):

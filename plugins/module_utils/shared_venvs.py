@@ -89,12 +89,16 @@ def claimed(path):
 
 
 def let_in(path):
-    """Let everybody read a virtualenv of root's who knows its name, as far as its group may."""
+    """Let everybody read a virtualenv of root's who knows its name, as far as its group may.
+
+    Nothing of it stays the group's that had it filled: it may outlive that application, whose account then can go.
+    """
     os.lchown(path, 0, 0)
     os.chmod(path, 0o755)
     for base, folders, files in os.walk(path):
         for one in folders + files:
             inner = os.path.join(base, one)
+            os.lchown(inner, 0, 0)
             if not os.path.islink(inner):
                 mode = stat.S_IMODE(os.lstat(inner).st_mode)
                 os.chmod(inner, mode | (mode & 0o050) >> 3)

@@ -87,7 +87,8 @@ def _application(app):
         for line in _instance(one):
             yield line
     for one in app["background"]:
-        yield "    %s: %s since %s" % (one["unit"], one["state"], moment(one["since"]))
+        times = ", %s by systemd" % counted(one["restarts"], "restart") if one["restarts"] else ""
+        yield "    %s: %s since %s%s" % (one["unit"], one["state"], moment(one["since"]), times)
     disk = app["disk"]
     parts = ["%s in %s" % (size(disk["releases"]), counted(disk["releases_kept"], "release"))]
     parts += ["%s %s" % (name, size(disk[name])) for name in ("virtualenvs", "shared", "logs") if disk[name]]

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import socket
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native

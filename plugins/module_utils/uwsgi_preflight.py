@@ -91,7 +91,8 @@ SPEC = {
     # Contents of files that hold secrets: the modules are told to log no argument, and this none of its values.
     "files": {"type": "dict", "default": {}},
     # Paths of files with secrets, be they among those or on the host already.
-    "secret_files": {"type": "list", "elements": "path", "default": []},
+    # Their paths, which are no secret.
+    "secret_files": {"type": "list", "elements": "path", "default": [], "no_log": False},
     # Where its code is and what its variables say of packages, for the hint where a module is missing.
     "code": {"type": "dict", "default": {}},
 }

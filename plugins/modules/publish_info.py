@@ -145,6 +145,7 @@ extends_documentation_fragment:
   - graceful.wsgi.applications.releases
   - graceful.wsgi.applications.apps
   - graceful.wsgi.applications.instances
+  - graceful.wsgi.applications.background
   - graceful.wsgi.applications.owner_changes
 """
 
@@ -220,6 +221,12 @@ pending:
   returned: success
   type: list
   elements: str
+background:
+  description: Applications whose workers and timers are not as O(background) has them; one that has them no more is
+    among them, and one that a run has left half done.
+  returned: success
+  type: list
+  elements: str
 members:
   description: Those of O(members) that are no members yet.
   returned: success
@@ -271,6 +278,7 @@ import pwd
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import accounts as account_utils
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    app_background,
     asking,
     host_checks,
     instances,
@@ -304,6 +312,7 @@ ARGUMENTS = {
     "binary": {"type": "path", "required": True},
     "apps": {"type": "list", "elements": "dict", "required": True, "options": uwsgi_preflight.SPEC},
     "instances": instances.SPEC,
+    "background": app_background.SPEC,
     "bundles": {"type": "list", "elements": "raw", "default": []},
     "digests": {"type": "dict", "default": {}},
     "carried": {"type": "dict", "default": {}},
@@ -349,6 +358,19 @@ def due(module, wanted):
         return [item["name"] for item in wanted]
 
 
+def background_due(module, wanted):
+    """Names of the applications whose workers and timers are not as wanted; all where systemd does not answer."""
+    noted = app_background.apps_noted()
+    concerned = set(item["app"] for item in wanted["background"]).union(noted)
+    apps = [item["name"] for item in wanted["apps"] if item["name"] in concerned]
+    if not apps:
+        return []
+    try:
+        return app_background.Background(apps, wanted["background"], systemctl_of(module)).due()
+    except instances.InstanceError:
+        return apps
+
+
 def release_of(home):
     """What is there of an application's code."""
     return {
@@ -380,6 +402,7 @@ DUE = (
     "unrecorded",
     "open_code",
     "pending",
+    "background",
     "nginx_unread",
 )
 
@@ -418,6 +441,7 @@ def state_of(module, homes):
         ],
         "open_code": [home.name for home in homes if home.open_gates],
         "pending": due(module, wanted["instances"]),
+        "background": background_due(module, wanted),
         "bundles": dict((name, verified_digest(name)) for name in wanted["bundles"]),
         "nginx_unread": nginx_unread(module),
         "maintenance": maintenance.on([item["name"] for item in wanted["apps"]]),

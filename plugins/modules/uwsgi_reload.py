@@ -254,10 +254,10 @@ EACH = {
 
 
 INSTANCE = dict(
-    (name, dict((key, value) for key, value in spec.items() if key != "default")) for name, spec in EACH.items()
+    ((name, dict((key, value) for key, value in spec.items() if key != "default")) for name, spec in EACH.items()),
+    pidfile={"type": "path", "required": True},
+    name={"type": "str"},
 )
-INSTANCE["pidfile"] = {"type": "path", "required": True}
-INSTANCE["name"] = {"type": "str"}
 
 
 def main():

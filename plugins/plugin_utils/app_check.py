@@ -61,7 +61,7 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
         _check_literal(app[key], f"{path}.{key}", problems)
     app_environment.check(app["env"], f"{path}.env", problems)
     for key, value in app.items():
-        if key not in ("env", "secrets", *command_plan.POINTS):
+        if key not in ("env", "secrets", "workers", "timers", *command_plan.POINTS):
             check_text(value, f"{path}.{key}", problems)
 
 

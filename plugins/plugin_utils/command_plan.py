@@ -23,7 +23,7 @@ _EXAMPLE = "write it as python manage.py migrate --noinput, in words without a s
 _OURS = (".venv",)
 
 
-def _words(text: Any, path: str, problems: Problems) -> list[str]:
+def read_words(text: Any, path: str, problems: Problems) -> list[str]:
     """The words of a command; what a shell alone would understand stays what it is."""
     if not isinstance(text, str):
         problems.add(path, f"{text!r} is no command", _EXAMPLE)
@@ -51,7 +51,7 @@ def _command(given: Any, path: str, problems: Problems) -> Command:
     where = f"{path}.command" if isinstance(given, Mapping) else path
     if "command" not in item:
         problems.add(where, "is missing", _EXAMPLE)
-    words = _words(item["command"], where, problems) if "command" in item else []
+    words = read_words(item["command"], where, problems) if "command" in item else []
     once, timeout = item.get("once", False), item.get("timeout", TIMEOUT)
     if not isinstance(once, bool):
         problems.add(f"{path}.once", f"{once!r} is not true or false", "write once: true, or leave it out")
@@ -114,7 +114,7 @@ def plan(app: Mapping[str, Any], planned: App) -> list[AppCommands]:
             group=planned.group,
             code=planned.code,
             folder=planned.chdir,
-            virtualenv=_virtualenv(planned),
+            virtualenv=virtualenv(planned),
             pythonpath=planned.pythonpath,
             before_live=before,
             after_live=after,
@@ -142,7 +142,7 @@ def _filled(served: Iterable[Served], commands: Iterable[AppCommands]) -> tuple[
     return parts
 
 
-def _virtualenv(planned: App) -> str:
+def virtualenv(planned: App) -> str:
     """The one whose programs come first: uWSGI's own has the Python that runs an application without one."""
     return planned.virtualenv or planned.uwsgi_home
 
@@ -153,7 +153,7 @@ def file(planned: App, conf_dir: str) -> list[File]:
         "unit": planned.instances[0].unit,
         "user": planned.user,
         "folder": planned.chdir,
-        "virtualenv": _virtualenv(planned),
+        "virtualenv": virtualenv(planned),
         "pythonpath": ":".join(planned.pythonpath),
     }
     lines = [f"{name}={value}\n" for name, value in about.items()]
@@ -170,8 +170,7 @@ def files(apps: Iterable[App], conf_dir: str) -> list[File]:
 def words(text: str) -> list[str]:
     """The words of a command that a person gives by -e; raises ValueError for one that cannot be read."""
     problems = Problems()
-    found = _words(text, "command", problems)
+    found = read_words(text, "command", problems)
     if problems:
         raise ValueError(str(problems[0]))
     return found
-

@@ -149,7 +149,7 @@ def applications(stack: Stack) -> Iterator[Finding]:
         if several and not source.has("master"):
             yield _at("no-master", first, f"{source.last('processes', 'workers', 'p')} processes and no master")
         if source.has("daemonize") and not source.has("pidfile", "safe-pidfile", "pidfile2"):
-            option = next(one for one in source.options if one.name == "daemonize")
+            [option] = [one for one in source.options if one.name == "daemonize"][:1]
             yield _at("no-pidfile", option, "daemonize, and no pidfile")
 
 
@@ -160,15 +160,15 @@ def _number(text: str) -> int:
 def _option(source: Source, option: Option) -> Iterator[Finding]:
     shown = f"{option.name} = {option.value}"
     gevent = source.has("gevent")
+    units = [one for one in source.starters if one.kind == "systemd"]
     if option.name == "threads" and gevent and _number(option.value) > 1:
         yield _at("gevent-threads", option, f"{shown} beside gevent = {source.last('gevent')}")
     elif option.name == "async" and gevent:
         yield _at("gevent-async", option, f"{shown} beside gevent = {source.last('gevent')}")
     elif option.name in ("processes", "workers") and source.has("http-websockets") and _number(option.value) > 1:
         yield _at("websocket-processes", option, f"{shown} with http-websockets")
-    elif option.name == "daemonize" and any(one.kind == "systemd" for one in source.starters):
-        unit = next(one for one in source.starters if one.kind == "systemd")
-        yield _at("daemonize", option, f"{shown}, started by {unit.file}")
+    elif option.name == "daemonize" and units:
+        yield _at("daemonize", option, f"{shown}, started by {units[0].file}")
     elif option.name in ("uid", "user") and option.value in ("root", "0"):
         yield _at("root", option, shown)
     elif option.name in _COMMANDS and not source.has("chdir") and re.search(r"(^|[\s=])\.{1,2}/", option.value):

@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import worker_plan
 from .model import App, HookRelease
 from .problem import Problems
 
@@ -58,6 +59,7 @@ def release(app: Mapping[str, Any], planned: App, sites: Iterable[Mapping[str, A
         if location["static"] and location["app"] == planned.app
     ]
     configuration = [path for unit in planned.instances for path in (unit.config, unit.dropin)]
+    configuration += worker_plan.paths(app)
     return HookRelease(
         name=planned.app,
         home=planned.home,

@@ -491,7 +491,6 @@ class _App:
                 self.app["chdir"] = starter.folder.rstrip("/") or "/"
                 self.found.rows.append(Row(starter.file, starter.line, f"folder {starter.folder}", CARRIED, "chdir"))
 
-
     def _unit(self, starter: Starter) -> None:
         """What a unit, or supervisor, gives the application besides its account."""
         for key, value in starter.options.items():

@@ -91,10 +91,11 @@ class Generated:
 
     def __init__(self, plans: Mapping[str, Plan]) -> None:
         publish = plans["publish"]
-        assert isinstance(publish, PublishPlan)
+        if not isinstance(publish, PublishPlan):
+            raise TypeError("this is no plan of the role publish")
         self.http: list[Node] = []
         self.servers: dict[str, Node] = {}
-        self.apps = {unit.app: {(name, value) for name, value in unit.options} for unit in publish.instances}
+        self.apps = {unit.app: {(pair[0], pair[1]) for pair in unit.options} for unit in publish.instances}
         for file in publish.site_bundle.files:
             site = (file.vars or {}).get("site")
             if site is not None:

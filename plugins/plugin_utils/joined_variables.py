@@ -236,10 +236,10 @@ def join(given: Mapping[str, Any], options: Mapping[str, Any]) -> Joined:
             for variable in variables
             for one in _items(variable, kind, given[variable], options[name], found.problems)
         ]
-        found.places[name] = [place for place, _ in items]
-        found.values[name] = [merged(common, item) if isinstance(item, Mapping) else item for _, item in items]
+        found.places[name] = [place for place, _item in items]
+        found.values[name] = [merged(common, item) if isinstance(item, Mapping) else item for _place, item in items]
         found.inherited[name] = [
-            set(common).difference(item) if isinstance(item, Mapping) else set() for _, item in items
+            set(common).difference(item) if isinstance(item, Mapping) else set() for _place, item in items
         ]
     return found
 

@@ -141,6 +141,41 @@ def secrets(conf_dir: str, app: str) -> str:
     return posixpath.join(conf_dir, f"{app}.secrets")
 
 
+def background_stem(app: str, name: str) -> str:
+    """How the units of a worker or a timer begin. Example: wsgi-shop-celery."""
+    return str(layout.background_stem(app, name))
+
+
+def background_mark(app: str) -> str:
+    """What the first line of such a unit ends in."""
+    return str(layout.background_mark(app))
+
+
+def worker_template(app: str, name: str) -> str:
+    """The file of a worker's unit. Example: /etc/systemd/system/wsgi-shop-celery@.service."""
+    return str(layout.worker_template(app, name))
+
+
+def worker_unit(app: str, name: str, number: int) -> str:
+    """The unit of one process of a worker. Example: wsgi-shop-celery@1.service."""
+    return str(layout.worker_unit(app, name, number))
+
+
+def timer_unit(app: str, name: str) -> str:
+    """The unit of a timer. Example: wsgi-shop-cleanup.timer."""
+    return str(layout.timer_unit(app, name))
+
+
+def job_unit(app: str, name: str) -> str:
+    """The unit that a timer starts. Example: wsgi-shop-cleanup.service."""
+    return str(layout.job_unit(app, name))
+
+
+def unit_file(name: str) -> str:
+    """The file of a unit. Example: /etc/systemd/system/wsgi-shop-cleanup.timer."""
+    return str(layout.unit_file(name))
+
+
 def unpublished(
     stale: Iterable[str],
     others: Iterable[str],

@@ -534,6 +534,29 @@ class AppCommands:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Background:
+    """A process of a worker, or a timer, as systemd runs it beside the application's uWSGI."""
+
+    TAKEN_BY: ClassVar[str] = "app_background.background"
+
+    # Its unit without the ending. Example: wsgi-shop-celery@1.
+    name: str
+    # Name of the application. Example: shop.
+    app: str
+    # What it is called in messages. Example: the worker celery.
+    said: str
+    # systemd unit that is enabled and started. Example: wsgi-shop-celery@1.service.
+    unit: str
+    # Unit that a timer starts, null for a worker. Example: wsgi-shop-cleanup.service.
+    job: str | None
+    # Files whose change takes a restart. Example: [/etc/systemd/system/wsgi-shop-celery@.service].
+    unit_files: list[str]
+    # Links whose target says which code is live; none for a timer, whose job begins with what is live then. Example:
+    # [/srv/wsgi/shop/current].
+    links: list[str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Account:
     """A user that must be there."""
 
@@ -784,6 +807,10 @@ class PublishPlan(Plan):
     published: dict[str, dict[str, list[str]]]
     # All instances of all applications.
     instances: list[Instance]
+    # Processes of workers, and timers, of all applications.
+    background: list[Background]
+    # Seconds for which a run may be silent while workers end and begin. Example: 1500.
+    background_lease: int
     # Names of instances by application. Example: {shop: [shop-1, shop-2]}.
     instances_by_app: dict[str, list[str]]
     # Users that must be there.
@@ -1381,7 +1408,7 @@ GIVEN: dict[str, dict[str, tuple[str, type, str]]] = {
 # What tasks of a user's own are told, by role and variable: each of a list of these.
 TOLD: dict[str, dict[str, type]] = {"publish": {"publish_releases[]": HookRelease}}
 # A template that does something with what it is given, by role.
-EXAMPLES = {
+TEMPLATE_EXAMPLES = {
     "nginx": """
 {% extends 'nginx.conf.j2' %}
 {% block more %}

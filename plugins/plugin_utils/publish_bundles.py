@@ -57,8 +57,13 @@ def _once(folders: Iterable[Folder]) -> list[Folder]:
     return list({folder.path: folder for folder in folders}.values())
 
 
-def app_bundle_of(values: dict[str, Any], apps: Mapping[str, App], uwsgi: dict[str, Any]) -> Bundle:
-    """Configurations and units of the applications, and the folders of their sockets and logs."""
+def app_bundle_of(
+    values: dict[str, Any], apps: Mapping[str, App], uwsgi: dict[str, Any], background: Iterable[File] = ()
+) -> Bundle:
+    """Configurations and units of the applications, and the folders of their sockets and logs.
+
+    ``background``: the units of their workers and timers.
+    """
     name, log_dir = layout.bundle(values["publish_set"], "apps"), uwsgi["uwsgi_log_dir"]
     units = [unit for one in apps.values() for unit in one.instances]
     logs = [(unit.log_file, unit) for unit in units if unit.log_file]
@@ -78,6 +83,7 @@ def app_bundle_of(values: dict[str, Any], apps: Mapping[str, App], uwsgi: dict[s
     files += [file for app in values["publish_apps"] for file in app_environment.file(app, uwsgi["uwsgi_conf_dir"])]
     files += command_plan.files(apps.values(), uwsgi["uwsgi_conf_dir"])
     files += [file for app in values["publish_apps"] for file in app_secrets.file_of(app, uwsgi["uwsgi_conf_dir"])]
+    files += background
     rotated = [log_plan.rotation(log, unit, values, log_dir) for log, unit in logs]
     files += _links(units, name) + _rotation(name, rotated, values["publish_log_keep"])
     return Bundle(name=name, directories=_once(folders), files=files)

@@ -32,6 +32,7 @@ from . import (
     upstream_plan,
     uwsgi_meanings,
     uwsgi_options,
+    worker_plan,
 )
 from .layout import NGINX_LOG_DIR
 from .problem import Problems
@@ -75,6 +76,7 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
         command_plan.check(app, path, problems)
+        worker_plan.check(app, path, host.get("systemd"), problems)
         app_check.check_gevent(app, path, requirements.get(name), problems)
         concurrency_plan.check(app, app_plan.with_defaults(app)["gevent"], path, roles["uwsgi"], problems)
         uwsgi_options.check(app, path, known, uwsgi_meanings.REFUSED, problems)
@@ -168,6 +170,7 @@ def check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], p
     _check_set(values, host, problems)
     upstream_plan.check(values["publish_upstreams"], host.get("groups") or {}, problems)
     ports = _check_apps(values, host, roles, problems)
+    worker_plan.check_all(values["publish_apps"], problems)
     _check_sites(values, by_name(values["publish_upstreams"]), ports, problems)
     site_check.check_rights(values["publish_sites"], roles["nginx"], problems)
     effect_plan.check(values, roles["nginx"], problems)

@@ -42,6 +42,7 @@ from . import (
     uv_plan,
     uwsgi_options,
     uwsgi_plan,
+    worker_plan,
 )
 from .layout import NGINX_DIR
 from .model import (
@@ -262,7 +263,7 @@ def plan(
     apps = _apps(values, packets, roles, host)
     sites = site_plan.plan(values, apps, by_name(values["publish_upstreams"]), roles, host.get("pages") or {})
     units, asked = [unit for one in apps.values() for unit in one.instances], probe_plan.plan(values, apps, sites)
-    app_bundle = app_bundle_of(values, apps, uwsgi)
+    app_bundle = app_bundle_of(values, apps, uwsgi, worker_plan.all_files(given.values(), apps, uwsgi, host))
     site_bundle = site_bundle_of(values, apps, sites, host, nginx)
     account_checks, members, changes = _accounts(apps, values, nginx)
     served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, [one.group for one in members])
@@ -278,6 +279,8 @@ def plan(
         uwsgi=_uwsgi(host),
         members=members,
         **command_plan.fields(given.values(), apps, served_later),
+        background=worker_plan.of_all(given.values(), apps),
+        background_lease=worker_plan.lease(given.values()),
         owner_changes=changes,
         first_runs=_first_runs(apps.values()),
         roots=[values["publish_root"], uwsgi["uwsgi_log_dir"], *layout.GIT_ROOTS],

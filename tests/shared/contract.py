@@ -48,7 +48,7 @@ ENTRIES = {
     "centos7": ["main.yml"],
     "nginx": ["main.yml", "collect.yml"],
     "uwsgi": ["main.yml", "installed.yml", "collect.yml", "requirements.yml"],
-    "publish": ["main.yml", "maintenance.yml", "reload.yml", "history.yml", "earlier.yml", "status.yml"],
+    "publish": ["main.yml", "maintenance.yml", "reload.yml", "history.yml", "earlier.yml", "run.yml", "status.yml"],
     "remove": ["main.yml"],
 }
 INCLUDES = ("ansible.builtin.include_tasks", "ansible.builtin.import_tasks")

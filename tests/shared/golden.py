@@ -1,8 +1,9 @@
 """The golden pairs of tests/unit/golden: variables in NAME.yml, what a host gets of them in NAME.conf and NAME.ini.
 
 NAME.conf holds the server blocks and upstreams, and nginx.conf where the variables say something of it; NAME.ini holds
-the configurations of uWSGI and the drop-ins of its units, and a whole unit where the variables say something of it. All
-is rendered as the roles have it rendered. Where NAME begins with ``centos7``, the host is a CentOS 7.
+the configurations of uWSGI and the drop-ins of its units, the units of workers and timers, and a whole unit where the
+variables say something of it. All is rendered as the roles have it rendered. Where NAME begins with ``centos7``, the
+host is a CentOS 7.
 """
 
 import base64
@@ -75,12 +76,17 @@ def rendered(role, files):
     return found
 
 
+def _is_unit(path):
+    """Whether a file is the unit of a worker or a timer."""
+    return path.startswith("/etc/systemd/system/wsgi-")
+
+
 def outputs(name):
     """{name of the file: its text} of what a host gets of an input."""
     found, stated = plan(name), {key.partition("_")[0] for key in variables(name)}
     publish = found["publish"]
     sites = [one for one in publish["site_bundle"]["files"] if one["dest"].startswith("/etc/nginx/")]
-    apps = [one for one in publish["app_bundle"]["files"] if "app" in (one.get("vars") or {})]
+    apps = [one for one in publish["app_bundle"]["files"] if "app" in (one.get("vars") or {}) or _is_unit(one["dest"])]
     units = rendered("publish", apps)
     whole = []
     if "nginx" in stated:

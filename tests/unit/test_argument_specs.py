@@ -50,10 +50,64 @@ def test_every_option_is_described(role):
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
-def test_ansible_itself_checks_no_entry_point_of_a_role(role):
+def test_ansible_itself_checks_no_variable_of_a_role(role):
     """It would stand in front of the plan's refusals, with all of the argument spec as JSON."""
-    assert list(entries(role)) == ["variables"]
-    assert not (role / "tasks" / "variables.yml").exists()
+    found = entries(role)
+    assert not (role / "tasks" / "variables.yml").exists() and "main" not in found
+    assert [name for name, entry in found.items() if "options" in entry] == ["variables"]
+
+
+# Between roles: nobody else includes them.
+BETWEEN_ROLES = {("nginx", "collect"), ("uwsgi", "collect"), ("uwsgi", "requirements")}
+INCLUDES = ("include_tasks", "import_tasks")
+
+
+def included(tree):
+    """(what kind, what it names) of each include in the tasks of a file."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from included(item)
+    elif isinstance(tree, dict):
+        for key, value in tree.items():
+            kind = key.rpartition(".")[2]
+            if kind in INCLUDES:
+                yield "tasks", value if isinstance(value, str) else value["file"]
+            elif kind in ("include_role", "import_role"):
+                yield "role", (value["name"].rpartition(".")[2], value.get("tasks_from", "main"))
+            else:
+                yield from included(value)
+
+
+def includes(path):
+    return list(included(yaml.safe_load(path.read_text())))
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_every_file_of_tasks_that_may_be_included_has_an_entry_point_that_describes_it(role):
+    """The one of main is called variables; files of a role's own that it includes by itself are no entry points."""
+    files = {path.stem for path in (role / "tasks").glob("*.yml")}
+    own = {
+        Path(name).stem for path in (role / "tasks").rglob("*.yml") for kind, name in includes(path) if kind == "tasks"
+    }
+    between = {name for owner, name in BETWEEN_ROLES if owner == role.name}
+    # Both: others include it, and its own role's main begins with it or runs it.
+    entered = (files - own - between - {"main"}) | (set(entries(role)) & files)
+    assert set(entries(role)) == entered | {"variables"}
+
+
+def test_what_a_playbook_or_another_role_includes_of_a_role_is_an_entry_point_of_it():
+    used = {
+        (path, name)
+        for path in [*(ROOT / "playbooks").glob("*.yml"), *(ROOT / "roles").glob("*/tasks/**/*.yml")]
+        for kind, name in includes(path)
+        if kind == "role"
+    }
+    assert used
+    for path, (owner, name) in used:
+        known = entries(ROOT / "roles" / owner)
+        assert name == "main" or name in known or (owner, name) in BETWEEN_ROLES, path
+        if path.parent.name == "playbooks":
+            assert (owner, name) not in BETWEEN_ROLES, path
 
 
 def test_every_role_has_an_argument_spec():

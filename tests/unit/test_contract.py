@@ -58,6 +58,8 @@ EVERYTHING = {
             "secrets": {"KEY": "50% secret"},
             "secrets_file": "/etc/all/secrets",
             "shared": ["media/"],
+            "workers": [{"name": "jobs", "command": "python -m jobs {number}"}],
+            "timers": [{"name": "tick", "command": "true", "schedule": "Mon..Fri 03:30"}],
             "log": "project",
             "log_requests": True,
             "config_format": "ini",
@@ -223,9 +225,9 @@ PLAIN = {
 }
 OWN_TEMPLATES = {
     # Those that the roles' READMEs show.
-    "mine.ini.j2": model.EXAMPLES["publish"],
-    "mine.nginx.j2": model.EXAMPLES["nginx"],
-    "mine.unit.j2": model.EXAMPLES["uwsgi"],
+    "mine.ini.j2": model.TEMPLATE_EXAMPLES["publish"],
+    "mine.nginx.j2": model.TEMPLATE_EXAMPLES["nginx"],
+    "mine.unit.j2": model.TEMPLATE_EXAMPLES["uwsgi"],
     "mine.conf.j2": "{% extends 'site.conf.j2' %}",
     "mine.service.j2": "{% extends 'instance.conf.j2' %}",
 }
@@ -447,7 +449,7 @@ def published(plan):
         "before": [{**item, "id": "0"} for item in plan["releases"]],
     }
     more = dict.fromkeys(("deploy", "switch"), True)
-    more |= dict.fromkeys(("preflight", "open_code", "pending", "unrecorded"), names)
+    more |= dict.fromkeys(("preflight", "open_code", "pending", "unrecorded", "background"), names)
     return {
         "uwsgi_installed": UWSGI,
         "__publish_checked_out": {"checkouts": {name: {"after": "1"} for name in names}},

@@ -187,13 +187,13 @@ def test_what_a_users_tasks_may_rely_on_is_public_and_documented():
                 assert field.metadata.get("public") and f"\n| `{variable}.{field.name}` |" in text
 
 
-@pytest.mark.parametrize("role", sorted(model.EXAMPLES))
+@pytest.mark.parametrize("role", sorted(model.TEMPLATE_EXAMPLES))
 def test_the_example_of_a_template_reads_public_fields_only(role):
-    found = set(re.findall(r"{{ (app|site)\.(\w+)", model.EXAMPLES[role]))
+    found = set(re.findall(r"{{ (app|site)\.(\w+)", model.TEMPLATE_EXAMPLES[role]))
     for variable, key in found:
         item = model.GIVEN[role][variable][1]
         assert next(field for field in dataclasses.fields(item) if field.name == key).metadata.get("public")
-    assert set(model.EXAMPLES) == set(model.GIVEN)
+    assert set(model.TEMPLATE_EXAMPLES) == set(model.GIVEN)
 
 
 def test_the_roles_own_templates_rely_on_no_more_than_a_users_may():

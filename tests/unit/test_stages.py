@@ -15,6 +15,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import hook_plan
 ROOT = Path(__file__).resolve().parents[2]
 # Modules in whose place the one below stands.
 STUBBED = (
+    "app_background",
     "change_owner",
     "file_bundle",
     "left_data",
@@ -87,7 +88,7 @@ FOUND = {
     "wanted": BEFORE,
     "before": BEFORE,
     "bundles": {"publish-main-apps": "", "publish-main-sites": ""},
-    **dict.fromkeys(("accounts", "members", "owner_changes", "open_code", "pending", "nginx_unread"), []),
+    **dict.fromkeys(("accounts", "members", "owner_changes", "open_code", "pending", "nginx_unread", "background"), []),
     "idle": False,
     "preflight": ["shop"],
     "unrecorded": ["shop"],
@@ -141,6 +142,8 @@ PLAY = {
     "vars": {"uwsgi_installed": UWSGI, "publish_apps": APPS, "publish_sites": SITES},
     "tasks": [{"ansible.builtin.include_role": {"name": "graceful.wsgi.publish"}}],
 }
+# As site.yml has the role.
+TAGGED = {**PLAY, "tasks": [], "roles": [{"role": "graceful.wsgi.publish", "tags": ["publish"]}]}
 # Where each host has a task that fails; of the others all only tell.
 FAILING = {"verify": "after_verify", "prepare": "after_prepare", "switch": "before_switch", "reload": "after_reload"}
 
@@ -163,7 +166,7 @@ def collection(folder):
     return folder / "collections"
 
 
-def run(folder, hosts, *arguments, **settings):
+def run(folder, hosts, *arguments, play=None, **settings):
     """(status, words, lines of the log by host) of a play with the role."""
     (folder / "hooks").mkdir()
     for name, text in (("tell", TELL), ("fail", FAIL), ("nested", NESTED)):
@@ -175,7 +178,8 @@ def run(folder, hosts, *arguments, **settings):
         last = f"(['hooks/fail.yml'] if inventory_hostname in {failing} else [])"
         variables[f"publish_{point}"] = f"{{{{ {told} + {last} }}}}"
     (folder / "answers.json").write_text(json.dumps(ANSWERS))
-    (folder / "play.yml").write_text(json.dumps([{**PLAY, "vars": {**PLAY["vars"], **variables}}]))
+    play = play or PLAY
+    (folder / "play.yml").write_text(json.dumps([{**play, "vars": {**play["vars"], **variables}}]))
     status, said = playbook.play(
         folder / "play.yml",
         *arguments,
@@ -240,7 +244,8 @@ CLEARED = ["left_data undone", UNLOCKED]
 
 def test_the_stages_run_in_their_order_with_the_users_tasks_around_them(ran):
     _status, said, logs = ran
-    pruned = [LOCKED, "before_prune: gone", "left_data noted", "uwsgi_instances", "file_bundle publish-main-apps"]
+    pruned = [LOCKED, "before_prune: gone", "left_data noted", "uwsgi_instances"]
+    pruned += ["app_background absent", "file_bundle publish-main-apps"]
     done = [*UNTIL_RELOADED, "release_records live", *CLEARED]
     assert logs["fine"] == [*done, *pruned, "after_prune: gone", UNLOCKED], said
 
@@ -285,6 +290,30 @@ def test_a_task_of_the_users_that_fails_is_a_failed_stage(ran, host, calls):
 def test_no_value_of_an_environment_and_nothing_of_a_hidden_task_is_shown(ran):
     _status, said, _logs = ran
     assert "canary-71c" not in said
+
+
+UNTIL_BUILT = UNTIL_VERIFIED[: UNTIL_VERIFIED.index(f"after_build: {NEW}") + 1]
+
+
+@pytest.mark.parametrize(
+    "tags, calls",
+    [
+        ("publish_fetch", ["publish_info", UNLOCKED]),
+        ("publish_build", [*UNTIL_BUILT, UNLOCKED]),
+        # What comes with going live is left out: commands of before_live, and the user's own tasks after them.
+        ("publish_verify", [*UNTIL_VERIFIED[:-1], UNLOCKED]),
+    ],
+)
+def test_the_tag_of_a_stage_runs_the_stages_up_to_it_and_says_that_nothing_is_live(tmp_path, tags, calls):
+    status, said, logs = run(tmp_path, ["fine"], f"--tags={tags}", play=TAGGED)
+    assert status == 0 and logs["fine"] == calls, said
+    assert f"Of this run nothing is live: --tags {tags} ends before that." in said
+
+
+def test_the_tag_of_the_role_runs_all_its_stages(tmp_path, ran):
+    status, said, logs = run(tmp_path, ["fine"], "--tags=publish", play=TAGGED)
+    assert status == 0 and logs["fine"] == ran[2]["fine"], said
+    assert "nothing is live" not in said
 
 
 def test_check_mode_runs_the_users_tasks_in_check_mode(tmp_path):

@@ -4,37 +4,15 @@ import json
 import subprocess
 import textwrap
 import time
-from contextlib import contextmanager
 
 import publishing
 import pytest
 from one_host import HOST, app, get, play, put, sh, site
+from visiting import visitors
 
 CANARY = "canary-4f1c9ab2"
 # Also on a host on which this ran before, each release is new.
 SEED = str(time.time())
-LOAD = """
-import http.client, json, sys, threading
-done, told = threading.Event(), {"sent": 0, "failed": []}
-def ask():
-    while not done.is_set():
-        try:
-            c = http.client.HTTPConnection("127.0.0.1", 80, timeout=30)
-            c.request("GET", "/", headers={"Host": "ledger.test"})
-            answer = c.getresponse()
-            text = answer.read().decode()
-            if answer.status != 200:
-                told["failed"].append([answer.status, text[:200]])
-        except Exception as error:
-            told["failed"].append(repr(error))
-        told["sent"] += 1
-threads = [threading.Thread(target=ask) for _ in range(3)]
-[thread.start() for thread in threads]
-sys.stdin.read()
-done.set()
-[thread.join() for thread in threads]
-print(json.dumps(told))
-"""
 APP = """
 # {seed}
 import os, sqlite3
@@ -60,17 +38,6 @@ db.execute("INSERT INTO notes (text) VALUES ('migrated')")
 db.commit()
 print("migrated with", os.path.basename(sys.executable), "in", os.getcwd(), "as", os.getuid())
 """
-
-
-@contextmanager
-def visitors():
-    """Visitors for as long as the block lasts; none of their requests may fail."""
-    words = ["docker", "exec", "-i", HOST, "python3", "-c", LOAD]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        time.sleep(0.5)
-        yield
-        told = json.loads(running.communicate(input="")[0])
-    assert told["sent"] > 20 and not told["failed"], told
 
 
 def code(folder, version, column="text", migrate=MIGRATE, **files):
@@ -126,7 +93,7 @@ def current():
 def test_a_migration_runs_before_the_switch_and_no_request_is_lost(folder):
     assert "migrated" in get("ledger.test")[1]
     release = current()
-    with visitors():
+    with visitors("ledger.test"):
         status, said = deploy(ledger(code(folder, "2", "more"), ["python migrate.py more"]))
         assert status == 0, said
     assert get("ledger.test") == (200, "version 2: [('none',), ('none',)]")
@@ -159,7 +126,7 @@ def test_a_failing_migration_leaves_the_old_release_live(folder):
     release, text = current(), get("ledger.test")
     broken = "import os, sys\nprint('step one')\nprint(os.environ['TOKEN'])\nsys.exit('no such table: accounts')\n"
     code(folder, "4", migrate=broken)
-    with visitors():
+    with visitors("ledger.test"):
         status, said = deploy(ledger(folder, ["true", {"command": "python migrate.py", "name": "migrate"}, "touch /x"]))
     assert status == 2, said
     head = "ledger: before_live: migrate failed (status 1); nothing is live of what this run brings"

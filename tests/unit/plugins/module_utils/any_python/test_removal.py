@@ -13,6 +13,8 @@ import os
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    app_background,
+    layout,
     left_data,
     ownership,
     removal,
@@ -215,6 +217,17 @@ def test_all_of_a_set_is_found_without_its_manifests(host):
     assert removal_survey.orphans("/etc/uwsgi", set(FILES)) == {}
 
 
+def test_units_of_workers_are_found_by_what_they_say_of_whose_they_are(host):
+    unit = "/etc/systemd/system/wsgi-%s@.service"
+    text = "# Written by Ansible (graceful.wsgi.publish) for the application %s.\n"
+    host[unit % "shop-jobs"] = text % "shop"
+    # Of an application whose name begins like that of one of the set.
+    host[unit % "shop-x-jobs"] = text % "shop-x"
+    host[unit % "shop-mine"] = "[Unit]\n"
+    found = removal_survey.orphans("/etc/uwsgi", set())
+    assert [path for path in sorted(found["publish-main-apps"]) if "/wsgi-" in path] == [unit % "shop-jobs"]
+
+
 def test_what_a_removal_left_since_somebody_had_edited_it_is_not_found(host):
     for path in FILES:
         if path not in (DROPIN % ("shop", ""), "/etc/uwsgi/shop.ini", BLOCK % "shop.test"):
@@ -339,6 +352,24 @@ class Work(removal.Removal):
         self.labelled = []
         self.relabel = lambda path, like: self.labelled.append(like)
         self.run = lambda *_words, **_more: (0, "", "")
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_workers_are_ended_with_their_application(tmp_path, monkeypatch, check_mode):
+    monkeypatch.setattr(layout, "BACKGROUND_DIR", str(tmp_path / "background"))
+    for app in ("shop", "blog"):
+        unit = "wsgi-%s-jobs@1" % app
+        item = {"name": unit, "app": app, "said": "the worker jobs", "unit": unit + ".service", "job": None}
+        app_background.note(app, [dict(item, unit_files=[], links=[])])
+    work, told = Work(tmp_path), []
+    work.check_mode = check_mode
+    work.run = lambda words, **_more: (told.append(words[2:]), (0, "", ""))[1]
+    work._end_background(["shop"])
+    assert work.gone[0] == "wsgi-shop-jobs@1.service, stopped and disabled" and work.reload_systemd
+    assert (["stop", "wsgi-shop-jobs@1.service"] in told) == (not check_mode)
+    assert app_background.apps_noted() == (["blog", "shop"] if check_mode else ["blog"])
+    work._end_background(["blog"])
+    assert (layout.BACKGROUND_DIR in work.removed) and os.path.isdir(layout.BACKGROUND_DIR) == check_mode
 
 
 def write(path, text=u""):

@@ -65,6 +65,18 @@ def test_what_only_its_group_could_read_is_read_by_all_that_share_it(root):  # n
     assert mode(os.path.join(one.venv()["path"], "x.py")) == 0o644
 
 
+def test_nothing_of_it_is_the_group_s_that_had_it_filled(root, owners):  # noqa: F811
+    def fill(path):
+        put(os.path.join(path, "lib", "x.py"))
+        os.symlink("lib", os.path.join(path, "lib64"))
+
+    one = app(root, "a", ["flask"])
+    one.fill(Builders(fill=fill), ["mkvenv"], "", [])
+    path = one.venv()["path"]
+    found = [owners[os.path.join(path, name)] for name in ("lib", "lib/x.py", "lib64")]
+    assert found + [owners[path]] == [(0, 0)] * 4
+
+
 def test_a_virtualenv_of_its_own_from_before_stays_in_use(root):  # noqa: F811
     one = app(root, "a", ["flask"])
     own = os.path.join(one.venvs, requirements_digest("3.11", "flask"))

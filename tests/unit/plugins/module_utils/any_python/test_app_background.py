@@ -1,0 +1,307 @@
+# -*- coding: utf-8 -*-
+"""What workers and timers need, how they are given it, and the way back (runs under Python 2.7 too)."""
+
+from __future__ import absolute_import, division, print_function
+
+__metaclass__ = type
+
+import os
+
+import pytest
+
+from ansible_collections.graceful.wsgi.plugins.module_utils import app_background as code
+from ansible_collections.graceful.wsgi.plugins.module_utils import instances, layout
+from ansible_collections.graceful.wsgi.plugins.module_utils.instances import InstanceError
+
+# Later than any link that a test makes.
+BEGAN = 4e9
+
+
+def put(path, text):
+    with open(path, "wb") as target:
+        target.write(text.encode("utf-8"))
+    os.utime(path, (500, 500))
+
+
+class Host:
+    """systemd, /proc and a clock, all made up."""
+
+    def __init__(self, root, monkeypatch):
+        self.root, self.now, self.next_pid = root, BEGAN, 100
+        self.processes, self.units, self.calls, self.dying = {}, {}, [], set()
+        self.killed = False
+        monkeypatch.setattr(instances, "STATE_DIR", os.path.join(root, "run"))
+        monkeypatch.setattr(instances, "ENABLED", os.path.join(root, "etc"))
+        monkeypatch.setattr(code, "ENABLED", os.path.join(root, "etc"))
+        monkeypatch.setattr(layout, "BACKGROUND_DIR", os.path.join(root, "notes"))
+        monkeypatch.setattr(layout, "TIMER_STAMPS", os.path.join(root, "stamps"))
+        for module in (instances, code.procfs):
+            monkeypatch.setattr(module, "process_start", self.processes.get)
+            monkeypatch.setattr(module, "started_at", lambda pid: self.processes.get(pid, 0.0))
+        # As long as one is at work after its start.
+        self.loads = 0
+        monkeypatch.setattr(code.procfs, "is_at_work", lambda pid: self.now < self.processes[pid] + self.loads)
+        monkeypatch.setattr(code.journal, "said", lambda unit, since: "no broker at s3cret-word")
+        self.wants = os.path.join(root, "etc", "multi-user.target.wants")
+        for folder in (self.wants, os.path.join(root, "stamps"), os.path.join(root, "releases")):
+            os.makedirs(folder)
+        self.release("one")
+        put(self.path("jobs.service"), "[Service]\nEnvironmentFile=%s\n" % self.path("shop.env"))
+        put(self.path("shop.env"), 'TOKEN="s3cret-word"\n')
+        put(self.path("tick.timer"), "daily\n")
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def release(self, name):
+        link = self.path("current")
+        if os.path.lexists(link):
+            os.unlink(link)
+        os.symlink("releases/" + name, link)
+
+    def time(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        if self.killed:
+            raise KeyboardInterrupt
+        for unit, found in self.units.items():
+            if unit in self.dying and found["MainPID"] != "0":
+                self.processes.pop(int(found["MainPID"]), None)
+                found.update(ActiveState="activating", MainPID="0")
+
+    def _begin(self, unit):
+        found = self.units.setdefault(unit, {})
+        self.processes.pop(int(found.get("MainPID", 0)), None)
+        pid = 0
+        if not unit.endswith(".timer"):
+            pid, self.next_pid = self.next_pid, self.next_pid + 1
+            self.processes[pid] = self.now
+        found.update(ActiveState="active", MainPID=str(pid))
+
+    def systemctl(self, *words):
+        verb, units = words[0], [word for word in words[1:] if not word.startswith("-")]
+        if verb == "show":
+            blocks = []
+            for unit in units:
+                there = os.path.lexists(os.path.join(self.wants, unit))
+                lines = {"Id": unit, "UnitFileState": "enabled" if there else "disabled", "MainPID": "0"}
+                lines.update(self.units.get(unit, {"ActiveState": "inactive"}))
+                blocks.append("\n".join("%s=%s" % pair for pair in sorted(lines.items())))
+            return 0, "\n\n".join(blocks), ""
+        self.calls.append(" ".join(words))
+        for unit in units:
+            link = os.path.join(self.wants, unit)
+            if verb == "restart":
+                self._begin(unit)
+            elif verb == "stop" and unit in self.units:
+                self.processes.pop(int(self.units[unit]["MainPID"]), None)
+                del self.units[unit]
+            elif verb == "enable":
+                os.symlink("x", link)
+            elif verb == "disable" and unit != "wsgi-shop-jobs@3.service":
+                os.unlink(link)
+        return 0, "", ""
+
+    def did(self):
+        """What systemctl was told since, less what changes nothing by itself."""
+        calls, self.calls = self.calls, []
+        return [call for call in calls if not call.startswith(("daemon-reload", "reset-failed"))]
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    return Host(str(tmp_path), monkeypatch)
+
+
+def item(host, number):
+    return {
+        "name": "wsgi-shop-jobs@%d" % number,
+        "app": "shop",
+        "said": "the worker jobs",
+        "unit": "wsgi-shop-jobs@%d.service" % number,
+        "job": None,
+        "unit_files": [host.path("jobs.service"), host.path("shop.env")],
+        "links": [host.path("current")],
+    }
+
+
+def tick(host):
+    units = {"name": "wsgi-shop-tick", "unit": "wsgi-shop-tick.timer", "job": "wsgi-shop-tick.service"}
+    return dict(units, app="shop", said="the timer tick", unit_files=[host.path("tick.timer")], links=[])
+
+
+def background(host, items, **more):
+    return code.Background(["shop", "blog"], items, host.systemctl, clock=host, **more)
+
+
+def both(host):
+    return [item(host, 1), item(host, 2), tick(host)]
+
+
+def test_what_is_not_there_is_enabled_and_started_and_then_left_alone(host):
+    work = background(host, both(host))
+    assert work.due() == ["shop"]
+    assert sorted(work.apply().values()) == ["start"] * 3
+    units = "wsgi-shop-jobs@1.service wsgi-shop-jobs@2.service wsgi-shop-tick.timer"
+    assert host.did() == ["enable " + units, "restart " + units]
+    assert host.now >= BEGAN + code.STAND
+    work = background(host, both(host))
+    assert work.due() == [] and sorted(work.apply().values()) == ["nothing"] * 3 and host.did() == []
+
+
+@pytest.mark.parametrize("what", ["code", "unit", "secret"])
+def test_what_changes_restarts_the_workers_and_no_timer(host, what):
+    background(host, both(host)).apply()
+    host.did()
+    if what == "code":
+        host.release("two")
+    else:
+        put(host.path("jobs.service" if what == "unit" else "shop.env"), "TOKEN=other\n")
+    work = background(host, both(host))
+    assert work.due() == ["shop"]
+    work.apply()
+    assert host.did() == ["restart wsgi-shop-jobs@1.service wsgi-shop-jobs@2.service"]
+    assert background(host, both(host)).due() == []
+
+
+def test_a_changed_timer_is_begun_anew(host):
+    background(host, both(host)).apply()
+    host.did()
+    put(host.path("tick.timer"), "hourly\n")
+    background(host, both(host)).apply()
+    assert host.did() == ["restart wsgi-shop-tick.timer"]
+
+
+def test_one_that_systemd_has_started_again_is_as_it_is_wanted(host):
+    background(host, both(host)).apply()
+    host.now += 10
+    host.systemctl("restart", "wsgi-shop-jobs@1.service")
+    host.did()
+    work = background(host, both(host))
+    # It has read what is there; only that is noted.
+    assert work.due() == ["shop"]
+    assert sorted(work.apply().values()) == ["nothing"] * 3 and host.did() == []
+    assert background(host, both(host)).due() == []
+
+
+def test_what_a_boot_has_started_is_as_it_is_wanted(host):
+    background(host, both(host)).apply()
+    for name in os.listdir(host.path("run")):
+        os.unlink(os.path.join(host.path("run"), name))
+    host.now += 100
+    host.systemctl("restart", "wsgi-shop-jobs@1.service", "wsgi-shop-jobs@2.service", "wsgi-shop-tick.timer")
+    host.did()
+    assert sorted(background(host, both(host)).apply().values()) == ["nothing"] * 3 and host.did() == []
+    assert background(host, both(host)).due() == []
+
+
+def test_fewer_are_stopped_and_disabled_once_the_rest_is_up(host):
+    background(host, [item(host, 1), item(host, 2), item(host, 3), tick(host)]).apply()
+    host.did()
+    put(os.path.join(host.root, "stamps", "stamp-wsgi-shop-tick.timer"), "")
+    host.release("two")
+    done = background(host, [item(host, 1)]).apply()
+    assert done["wsgi-shop-jobs@3"] == done["wsgi-shop-tick"] == "stop"
+    restart, stop_timer, stop, disabled = [call.split() for call in host.did() if "disable" not in call] + [
+        os.listdir(host.wants)
+    ]
+    assert restart == ["restart", "wsgi-shop-jobs@1.service"] and stop_timer == ["stop", "wsgi-shop-tick.timer"]
+    assert set(stop[1:]) == {
+        "wsgi-shop-jobs@2.service",
+        "wsgi-shop-jobs@3.service",
+        "wsgi-shop-tick.timer",
+        "wsgi-shop-tick.service",
+    }
+    # Of the third, systemd has not removed the link.
+    assert disabled == ["wsgi-shop-jobs@1.service"]
+    assert os.listdir(os.path.join(host.root, "stamps")) == []
+    assert background(host, [item(host, 1)]).due() == []
+
+
+def test_one_that_dies_is_told_without_its_secrets_and_the_way_back_starts_what_was_there(host):
+    background(host, [item(host, 1)]).apply()
+    host.release("two")
+    host.dying = {"wsgi-shop-jobs@1.service"}
+    with pytest.raises(InstanceError) as caught:
+        background(host, both(host)).apply()
+    said = str(caught.value)
+    assert said.startswith("shop: the worker jobs does not stay up: wsgi-shop-jobs@1.service ended after")
+    assert "no broker at (hidden)" in said and "s3cret" not in said
+    # The run goes back: the code is the former one, and nothing of the new one stays.
+    host.dying = set()
+    host.release("one")
+    host.did()
+    work = background(host, [], back=True)
+    done = work.apply()
+    assert done == {"wsgi-shop-jobs@1": "start", "wsgi-shop-jobs@2": "stop", "wsgi-shop-tick": "stop"}
+    assert set(host.units) == {"wsgi-shop-jobs@1.service"} == set(os.listdir(host.wants))
+    assert background(host, [item(host, 1)]).due() == []
+
+
+@pytest.mark.parametrize(("loads", "until"), [(0, 5), (12, 14), (1000, 30)])
+def test_one_that_takes_its_time_to_load_is_watched_for_longer(host, loads, until):
+    host.loads = loads
+    background(host, [item(host, 1)]).apply()
+    assert until <= host.now - BEGAN < until + 1
+
+
+def test_the_way_back_restarts_one_that_took_the_new_code_and_touches_nothing_else(host):
+    background(host, both(host)).apply()
+    pid = host.units["wsgi-shop-jobs@1.service"]["MainPID"]
+    host.did()
+    assert sorted(background(host, [], back=True).apply().values()) == ["nothing"] * 3 and host.did() == []
+    host.release("two")
+    host.dying = {"wsgi-shop-jobs@2.service"}
+    with pytest.raises(InstanceError):
+        background(host, both(host)).apply()
+    host.dying = set()
+    host.release("one")
+    background(host, [], back=True).apply()
+    assert host.units["wsgi-shop-jobs@1.service"]["MainPID"] != pid
+    assert len(host.processes) == 2
+
+
+def test_a_run_that_was_killed_is_made_up_for(host):
+    background(host, [item(host, 1)]).apply()
+    host.killed = True
+    host.release("two")
+    with pytest.raises(KeyboardInterrupt):
+        background(host, [item(host, 1), item(host, 2)]).apply()
+    host.killed = False
+    host.did()
+    # It is not known with what they have begun, and the second is wanted no more by now.
+    work = background(host, [item(host, 1)])
+    assert work.due() == ["shop"]
+    assert work.apply() == {"wsgi-shop-jobs@1": "restart", "wsgi-shop-jobs@2": "stop"}
+    assert background(host, [item(host, 1)]).due() == [] and len(host.processes) == 1
+
+
+def test_what_an_application_had_goes_with_it(host):
+    background(host, both(host)).apply()
+    work = background(host, [])
+    assert sorted(work.end()) == ["wsgi-shop-jobs@1", "wsgi-shop-jobs@2", "wsgi-shop-tick"]
+    assert not host.units and not host.processes and not os.listdir(host.wants)
+    assert code.apps_noted() == [] and not os.listdir(os.path.join(host.root, "notes"))
+    assert background(host, []).end() == {}
+
+
+def test_renewed_workers_are_restarted_and_timers_are_not(host):
+    background(host, both(host)).apply()
+    host.did()
+    background(host, both(host), renew=["shop"]).apply()
+    assert host.did() == ["restart wsgi-shop-jobs@1.service wsgi-shop-jobs@2.service"]
+
+
+def test_check_mode_tells_what_a_file_that_would_change_restarts(host):
+    background(host, both(host)).apply()
+    work = background(host, [item(host, 1)], pending=[host.path("current")])
+    assert work.would_do() == {"wsgi-shop-jobs@1": "restart", "wsgi-shop-jobs@2": "stop", "wsgi-shop-tick": "stop"}
+
+
+def test_a_note_that_is_cut_off_is_none(host):
+    background(host, both(host)).apply()
+    assert code.apps_noted() == ["shop"]
+    put(layout.background_note("shop"), '{"live": [')
+    assert code.noted("shop") == {"live": [], "begun": []}
