@@ -36,7 +36,7 @@ def has_acl(path):
     name = "system.posix_acl_access"
     if hasattr(os, "getxattr"):
         try:
-            return bool(os.getxattr(path, name, follow_symlinks=False))
+            return bool(os.getxattr(path, name))
         except OSError:
             return False
     try:

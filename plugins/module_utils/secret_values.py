@@ -14,17 +14,13 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import environment_f
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.trial_unit import parse
 
-try:
-    from urllib.parse import quote, quote_plus
-except ImportError:
-    from urllib import quote, quote_plus
-
 HIDDEN = "(hidden)"
 # No file with an environment is longer.
 LARGEST = 1 << 20
 _TELLING = re.compile(r"secret|token|pass|pwd|key|dsn|cred|auth|salt", re.IGNORECASE)
 _PASSWORD = re.compile(r"://[^:/@\s]*:([^@/\s]+)@")
 # systemd tells, value and all, which line of an EnvironmentFile it does not take.
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
 _SYSTEMD = re.compile(r"((?:environment|variable) (?:assignment|definition)s?,? ?(?:ignoring)?:?).*", re.IGNORECASE)
 
 
@@ -132,10 +128,11 @@ def _other_repr(value):
 
 def _percent(value):
     """As a part of an address or of a form."""
-    for how, safe in ((quote, "/"), (quote, ""), (quote_plus, "")):
-        found = how(value, safe)
-        yield found
-        yield re.sub("%[0-9A-F]{2}", lambda digits: digits.group().lower(), found)
+    codes = bytearray(value if isinstance(value, bytes) else value.encode("utf-8"))
+    for own in ({"/": "/"}, {}, {" ": "+"}):
+        signs = [own.get(chr(code), chr(code) if chr(code) in _UNRESERVED else "%%%02X" % code) for code in codes]
+        yield "".join(signs)
+        yield "".join(sign.lower() if len(sign) > 1 else sign for sign in signs)
 
 
 def _in_json(value):

@@ -11,11 +11,6 @@ import struct
 
 import pytest
 
-try:
-    from urllib.parse import quote, quote_plus
-except ImportError:
-    from urllib import quote, quote_plus
-
 from ansible_collections.graceful.wsgi.plugins.module_utils import environment_file, secret_checks, secret_values
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
@@ -141,17 +136,24 @@ def test_secrets_of_a_preflight_are_those_that_are_not_live_yet_and_those_on_the
     assert set(secret_values.of_preflight(wanted)) == set([CANARY, "4321", "abcd"])
 
 
-@pytest.mark.parametrize("secret", ["a/b+c d=\"e'f", u"caf\xe9-\u20ac/1", "back\\slash\tand\nlines"])
-def test_a_secret_is_hidden_however_a_program_writes_it(secret):
+@pytest.mark.parametrize(
+    "secret, addressed",
+    [
+        ("a/b+c d=\"e'f", ["a/b%2Bc%20d%3D%22e%27f", "a%2Fb%2Bc%20d%3D%22e%27f", "a%2fb%2bc+d%3d%22e%27f"]),
+        (u"caf\xe9-\u20ac/1", ["caf%C3%A9-%E2%82%AC/1", "caf%c3%a9-%e2%82%ac%2f1"]),
+        ("back\\slash\tand\nlines", ["back%5Cslash%09and%0Alines"]),
+    ],
+)
+def test_a_secret_is_hidden_however_a_program_writes_it(secret, addressed):
     if not isinstance(secret, str):
         secret = secret.encode("utf-8")
     text = secret if isinstance(secret, type(u"")) else secret.decode("utf-8")
     spelt = [repr(secret), repr([secret, "it's"]), repr({"say": secret + '"'}), json.dumps({"a": text})]
-    spelt += [json.dumps([text], ensure_ascii=False), quote(secret), quote(secret, ""), quote_plus(secret)]
-    spelt += [quote(secret, "").lower() if secret.islower() else "", repr(text), repr(text.encode("utf-8"))]
+    spelt += [json.dumps([text], ensure_ascii=False)]
+    spelt += addressed + [repr(text), repr(text.encode("utf-8"))]
     for one in spelt:
         shown = secret_values.mask("before %s after" % native(one), [secret])
-        assert not one or secret_values.HIDDEN in shown, (one, shown)
+        assert secret_values.HIDDEN in shown, (one, shown)
         for part in ("slash", "caf", "b+c", "b%2B", "b%2b"):
             assert part not in shown, (one, shown)
 
