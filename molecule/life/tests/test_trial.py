@@ -330,7 +330,10 @@ def test_a_worker_that_dies_takes_the_release_back(life):
 def test_the_way_back_after_one_that_was_killed_on_it(life):
     words = ("-e", "app=shop")
     life.killed("Start, restart or reload the applications", after=2, modules=True, book="rollback.yml", words=words)
-    life.publish(words=("-e", "app=shop", "-e", f"to={life.ids['4']}"), playbook="playbooks/rollback.yml")
+    # Without a name it would lead to the release that it leads away from.
+    said = life.publish(fine=False, words=words, playbook="playbooks/rollback.yml")
+    assert f"a run that took {life.ids['4']} live again did not come to its end" in said, said
+    life.publish(words=(*words, "-e", f"to={life.ids['4']}"), playbook="playbooks/rollback.yml")
     assert front()[0] == "4" and current() == life.ids["4"]
 
 
