@@ -401,6 +401,19 @@ class ActionModule(ReportingAction):
         host["wheels"] = wheel_plan.read(wheels or (variables["uwsgi"] or {}).get("uwsgi_wheel_dir"))
         return host
 
+    def _variables(
+        self, own: str, specs: Mapping[str, dict[str, Any]], task_vars: dict[str, Any]
+    ) -> dict[str, dict[str, Any] | None]:
+        """{role: its variables}; another role's where they are complete, else None."""
+        variables: dict[str, dict[str, Any] | None] = {}
+        for role, options in specs.items():
+            if own in planning.ALONE and role != own:
+                options = {name: options[name] for name in planning.ALONE[own].get(role, ())}
+            options = joined_variables.options(options, task_vars) if role == "publish" else options
+            variables[role] = self._visible(options, task_vars, strict=role == own)
+        variables[own] = variables[own] or {}
+        return variables
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
@@ -409,13 +422,7 @@ class ActionModule(ReportingAction):
         )
         own = args["role"]
         specs = {role: _options(role) for role in planning.PLANNERS}
-        variables: dict[str, dict[str, Any] | None] = {}
-        for role, options in specs.items():
-            if own in planning.ALONE and role != own:
-                options = {name: options[name] for name in planning.ALONE[own].get(role, ())}
-            options = joined_variables.options(options, task_vars) if role == "publish" else options
-            variables[role] = self._visible(options, task_vars, strict=role == own)
-        variables[own] = variables[own] or {}
+        variables = self._variables(own, specs, task_vars)
         joined = joined_variables.join(variables["publish"] or {}, specs["publish"])
         # On a way back, what was never live here stays as it is.
         joined = joined.without(name for name, pin in (args["pins"] or {}).items() if pin is None)

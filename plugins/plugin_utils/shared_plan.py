@@ -101,7 +101,9 @@ def release_id(id_of_code: str, item: Mapping[str, Any], python: str | None) -> 
     """
     parts: list[Any] = [sorted(item["shared"]), item.get("user")] if item.get("shared") else []
     if item.get("writable"):
-        parts += [item.get(key) for key in ("writable", "requirements", "bounds", "constraints")] + [python]
+        # An empty list says what nothing says: that nothing is installed.
+        wanted = item.get("requirements") or None
+        parts += [item.get("writable"), wanted, item.get("bounds"), item.get("constraints"), python]
     if not parts:
         return id_of_code
     about = json.dumps(parts)

@@ -2,11 +2,12 @@
 
 import json
 import re
+import subprocess
 
 import publishing
 import pytest
 import yaml
-from one_host import get, play, put, sh, site
+from one_host import HOST, get, play, put, sh, site
 
 GUIDE = publishing.CHECKOUT / "docs/guide"
 CODE = """\
@@ -145,12 +146,15 @@ def test_code_says_what_it_needs_where_nobody_does(tmp_path):
         assert publish({**given, "publish_apps": [{**app, "requirements": "auto"}]})[0] == 2
 
 
-def test_repository_without_requirements_keeps_its_release():
-    put("/srv/git/fetched/manage.py", CODE)
-    sh(
-        "cd /srv/git/fetched && git init -q . && git add . && "
-        "git -c user.name=a -c user.email=a@b.c commit -qm one; chmod -R a+rX /srv/git"
-    )
+def test_repository_without_requirements_keeps_its_release(tmp_path):
+    # The host may have no git yet.
+    (tmp_path / "manage.py").write_text(CODE)
+    by = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q", "."], ["add", "."], [*by, "commit", "-qm", "one"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    sh("rm -rf /srv/git/fetched && mkdir -p /srv/git/fetched")
+    subprocess.run(["docker", "cp", "-q", f"{tmp_path}/.", f"{HOST}:/srv/git/fetched"], check=True)
+    sh("chown -R root:root /srv/git/fetched && chmod -R a+rX /srv/git/fetched")
     app = {"name": "fetched", "repo": "/srv/git/fetched", "module": "manage"}
     app.update(writable=["made"], before_live=["touch made/it"])
     sites = [site("fetched.test", "fetched")]

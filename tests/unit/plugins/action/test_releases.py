@@ -101,6 +101,8 @@ def test_release_of_a_repository_is_named_by_what_its_code_needs_once_that_is_kn
     unsaid = made(requirements="auto", auto={"default": True}, bounds=["flask<2"])
     assert unsaid["id"] == made(requirements=installed, **({"bounds": ["flask<2"]} if installed else {}))["id"]
     assert unsaid["requirements"] == installed
+    # What says that nothing is meant leaves the name as well.
+    assert made(requirements=[])["id"] == made(requirements=None)["id"]
     assert bool(warned) is (installed is None)
     assert made(requirements="auto", id="mine")["id"] == "mine" if not texts else True
 
