@@ -212,6 +212,10 @@ class Records:
             )
         return sorted(found, key=lambda one: (one["status"] != "live", -one["at"], one["id"]))
 
+    def _cut_off_at(self, told):
+        """Whether the live release is an earlier one to which a run has led that was killed before it was recorded."""
+        return self.unrecorded and any(one["status"] == "live" and one["live"] for one in told)
+
     def target(self, wanted=None):
         """The id of the release to go back to: ``wanted`` (or the one whose beginning it is), or the one before.
 
@@ -222,6 +226,12 @@ class Records:
         named = [one for one in told if one["status"] in ("earlier", "unknown")]
         listed = "; ".join(_line(one) for one in named)
         there = "there to go back to: %s" % listed if named else "there is no other release to go back to"
+        if not wanted and self._cut_off_at(told):
+            # Was it a way back, the release before is the one that it led away from.
+            raise NoWayBack(
+                "a run that took %s live again did not come to its end; name that one to finish it, or another, by "
+                "-e to=ID; %s" % (self.current, there)
+            )
         if not wanted:
             earlier = [one for one in named if one["status"] == "earlier"]
             if earlier:
@@ -241,7 +251,7 @@ class Records:
             "failed": "has failed and was never live (%s)" % found[0]["failed"].get("why", ""),
             "unfinished": "was never seen live to the end of a run",
         }.get(found[0]["status"])
-        if why:
+        if why and not (found[0]["id"] == self.current and self._cut_off_at(told)):
             raise NoWayBack("to=%s %s; %s" % (wanted, why, there))
         return found[0]["id"]
 

@@ -150,6 +150,25 @@ def test_what_has_no_record_is_told_and_taken_where_it_is_named(records):
     assert records.target() == "bbb222"
 
 
+def test_a_way_back_that_was_cut_off_is_finished_by_its_name_and_never_turned_round(records):
+    go_live(records, "aaa111")
+    go_live(records, "bbb222")
+    switch(records, "aaa111")
+    with pytest.raises(NoWayBack) as refused:
+        records.target()
+    assert "a run that took aaa111 live again did not come to its end" in str(refused.value)
+    assert "bbb222" in str(refused.value)
+    assert records.target("aaa111") == "aaa111" and records.target("bbb222") == "bbb222"
+    assert records.live("aaa111", "ada@laptop")
+    assert records.target() == "bbb222"
+    with pytest.raises(NoWayBack):
+        records.target("aaa111")
+    # Of a deploy that was cut off one goes back as ever.
+    switch(records, release(records, "ccc333"))
+    records.begun("ccc333", {}, "ada@laptop")
+    assert records.target() == "aaa111"
+
+
 def test_without_another_release_there_is_no_way_back(records):
     go_live(records, "aaa111")
     with pytest.raises(NoWayBack, match="there is no other release to go back to"):
