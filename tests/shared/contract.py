@@ -165,6 +165,9 @@ class Rendered:
         vars_file = ROLES / role / "vars/main.yml"
         self.role_vars = LOADER.load_from_file(str(vars_file), trusted_as_template=True) if vars_file.exists() else {}
         self.registered = {**registered, f"__{role}_planned": {"plan": plan, "kit_folder": "/kit"}}
+        if role == "publish":
+            # A reload plans for itself, since it may stand within a deploy.
+            self.registered["__publish_reload_planned"] = {"plan": plan}
         for entry in ENTRIES[role]:
             self._walk(entry, self._load(entry), {}, {})
 

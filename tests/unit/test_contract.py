@@ -471,7 +471,6 @@ def published(plan):
         **{f"__publish_{task}": WRITTEN for task in ("tried", "written", "served", "sites_written")},
         "__publish_live": {"asked": ["x"], "since": {"shop": 1.0}, "instances": {"shop": "reloaded"}, "refused": []},
         "__publish_answered": {"refused": []},
-        "__publish_reload_planned": {"plan": plan},
         "__publish_app": "shop",
         "__publish_command": "true",
         "inventory_hostname": "web1",
@@ -479,7 +478,8 @@ def published(plan):
         "ansible_play_batch": ["web1"],
         "hostvars": {"web1": {"__publish_here": {"here": True, "names": names}}},
         "__publish_reload_answered": {"refused": []},
-        "__publish_here": {"here": True, "names": names, "set": plan["set"]},
+        "__publish_here": {"here": True, "names": names},
+        "__publish_set_here": plan["set"],
         "__publish_earlier": {"pins": dict.fromkeys(names, "0")},
     }
 
