@@ -309,6 +309,10 @@ options:
         type: list
         elements: path
         default: []
+      stop_timeout:
+        description: Seconds that it is given to finish.
+        type: int
+        default: 0
 """
 
     OWNER_CHANGES = r"""

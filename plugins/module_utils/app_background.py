@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Workers and timers of applications: what each needs to run what is on the disk, giving it to them, and the way back.
 
-A note of each application holds what it has (``live``) and what a run has begun to give it and did not bring to its end
-(``begun``). So a failed run's processes are found, a worker that nobody names any more is ended, and a run that was
-killed is made up for by the next one.
+What each application has, and what a run has begun to give it, is noted (background_notes.py). So a failed run's
+processes are found, a worker that nobody names any more is ended, and a run that was killed is made up for by the next
+one.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -12,12 +12,11 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import glob
-import json
 import os
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import causes, journal, layout, procfs, secret_values
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders
+from ansible_collections.graceful.wsgi.plugins.module_utils.background_notes import apps_noted, note, noted
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
     ENABLED,
     Instance,
@@ -25,7 +24,9 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
     Instances,
     parse_show,
 )
-from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes, unlink
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import unlink
+
+__all__ = ["Background", "Process", "SPEC", "apps_noted", "note", "noted"]
 
 # Workers and timers as the modules take them.
 SPEC = {
@@ -40,6 +41,7 @@ SPEC = {
         "job": {"type": "str"},
         "unit_files": {"type": "list", "elements": "path", "default": []},
         "links": {"type": "list", "elements": "path", "default": []},
+        "stop_timeout": {"type": "int", "default": 0},
     },
 }
 # Seconds for which a worker must have been up; what does not load has ended by then.
@@ -47,33 +49,6 @@ STAND = 5
 # A busy host takes longer to load it: it is watched on until it has been at rest for a while, such as in the wait for
 # its first job, yet no longer than this. One that has jobs to do at once is never at rest.
 REST, LONGEST = 2, 30
-
-
-def noted(app):
-    """What is known of an application's workers and timers: {live: [items], begun: [items]}."""
-    try:
-        found = json.loads(procfs.read(layout.background_note(app)).decode("utf-8"))
-    except ValueError:
-        return {"live": [], "begun": []}
-    return found
-
-
-def apps_noted():
-    """Names of the applications of which something is noted."""
-    found = glob.glob(layout.background_note("*"))
-    return sorted(os.path.basename(path)[: -len(".json")] for path in found)
-
-
-def note(app, live, begun=()):
-    """Note what it has; nothing is left of one that has none."""
-    path = layout.background_note(app)
-    if live or begun:
-        make_folders(os.path.dirname(path))
-        text = json.dumps({"live": list(live), "begun": list(begun)}, sort_keys=True)
-        if procfs.read(path) != encoded(text):
-            replace_bytes(path, encoded(text))
-    elif os.path.exists(path):
-        unlink(path)
 
 
 def _by_name(*lists):
@@ -118,13 +93,14 @@ class Process(Instance):
 class Background(Instances):
     """The workers and timers of these applications. ``wanted``: items of SPEC; ``systemctl``: as Instances has it.
 
-    ``back``: whether they are to be as they were before the run that has failed, whatever is wanted.
+    ``back``: they had these before the run that has failed, and are given back as many of them as can be.
+    ``kept``: they keep what they have, whatever is wanted.
     """
 
-    def __init__(self, apps, wanted, systemctl, pending=(), renew=(), back=False, clock=time):
-        self.apps = list(apps)
+    def __init__(self, apps, wanted, systemctl, pending=(), renew=(), back=False, kept=False, clock=time):
+        self.apps, self.back = list(apps), back
         self.notes = dict((app, noted(app)) for app in self.apps)
-        if back:
+        if kept:
             wanted = [item for app in self.apps for item in self.notes[app]["live"]]
         begun = set(item["name"] for app in self.apps for item in self.notes[app]["begun"])
         self.wanted = [item for item in wanted if item["app"] in self.notes]
@@ -134,7 +110,9 @@ class Background(Instances):
         Instances.__init__(self, chosen, systemctl, None, clock)
         names = set(item["name"] for item in self.wanted)
         known = _by_name(*[items for app in self.apps for items in self.notes[app].values()])
-        self.gone = [known[name] for name in sorted(known) if name not in names]
+        others = [known[name] for name in sorted(known) if name not in names]
+        # What a run that was killed has begun is for the next deploy to end.
+        self.gone, self.left = ([], others) if kept else (others, [])
 
     def due(self):
         """Names of the applications for which apply() has something to do."""
@@ -160,6 +138,9 @@ class Background(Instances):
         done = self.would_do()
         chosen = [item for item in self.instances if done[item.name] != "nothing"]
         self._note(chosen)
+        if self.back:
+            self._restore(chosen)
+            return done
         if chosen or any(item.shown.get("NeedDaemonReload") == "yes" for item in self.instances):
             self._systemctl("daemon-reload")
         self._all("enable", [item for item in self.instances if not item.enabled])
@@ -171,9 +152,55 @@ class Background(Instances):
         self.finish(self.gone)
         for item in self.instances:
             item.note()
-        for app in self.apps:
-            note(app, [item for item in self.wanted if item["app"] == app])
+        self._note_live(self.left)
         return done
+
+    def _note_live(self, begun):
+        for app in self.apps:
+            note(app, *[[item for item in items if item["app"] == app] for items in (self.wanted, begun)])
+
+    def _restore(self, chosen):
+        """What apply() does, as far as it can be done: whatever one fails at holds up no other. Raises InstanceError."""
+        failed = {}
+        # First, since the failed run's code goes with it.
+        try:
+            self.finish(self.gone)
+        except InstanceError:
+            for item in self.gone:
+                try:
+                    self.finish([item])
+                except InstanceError as error:
+                    failed[item["name"]] = str(error)
+        if chosen or any(item.shown.get("NeedDaemonReload") == "yes" for item in self.instances):
+            self.systemctl("daemon-reload")
+        failed.update(self._each("enable", [item for item in self.instances if not item.enabled]))
+        for item in chosen:
+            item.forget()
+        # One that starts at no boot serves until then.
+        failed.update(self._each("restart", chosen))
+        ended, after = self._ended([item for item in chosen if item.name not in failed])
+        failed.update((item.name, "") for item in ended)
+        for item in self.instances:
+            if item.name not in failed:
+                item.note()
+        known = _by_name(self.gone, self.wanted)
+        self._note_live([known[name] for name in sorted(failed)])
+        told = sorted(set(text for text in failed.values() if text))
+        if ended:
+            told.append(self._why(ended, after))
+        if told:
+            raise InstanceError("\n".join(told))
+
+    def _each(self, verb, chosen):
+        """systemctl for all of these at once or, where that fails, for each; {name: why} of those with which it fails."""
+        if not chosen or self.systemctl(verb, *[item.unit for item in chosen])[0] == 0:
+            return {}
+        failed = {}
+        for item in chosen:
+            status, out, err = self.systemctl(verb, item.unit)
+            if status != 0:
+                failed[item.name] = "systemctl %s %s: %s" % (verb, item.unit, (err or out).strip())
+        return failed
 
     def _note(self, chosen):
         for app in self.apps:
@@ -183,9 +210,15 @@ class Background(Instances):
                 note(app, self.notes[app]["live"], [begun[name] for name in sorted(begun)])
 
     def _stay(self, chosen):
-        """Until all of these have been up for a while, without having been started again."""
+        """Until all of these have been up for a while, without having been started again. Raises InstanceError."""
+        ended, after = self._ended(chosen)
+        if ended:
+            raise InstanceError(self._why(ended, after))
+
+    def _ended(self, chosen):
+        """(those of these that do not stay up, after so many seconds), once the others have been up for a while."""
         if not chosen:
-            return
+            return [], 0
         self.look()
         since = self.clock.time()
         workers = [item for item in chosen if not item.wanted["job"]]
@@ -203,10 +236,9 @@ class Background(Instances):
             if now - since > LONGEST or now - since > STAND and now - busy > REST:
                 break
             self.clock.sleep(0.1)
-        if failed:
-            self._raise([failed[name] for name in sorted(failed)], self.clock.time() - since)
+        return [failed[name] for name in sorted(failed)], self.clock.time() - since
 
-    def _raise(self, failed, after):
+    def _why(self, failed, after):
         """Say how each has ended, once for each worker or timer. ``after``: so many seconds."""
         words = ["show"] + ["--property=" + name for name in ("Id", "Result", "ExecMainStatus", "ActiveState")]
         shown = parse_show(self._systemctl(*words + [item.unit for item in failed]))
@@ -223,7 +255,7 @@ class Background(Instances):
             if item.wanted["job"]:
                 why = "%s cannot be started: %s is %s" % (item.wanted["said"], item.unit, how.get("ActiveState"))
             told.setdefault((item.wanted["app"], item.wanted["said"]), why + self._journal(item))
-        raise InstanceError(causes.message([(app, told[app, said]) for app, said in sorted(told)]))
+        return causes.message([(app, told[app, said]) for app, said in sorted(told)])
 
     def _journal(self, item):
         """What it has said, without any secret of its application's."""
@@ -243,9 +275,12 @@ class Background(Instances):
         if timers:
             # Or it would start its job again, which is told to end.
             self.systemctl("stop", *timers)
-        status, out, err = self.systemctl("stop", *units)
-        if status != 0 and "not loaded" not in out + err:
-            raise InstanceError("systemctl stop: %s" % (err or out).strip())
+        if self.systemctl("stop", *units)[0] != 0:
+            # A unit that systemd does not know runs nothing, but hides nothing of the others either.
+            said = [(status, (err or out).strip()) for status, out, err in [self.systemctl("stop", one) for one in units]]
+            wrong = [text for status, text in said if status != 0 and "not loaded" not in text]
+            if wrong:
+                raise InstanceError("systemctl stop: %s" % "\n".join(wrong))
         for item in items:
             self.systemctl("disable", item["unit"])
             # systemd disables none whose file is gone.

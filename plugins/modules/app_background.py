@@ -28,15 +28,13 @@ options:
     required: true
   state:
     description:
-      - V(present) gives them what is wanted, V(restored) what they had before the run that failed, V(absent) nothing.
+      - V(present) gives them what is wanted, V(absent) nothing.
+      - V(restored) gives them what they had before the run that failed, which O(background) says then, each as far as
+        that can be done.
+      - V(renewed) restarts the workers that they have, whatever is wanted.
     type: str
-    choices: [present, restored, absent]
+    choices: [present, restored, renewed, absent]
     default: present
-  renew:
-    description: Applications whose workers are restarted though they are up to date.
-    type: list
-    elements: str
-    default: []
   changed_files:
     description: Files that an earlier task changed or, in check mode, would have changed.
     type: list
@@ -59,6 +57,11 @@ EXAMPLES = r"""
   graceful.wsgi.app_background:
     apps: [shop]
     background: "{{ plan.background }}"
+
+- name: Have the workers read what is there now
+  graceful.wsgi.app_background:
+    apps: [shop]
+    state: renewed
 
 - name: Stop those of an application that is no more
   graceful.wsgi.app_background:
@@ -84,24 +87,30 @@ def main():
         argument_spec={
             "apps": {"type": "list", "elements": "str", "required": True},
             "background": app_background.SPEC,
-            "state": {"type": "str", "choices": ["present", "restored", "absent"], "default": "present"},
-            "renew": {"type": "list", "elements": "str", "default": []},
+            "state": {"type": "str", "choices": ["present", "restored", "renewed", "absent"], "default": "present"},
             "changed_files": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
     given = module.params
     pending = given["changed_files"] if module.check_mode else []
-    back = given["state"] == "restored"
-    wanted = given["background"] if given["state"] == "present" else []
+    state = given["state"]
+    wanted = given["background"] if state in ("present", "restored") else []
+    kept = state == "renewed"
     work = app_background.Background(
-        given["apps"], wanted, systemctl_of(module), pending, given["renew"], back=back
+        given["apps"],
+        wanted,
+        systemctl_of(module),
+        pending,
+        renew=given["apps"] if kept else [],
+        back=state == "restored",
+        kept=kept,
     )
     try:
         done = work.would_do()
         not_enabled = set(item.name for item in work.instances if not item.enabled)
         if not module.check_mode:
-            done = work.end() if given["state"] == "absent" else work.apply()
+            done = work.end() if state == "absent" else work.apply()
     except (InstanceError, IOError, OSError) as error:
         module.fail_json(msg=str(error))
     changed = dict((name, what) for name, what in done.items() if what != "nothing" or name in not_enabled)

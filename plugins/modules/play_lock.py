@@ -39,6 +39,12 @@ options:
     description: With O(state=renewed) for how many seconds it may be silent now.
     type: int
     default: 900
+  ending:
+    description: With O(state=renewed) applications whose workers may end meanwhile; where those that they have need
+      longer than O(lease) to finish, it may be silent for that long.
+    type: list
+    elements: str
+    default: []
   holder:
     description: The run of Ansible; the action plugin fills it in.
     type: dict
@@ -74,7 +80,8 @@ held:
   type: dict
 """
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.play_lock import Lost, PlayLock
+from ansible_collections.graceful.wsgi.plugins.module_utils.background_notes import longest_stop
+from ansible_collections.graceful.wsgi.plugins.module_utils.play_lock import LEASE, Lost, PlayLock
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
 
@@ -86,6 +93,7 @@ def main():
             "scope": {"type": "str", "default": "main"},
             "timeout": {"type": "int", "default": 0},
             "lease": {"type": "int", "default": 900},
+            "ending": {"type": "list", "elements": "str", "default": []},
             "holder": {"type": "dict", "default": {}},
             "dead": {"type": "list", "elements": "dict", "default": []},
         },
@@ -98,7 +106,9 @@ def main():
             if module.params["state"] == "taken":
                 held = lock.take(module.params["dead"])
             elif module.params["state"] == "renewed":
-                lock.renew(module.params["lease"])
+                # Forth, and back where a new one fails.
+                ending = LEASE + 2 * longest_stop(module.params["ending"])
+                lock.renew(max(module.params["lease"], ending))
             else:
                 lock.release()
         except (Lost, IOError, OSError) as error:

@@ -227,6 +227,12 @@ background:
   returned: success
   type: list
   elements: str
+background_before:
+  description: What O(apps) have of workers and timers before this run, as O(background); what
+    M(graceful.wsgi.app_background) takes where the run fails.
+  returned: success
+  type: list
+  elements: dict
 members:
   description: Those of O(members) that are no members yet.
   returned: success
@@ -442,6 +448,9 @@ def state_of(module, homes):
         "open_code": [home.name for home in homes if home.open_gates],
         "pending": due(module, wanted["instances"]),
         "background": background_due(module, wanted),
+        "background_before": [
+            item for app in wanted["apps"] for item in app_background.noted(app["name"])["live"]
+        ],
         "bundles": dict((name, verified_digest(name)) for name in wanted["bundles"]),
         "nginx_unread": nginx_unread(module),
         "maintenance": maintenance.on([item["name"] for item in wanted["apps"]]),

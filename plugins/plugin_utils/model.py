@@ -554,6 +554,8 @@ class Background:
     # Links whose target says which code is live; none for a timer, whose job begins with what is live then. Example:
     # [/srv/wsgi/shop/current].
     links: list[str]
+    # Seconds that it is given to finish. Example: 300.
+    stop_timeout: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 NUMBER = "{number}"
 # How long a run may be silent for all else, see module_utils/play_lock.py.
 _LEASE = 900
+# Seconds that a timer's job is given to finish.
+_JOB_STOP = 30
 # Settings of the application's unit that a unit of its own has no use for: the folder of uWSGI's run files, and what
 # runs before uWSGI.
 _WEB_ONLY = re.compile(r"RuntimeDirectory|Exec(StartPre|StopPost)\Z")
@@ -101,17 +103,28 @@ def of(app: Mapping[str, Any], planned: App) -> list[Background]:
         files = [layout.worker_template(name, item["name"]), *more]
         for number in range(1, item["count"] + 1):
             unit = layout.worker_unit(name, item["name"], number)
-            found.append(_one(planned, unit, None, f"the worker {item['name']}", files, list(planned.links)))
+            said, links = f"the worker {item['name']}", list(planned.links)
+            found.append(_one(planned, unit, None, said, files, links, item["stop_timeout"]))
     for item in app["timers"]:
         unit, job = layout.timer_unit(name, item["name"]), layout.job_unit(name, item["name"])
         files = [layout.unit_file(unit), layout.unit_file(job)]
-        found.append(_one(planned, unit, job, f"the timer {item['name']}", files, []))
+        found.append(_one(planned, unit, job, f"the timer {item['name']}", files, [], _JOB_STOP))
     return found
 
 
-def _one(planned: App, unit: str, job: str | None, said: str, files: list[str], links: list[str]) -> Background:
-    name = unit.rpartition(".")[0]
-    return Background(name=name, app=planned.app, said=said, unit=unit, job=job, unit_files=files, links=links)
+def _one(
+    planned: App, unit: str, job: str | None, said: str, files: list[str], links: list[str], stop_timeout: int
+) -> Background:
+    return Background(
+        name=unit.rpartition(".")[0],
+        app=planned.app,
+        said=said,
+        unit=unit,
+        job=job,
+        unit_files=files,
+        links=links,
+        stop_timeout=stop_timeout,
+    )
 
 
 def paths(app: Mapping[str, Any]) -> list[str]:
@@ -201,7 +214,7 @@ def _job(planned: App, item: Mapping[str, Any], settings: list[list[str]]) -> st
         *settings,
         ["ExecStart", _command(planned, item, numbered=False)],
         ["TimeoutStartSec", str(item["time_limit"])],
-        ["TimeoutStopSec", "30"],
+        ["TimeoutStopSec", str(_JOB_STOP)],
         ["SyslogIdentifier", layout.background_stem(planned.app, item["name"])],
     ]
     about = [["Description", f"Timer {item['name']} of the application {planned.app}"], ["After", "network.target"]]

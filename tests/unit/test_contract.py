@@ -463,6 +463,7 @@ def published(plan):
             "bundles": {plan[key]["name"]: "0" for key in ("app_bundle", "site_bundle")},
             "nginx_unread": ["/etc/nginx/nginx.conf"],
             "idle": False,
+            "background_before": plan["background"],
         },
         "__publish_put": found,
         # The role remove's plan, asked for where things are.

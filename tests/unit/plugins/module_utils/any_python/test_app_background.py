@@ -30,6 +30,8 @@ class Host:
         self.root, self.now, self.next_pid = root, BEGAN, 100
         self.processes, self.units, self.calls, self.dying = {}, {}, [], set()
         self.killed = False
+        # Units that have no file, and those that do not end.
+        self.unknown, self.stuck = set(), set()
         monkeypatch.setattr(instances, "STATE_DIR", os.path.join(root, "run"))
         monkeypatch.setattr(instances, "ENABLED", os.path.join(root, "etc"))
         monkeypatch.setattr(code, "ENABLED", os.path.join(root, "etc"))
@@ -91,7 +93,16 @@ class Host:
                 blocks.append("\n".join("%s=%s" % pair for pair in sorted(lines.items())))
             return 0, "\n\n".join(blocks), ""
         self.calls.append(" ".join(words))
+        if verb in ("enable", "restart") and self.unknown.intersection(units):
+            return 1, "", "Failed to %s unit: Unit not found." % verb
+        said = ""
         for unit in units:
+            if verb == "stop" and unit in self.stuck:
+                said += "Job for %s failed.\n" % unit
+                continue
+            if verb == "stop" and unit in self.unknown and unit not in self.units:
+                said += "Failed to stop %s: Unit %s not loaded.\n" % (unit, unit)
+                continue
             link = os.path.join(self.wants, unit)
             if verb == "restart":
                 self._begin(unit)
@@ -102,7 +113,7 @@ class Host:
                 os.symlink("x", link)
             elif verb == "disable" and unit != "wsgi-shop-jobs@3.service":
                 os.unlink(link)
-        return 0, "", ""
+        return (5, "", said) if said else (0, "", "")
 
     def did(self):
         """What systemctl was told since, less what changes nothing by itself."""
@@ -124,12 +135,20 @@ def item(host, number):
         "job": None,
         "unit_files": [host.path("jobs.service"), host.path("shop.env")],
         "links": [host.path("current")],
+        "stop_timeout": 60,
     }
 
 
 def tick(host):
     units = {"name": "wsgi-shop-tick", "unit": "wsgi-shop-tick.timer", "job": "wsgi-shop-tick.service"}
-    return dict(units, app="shop", said="the timer tick", unit_files=[host.path("tick.timer")], links=[])
+    more = {"app": "shop", "said": "the timer tick", "links": [], "stop_timeout": 30}
+    return dict(units, unit_files=[host.path("tick.timer")], **more)
+
+
+def named(host, name, app="shop"):
+    """A worker of another name, or of another application."""
+    full = "wsgi-%s-%s@1" % (app, name)
+    return dict(item(host, 1), name=full, app=app, said="the worker " + name, unit=full + ".service")
 
 
 def background(host, items, **more):
@@ -233,11 +252,86 @@ def test_one_that_dies_is_told_without_its_secrets_and_the_way_back_starts_what_
     host.dying = set()
     host.release("one")
     host.did()
-    work = background(host, [], back=True)
+    work = background(host, [item(host, 1)], back=True)
     done = work.apply()
     assert done == {"wsgi-shop-jobs@1": "start", "wsgi-shop-jobs@2": "stop", "wsgi-shop-tick": "stop"}
     assert set(host.units) == {"wsgi-shop-jobs@1.service"} == set(os.listdir(host.wants))
     assert background(host, [item(host, 1)]).due() == []
+
+
+def test_a_run_that_fails_after_it_has_given_them_all_goes_back_to_what_was_there_before(host):
+    background(host, [named(host, "old"), named(host, "feed", "blog")]).apply()
+    before = [one for app in ("shop", "blog") for one in code.noted(app)["live"]]
+    feed = host.units["wsgi-blog-feed@1.service"]["MainPID"]
+    host.release("two")
+    # To its end: what it has is noted as what is live. Then a task of the user's own fails.
+    background(host, [named(host, "new"), named(host, "feed", "blog")]).apply()
+    assert "wsgi-shop-old@1.service" not in host.units
+    host.release("one")
+    # The template of the new one went with the configuration.
+    host.unknown = {"wsgi-shop-new@1.service"}
+    done = background(host, before, back=True).apply()
+    assert done == {"wsgi-shop-old@1": "start", "wsgi-shop-new@1": "stop", "wsgi-blog-feed@1": "restart"}
+    assert set(host.units) == {"wsgi-shop-old@1.service", "wsgi-blog-feed@1.service"} == set(os.listdir(host.wants))
+    assert host.units["wsgi-blog-feed@1.service"]["MainPID"] != feed
+    assert background(host, [named(host, "old"), named(host, "feed", "blog")]).due() == []
+
+
+def test_of_an_application_that_was_not_there_before_nothing_stays(host):
+    background(host, [named(host, "feed", "blog")]).apply()
+    background(host, both(host) + [named(host, "feed", "blog")]).apply()
+    background(host, [named(host, "feed", "blog")], back=True).apply()
+    assert set(host.units) == {"wsgi-blog-feed@1.service"} and code.apps_noted() == ["blog"]
+
+
+@pytest.mark.parametrize("how", ["enable", "restart", "dies"])
+def test_one_that_cannot_be_brought_back_holds_up_no_other(host, how):
+    before = [named(host, "old"), named(host, "feed", "blog")]
+    background(host, before).apply()
+    host.release("two")
+    background(host, [named(host, "new"), named(host, "feed", "blog")]).apply()
+    host.release("one")
+    feed = host.units["wsgi-blog-feed@1.service"]["MainPID"]
+    (host.dying if how == "dies" else host.unknown).add("wsgi-shop-old@1.service")
+    if how == "restart":
+        os.symlink("x", os.path.join(host.wants, "wsgi-shop-old@1.service"))
+    with pytest.raises(InstanceError) as caught:
+        background(host, before, back=True).apply()
+    said = str(caught.value)
+    wanted = "the worker old does not stay up" if how == "dies" else "systemctl restart wsgi-shop-old@1.service: Failed"
+    assert wanted in said and "feed" not in said
+    assert host.units["wsgi-blog-feed@1.service"]["MainPID"] != feed
+    # The failed run's own goes in any case: its code does, too.
+    assert "wsgi-shop-new@1.service" not in host.units
+    host.dying, host.unknown = set(), set()
+    assert background(host, before).due() == ["shop"]
+    background(host, before).apply()
+    assert set(host.units) == {"wsgi-shop-old@1.service", "wsgi-blog-feed@1.service"}
+    assert background(host, before).due() == []
+
+
+def test_one_that_does_not_end_is_told_and_the_next_run_ends_it(host):
+    background(host, [named(host, "old")]).apply()
+    background(host, [named(host, "new"), named(host, "more")]).apply()
+    host.stuck = {"wsgi-shop-new@1.service"}
+    with pytest.raises(InstanceError) as caught:
+        background(host, [named(host, "old")], back=True).apply()
+    assert str(caught.value) == "systemctl stop: Job for wsgi-shop-new@1.service failed."
+    assert set(host.units) == {"wsgi-shop-old@1.service", "wsgi-shop-new@1.service"}
+    host.stuck = set()
+    assert background(host, [named(host, "old")]).apply()["wsgi-shop-new@1"] == "stop"
+
+
+def test_one_that_systemd_does_not_know_hides_nothing_of_another(host):
+    background(host, [named(host, "old"), named(host, "new")]).apply()
+    host.unknown = {"wsgi-shop-old@1.service"}
+    host.systemctl("stop", "wsgi-shop-old@1.service")
+    host.stuck = {"wsgi-shop-new@1.service"}
+    with pytest.raises(InstanceError) as caught:
+        background(host, []).end()
+    assert "wsgi-shop-new@1.service failed" in str(caught.value) and "not loaded" not in str(caught.value)
+    host.stuck = set()
+    assert len(background(host, []).end()) == 2 and not host.units
 
 
 @pytest.mark.parametrize(("loads", "until"), [(0, 5), (12, 14), (1000, 30)])
@@ -251,14 +345,14 @@ def test_the_way_back_restarts_one_that_took_the_new_code_and_touches_nothing_el
     background(host, both(host)).apply()
     pid = host.units["wsgi-shop-jobs@1.service"]["MainPID"]
     host.did()
-    assert sorted(background(host, [], back=True).apply().values()) == ["nothing"] * 3 and host.did() == []
+    assert sorted(background(host, both(host), back=True).apply().values()) == ["nothing"] * 3 and host.did() == []
     host.release("two")
     host.dying = {"wsgi-shop-jobs@2.service"}
     with pytest.raises(InstanceError):
         background(host, both(host)).apply()
     host.dying = set()
     host.release("one")
-    background(host, [], back=True).apply()
+    background(host, both(host), back=True).apply()
     assert host.units["wsgi-shop-jobs@1.service"]["MainPID"] != pid
     assert len(host.processes) == 2
 
@@ -292,6 +386,28 @@ def test_renewed_workers_are_restarted_and_timers_are_not(host):
     host.did()
     background(host, both(host), renew=["shop"]).apply()
     assert host.did() == ["restart wsgi-shop-jobs@1.service wsgi-shop-jobs@2.service"]
+
+
+def test_reloading_by_hand_is_about_what_is_there_whatever_is_wanted(host):
+    background(host, both(host)).apply()
+    noted = code.noted("shop")
+    host.did()
+    work = background(host, [named(host, "new")], renew=["shop"], kept=True)
+    done = work.apply()
+    assert done == {"wsgi-shop-jobs@1": "restart", "wsgi-shop-jobs@2": "restart", "wsgi-shop-tick": "nothing"}
+    assert host.did() == ["restart wsgi-shop-jobs@1.service wsgi-shop-jobs@2.service"]
+    assert code.noted("shop") == noted
+
+
+def test_reloading_by_hand_leaves_what_a_killed_run_has_begun_to_the_next_deploy(host):
+    background(host, [item(host, 1)]).apply()
+    host.killed = True
+    with pytest.raises(KeyboardInterrupt):
+        background(host, [item(host, 1), item(host, 2)]).apply()
+    host.killed = False
+    background(host, [], renew=["shop"], kept=True).apply()
+    assert "wsgi-shop-jobs@2.service" in host.units
+    assert background(host, [item(host, 1)]).apply()["wsgi-shop-jobs@2"] == "stop"
 
 
 def test_check_mode_tells_what_a_file_that_would_change_restarts(host):
