@@ -184,6 +184,12 @@ def folder(pid):
     return _link(pid, "cwd")
 
 
+def folders():
+    """Working folders of all processes, as far as they may be seen."""
+    found = set(folder(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return found - set([None])
+
+
 def sockets(pid):
     """The inodes of a process's sockets, as text; None where it may not be seen, or is gone."""
     where, found = "/proc/%d/fd" % pid, set()

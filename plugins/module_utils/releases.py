@@ -25,6 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     build_failure,
     constraints,
     layout,
+    procfs,
     release_records,
     requirements_alone,
     shared_data,
@@ -867,7 +868,8 @@ class Home:
 
     def surplus(self, keep):
         """The releases that are too many once ours is live. The one that was live before stays in any case: processes
-        run on it until they are reloaded, and it is the way back."""
+        run on it until they are reloaded, and it is the way back. So does one that a process is still in, such as a
+        timer's job that takes the night, with its virtualenv."""
         live = self.id or self.current
         before = self.before or self.current
         found = []
@@ -881,7 +883,10 @@ class Home:
             if RELEASE_ID.match(name) and os.path.isdir(path) and not os.path.islink(path):
                 found.append((name != live, name != before, -os.stat(path).st_mtime, name))
         here = any(name == live for _live, _before, _age, name in found)
-        return [name for _live, _before, _age, name in sorted(found)[max(keep, 2) - (0 if here else 1) :]] + gone
+        left = [name for _live, _before, _age, name in sorted(found)[max(keep, 2) - (0 if here else 1) :]] + gone
+        folders = procfs.folders() if left else ()
+        paths = dict((name, os.path.realpath(os.path.join(self.releases, name))) for name in left)
+        return [name for name in left if not any((path + "/").startswith(paths[name] + "/") for path in folders)]
 
     def prune(self, keep):
         """Remove the releases that are too many, and virtualenvs that none uses any more; returns the former."""

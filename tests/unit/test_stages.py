@@ -28,6 +28,7 @@ STUBBED = (
     "site_answers",
     "uwsgi_instances",
     "uwsgi_preflight",
+    "uwsgi_reload",
 )
 STUB = """
 
@@ -46,6 +47,8 @@ class ActionModule(ActionBase):
         words = [self._task.action.split(".")[-1]]
         words += [str(args[name]) for name in ("name", "state") if args.get(name)]
         words += ["undo" for name in ("undo", "best_effort") if args.get(name)]
+        words += [item["name"] for item in args.get("background") or []]
+        words += ["while %s end" % " ".join(args["ending"]) for _once in [1] if args.get("ending")]
         words += ["try" for _once in [1] if self._task.check_mode and not task_vars["ansible_check_mode"]]
         with open(os.path.join(os.environ["STUB_DIR"], host + ".log"), "a") as log:
             log.write(" ".join(words) + "\\n")
@@ -89,6 +92,7 @@ FOUND = {
     "before": BEFORE,
     "bundles": {"publish-main-apps": "", "publish-main-sites": ""},
     **dict.fromkeys(("accounts", "members", "owner_changes", "open_code", "pending", "nginx_unread", "background"), []),
+    "background_before": [],
     "idle": False,
     "preflight": ["shop"],
     "unrecorded": ["shop"],
@@ -100,11 +104,14 @@ IDLE |= {"preflight": [], "unrecorded": []}
 QUIET = {**IDLE, "idle": True, "first_runs": [], "answers": {"told": ["shop answers 301"], "already_broken": []}}
 BROKEN = {**QUIET, "answers": {"already_broken": [{"app": "shop", "msg": "shop is broken", "cause": "for a reason"}]}}
 WRITTEN = {"files": [], "stale": [], "others": [], "belongs_to": {}, "run": "1", "activated": True, "carried": False}
+# What the run begins with, which is no more what is noted of them once it has failed.
+WORKERS = {"background": ["shop"], "background_before": [{"name": "wsgi-shop-old@1"}]}
 STALE = {"stale": ["/etc/systemd/system/uwsgi@gone.service.d/10-publish.conf"]}
 ANSWERS = {
     "publish_info": FOUND,
     "idle publish_info": IDLE,
     "quiet publish_info": QUIET,
+    "workers publish_info": WORKERS,
     "broken publish_info": BROKEN,
     "releases": {"releases": RELEASES, "wanted": BEFORE, "before": BEFORE},
     "file_bundle": WRITTEN,
@@ -146,6 +153,7 @@ PLAY = {
 TAGGED = {**PLAY, "tasks": [], "roles": [{"role": "graceful.wsgi.publish", "tags": ["publish"]}]}
 # Where each host has a task that fails; of the others all only tell.
 FAILING = {"verify": "after_verify", "prepare": "after_prepare", "switch": "before_switch", "reload": "after_reload"}
+FAILING["workers"] = "after_reload"
 
 
 def collection(folder):
@@ -285,6 +293,22 @@ def test_a_task_of_the_users_that_fails_is_a_failed_stage(ran, host, calls):
     assert told in said, said
     # Where nothing was to be put back, that is all.
     assert (f"{told} Live again as it was: blog, shop" in said) == (host != "verify"), said
+
+
+def test_workers_go_back_to_what_was_there_as_the_run_began(ran):
+    _status, said, logs = ran
+    renewed = "play_lock renewed while shop blog end"
+    back = [renewed, "app_background restored wsgi-shop-old@1"]
+    done = [*UNTIL_RELOADED[:-1], renewed, "app_background", UNTIL_RELOADED[-1], "file_bundle publish-main-sites undo"]
+    assert logs["workers"] == [*done, *BACK[:-1], *back, BACK[-1], *CLEARED], said
+
+
+def test_reloading_by_hand_restarts_the_workers_that_are_there_and_has_the_time_for_it(tmp_path):
+    role = {"ansible.builtin.include_role": {"name": "graceful.wsgi.publish", "tasks_from": "reload"}}
+    variables = {**PLAY["vars"], "publish_reload": ["shop"]}
+    status, said, logs = run(tmp_path, ["fine"], play={**PLAY, "tasks": [role], "vars": variables})
+    calls = [LOCKED, "uwsgi_reload", "play_lock renewed while shop end", "app_background renewed", "site_answers", UNLOCKED]
+    assert status == 0 and logs["fine"] == calls, said
 
 
 def test_no_value_of_an_environment_and_nothing_of_a_hidden_task_is_shown(ran):

@@ -10,7 +10,7 @@ import os
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import app_background as code
-from ansible_collections.graceful.wsgi.plugins.module_utils import instances, layout
+from ansible_collections.graceful.wsgi.plugins.module_utils import background_notes, instances, layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import InstanceError
 
 # Later than any link that a test makes.
@@ -414,6 +414,13 @@ def test_check_mode_tells_what_a_file_that_would_change_restarts(host):
     background(host, both(host)).apply()
     work = background(host, [item(host, 1)], pending=[host.path("current")])
     assert work.would_do() == {"wsgi-shop-jobs@1": "restart", "wsgi-shop-jobs@2": "stop", "wsgi-shop-tick": "stop"}
+
+
+def test_the_slowest_to_finish_of_what_is_there_is_known_and_not_only_of_what_is_wanted(host):
+    background(host, [item(host, 1), dict(item(host, 2), stop_timeout=3600), tick(host)]).apply()
+    assert background_notes.longest_stop(["blog", "shop"]) == 3600
+    background(host, [item(host, 1), tick(host)]).apply()
+    assert background_notes.longest_stop(["shop"]) == 60 and background_notes.longest_stop(["blog"]) == 0
 
 
 def test_a_note_that_is_cut_off_is_none(host):

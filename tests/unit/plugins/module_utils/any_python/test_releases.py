@@ -12,6 +12,7 @@ import os
 import pwd
 import re
 import stat
+import subprocess
 import tarfile
 import tempfile
 
@@ -787,6 +788,24 @@ def test_the_newest_stay(root, keep, left):
     assert sorted(one.prune(keep)) == sorted(told) == sorted(set(["r1", "r2", "r3", "r4"]) - set(left))
     assert sorted(os.listdir(one.releases)) == left
     assert one.prune(keep) == []
+
+
+def test_one_that_a_process_is_in_stays_until_that_has_ended(root):
+    one = with_venv(root, "r1", ["a"])
+    put(os.path.join(one.release, "web", "f"))
+    job = subprocess.Popen(["sleep", "60"], cwd=os.path.join(one.release, "web"))
+    try:
+        for number in (2, 3, 4, 5):
+            last = with_venv(root, "r%d" % number, ["b"])
+            os.utime(last.release, (1000 * number, 1000 * number))
+        told = last.surplus(2)
+        assert sorted(last.prune(2)) == sorted(told) == ["r2", "r3"]
+        assert sorted(os.listdir(last.releases)) == ["r1", "r4", "r5"]
+        assert os.path.basename(one.had) in shared_venvs.used(root)
+    finally:
+        job.kill()
+        job.wait()
+    assert last.surplus(2) == last.prune(2) == ["r1"]
 
 
 def test_the_live_one_and_the_one_before_stay_however_old(root):
