@@ -64,7 +64,7 @@ class Process(Instance):
 
     def desired(self):
         """What is on the disk, for comparison with what it has begun with."""
-        return {"unit": self._print(self.wanted["unit_files"]), "code": self._print(self.wanted["links"])}
+        return {"unit": self._print(self.wanted["unit_files"]), "code": self._code()}
 
     def needs(self):
         """start, restart or nothing."""

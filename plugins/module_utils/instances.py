@@ -112,12 +112,18 @@ class Instance:
         pending = "+" if self.pending.intersection(paths) else ""
         return total.hexdigest() + pending
 
+    def _code(self):
+        """A digest of which code is live. What is not there says nothing: who plans without the host may name a link to
+        a virtualenv that the release has not, and who deploys does not."""
+        links = self.wanted["links"]
+        return self._print([path for path in links if os.path.islink(path) or path in self.pending])
+
     def desired(self):
         """What is on the disk, for comparison with what the master has taken up."""
         return {
             "unit": self._print(self.wanted["unit_files"]),
             "config": self._print([self.wanted["config"]]),
-            "code": self._print(self.wanted["links"]),
+            "code": self._code(),
         }
 
     @property

@@ -337,6 +337,18 @@ def test_non_ascii_links(host):
     assert len(host.instance().desired()["code"]) == 64
 
 
+def test_a_virtualenv_that_is_not_there_says_nothing_until_it_is(host):
+    # Reloading by hand plans without the host, and names one that a deploy does not make.
+    link, venv = host.path("a.link"), host.path("a.venv")
+    host.work(host.instance(links=[link, venv])).apply(5)
+    assert host.needs(host.instance(links=[link])) == "nothing"
+    assert host.needs(host.instance(links=[link, venv], pending=[venv])) == "reload"
+    os.symlink("code1", venv)
+    assert host.needs(host.instance(links=[link, venv])) == "reload"
+    host.work(host.instance(links=[link, venv])).apply(5)
+    assert host.needs(host.instance(links=[link])) == "reload"
+
+
 # -- giving it -------------------------------------------------------------------------------------------------------
 
 
