@@ -138,6 +138,7 @@ class Identifier(ReportingAction):
                 "id": item.get("id") and was[item["name"]]["current"],
                 "pinned": True,
                 "had": was[item["name"]].get("had"),
+                "bare": _had_none(was[item["name"]], item),
             }
             for item in result["wanted"]
             if _is_to_go_back(was.get(item["name"]) or {}, item)
@@ -151,9 +152,15 @@ class Identifier(ReportingAction):
 
 def _is_to_go_back(was: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
     """Whether another release is live, or this one with another virtualenv."""
-    if was.get("current") not in (None, item.get("id")):
+    if was.get("current") not in (None, item.get("id")) or _had_none(was, item):
         return True
     return bool(was.get("had")) and was["had"] not in (was.get("replace") or {}).values()
+
+
+def _had_none(was: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
+    """Whether this release is live without a virtualenv, and is to get one."""
+    live = was.get("current") is not None and was["current"] == item.get("id") and not was.get("had")
+    return live and any(path.endswith("/.venv") for path in was.get("replace") or {})
 
 
 def _code_alone(id_of_code: str, _item: Mapping[str, Any], _python: str | None) -> str:

@@ -80,6 +80,9 @@ options:
       had:
         description: With O(releases[].pinned) the virtualenv that it had, where that of the release is another by now.
         type: path
+      bare:
+        description: With O(releases[].pinned) whether it had no virtualenv; a link to one that was made since goes.
+        type: bool
       sent:
         description: The archive on the host; the action plugin fills it in.
         type: path

@@ -69,6 +69,7 @@ SPEC = {
     "id": {"type": "str"},
     "pinned": {"type": "bool"},
     "had": {"type": "path"},
+    "bare": {"type": "bool"},
     "sent": {"type": "path"},
     "shared": {"type": "list", "elements": "str", "default": []},
     "writable": {"type": "list", "elements": "str", "default": []},
@@ -606,7 +607,7 @@ class Home:
 
     def _kept(self):
         """What venv() returns of a release that is to be live with the virtualenv that it had."""
-        path = self.wanted.get("had") or self.had
+        path = None if self.wanted.get("bare") else self.wanted.get("had") or self.had
         if path is None:
             return None
         told = {"name": self.name, "path": path, "complete": os.path.isfile(os.path.join(path, COMPLETE))}
@@ -846,11 +847,14 @@ class Home:
         if self.missing:
             raise ReleaseError("%s: there is no release %s on the host; send it first" % (self.name, self.id))
         venv = self.venv()
+        if os.path.islink(self._venv_link):
+            self.venv_before = os.path.basename(os.readlink(self._venv_link))
+            if self.wanted.get("bare"):
+                os.unlink(self._venv_link)
+                moved = True
         if venv:
             if not venv["complete"]:
                 raise ReleaseError("%s: its virtualenv %s is not complete; make it first" % (self.name, venv["path"]))
-            if os.path.islink(self._venv_link):
-                self.venv_before = os.path.basename(os.readlink(self._venv_link))
             # Code that is not ours has nothing else there.
             make_folders(os.path.dirname(self._venv_link))
             moved = switch_link(self._venv_link, venv["path"])
@@ -863,6 +867,8 @@ class Home:
         """What switch() would return."""
         venv = self.venv()
         if venv and (not os.path.islink(self._venv_link) or os.readlink(self._venv_link) != venv["path"]):
+            return True
+        if self.wanted.get("bare") and os.path.islink(self._venv_link):
             return True
         return not self.wanted["path"] and self.current != self.id
 

@@ -52,6 +52,29 @@ def test_wheels_that_cannot_be_sent_are_told_with_the_cure(sending):
         sending()
 
 
+VENV = {"/srv/wsgi/shop/current": "/srv/wsgi/shop/releases/r1", "/srv/wsgi/shop/current/.venv": "/srv/wsgi/.venvs/new"}
+CODE = {"/srv/wsgi/shop/current": "/srv/wsgi/shop/releases/r1"}
+
+
+@pytest.mark.parametrize(
+    ("current", "had", "replace", "expected"),
+    [
+        # The live release is to get a virtualenv, which it never had.
+        ("r1", None, VENV, {"id": "r1", "had": None, "bare": True}),
+        ("r1", "/srv/wsgi/.venvs/old", VENV, {"id": "r1", "had": "/srv/wsgi/.venvs/old", "bare": False}),
+        ("r0", None, VENV, {"id": "r0", "had": None, "bare": False}),
+        ("r1", "/srv/wsgi/.venvs/new", VENV, None),
+        ("r1", None, CODE, None),
+        (None, None, VENV, None),
+    ],
+)
+def test_what_was_live_is_told_with_the_virtualenv_that_it_had_or_that_it_had_none(current, had, replace, expected):
+    was = {"name": "shop", "current": current, "had": had, "replace": replace}
+    items = [{"name": "shop", "id": "r1", "requirements": ["six"]}]
+    told = action.ActionModule.__new__(action.ActionModule)._tell({"releases": [was]}, items)["before"]
+    assert told == ([{**items[0], "pinned": True, **expected}] if expected else [])
+
+
 @pytest.mark.parametrize("wanted", [["six"], ["six", "-i https://me:pw@i.test/simple"], "r.txt", None])
 def test_a_list_with_a_password_of_an_index_is_shown_to_nobody(wanted):
     told = action.ActionModule.__new__(action.ActionModule)._tell({}, [{"name": "shop", "requirements": wanted}])

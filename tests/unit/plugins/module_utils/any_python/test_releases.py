@@ -979,6 +979,18 @@ def test_folders_of_code_are_closed_last(root, owners):
     assert again.close() is False
 
 
+def test_a_failed_deploy_goes_back_to_no_virtualenv_where_there_was_none(root):
+    made(root, "r1").switch()
+    new = home(root, id="r1", requirements=["flask"])
+    assert new.fill(Builders(), ["mkvenv"], "", []) and new.switch()
+    assert new.had == new.venv()["path"]
+    back = home(root, id="r1", requirements=["flask"], pinned=True, bare=True)
+    assert back.venv() is None and back.would_switch() and back.switch()
+    # Processes of the failed run are still on it.
+    assert back.venv_before == os.path.basename(new.venv()["path"])
+    assert back.current == "r1" and back.had is None and not back.would_switch() and not back.switch()
+
+
 def test_a_failed_deploy_goes_back_with_the_virtualenv_that_was_live(root):
     old = with_venv(root, "r1", ["flask==1"])
     assert old.had == old.venv()["path"]
