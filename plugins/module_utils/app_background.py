@@ -160,7 +160,7 @@ class Background(Instances):
             note(app, *[[item for item in items if item["app"] == app] for items in (self.wanted, begun)])
 
     def _restore(self, chosen):
-        """What apply() does, as far as it can be done: whatever one fails at holds up no other. Raises InstanceError."""
+        """What apply() does, as far as it can be done: one that fails holds up no other. Raises InstanceError."""
         failed = {}
         # First, since the failed run's code goes with it.
         try:
@@ -192,7 +192,7 @@ class Background(Instances):
             raise InstanceError("\n".join(told))
 
     def _each(self, verb, chosen):
-        """systemctl for all of these at once or, where that fails, for each; {name: why} of those with which it fails."""
+        """systemctl for all of these at once or, where that fails, for each; returns {name: why} of those that fail."""
         if not chosen or self.systemctl(verb, *[item.unit for item in chosen])[0] == 0:
             return {}
         failed = {}
@@ -277,8 +277,9 @@ class Background(Instances):
             self.systemctl("stop", *timers)
         if self.systemctl("stop", *units)[0] != 0:
             # A unit that systemd does not know runs nothing, but hides nothing of the others either.
-            said = [(status, (err or out).strip()) for status, out, err in [self.systemctl("stop", one) for one in units]]
-            wrong = [text for status, text in said if status != 0 and "not loaded" not in text]
+            told = [self.systemctl("stop", unit) for unit in units]
+            said = [(err or out).strip() for status, out, err in told if status != 0]
+            wrong = [text for text in said if "not loaded" not in text]
             if wrong:
                 raise InstanceError("systemctl stop: %s" % "\n".join(wrong))
         for item in items:

@@ -1,7 +1,7 @@
 # Copyright: the graceful.wsgi contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Notes of what each application has of workers and timers: ``live``, and what a run has ``begun`` and not brought to its
-end. Each is a list of items of app_background.SPEC.
+"""Notes of the workers and timers of each application: ``live`` ones, and those that a run has ``begun`` and not
+brought to its end. Each is a list of items of app_background.SPEC.
 """
 
 from __future__ import absolute_import, division, print_function
