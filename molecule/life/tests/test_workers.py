@@ -212,6 +212,48 @@ def test_a_worker_that_dies_fails_the_deploy_and_all_goes_back_with_no_request_l
     assert status == 0 and "changed=0" in said, said
 
 
+def test_a_run_that_fails_once_all_is_up_gives_back_the_workers_of_before(folder, tmp_path):
+    secrets, release = {"TOKEN": CANARY + "2"}, current()
+    before = processes()
+    hook = tmp_path / "after_reload.yml"
+    hook.write_text("- name: Say no\n  ansible.builtin.fail:\n    msg: not today\n")
+    others = [{"name": "others", "command": "python worker.py {number}", "count": 2, "stop_timeout": 30}]
+    with visitors("ledger.test"):
+        status, said = deploy(
+            ledger(code(folder, "5"), secrets=secrets, workers=others), publish_after_reload=[str(hook)]
+        )
+    assert status == 2 and "Live again as it was: ledger" in said and "NOT as it was" not in said, said
+    assert "publish_after_reload: the task Say no failed" in said, said
+    assert current() == release
+    # Those of the other name had been up, and the former ones had ended.
+    units = sh("systemctl list-units --plain --no-legend 'wsgi-ledger-*@*'")
+    assert "wsgi-ledger-jobs@1.service" in units and "wsgi-ledger-jobs@2.service" in units, units
+    assert "others" not in units + sh("ls /etc/systemd/system /etc/systemd/system/*.wants")
+    assert set(processes().values()) == {release} and len(processes()) == 2 and not set(before) & set(processes())
+    do("after_all")
+    assert told("after_all")[0] == "2"
+    status, said = deploy(ledger(code(folder, "2"), secrets=secrets))
+    assert status == 0 and "changed=0" in said, said
+
+
+def test_the_release_of_a_job_that_takes_its_time_stays(folder):
+    secrets, release = {"TOKEN": CANARY + "2"}, current()
+    # As a timer's job stands in it.
+    where = "-p WorkingDirectory=/srv/wsgi/ledger/current"
+    sh(f"systemd-run --unit=long-job --uid=wsgi-ledger {where} /bin/sleep 600")
+    try:
+        for version in ("2.1", "2.2"):
+            status, said = deploy(ledger(code(folder, version), secrets=secrets), publish_keep_releases=2)
+            assert status == 0, said
+        sh(f"test -x {release}/.venv/bin/python")
+    finally:
+        sh("systemctl stop long-job")
+    for version in ("2.3", "2"):
+        status, said = deploy(ledger(code(folder, version), secrets=secrets), publish_keep_releases=2)
+        assert status == 0, said
+        assert version == "2" or not sh(f"ls -d {release} 2>/dev/null", check=False)
+
+
 def test_a_killed_worker_is_back_by_itself():
     sh("systemctl kill -s KILL wsgi-ledger-jobs@1.service")
     time.sleep(6)
