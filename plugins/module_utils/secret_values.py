@@ -105,7 +105,7 @@ def _handed(path):
 def of_units(paths, hosts=()):
     """The same of what units of root's set, and the files that they name.
 
-    ``paths``: units, drop-ins, files with an environment (``.env``) and files with secrets; ``hosts``: as of() has them.
+    ``paths``: units, drop-ins, files with an environment (``.env``) and files with secrets; ``hosts``: as of() has it.
     """
     found, files, secrets = [], [], []
     for path in paths:

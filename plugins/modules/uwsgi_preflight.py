@@ -210,12 +210,13 @@ class Application:
             return
         live = native(about["path"])
         code = self.replace.get(live, live)
+
+        def look():
+            return missing_modules.look(code, name.partition(".")[0]) if name else missing_callable.look(code, wrong)
+
         try:
             # The code's own account may have put links there.
-            found = safe_path.as_account(
-                self._who(),
-                lambda: missing_modules.look(code, name.partition(".")[0]) if name else missing_callable.look(code, wrong),
-            )
+            found = safe_path.as_account(self._who(), look)
         except Exception:
             # A hint is worth no failure of its own.
             return

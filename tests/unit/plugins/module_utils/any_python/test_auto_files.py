@@ -83,7 +83,8 @@ def test_what_was_opened_counts_where_a_link_changes_meanwhile(tmp_path, monkeyp
     put(code, "uv.lock")
     put(other, "uv.lock")
     opened = auto_files.open_regular
-    monkeypatch.setattr(auto_files, "open_regular", lambda _path, **more: opened(os.path.join(other, "uv.lock"), **more))
+    theirs = os.path.join(other, "uv.lock")
+    monkeypatch.setattr(auto_files, "open_regular", lambda _path, **more: opened(theirs, **more))
     with pytest.raises(auto_files.AutoFileError):
         auto_files.read(code)
 

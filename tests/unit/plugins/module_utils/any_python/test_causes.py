@@ -300,7 +300,7 @@ def test_whether_a_name_is_missing(said, name, found):
             "module: shop.wsgi loads and has no app, but application; write `module: shop.wsgi:application`",
         ),
         ({"shop/__init__.py": "web = create_app()\n"}, "shop:app", "shop", "but web; write `callable: web`"),
-        ({"run/web.py": "web = Bottle()\n"}, "run/web.py:app", None, "callable: run/web.py loads and has no app, but web"),
+        ({"run/web.py": "web = Bottle()"}, "run/web.py:app", None, "callable: run/web.py loads and has no app, but web"),
         (
             {"shop.py": "api = falcon.App()\nweb = Flask('x')\n"},
             "shop:app",
