@@ -15,7 +15,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 # uWSGI says the same of both; an import that failed has told why before.
 _SAID = "(callable not found or import error)"
-_NO_FILE = re.compile(r"^failed to open python file ", re.MULTILINE)
+# Of a long traceback the head may be cut off.
+_OTHERWISE = re.compile(r"^(failed to open python file |\s*File \")", re.MULTILINE)
 # What makes a WSGI application, by the names that frameworks and projects give it, at the left margin of a module.
 _MADE = re.compile(
     r"^([A-Za-z_]\w*)[ \t]*(?::[^=\n]+)?=[ \t]*(?:[A-Za-z_][\w.]*\.)?"
@@ -29,7 +30,7 @@ _LONGEST = 1 << 18
 def missing(text, name):
     """``name`` (module:callable), where that is why uWSGI said this; else None."""
     told = name and ":" in name and _SAID in text
-    return name if told and not _NO_FILE.search(text) and not causes.exception(text) else None
+    return name if told and not _OTHERWISE.search(text) and not causes.exception(text) else None
 
 
 def look(code, name):

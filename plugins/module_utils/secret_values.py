@@ -84,10 +84,14 @@ def of_secrets(text):
     return sorted(found, key=len, reverse=True)
 
 
+def hosts_of(wanted):
+    """The names by which an application is asked, as graceful.wsgi.uwsgi_preflight takes it: they are no secret."""
+    return [(wanted.get(name) or {}).get("host") for name in ("probe", "question")]
+
+
 def of_preflight(wanted):
     """What may be secret of an application as graceful.wsgi.uwsgi_preflight takes it."""
-    hosts = [(wanted.get(name) or {}).get("host") for name in ("probe", "question")]
-    files, found = wanted.get("files") or {}, set(of(wanted["environment"], hosts))
+    files, found = wanted.get("files") or {}, set(of(wanted["environment"], hosts_of(wanted)))
     for path in wanted.get("secret_files") or []:
         found.update(of_secrets(native(files[path] if path in files else procfs.read(path))))
     return sorted(found, key=len, reverse=True)
@@ -129,9 +133,9 @@ def of_units(paths, hosts=()):
     return sorted(values, key=len, reverse=True)
 
 
-def of_files(texts):
+def of_files(texts, hosts=()):
     """The same of files that units hand over, by their texts."""
-    return sorted(_of_pairs(pair for text in texts for pair in _pairs(native(text))), key=len, reverse=True)
+    return sorted(_of_pairs([pair for text in texts for pair in _pairs(native(text))], hosts), key=len, reverse=True)
 
 
 def _quoted(value):

@@ -276,6 +276,7 @@ NO_NAME = "the worker ended before it accepted a request:\nunable to load app 0 
         (NO_NAME, "shop:application", "shop:application"),
         (NO_NAME, "", None),
         (TRACE % {"name": "shop", "id": "1", "line": 1, "error": "KeyError: 'X'"}, "shop:application", None),
+        ('  File "/srv/shop.py", line 3\n    bad()\nshop.Bad: no\n' + NO_NAME, "shop:application", None),
         ("failed to open python file wsgi.py\n" + NO_NAME, "wsgi.py:application", None),
         ("the worker ended before it accepted a request:\nno", "shop:application", None),
     ],
@@ -300,7 +301,7 @@ def test_whether_a_name_is_missing(said, name, found):
             "module: shop.wsgi loads and has no app, but application; write `module: shop.wsgi:application`",
         ),
         ({"shop/__init__.py": "web = create_app()\n"}, "shop:app", "shop", "but web; write `callable: web`"),
-        ({"run/web.py": "web = Bottle()"}, "run/web.py:app", None, "callable: run/web.py loads and has no app, but web"),
+        ({"w/web.py": "web = Bottle()"}, "w/web.py:app", None, "callable: w/web.py loads and has no app, but web"),
         (
             {"shop.py": "api = falcon.App()\nweb = Flask('x')\n"},
             "shop:app",

@@ -222,6 +222,7 @@ def test_names_that_sites_publish_and_a_probe_asks_for_are_no_secret(sites, tmpd
     tmpdir.join("shop.env").write("".join('%s="%s"\n' % pair for pair in sorted(ENVIRONMENT.items())))
     paths = [str(tmpdir.join("shop.env"))]
     assert set(secret_values.of_units(paths, ["probe.test"])) == hidden
+    assert set(secret_values.of_files([tmpdir.join("shop.env").read()], secret_values.hosts_of(wanted))) == hidden
 
 
 def test_a_name_that_nobody_publishes_is_hidden(sites):
