@@ -16,7 +16,7 @@ import os
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import causes, journal, layout, procfs, secret_values
-from ansible_collections.graceful.wsgi.plugins.module_utils.background_notes import apps_noted, note, noted
+from ansible_collections.graceful.wsgi.plugins.module_utils.background_notes import apps_noted, live, note, noted
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
     ENABLED,
     Instance,
@@ -26,7 +26,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.instances import (
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import unlink
 
-__all__ = ["Background", "Process", "SPEC", "apps_noted", "note", "noted"]
+__all__ = ["Background", "Process", "SPEC", "apps_noted", "live", "note", "noted"]
 
 # Workers and timers as the modules take them.
 SPEC = {
@@ -101,7 +101,7 @@ class Background(Instances):
         self.apps, self.back = list(apps), back
         self.notes = dict((app, noted(app)) for app in self.apps)
         if kept:
-            wanted = [item for app in self.apps for item in self.notes[app]["live"]]
+            wanted = live(self.apps)
         begun = set(item["name"] for app in self.apps for item in self.notes[app]["begun"])
         self.wanted = [item for item in wanted if item["app"] in self.notes]
         chosen = [

@@ -44,6 +44,11 @@ def note(app, live, begun=()):
         unlink(path)
 
 
+def live(apps):
+    """What these applications have, of all of them in one list."""
+    return [item for app in apps for item in noted(app)["live"]]
+
+
 def longest_stop(apps):
     """Seconds that the slowest of what these applications have is given to finish."""
     items = [item for app in apps for items in noted(app).values() for item in items]

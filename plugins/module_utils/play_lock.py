@@ -18,6 +18,7 @@ import os
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import layout
+from ansible_collections.graceful.wsgi.plugins.module_utils.background_notes import longest_stop
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, lock_file, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import replace_bytes
 
@@ -111,8 +112,12 @@ class PlayLock:
         note = dict(self.holder, set=self.set, since=since, renewed=self.now(), lease=lease, scopes=scopes)
         replace_bytes(self._path(self.set), encoded(json.dumps(note, sort_keys=True)))
 
-    def renew(self, lease=LEASE):
-        """Say that the play lives, and for how many seconds it may be silent now. Raises Lost."""
+    def renew(self, lease=LEASE, ending=()):
+        """Say that the play lives, and for how many seconds it may be silent now. Raises Lost.
+
+        ``ending``: applications whose workers may end meanwhile, and once more on the way back where a new one fails.
+        """
+        lease = max(lease, LEASE + 2 * longest_stop(ending)) if ending else lease
         with self._claimed():
             note = self._read(self._path(self.set))
             if note is None or not self._is_ours(note):

@@ -80,8 +80,7 @@ held:
   type: dict
 """
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.background_notes import longest_stop
-from ansible_collections.graceful.wsgi.plugins.module_utils.play_lock import LEASE, Lost, PlayLock
+from ansible_collections.graceful.wsgi.plugins.module_utils.play_lock import Lost, PlayLock
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
 
@@ -106,9 +105,7 @@ def main():
             if module.params["state"] == "taken":
                 held = lock.take(module.params["dead"])
             elif module.params["state"] == "renewed":
-                # Forth, and back where a new one fails.
-                ending = LEASE + 2 * longest_stop(module.params["ending"])
-                lock.renew(max(module.params["lease"], ending))
+                lock.renew(module.params["lease"], module.params["ending"])
             else:
                 lock.release()
         except (Lost, IOError, OSError) as error:

@@ -448,9 +448,7 @@ def state_of(module, homes):
         "open_code": [home.name for home in homes if home.open_gates],
         "pending": due(module, wanted["instances"]),
         "background": background_due(module, wanted),
-        "background_before": [
-            item for app in wanted["apps"] for item in app_background.noted(app["name"])["live"]
-        ],
+        "background_before": app_background.live([item["name"] for item in wanted["apps"]]),
         "bundles": dict((name, verified_digest(name)) for name in wanted["bundles"]),
         "nginx_unread": nginx_unread(module),
         "maintenance": maintenance.on([item["name"] for item in wanted["apps"]]),

@@ -261,7 +261,7 @@ def test_one_that_dies_is_told_without_its_secrets_and_the_way_back_starts_what_
 
 def test_a_run_that_fails_after_it_has_given_them_all_goes_back_to_what_was_there_before(host):
     background(host, [named(host, "old"), named(host, "feed", "blog")]).apply()
-    before = [one for app in ("shop", "blog") for one in code.noted(app)["live"]]
+    before = code.live(["shop", "blog"])
     feed = host.units["wsgi-blog-feed@1.service"]["MainPID"]
     host.release("two")
     # To its end: what it has is noted as what is live. Then a task of the user's own fails.

@@ -9,6 +9,7 @@ import os
 
 import pytest
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import background_notes, layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.play_lock import ALL, LEASE, Lost, PlayLock, refusal
 
 ADA = {"machine": "m1", "pid": 1, "started": "10", "by": "ada@laptop"}
@@ -159,3 +160,17 @@ def test_notes_stay_where_one_of_several_holders_lives(lock, tmp_path):
     lock("main", dict(EVE, machine="m3")).take()
     assert lock(ALL, EVE).take([ADA]) is not None
     assert "set-gone.json" in os.listdir(str(tmp_path / "plays"))
+
+
+def test_it_may_be_silent_for_as_long_as_workers_that_are_there_need_to_finish(lock, tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "BACKGROUND_DIR", str(tmp_path / "notes"))
+    background_notes.note("shop", [{"name": "a", "stop_timeout": 3600}, {"name": "b", "stop_timeout": 30}])
+    lock("main", ADA).take()
+    for lease, ending, expected in [(1500, ["shop"], LEASE + 7200), (9000, ["shop"], 9000), (LEASE, ["blog"], LEASE)]:
+        lock("main", ADA).renew(lease, ending)
+        lock.time += expected - 1
+        assert lock("main", EVE).take() is not None
+        lock("main", ADA).renew()
+    lock("main", ADA).renew(LEASE, ["shop"])
+    lock.time += LEASE + 7201
+    assert lock("main", EVE).take() is None
