@@ -100,9 +100,13 @@ class PlayLock:
             mine = self._read(self._path(self.set))
             mine = mine if mine and self._is_ours(mine) else {}
             # What runs within a longer part must not shorten its lease.
-            lease = max(LEASE, mine.get("renewed", 0) + mine.get("lease", 0) - self.now())
+            lease = max(LEASE, self._left(mine))
             self._write(mine.get("since", self.now()), self._scopes(mine) + [self.scope], lease)
         return None
+
+    def _left(self, note):
+        """Seconds for which its holder may yet be silent."""
+        return note.get("renewed", 0) + note.get("lease", 0) - self.now()
 
     def _scopes(self, note):
         """The other parts of the play that hold it."""
@@ -126,6 +130,9 @@ class PlayLock:
                     "this run has lost its lock of %s: %s now; it was silent for more than %d s. Run it again"
                     % (told_set(self.set), by, LEASE)
                 )
+            if self._scopes(note):
+                # As take() has it: another part may have said that it will be silent for longer.
+                lease = max(lease, self._left(note))
             self._write(note.get("since"), note.get("scopes", [self.scope]), lease)
 
     def release(self):

@@ -174,3 +174,17 @@ def test_it_may_be_silent_for_as_long_as_workers_that_are_there_need_to_finish(l
     lock("main", ADA).renew(LEASE, ["shop"])
     lock.time += LEASE + 7201
     assert lock("main", EVE).take() is None
+
+
+def test_a_part_within_another_that_says_how_long_it_takes_shortens_nothing(lock):
+    lock("main", ADA).take()
+    lock("main", ADA).renew(LEASE + 3600)
+    lock("main", ADA, "reload").take()
+    lock("main", ADA, "reload").renew(LEASE + 60)
+    lock("main", ADA, "reload").release()
+    lock.time += LEASE + 3500
+    assert lock("main", EVE).take() is not None
+    # The outer part itself may.
+    lock("main", ADA).renew()
+    lock.time += LEASE + 1
+    assert lock("main", EVE).take() is None
