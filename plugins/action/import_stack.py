@@ -17,6 +17,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     import_inventory,
     import_nginx,
     import_report,
+    import_speakers,
     model,
 )
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
@@ -57,8 +58,7 @@ class ReadsStack(ActionBase):
                 )
             found: dict[str, Any] = stack_files.folder(where)
             return found
-        answer: dict[str, Any] = self._called(task_vars, paths=paths)["found"]
-        return answer
+        return import_speakers.told(self._called(task_vars, paths=paths)["found"])
 
     def file(self, path: str, text: str, overwrite: bool) -> None:
         """Write a file that nobody else reads; what is there stays unless it may be overwritten."""
