@@ -150,7 +150,8 @@ def test_a_file_includes_only_what_its_account_may_read(named):
 
 
 def test_what_an_account_includes_by_a_file_of_roots_is_read_with_its_rights_too():
-    files = {"/home/evil/a.ini": "[uwsgi]\nmodule = e\nini = /etc/open.ini\n", "/etc/open.ini": "[uwsgi]\nini = s.ini\n"}
+    files = {"/home/evil/a.ini": "[uwsgi]\nmodule = e\nini = /etc/open.ini\n"}
+    files["/etc/open.ini"] = "[uwsgi]\nini = s.ini\n"
     files["/etc/s.ini"] = "[uwsgi]\nenv = TOKEN=canary\n"
     sources, _messages = applications(found(files, {"/home/evil/a.ini": EVIL}, {"/etc/open.ini": [EVIL]}))
     assert "canary" not in str(sources["/home/evil/a.ini"].options)

@@ -5,6 +5,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import os
+import time
 
 import pytest
 
@@ -59,3 +60,17 @@ def test_a_file_that_is_larger_than_any_lock_is_refused(root, monkeypatch):
 def test_code_that_is_not_there_is_told_as_such(root):
     with pytest.raises(EnvironmentError):
         auto_files.read(os.path.join(root, "none"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks as another account")
+def test_code_whose_account_keeps_root_waiting_is_told_as_such(tmp_path, monkeypatch):
+    class Home:
+        who = {"uid": 61001, "gid": 61001, "groups": []}
+        code = str(tmp_path)
+        wanted = {"exclude": ()}
+
+    monkeypatch.setattr(auto_files, "SECONDS", 0.2)
+    monkeypatch.setattr(auto_files, "read", lambda *_args: time.sleep(60))
+    with pytest.raises(auto_files.AutoFileError) as error:
+        auto_files.of_home(Home)
+    assert "cannot be read" in str(error.value) and "took over" in str(error.value)
