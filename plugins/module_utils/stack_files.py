@@ -158,7 +158,8 @@ class Collection:
         accounts = {}
         for uid in set(spoken.values()).union(one["by"] for one in running if one["by"] is not None):
             about = self.account(uid)
-            groups = [safe_path.group_name(gid) for gid in [about["gid"]] + list(about["groups"])]
+            gids = [gid for gid in [about["gid"]] + list(about["groups"]) if gid != NOBODY]
+            groups = [safe_path.group_name(gid) for gid in gids]
             # For what may be anybody's nobody speaks.
             known = {"name": safe_path.account_name(uid), "groups": groups}
             accounts[str(uid)] = {"name": "", "groups": []} if uid == NOBODY else known
