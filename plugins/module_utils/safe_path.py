@@ -31,6 +31,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | O_CLOEXEC
 NOBODY = 65534
 # As many links as the kernel follows in one path.
 _LINKS = 40
+# Who looks for an account that is in no group besides its own, or yet to be made.
+NOBODY = {"uid": 65534, "gid": 65534, "groups": []}
 
 
 class UnsafePath(Exception):
