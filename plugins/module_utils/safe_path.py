@@ -27,8 +27,6 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 # Linux's numbers, which Python 2.7 and 3 name alike, but for O_CLOEXEC.
 O_CLOEXEC = getattr(os, "O_CLOEXEC", 0o2000000)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | O_CLOEXEC
-# An account that owns nothing.
-NOBODY = 65534
 # As many links as the kernel follows in one path.
 _LINKS = 40
 # Who looks for an account that is in no group besides its own, or yet to be made.
@@ -128,7 +126,7 @@ class Folder:
 
     ``trusted``: whether nobody but root could have changed any component on the way, nor can change the folder itself;
     ``why``: else a text that names the first component that another account can change, and ``whose`` that account is:
-    its uid, NOBODY where several may, and None in a folder such as /tmp, where nobody moves what is another's.
+    its uid, nobody's where several may, and None in a folder such as /tmp, where nobody moves what is another's.
     """
 
     # What one trusts has none.
@@ -212,7 +210,7 @@ class Folder:
         if why and self.trusted:
             self.trusted, self.why = False, "%s: %s" % (self._walked, why)
             self._sticky = bool(_ours(found.st_uid) and found.st_mode & stat.S_ISVTX)
-            self.whose = None if self._sticky else NOBODY if _ours(found.st_uid) else found.st_uid
+            self.whose = None if self._sticky else NOBODY["uid"] if _ours(found.st_uid) else found.st_uid
 
     def __enter__(self):
         return self

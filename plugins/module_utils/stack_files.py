@@ -40,7 +40,7 @@ _INCLUDE = re.compile(r"(?:^|[\s;{}])include\s+([^\s;{}][^;{}]*);")
 _UWSGI_FILE = re.compile(r"(?m)^[ \t]*(?:ini|include|inherit|yaml|json|xml)[ \t]*[:=][ \t]*([^\s:]+)")
 _EMPEROR = re.compile(r"(?m)^[ \t]*emperor[ \t]*[:=][ \t]*(\S+)")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
-NOBODY = safe_path.NOBODY
+NOBODY = safe_path.NOBODY["uid"]
 # Words of an environment that say which folder a master was started in, and nothing else of it.
 _FOLDERS = ("PWD", "OLDPWD")
 

@@ -114,7 +114,7 @@ class FakeHome:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's folders are meant")
 def test_code_of_roots_where_others_put_files_is_not_read_as_root(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(auto_files, "as_account", lambda who, call, _errors, _seconds: asked.append(who["uid"]) or call())
+    monkeypatch.setattr(auto_files, "as_account", lambda who, call, *_more: asked.append(who["uid"]) or call())
     monkeypatch.setattr(auto_files, "untrusted", lambda path: "it belongs to deploy")
     code = str(tmp_path / "shop")
     put(code, "uv.lock")
