@@ -81,7 +81,7 @@ class Option:
 class Starter:
     """What starts a uWSGI: a systemd unit, a program of supervisor's, an emperor, or a process that runs.
 
-    ``by``: who says it, None where that is root alone; ``unit``: the unit of systemd's in which a process runs.
+    ``by``: who says it, None where that is root alone; ``unit``: that of systemd's which starts it.
     """
 
     kind: str
@@ -440,23 +440,24 @@ def starters(files: Mapping[str, str], messages: list[str]) -> list[Starter]:
             user, group = given.get("User") or given.get("user", ""), given.get("Group", "")
             folder = given.get("WorkingDirectory") or given.get("directory", "")
             line = _line_of(text, "ExecStart" if kind == "systemd" else "command")
-            for command in _instances(words[place + 1 :], files):
-                found.append(Starter(kind, path, line, command, user, group, folder, given))
+            for name, command in _instances(words[place + 1 :], files):
+                unit = re.sub(r"@(?=\.service\Z)", f"@{name}", posixpath.basename(path)) if kind == "systemd" else ""
+                found.append(Starter(kind, path, line, command, user, group, folder, given, unit=unit))
     return found
 
 
-def _instances(command: list[str], files: Mapping[str, str]) -> list[list[str]]:
-    """The commands of a template of units: one for each file that it means."""
+def _instances(command: list[str], files: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """The commands of a template of units with their names: one for each file that it means."""
     patterns = [re.sub(r"%[iIjJ]", "*", word) for word in command if re.search(r"%[iIjJ]", word)]
     if not patterns:
-        return [command]
+        return [("", command)]
     names = {
         found[1]
         for word in patterns
         for path in files
         if (found := re.fullmatch(re.escape(word).replace(r"\*", r"([^/]+)", 1).replace(r"\*", r"[^/]+"), path))
     }
-    return [[re.sub(r"%[iIjJ]", name, word) for word in command] for name in sorted(names)]
+    return [(name, [re.sub(r"%[iIjJ]", name, word) for word in command]) for name in sorted(names)]
 
 
 def applications(
@@ -597,8 +598,7 @@ def _is_its(starter: Starter, source: Source, text: str | None = None) -> bool:
     """
     if starter.by is None or (text is not None and _speaks(starter, text)):
         return True
-    units = [posixpath.basename(one.file) for one in source.starters if one.kind == "systemd"]
-    return re.sub(r"@.*(?=\.service\Z)", "@", starter.unit) in units
+    return starter.unit in {one.unit for one in source.starters if one.kind == "systemd"} - {""}
 
 
 def _alike(one: list[Option], other: list[Option]) -> bool:

@@ -69,6 +69,19 @@ def test_a_process_in_the_unit_that_starts_the_application_is_its_own():
     assert len(messages) == 1 and "process 8" in messages[0]
 
 
+def test_another_instance_of_a_template_is_another_unit():
+    files = {f"/etc/apps/{name}.ini": f"[uwsgi]\nmodule = {name}\n" for name in ("shop", "evil")}
+    files["/etc/systemd/system/app@.service"] = "[Service]\nExecStart=/usr/bin/uwsgi /etc/apps/%i.ini\n"
+    readers = dict.fromkeys(files, [SHOP, EVIL])
+    running = [
+        process(SHOP, "/etc/apps/shop.ini", unit="app@shop.service"),
+        process(EVIL, "/etc/apps/shop.ini", unit="app@evil.service", pid=8),
+    ]
+    sources, messages = applications(found(files, None, readers, running))
+    assert [one.user for one in sources["/etc/apps/shop.ini"].starters] == ["", "shop"]
+    assert len(messages) == 1 and "process 8" in messages[0]
+
+
 def test_an_account_that_only_a_process_names_is_asked_about():
     given = found({INI: "[uwsgi]\nmodule = shop\n"}, None, {INI: [SHOP]}, [process(SHOP, INI)])
     apps, result = imported(given)
