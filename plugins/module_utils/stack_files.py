@@ -123,6 +123,20 @@ class Collection:
         found = safe_path.as_account(who, lambda: _for_root(path), (safe_path.UnsafePath,), SECONDS)
         return base64.b64decode(found[0]), found[1]
 
+    def matching(self, pattern, by=None):
+        """The paths that a pattern means, as whoever has named it sees them."""
+        if by is None:
+            return matching(pattern)
+        if not self._may(pattern, by):
+            return []
+        try:
+            found = safe_path.as_account(self.account(by), lambda: matching(pattern), seconds=SECONDS)
+            return [native(path) for path in found]
+        except RuntimeError as error:
+            self.stuck.add(by)
+            self.messages.append("%s: left out, as all that this account names besides: %s" % (pattern, error))
+            return []
+
     def account(self, uid):
         """``{uid, gid, groups}`` of an account, looked up once."""
         if uid not in self.accounts:
@@ -246,7 +260,7 @@ def follow_nginx(collection, start):
         for line in _INCLUDE.findall(re.sub(r"(?m)^[ \t]*#.*$", "", text or "")):
             target = line.strip().strip("\"'")
             if len(todo) < MAX_NAMES:
-                found = matching(target if target.startswith("/") else os.path.join(base, target))
+                found = collection.matching(target if target.startswith("/") else os.path.join(base, target), by)
                 todo.extend((one, by) for one in found)
 
 
@@ -265,7 +279,8 @@ def follow_uwsgi(collection, path, by=None):
         for target in _EMPEROR.findall(text or ""):
             if len(todo) < MAX_NAMES:
                 target = target.split("://")[-1]
-                found = matching(target if re.search(r"[*?\[]", target) else os.path.join(target, "*.*"))
+                found = target if re.search(r"[*?\[]", target) else os.path.join(target, "*.*")
+                found = collection.matching(found, by)
                 todo.extend((one, by) for one in found)
 
 
@@ -409,7 +424,8 @@ def _configs(collection, process):
             continue
         for folder in process["folders"]:
             whole = os.path.normpath(os.path.join(folder or "/", path))
-            if os.path.isfile(whole):
+            # Asked with the account's rights: a file system of its own may keep root waiting.
+            if collection.add(whole, quiet=True, by=process["by"]) is not None:
                 process["folder"] = folder
                 follow_uwsgi(collection, whole, process["by"])
                 break

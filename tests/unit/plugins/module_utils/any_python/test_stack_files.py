@@ -308,3 +308,30 @@ def test_only_a_group_of_systemds_own_is_a_unit():
     assert tell("0::/user.slice/user-9.slice/user@9.service/app.slice/shop.service\n") == "user@9.service"
     assert tell("0::/docker.service/x/system.slice/a.service\n", "0::/docker.service/x/init.scope\n") == "a.service"
     assert tell("") == ""
+
+
+@root_only
+def test_an_emperor_of_an_account_sees_what_that_account_sees(world, monkeypatch):
+    folder_of(world, "closed", 0, 0o700)
+    write(world, "closed/one.ini", u"[uwsgi]\n")
+    folder_of(world, "hers", HERS)
+    write(world, "hers/vassals/one.ini", u"[uwsgi]\n")
+    text = u"[uwsgi]\nemperor = %s/closed/*.ini\nemperor = %s/hers/vassals\n" % (native(world), native(world))
+    path = owned(write(world, "e.ini", text), HERS)
+    asked = []
+    real = stack_files.Collection._read_as
+    monkeypatch.setattr(
+        stack_files.Collection, "_read_as", lambda self, uid, path: asked.append(path) or real(self, uid, path)
+    )
+    collection = stack_files.Collection()
+    stack_files.follow_uwsgi(collection, path)
+    assert asked == [os.path.join(world, "hers/vassals/one.ini")] and asked[0] in collection.files
+
+
+@root_only
+def test_a_process_names_files_by_the_folder_that_it_began_in(world):
+    path = owned(write(world, "hers/a.ini", u"[uwsgi]\n"), HERS)
+    about = {"command": ["uwsgi", "a.ini"], "folders": ["/", os.path.join(world, "hers")], "by": HERS, "folder": "/"}
+    collection = stack_files.Collection()
+    stack_files._configs(collection, about)
+    assert list(collection.files) == [path] and about["folder"] == os.path.join(world, "hers")
