@@ -252,8 +252,8 @@ def processes():
         parent = procfs.parent(pid)
         if kind is None or (kind == "uwsgi" and parent and _is_uwsgi(_words(parent))):
             continue
-        if kind == "nginx" and os.stat("/proc/%d" % pid).st_uid not in (0, os.geteuid()):
-            # Whoever likes may call a process so; nginx's master is root's.
+        if kind == "nginx" and not set(procfs.uids(pid)) <= {0, os.geteuid()}:
+            # Whoever likes may call a process so, a setuid program's too; nginx's master is root's in every way.
             continue
         found.append(_process(pid, kind, words, parent))
     return found
