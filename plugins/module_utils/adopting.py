@@ -258,6 +258,7 @@ class Adopting:
     def move(self, given):
         """Lead nginx to our sockets; the workers that still serve."""
         nginx, masters = Nginx(self.run), self.check(given)
+        nginx.reads(given["main"])
         for one in masters:
             one["status"] = _status(one)
         for app in given["apps"]:

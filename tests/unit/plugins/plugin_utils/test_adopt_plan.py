@@ -44,11 +44,11 @@ FILES = {
 }
 
 
-def adoption(files=FILES, names=("shop",), more=()):
+def adoption(files=FILES, names=("shop",), more=(), **about):
     found = {"files": files, "main": "/etc/nginx/nginx.conf", "processes": []}
     imported = import_inventory.Import(files, planner, [], found["main"], [])
     imported.run()
-    return adopt_plan.plan(found, imported, names, more)
+    return adopt_plan.plan(found, imported, [{"name": name, **about} for name in names], more)
 
 
 @pytest.fixture(scope="module")
