@@ -109,8 +109,11 @@ def holders(address, owners=None):
         who = procfs.ids(int(name))
         if owners is not None and (who is None or who["uid"] not in owners):
             continue
-        with procfs.seen_as(int(name)):
-            held = procfs.sockets(int(name))
+        # One that gave up root's rights by itself shows nothing to its own account either.
+        held = procfs.sockets(int(name))
+        if held is None:
+            with procfs.seen_as(int(name)):
+                held = procfs.sockets(int(name))
         if held and held.intersection(inodes):
             found.append(int(name))
     return sorted(found)
@@ -159,10 +162,8 @@ def find(apps, run):
         for address in app["addresses"]:
             pids = holders(address)
             tops = [pid for pid in pids if procfs.parent(pid) not in pids]
-            planned = _uid(app.get("user"))
-            if len(tops) > 1 and planned is not None:
-                # Whoever likes may call a process so, and listen beside it.
-                tops = [pid for pid in tops if (procfs.ids(pid) or {}).get("uid") == planned]
+            if len(tops) > 1 and address.startswith("unix:"):
+                tops = _of_path(tops, address[len("unix:"):])
             if len(tops) != 1:
                 raise StackError("%s: %s uWSGI listen at %s; one is to be moved" % (
                     app["name"],
@@ -171,6 +172,15 @@ def find(apps, run):
                 ))
             found.append(_about(app, address, tops[0], run))
     return found
+
+
+def _of_path(pids, path):
+    """Those to whom a path leads: in a view of his own of the files, whoever likes may listen at one of this name."""
+    try:
+        pid, uid = uwsgi_client.listener(path)
+    except uwsgi_client.ClientError:
+        return pids
+    return [one for one in pids if one == pid] or [one for one in pids if (procfs.ids(one) or {}).get("uid") == uid]
 
 
 def _uid(user):

@@ -59,6 +59,15 @@ def _connect_path(link, path):
         _listens(link, folder)
 
 
+def listener(path):
+    """The pid and uid of whoever listens at a unix socket, where a connection to its path really leads."""
+    link = connect(path, 5)
+    try:
+        return _peer(link)[:2]
+    finally:
+        link.close()
+
+
 def connect(address, timeout, owner=None):
     """A connected socket. ``address``: a path, ``@name`` for an abstract socket, or host:port.
 
