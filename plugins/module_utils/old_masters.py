@@ -120,7 +120,7 @@ def holders(address, owners=None):
 
 
 def owners(about):
-    """Whose sockets are those of an old application: its own, or root's, who bound them before it gave up its rights."""
+    """Whose an old application's sockets are: its own, or root's, who bound them before it gave up its rights."""
     return (about["who"]["uid"], 0)
 
 

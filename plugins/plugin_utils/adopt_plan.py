@@ -339,7 +339,7 @@ def plan(
     published: Iterable[Mapping[str, Any]],
     more: Iterable[str],
 ) -> Adoption:
-    """How a stack is moved. ``published``: publish_apps, as its applications will be; ``more``: paths to ask besides."""
+    """How a stack is moved. ``published``: publish_apps, as they will be; ``more``: paths to ask besides."""
     files = found["files"]
     # Read anew: the import has joined and moved what it read.
     nodes = import_nginx.Reader(files, str(found.get("main") or "")).read()

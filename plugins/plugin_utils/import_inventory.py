@@ -172,7 +172,8 @@ class Import:
             if node.name == "upstream":
                 self._upstream(node)
             elif node.name == "include" and node.children is None:
-                known = node.first().rpartition("/")[2] == "mime.types" or import_nginx.OWN_FOLDERS & set(node.first().split("/"))
+                parts = node.first().split("/")
+                known = parts[-1] == "mime.types" or import_nginx.OWN_FOLDERS & set(parts)
                 choices = ["add the file and import again", "state what it says as options"]
                 how = "nginx.conf includes it" if known else "the file was not among those that were read"
                 self.table.say(node, CARRIED if known else DECIDE, how, [] if known else choices)
