@@ -9,7 +9,13 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.graceful.wsgi.plugins.action.import_stack import ReadsStack, planner
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import adopt_plan, import_inventory, import_nginx
+from ansible_collections.graceful.wsgi.plugins.action.plan import _options
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
+    adopt_plan,
+    foreign_nginx,
+    import_inventory,
+    import_nginx,
+)
 
 STATES = ["beside", "moved", "back"]
 HOST = "graceful.wsgi.adopted_stack"
@@ -54,11 +60,19 @@ class ActionModule(ReadsStack):
     # -- look ----------------------------------------------------------------------------------------------------------
 
     def _wanted(self, args: Mapping[str, Any], task_vars: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-        given = self._templar.template((task_vars or {}).get("publish_apps") or [])
         for path in args["paths"]:
             if not path.startswith("/"):
                 raise AnsibleActionFail(f"adopt_paths: {path!r} is no path; write it from the first slash on")
-        return [dict(app) for app in given]
+        if args["state"] == "back":
+            # What is wrong with an inventory bars no way back.
+            return []
+        known, options = task_vars or {}, _options("publish")
+        given = {name: self._templar.template(known[name]) for name in foreign_nginx.of_apps(options, known)}
+        apps, problems = foreign_nginx.wanted(given, options)
+        if problems:
+            listed = "\n".join(f"- {problem}" for problem in problems)
+            raise AnsibleActionFail(f"these applications cannot be moved; nothing was changed.\n{listed}")
+        return apps
 
     def _look(self, args: Mapping[str, Any], task_vars: Mapping[str, Any] | None) -> dict[str, Any]:
         """What there is to do, and everything that speaks against it."""

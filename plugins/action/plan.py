@@ -25,6 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
     auto_default,
     auto_plan,
+    foreign_nginx,
     hook_plan,
     joined_variables,
     kit_plan,
@@ -364,6 +365,7 @@ class ActionModule(ReportingAction):
         """What planners are told of the host, of its builders and of files on the controller."""
         own = args["role"]
         host = _host(task_vars, args)
+        host["foreign_nginx"] = FOREIGN in task_vars
         host.update(self._settle_auto(variables, args))
         host["kit"] = None
         # On a way back, a reload or the like nothing is installed: neither a lock nor a kit has a say in it.
@@ -409,9 +411,13 @@ class ActionModule(ReportingAction):
         for role, options in specs.items():
             if own in planning.ALONE and role != own:
                 options = {name: options[name] for name in planning.ALONE[own].get(role, ())}
-            options = joined_variables.options(options, task_vars) if role == "publish" else options
+            if role == "publish" and FOREIGN not in task_vars:
+                options = joined_variables.options(options, task_vars)
             variables[role] = self._visible(options, task_vars, strict=role == own)
         variables[own] = variables[own] or {}
+        if FOREIGN in task_vars and variables["publish"] is not None:
+            # Nobody's sites get into another's nginx, and adopt has joined the applications of all groups.
+            variables["publish"] = foreign_nginx.alone(variables["publish"])
         return variables
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

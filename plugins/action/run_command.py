@@ -12,7 +12,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import command_plan,
 # What wsgi ends with where it has run nothing, and a shell where there is no wsgi.
 REFUSED = 64
 NO_PROGRAM = 127
-# How it begins to say that the host has no such application.
+# How it begins to say that the host has no such application, which a command may say and end with as well.
 NOT_HERE = "wsgi: there is no application "
 
 
@@ -49,8 +49,8 @@ class ActionModule(ActionBase):
             self._display.display("\n".join([f"[{host}] {app}: {args['command']}", *(f"  {line}" for line in said)]))
             return result
         result["failed"] = True
-        if status == REFUSED and said and said[-1].startswith(NOT_HERE):
-            names = said[-1].partition("; there are: ")[2].split()
+        names = self._names() if status == REFUSED and said and said[-1].startswith(NOT_HERE) else None
+        if names is not None and app not in names:
             self._display.display(f"[{host}] has no application {app}; it is left out")
             return {**result, "failed": False, "changed": False, "skipped": True, "here": False, "names": names}
         if status == REFUSED and said and said[-1].startswith("wsgi: "):
@@ -62,3 +62,8 @@ class ActionModule(ActionBase):
             self._display.display("\n".join(said))
             result["msg"] = result["msg"].splitlines()[0]
         return result
+
+    def _names(self) -> list[str] | None:
+        """The applications of the host, which no command of theirs has a say in; None where it does not tell."""
+        told = self._low_level_execute_command(f"{layout.HOST_COMMAND} 2>/dev/null </dev/null")
+        return str(told.get("stdout") or "").split() if told.get("rc") == 0 else None

@@ -136,10 +136,11 @@ class Application:
 
     def _find_secrets(self):
         files = [self.app["files"][path] for path in self.app["files"]]
-        found = secret_values.of_preflight(self.app) + secret_values.of_files(files)
+        hosts = secret_values.hosts_of(self.app)
+        found = secret_values.of_preflight(self.app) + secret_values.of_files(files, hosts)
         if self.app["unit"]:
             found += secret_values.of_units(
-                [path for path in trial_unit.paths(self.app["unit"], {}) if os.path.exists(path)]
+                [path for path in trial_unit.paths(self.app["unit"], {}) if os.path.exists(path)], hosts
             )
         return sorted(set(found), key=len, reverse=True)
 

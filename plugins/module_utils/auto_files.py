@@ -13,7 +13,13 @@ import errno
 import fnmatch
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, as_account, open_regular
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
+    NOBODY,
+    UnsafePath,
+    as_account,
+    open_regular,
+    untrusted,
+)
 
 PROJECT = "pyproject.toml"
 # The first that is there counts. A lock comes before what it was made from, and what knows more of its packages first.
@@ -33,13 +39,28 @@ def excluded(name, patterns):
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
-def _content(path):
-    """The text of a regular file; whoever wrote the code may have put anything there."""
+def _keep_in(root, path, real):
+    """Refuse what a link of the code leads to outside of it: who reads here may read what is another application's."""
+    if not (real + "/").startswith(os.path.realpath(root).rstrip("/") + "/"):
+        raise AutoFileError(
+            "%s is a link that leads out of the code, to %s; copy what it leads to into the code, or say with "
+            "requirements what is to be installed" % (path, real)
+        )
+
+
+def _content(root, name):
+    """The text of a regular file of the code; whoever wrote that may have put anything there."""
+    path = os.path.join(root, name)
+    _keep_in(root, path, os.path.realpath(path))
     try:
         handle = open_regular(path, links=True)
     except UnsafePath:
         raise AutoFileError("%s is no file" % path)
     with os.fdopen(handle, "rb") as source:
+        opened = "/proc/self/fd/%d" % source.fileno()
+        if os.path.exists(opened):
+            # Another link may have come in its place; a controller without /proc reads its own user's code only.
+            _keep_in(root, path, os.readlink(opened))
         found = os.fstat(source.fileno())
         if found.st_size > LARGEST:
             raise AutoFileError("%s has %d bytes, and %d are the most" % (path, found.st_size, LARGEST))
@@ -64,7 +85,7 @@ def read(root, exclude=()):
     listed = names(root, exclude)
     chosen = [name for name in ORDER if name in listed][:1]
     wanted = [name for name in listed if name in chosen + [PROJECT] and name not in UNREAD]
-    return {"names": listed, "texts": dict((name, _content(os.path.join(root, name))) for name in wanted)}
+    return {"names": listed, "texts": dict((name, _content(root, name)) for name in wanted)}
 
 
 def of_clone(clone, commit, exclude=()):
@@ -82,6 +103,9 @@ def of_home(home):
         if home.who is None:
             owner = os.stat(home.code)
             who = {"uid": owner.st_uid, "gid": owner.st_gid, "groups": []}
+            if owner.st_uid == 0 and untrusted(home.code):
+                # Another account puts files there, which are not to be looked at with root's rights.
+                who = NOBODY
         else:
             who = home.who
         return as_account(who, lambda: read(home.code, home.wanted["exclude"]), (AutoFileError,))

@@ -17,7 +17,7 @@ _NOISE = re.compile(
 )
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|NotFound|Interrupt)(?::.*)?$", re.MULTILINE)
 # What is to be written, by the variable.
-_HINT = re.compile(r"^(?:requirements|module|pythonpath|virtualenv): .*$", re.MULTILINE)
+_HINT = re.compile(r"^(?:requirements|module|callable|pythonpath|virtualenv): .*$", re.MULTILINE)
 # The head of build_failure.message().
 _TOLD = re.compile(r" failed \(status -?\d+\): (.+?):?$")
 # What differs between applications that fail for one reason: releases and digests, addresses; processes and times.

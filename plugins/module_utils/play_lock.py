@@ -69,25 +69,33 @@ class PlayLock:
         return all(note.get(key) == self.holder[key] for key in IDENTITY)
 
     def _others(self):
-        """The notes that this one must not be beside: those of its set and of all, or any where it is for all."""
+        """{path: note} that this one must not be beside: those of its set and of all, or any where it is for all."""
         names = [native(name) for name in sorted(os.listdir(self.folder)) if name.endswith(".json")]
         paths = [os.path.join(self.folder, name) for name in names]
         if self.set != ALL:
             paths = [path for path in paths if path in (self._path(self.set), self._path(ALL))]
-        notes = [self._read(path) for path in paths]
-        return [note for note in notes if note and not self._is_ours(note)]
+        notes = dict((path, self._read(path)) for path in paths)
+        return dict((path, note) for path, note in notes.items() if note and not self._is_ours(note))
 
     def take(self, dead=()):
-        """Take it, or tell who holds it: a note, or None. ``dead``: holders that are known to be gone."""
+        """Take it, or tell who holds it: a note, or None. ``dead``: holders that are known to be gone.
+
+        Their notes go: a set that is removed is taken by nobody again, and whoever was silent for too long and lives
+        after all does nothing more.
+        """
         dead = [[note.get(key) for key in IDENTITY] for note in dead]
         with self._claimed():
-            for note in self._others():
+            others = self._others()
+            for path in sorted(others):
+                note = others[path]
                 silent = self.now() - note.get("renewed", 0)
                 # Of one on its own machine the challenger knows whether it lives, however long it was silent.
                 seen = note.get("machine") == self.holder["machine"]
                 lasts = seen or silent < note.get("lease", LEASE)
                 if lasts and [note.get(key) for key in IDENTITY] not in dead:
                     return dict(note, silent=int(silent))
+            for path in others:
+                os.unlink(path)
             mine = self._read(self._path(self.set))
             mine = mine if mine and self._is_ours(mine) else {}
             # What runs within a longer part must not shorten its lease.

@@ -34,6 +34,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import forget_origins, readable, surroundings
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native, switch_link
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import (
+    NOBODY,
     Folder,
     UnsafePath,
     account,
@@ -104,8 +105,6 @@ _INDEX = re.compile(r"\s*(?:-i|--(?:extra-)?index-url(?=[ =]|\Z))")
 _VALUED = set(["-e", "-r", "-c", "-f", "-i", "--editable", "--requirement", "--constraint", "--find-links"])
 _VALUED |= set(["--index-url", "--extra-index-url", "--trusted-host", "--no-binary", "--only-binary"])
 _OPTION = re.compile(r"(--?[\w-]+)[\s=]+(.*)", re.DOTALL)
-# Who reads for an account that is yet to be made, which is in no group besides its own.
-_NOBODY = {"uid": 65534, "gid": 65534, "groups": []}
 
 
 def requirement_files(path, read=None, seen=None):
@@ -486,7 +485,7 @@ class Home:
         try:
             return account(user)
         except KeyError:
-            return _NOBODY
+            return NOBODY
 
     def _own_read(self, path):
         """The bytes of a file of the release that nobody but root can have put there."""

@@ -23,6 +23,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     ownership,
     release_records,
     removal_accounts,
+    removal_adopted,
     removal_survey,
     shared_venvs,
 )
@@ -90,6 +91,8 @@ class Removal(Programs):
             known.update(going.apps + going.dropped)
             if going.apps or going.dropped:
                 found.append(going)
+        # Of one that was never live there may be only why.
+        known.update(name for name in wanted["apps"] if os.path.exists(release_records.kept_in(name)))
         unknown = [name for name in wanted["apps"] if name not in known]
         if unknown:
             there = sorted(app for name in names for app in self.sets[name].apps)
@@ -143,6 +146,7 @@ class Removal(Programs):
             self._leftovers(going)
         for going in self.going:
             self._data(going)
+        self._failed_first_runs()
         for going, _files in planned:
             if going.whole and not self._logs_left(going):
                 for kind in removal_survey.KINDS:
@@ -154,6 +158,15 @@ class Removal(Programs):
         self._common_venvs()
         self._rmdir(self.places["root"])
         self._rmdir(left_data.NOTES)
+
+    def _failed_first_runs(self):
+        """What is known of first runs that failed, of applications that were never live too."""
+        names = set(self.wanted["apps"]).union(*[going.apps + going.dropped for going in self.going])
+        going = set((going.set.name, app) for going in self.going for app in going.apps)
+        names -= set(app for name in self.sets for app in self.sets[name].apps if (name, app) not in going)
+        for app in sorted(names):
+            self._remove(release_records.kept_in(app))
+        self._rmdir(layout.NEVER_LIVE_DIR)
 
     def _common_venvs(self):
         """Virtualenvs that applications share go with the last one that has a link to any of them."""
@@ -234,7 +247,6 @@ class Removal(Programs):
         for app in going.apps:
             self._remove(os.path.join(STATE_DIR, "loads-" + app))
             self._remove(layout.maintenance(app))
-            self._remove(release_records.kept_in(app))
         self._rmdir(layout.MAINTENANCE_DIR)
 
     def _accounts(self):
@@ -274,6 +286,8 @@ class Removal(Programs):
     def do(self):
         """Do it all, or in check mode tell what it would be."""
         self.nginx_goes = False
+        variable = next((name for name in ("all", "apps", "set") if self.wanted[name]), "apps")
+        removal_adopted.refuse([app for going in self.going for app in going.apps], "remove_" + variable)
         if self.wanted["all"]:
             self._decide()
         self._apps()

@@ -12,11 +12,13 @@ import re
 import stat
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    adopting,
     git_checkout,
     layout,
     left_data,
     nginx_package,
     ownership,
+    removal_adopted,
     removal_survey,
     safe_path,
 )
@@ -196,6 +198,11 @@ class Programs(Data):
         self._remove(os.path.join(STATE, "uwsgi"))
         self._remove(os.path.join(STATE, "selinux"))
         self._remove(os.path.join(STATE, "uv"))
+        self._remove(layout.NEVER_LIVE_DIR)
+        if removal_adopted.is_moved():
+            self._keep(adopting.HOME, removal_adopted.KEPT)
+        else:
+            self._remove(adopting.HOME)
         self._rmdir(layout.OWED_DIR)
         self._git()
         self._remove(HOMES)

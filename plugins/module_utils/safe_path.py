@@ -25,6 +25,8 @@ O_CLOEXEC = getattr(os, "O_CLOEXEC", 0o2000000)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | O_CLOEXEC
 # As many links as the kernel follows in one path.
 _LINKS = 40
+# Who looks for an account that is in no group besides its own, or yet to be made.
+NOBODY = {"uid": 65534, "gid": 65534, "groups": []}
 
 
 class UnsafePath(Exception):

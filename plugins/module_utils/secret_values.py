@@ -10,7 +10,12 @@ import json
 import os
 import re
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import environment_file, procfs, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    environment_file,
+    procfs,
+    published_names,
+    safe_path,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.trial_unit import parse
 
@@ -31,16 +36,31 @@ def _plain(value):
     return value
 
 
-def of(environment):
-    """What of these variables may be secret. Short values, such as 1 or prod, are so only by their names."""
+def _lines(value):
+    """Each line of a value, as a journal shows it: line by line, without the blanks around it.
+
+    A key of several lines often stands in one, with a backslash and an n between them.
+    """
+    lines = value.replace("\\r", "").replace("\\n", "\n").splitlines()
+    return [line.strip() for line in lines] if len(lines) > 1 else []
+
+
+def of(environment, hosts=()):
+    """What of these variables may be secret. Short values, such as 1 or prod, are so only by their names.
+
+    ``hosts``: names of hosts that are none, beside those that nginx publishes here.
+    """
     found = set()
     for name, value in environment.items():
         value = native(value)
         # A path is none, and what is said of it is of use.
         if value.startswith("/") and "\n" not in value and not _TELLING.search(name):
             continue
-        if len(value) >= (4 if _TELLING.search(name) else 8):
-            found.update([value, _plain(value)])
+        telling = _TELLING.search(name)
+        least = 4 if telling else 8
+        if len(value) >= least:
+            parts = [value, _plain(value)] + [line for line in _lines(_plain(value)) if len(line) >= least]
+            found.update(part for part in parts if not published_names.tells(part, hosts, above=not telling))
         found.update(part for part in _PASSWORD.findall(value) if len(part) >= 4)
     return sorted((value for value in found if value), key=len, reverse=True)
 
@@ -50,9 +70,9 @@ def _pairs(text):
     return environment_file.parse(text) + environment_file.parse(text, old=True)
 
 
-def _of_pairs(pairs):
+def _of_pairs(pairs, hosts=()):
     """The same of (name, value) pairs, of which a file may have one name twice."""
-    return set(value for pair in pairs for value in of(dict([pair])))
+    return set(value for pair in pairs for value in of(dict([pair]), hosts))
 
 
 def of_secrets(text):
@@ -60,13 +80,18 @@ def of_secrets(text):
     found = set()
     for _name, value in _pairs(text):
         value = native(value)
-        found.update(part for part in [value] + value.splitlines() if len(part) >= 4)
+        found.update(part for part in [value] + _lines(value) if len(part) >= 4)
     return sorted(found, key=len, reverse=True)
+
+
+def hosts_of(wanted):
+    """The names by which an application is asked, as graceful.wsgi.uwsgi_preflight takes it: they are no secret."""
+    return [(wanted.get(name) or {}).get("host") for name in ("probe", "question")]
 
 
 def of_preflight(wanted):
     """What may be secret of an application as graceful.wsgi.uwsgi_preflight takes it."""
-    files, found = wanted.get("files") or {}, set(of(wanted["environment"]))
+    files, found = wanted.get("files") or {}, set(of(wanted["environment"], hosts_of(wanted)))
     for path in wanted.get("secret_files") or []:
         found.update(of_secrets(native(files[path] if path in files else procfs.read(path))))
     return sorted(found, key=len, reverse=True)
@@ -81,10 +106,10 @@ def _handed(path):
         return ""
 
 
-def of_units(paths):
+def of_units(paths, hosts=()):
     """The same of what units of root's set, and the files that they name.
 
-    ``paths``: units, drop-ins, files with an environment (``.env``) and files with secrets.
+    ``paths``: units, drop-ins, files with an environment (``.env``) and files with secrets; ``hosts``: as of() has it.
     """
     found, files, secrets = [], [], []
     for path in paths:
@@ -102,15 +127,15 @@ def of_units(paths):
             secrets.append(path)
     for path in files:
         found += _pairs(_handed(path))
-    values = _of_pairs(found)
+    values = _of_pairs(found, hosts)
     for path in secrets:
         values.update(of_secrets(native(procfs.read(path))))
     return sorted(values, key=len, reverse=True)
 
 
-def of_files(texts):
+def of_files(texts, hosts=()):
     """The same of files that units hand over, by their texts."""
-    return sorted(_of_pairs(pair for text in texts for pair in _pairs(native(text))), key=len, reverse=True)
+    return sorted(_of_pairs([pair for text in texts for pair in _pairs(native(text))], hosts), key=len, reverse=True)
 
 
 def _quoted(value):

@@ -17,6 +17,10 @@ ARTIFACTS = layout.STATE_DIR + "/nginx/artifacts"
 # What an application may write can be made so large that counting it never ends: seconds for all of them together.
 LIMIT = 20
 DEEPEST = 60
+# A folder's own size grows with its names: of one beyond this, a Python without scandir would hold millions at once.
+LARGEST = 16 << 20
+# So many files with more than one name are remembered, lest each be counted twice.
+REMEMBERED = 500000
 
 
 def taken(path, run):
@@ -28,10 +32,20 @@ def taken(path, run):
     return int(number) * 1024 if number.isdigit() else None
 
 
+def _each_name(folder):
+    """The names in a folder, one by one where Python can: its account may have made more than memory holds."""
+    scan = getattr(os, "scandir", None)
+    if scan is None:
+        if folder.stat().st_size > LARGEST:
+            raise safe_path.UnsafePath("%s: has too many names to count" % folder.path)
+        return iter(folder.names())
+    return (entry.name for entry in scan(folder.at(".")))
+
+
 def _walk(folder, seen, device, depth, limit):
     size = 0
-    for name in folder.names():
-        if depth > DEEPEST or time.time() > limit:
+    for name in _each_name(folder):
+        if depth > DEEPEST or time.time() > limit or len(seen) > REMEMBERED:
             raise safe_path.UnsafePath("%s: is too deep or too large to count" % folder.path)
         found = folder.lstat(name)
         if found is None or (found.st_dev, found.st_ino) in seen or found.st_dev != device:

@@ -33,7 +33,7 @@ options:
     elements: str
     default: []
   accept_twice:
-    description: Whether what is no worker may run twice as long as both stacks do.
+    description: Whether what answers no request, such as a timer, may run twice as long as both stacks do.
     type: bool
     default: false
   paths:

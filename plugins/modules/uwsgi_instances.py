@@ -193,7 +193,7 @@ def reloader(instances, timeout, visits=None):
         if result["failed"]:
             # An instance without a log of its own writes to the journal.
             log = result.get("log") or ("" if item.wanted["log_file"] else journal.said(item.unit, began))
-            values = secret_values.of_units(item.wanted["unit_files"])
+            values = secret_values.of_units(item.wanted["unit_files"], [item.wanted["probe"].get("host")])
             said = secret_values.mask("%s\n%s" % (result["msg"], log), values)
             # It names the instance already.
             failed.append((item.name, said[len(item.name) + 2:] if said.startswith(item.name + ": ") else said))

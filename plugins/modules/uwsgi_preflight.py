@@ -92,6 +92,7 @@ import tempfile
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     causes,
+    missing_callable,
     missing_modules,
     release_records,
     safe_path,
@@ -202,19 +203,24 @@ class Application:
         return dict(question, default=True) if question else None
 
     def _hint(self):
-        """Say what to write where the reason is a missing module."""
+        """Say what to write where the reason is a missing module, or a name that the module does not have."""
         name, about = missing_modules.module(self.found), self.wanted["code"]
-        if not name or not about:
+        wrong = missing_callable.missing(self.found, native(self.wanted["question"].get("callable") or ""))
+        if not about or not (name or wrong):
             return
         live = native(about["path"])
         code = self.replace.get(live, live)
+
+        def look():
+            return missing_modules.look(code, name.partition(".")[0]) if name else missing_callable.look(code, wrong)
+
         try:
             # The code's own account may have put links there.
-            found = safe_path.as_account(self._who(), lambda: missing_modules.look(code, name.partition(".")[0]))
+            found = safe_path.as_account(self._who(), look)
         except Exception:
             # A hint is worth no failure of its own.
             return
-        hint = missing_modules.hint(name, about, found)
+        hint = missing_modules.hint(name, about, found) if name else missing_callable.hint(wrong, about, found)
         if hint:
             head, newline, rest = self.found.partition("\n")
             self.found = "%s%s%s\n%s" % (head, newline, causes.without_noise(rest), hint)

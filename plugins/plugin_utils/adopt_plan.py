@@ -311,12 +311,16 @@ def questions(imported: import_inventory.Import) -> list[str]:
 
 def doubled(apps: Iterable[Mapping[str, Any]]) -> list[str]:
     """What would be done twice while both stacks run."""
-    return [
-        f"{app.get('name')}: {name}"
-        for app in apps
-        for name in app.get("options") or {}
-        if _TWICE.fullmatch(str(name)) and not str(name).startswith("no-")
-    ]
+    found = []
+    for app in apps:
+        names = [str(name) for name in app.get("options") or {}]
+        names = [name for name in names if _TWICE.fullmatch(name) and not name.startswith("no-")]
+        for setting, called in (("workers", "worker"), ("timers", "timer")):
+            items = app.get(setting)
+            named = [one for one in (items if isinstance(items, list) else []) if isinstance(one, Mapping)]
+            names += [f"{called} {one.get('name')}" for one in named]
+        found += [f"{app.get('name')}: {name}" for name in names]
+    return found
 
 
 def _starters(app: FoundApp, files: Mapping[str, str]) -> dict[str, Any]:

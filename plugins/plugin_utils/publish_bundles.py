@@ -119,6 +119,9 @@ def site_bundle_of(
         files.append(File(dest=dest, template="http.conf.j2", vars={"http": refusing}))
     reopen = log_plan.kill("USR1", "nginx.service")
     rotated = [{"path": log, "directives": [], "postrotate": reopen} for log in logs]
+    if host.get("foreign_nginx"):
+        # Even what applications share is no file of ours among somebody else's, and no reason to start nginx.service.
+        folders, files, rotated = [], [], []
     # A pid file of its own: nginx -t makes the real one where nginx does not run.
     test = "/usr/sbin/nginx -t -q -c {tree}/nginx.conf -g 'pid {tree}/test.pid;'"
     return SiteBundle(

@@ -246,6 +246,11 @@ def test_a_stack_whose_answers_differ_is_not_moved(stack, adopt):
     status, said = adopt("moved", adopt_accept_differences=["body"])
     assert status == 0, said
     assert "unix:/run/wsgi/site.sock" in sh(f"cat {SITE}")
+    # What nginx leads to does not go under it.
+    status, said = ansible("ansible-playbook", "--extra-vars=remove_apps=site", "playbooks/remove.yml")
+    assert status != 0
+    assert "adopt_state=back" in said, said
+    assert get("adopt.test")[0] == 200
 
 
 @pytest.mark.parametrize("stack", ["systemd"], indirect=True)

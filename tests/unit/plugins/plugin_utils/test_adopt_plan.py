@@ -125,6 +125,11 @@ def test_what_this_collection_has_published_beside_is_not_the_old_stack():
 def test_what_would_run_twice_is_named():
     options = {"mule": "a.py", "attach-daemon": "celery", "unique-cron": "1", "buffer-size": 4}
     assert len(adopt_plan.doubled([{"name": "shop", "options": options}])) == 3
+    # What its own units run is done by the old stack in another way.
+    beside = {"workers": [{"name": "jobs", "command": "celery"}], "timers": [{"name": "nightly"}]}
+    assert adopt_plan.doubled([{"name": "shop", **beside}]) == ["shop: worker jobs", "shop: timer nightly"]
+    # The plan refuses what is no list of them.
+    assert adopt_plan.doubled([{"name": "shop", "workers": None, "timers": "x"}]) == []
 
 
 ROW = {"request": "GET http://a/", "part": "body", "old": "1", "new": "2"}

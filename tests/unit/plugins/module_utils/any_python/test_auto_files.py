@@ -59,3 +59,53 @@ def test_a_file_that_is_larger_than_any_lock_is_refused(root, monkeypatch):
 def test_code_that_is_not_there_is_told_as_such(root):
     with pytest.raises(EnvironmentError):
         auto_files.read(os.path.join(root, "none"))
+
+
+def test_a_link_within_the_code_is_followed_and_one_that_leads_out_is_refused(tmp_path):
+    code, other = str(tmp_path / "shop"), str(tmp_path / "shop-other")
+    put(code, "locks/uv.lock")
+    put(other, "uv.lock")
+    os.symlink("locks/uv.lock", os.path.join(code, "uv.lock"))
+    assert auto_files.read(code)["texts"] == {"uv.lock": "locks/uv.lock"}
+    # The code itself may be behind a link, as that of a release is.
+    os.symlink(code, str(tmp_path / "current"))
+    assert auto_files.read(str(tmp_path / "current"))["texts"] == {"uv.lock": "locks/uv.lock"}
+    os.unlink(os.path.join(code, "uv.lock"))
+    os.symlink("../shop-other/uv.lock", os.path.join(code, "uv.lock"))
+    with pytest.raises(auto_files.AutoFileError) as error:
+        auto_files.read(code)
+    assert "leads out of the code" in str(error.value) and "requirements" in str(error.value)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="what was opened is told by Linux")
+def test_what_was_opened_counts_where_a_link_changes_meanwhile(tmp_path, monkeypatch):
+    code, other = str(tmp_path / "shop"), str(tmp_path / "other")
+    put(code, "uv.lock")
+    put(other, "uv.lock")
+    opened = auto_files.open_regular
+    theirs = os.path.join(other, "uv.lock")
+    monkeypatch.setattr(auto_files, "open_regular", lambda _path, **more: opened(theirs, **more))
+    with pytest.raises(auto_files.AutoFileError):
+        auto_files.read(code)
+
+
+class FakeHome:
+    who, wanted = None, {"exclude": []}
+
+    def __init__(self, code):
+        self.code = code
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's folders are meant")
+def test_code_of_roots_where_others_put_files_is_not_read_as_root(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(auto_files, "as_account", lambda who, call, errors: asked.append(who["uid"]) or call())
+    monkeypatch.setattr(auto_files, "untrusted", lambda path: "it belongs to deploy")
+    code = str(tmp_path / "shop")
+    put(code, "uv.lock")
+    assert auto_files.of_home(FakeHome(code))["texts"] == {"uv.lock": "uv.lock"}
+    monkeypatch.setattr(auto_files, "untrusted", lambda path: None)
+    auto_files.of_home(FakeHome(code))
+    os.chown(code, 1234, 1234)
+    auto_files.of_home(FakeHome(code))
+    assert asked == [65534, 0, 1234]

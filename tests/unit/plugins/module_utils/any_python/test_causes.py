@@ -14,6 +14,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     causes,
     host_checks,
     journal,
+    missing_callable,
     missing_modules,
     secret_values,
     uwsgi_preflight,
@@ -262,3 +263,89 @@ def test_the_cause_is_found_where_a_journal_has_taken_the_blanks_away(error):
     flat = ["Traceback (most recent call last):", 'File "/srv/m.py", line 3, in <module>', "import x"]
     flat += ['File "/srv/x.py", line 1'] + (["y y", "^"] if "Syntax" in error else []) + [error]
     assert causes.exception("\n".join(flat + ["unable to load app 0 (mountpoint='')"])) == error
+
+
+NO_NAME = "the worker ended before it accepted a request:\nunable to load app 0 (mountpoint='') %s" % (
+    "(callable not found or import error)"
+)
+
+
+@pytest.mark.parametrize(
+    "said, name, found",
+    [
+        (NO_NAME, "shop:application", "shop:application"),
+        (NO_NAME, "", None),
+        (TRACE % {"name": "shop", "id": "1", "line": 1, "error": "KeyError: 'X'"}, "shop:application", None),
+        ('  File "/srv/shop.py", line 3\n    bad()\nshop.Bad: no\n' + NO_NAME, "shop:application", None),
+        ("failed to open python file wsgi.py\n" + NO_NAME, "wsgi.py:application", None),
+        ("the worker ended before it accepted a request:\nno", "shop:application", None),
+    ],
+)
+def test_whether_a_name_is_missing(said, name, found):
+    assert missing_callable.missing(said, name) == found
+
+
+@pytest.mark.parametrize(
+    "files, name, module, message",
+    [
+        (
+            {"shop.py": "import flask\napp = flask.Flask(__name__)\n"},
+            "shop:application",
+            "shop",
+            "callable: shop loads and has no application, but app; write `callable: app`",
+        ),
+        (
+            {"shop/wsgi.py": "application: object = get_wsgi_application()\n"},
+            "shop.wsgi:app",
+            "shop.wsgi:app",
+            "module: shop.wsgi loads and has no app, but application; write `module: shop.wsgi:application`",
+        ),
+        ({"shop/__init__.py": "web = create_app()\n"}, "shop:app", "shop", "but web; write `callable: web`"),
+        ({"w/web.py": "web = Bottle()"}, "w/web.py:app", None, "callable: w/web.py loads and has no app, but web"),
+        (
+            {"shop.py": "api = falcon.App()\nweb = Flask('x')\n"},
+            "shop:app",
+            "shop",
+            "write the name that it gives its WSGI application (it has api, web)",
+        ),
+        (
+            {"shop.py": "def f():\n    app = Flask('x')\n"},
+            "shop:application",
+            "shop",
+            "callable: shop loads and has no application; write the name that it gives its WSGI application (app for",
+        ),
+        ({}, "shop:app", "shop", "callable: shop loads and has no app; write the name"),
+    ],
+)
+def test_what_to_write_where_a_name_is_missing(tmpdir, files, name, module, message):
+    for path, text in files.items():
+        tmpdir.join(path).write(text, ensure=True)
+    found = missing_callable.look(str(tmpdir), name)
+    assert message in missing_callable.hint(name, {"module": module}, found)
+
+
+def test_two_applications_with_hints_of_their_own_are_told_apart():
+    hints = ["callable: %s loads and has no app, but %s" % pair for pair in (("one", "web"), ("two", "api"))]
+    said = causes.message([("one", NO_NAME + "\n" + hints[0]), ("two", NO_NAME + "\n" + hints[1])])
+    assert hints[0] in said and hints[1] in said
+
+
+def test_a_failed_preflight_names_the_callable_and_the_cure(tmpdir, monkeypatch):
+    from ansible_collections.graceful.wsgi.plugins.modules import uwsgi_preflight as module
+
+    def fail(*_args):
+        raise uwsgi_preflight.PreflightError(NO_NAME)
+
+    monkeypatch.setattr(module, "preflight", fail)
+    monkeypatch.setattr(module.Application, "_who", lambda self: {"uid": 0, "gid": 0, "groups": []})
+    tmpdir.join("shop.py").write("app = Flask(__name__)\n")
+    wanted = {
+        "name": "shop", "user": "x", "group": "x", "options": [], "environment": {}, "template": None, "text": None,
+        "probe": {}, "question": {"callable": "shop:application"}, "unit": None, "files": {}, "vars": {},
+        "code": {"path": str(tmpdir), "module": "shop", "requirements": None, "virtualenv": None},
+    }  # fmt: skip
+    one = module.Application(wanted, {}, "/bin/true", 5, False)
+    one.run()
+    assert one.failed and one.found == NO_NAME + (
+        "\ncallable: shop loads and has no application, but app; write `callable: app`"
+    )

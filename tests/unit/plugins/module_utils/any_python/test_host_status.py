@@ -220,3 +220,33 @@ def test_the_time_to_count_is_one_for_all_and_for_each_name(tmp_path):
     found = status_disk.application(str(tmp_path), run, time.time() - 1)
     assert found["shared"] is None and found["logs"] is None
     assert status_disk.application(str(tmp_path), run, time.time() + 20)["shared"] > 0
+
+
+def test_a_folder_of_more_names_than_memory_holds_is_listed_one_by_one(tmp_path, monkeypatch):
+    path = tmp_path / "many"
+    path.mkdir()
+    for number in range(20):
+        (path / str(number)).write_text(u"x")
+    looked = []
+    monkeypatch.setattr(status_disk.time, "time", lambda: looked.append(1) or len(looked))
+
+    def names(folder):
+        raise AssertionError("all names at once")
+
+    if hasattr(os, "scandir"):
+        monkeypatch.setattr(status_disk.safe_path.Folder, "names", names)
+    else:
+        monkeypatch.setattr(status_disk, "LARGEST", 1)
+    assert status_disk.counted(str(path), 3) is None
+    # It gave up within the folder.
+    assert len(looked) < 10
+    monkeypatch.undo()
+    assert status_disk.counted(str(path)) == status_disk.taken(str(path), run)
+
+
+def test_links_of_one_file_are_not_remembered_without_an_end(tmp_path, monkeypatch):
+    for number in range(5):
+        (tmp_path / ("f%d" % number)).write_text(u"x")
+        os.link(str(tmp_path / ("f%d" % number)), str(tmp_path / ("g%d" % number)))
+    monkeypatch.setattr(status_disk, "REMEMBERED", 3)
+    assert status_disk.counted(str(tmp_path)) is None

@@ -139,3 +139,23 @@ def test_a_part_that_never_took_it_gives_nothing_back(lock):
     assert lock("main", EVE).take()["by"] == "ada@laptop"
     lock("main", ADA, "earlier").release()
     assert lock("main", EVE).take() is None
+
+
+def test_notes_of_the_dead_go_with_whoever_takes_their_place(lock, tmp_path):
+    lock("gone", ADA).take()
+    lock("main", ADA).take()
+    assert lock(ALL, EVE).take() is not None
+    assert sorted(os.listdir(str(tmp_path / "plays"))) == ["lock", "set-gone.json", "set-main.json"]
+    # The sets are removed, and nobody takes their locks any more.
+    assert lock(ALL, EVE).take([ADA]) is None
+    lock(ALL, EVE).release()
+    assert os.listdir(str(tmp_path / "plays")) == ["lock"]
+    with pytest.raises(Lost, match="nobody holds it now"):
+        lock("main", ADA).renew()
+
+
+def test_notes_stay_where_one_of_several_holders_lives(lock, tmp_path):
+    lock("gone", ADA).take()
+    lock("main", dict(EVE, machine="m3")).take()
+    assert lock(ALL, EVE).take([ADA]) is not None
+    assert "set-gone.json" in os.listdir(str(tmp_path / "plays"))

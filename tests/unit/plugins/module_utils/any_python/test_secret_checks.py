@@ -11,7 +11,12 @@ import struct
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import environment_file, secret_checks, secret_values
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    environment_file,
+    published_names,
+    secret_checks,
+    secret_values,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 CANARY = "canary-0123456789"
@@ -177,3 +182,49 @@ def test_an_access_list_makes_it_anothers_to_read(tmp_path, monkeypatch):
         monkeypatch.setattr(secret_checks.safe_path, "untrusted_target", lambda _path: None)
         said = " ".join(secret_checks._of_the_file(str(path)))
         assert "has an access list" in said and "setfacl -b" in said
+
+
+@pytest.mark.parametrize("between", ["\n", "\r\n", "\\n"])
+def test_each_line_of_a_value_is_masked(between):
+    key = between.join(["-----BEGIN KEY-----", "MIIEvgIBADANBg", "  kqhkiG9w0BAQ", "ab=="])
+    values = secret_values.of({"SIGNING_KEY": key, "NOTE": between.join(["eight or more", "few"])})
+    said = secret_values.mask("web[7]: MIIEvgIBADANBg\nweb[7]: kqhkiG9w0BAQ\nweb[7]: ab==\neight or more, few", values)
+    assert said == "web[7]: (hidden)\nweb[7]: (hidden)\nweb[7]: (hidden)\n(hidden), few"
+
+
+@pytest.fixture
+def sites(tmpdir, monkeypatch):
+    """What nginx publishes here."""
+    tmpdir.join("shop.conf").write("server {\n    server_name shop.example.com *.wild.test ~^x\\d$ _;\n}\n")
+    monkeypatch.setattr(published_names.layout, "site", lambda name: str(tmpdir.join(name + ".conf")))
+
+
+ENVIRONMENT = {
+    "ALLOWED_HOSTS": "shop.example.com",
+    "BASE_URL": "https://shop.example.com/",
+    "COOKIE_DOMAIN": ".example.com",
+    "WILD": "wild.test",
+    "PROBED": "Probe.Test:8443",
+    "UPSTREAM": "other.internal",
+    "PASSWORD": "example.com",
+    "JOINED": "shop.example.com,db.internal",
+}
+
+
+def test_names_that_sites_publish_and_a_probe_asks_for_are_no_secret(sites, tmpdir):
+    hidden = set(["other.internal", "example.com", "shop.example.com,db.internal"])
+    assert set(secret_values.of(ENVIRONMENT, ["probe.test", None])) == hidden
+    assert set(secret_values.of(ENVIRONMENT)) == hidden | set(["Probe.Test:8443"])
+    wanted = {"environment": ENVIRONMENT, "probe": {"path": "/", "host": "probe.test"}, "question": {}}
+    assert set(secret_values.of_preflight(wanted)) == hidden
+    wanted.update(probe={}, question={"host": "probe.test"})
+    assert set(secret_values.of_preflight(wanted)) == hidden
+    tmpdir.join("shop.env").write("".join('%s="%s"\n' % pair for pair in sorted(ENVIRONMENT.items())))
+    paths = [str(tmpdir.join("shop.env"))]
+    assert set(secret_values.of_units(paths, ["probe.test"])) == hidden
+    assert set(secret_values.of_files([tmpdir.join("shop.env").read()], secret_values.hosts_of(wanted))) == hidden
+
+
+def test_a_name_that_nobody_publishes_is_hidden(sites):
+    assert secret_values.of({"PEER": "shop.example.org"}) == ["shop.example.org"]
+    assert secret_values.of({"PEER": "op.example.com"}) == ["op.example.com"]
