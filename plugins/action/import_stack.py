@@ -22,6 +22,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
 )
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problem
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.text_values import printable
 
 ROLES = ("nginx", "uwsgi", "publish")
 MODULE = "graceful.wsgi.existing_stack"
@@ -110,7 +111,7 @@ class ActionModule(ReadsStack):
             overwrite = args["overwrite"]
             self.file(written["inventory"], import_report.inventory(imported, name), overwrite)
             self.file(written["table"], report, overwrite)
-        self._display.display(report)
+        self._display.display(printable(report))
         questions = [row.plain() for row in imported.questions()]
         result.update(changed=not self._task.check_mode, summary=imported.summary(), questions=questions, **written)
         return result

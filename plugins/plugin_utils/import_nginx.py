@@ -21,6 +21,9 @@ MAX_DEPTH = 40
 MAX_INCLUDES = 2000
 # What is said once in a block by these, all in one file that comes with nginx.
 KNOWN_FILES = ("uwsgi_params", "fastcgi_params", "scgi_params", "mime.types", "fastcgi.conf")
+# Folders that nginx.conf of this collection includes.
+OWN_FOLDERS = {"conf.d", "default.d"}
+_PATTERN = re.compile(r"[*?\[]")
 # What Debian has in a file of its own, for where that is not at hand.
 PROXY_PARAMS = (
     ["Host", "$http_host"],
@@ -272,6 +275,10 @@ class Reader:
         paths, found = self._matching(node.first(), chain), []
         if not paths and posixpath.basename(node.first()) == "proxy_params":
             return [Node("proxy_set_header", [*words], node.file, node.line) for words in PROXY_PARAMS]
+        if not paths and _PATTERN.search(node.first()) and not OWN_FOLDERS & set(node.first().split("/")):
+            # nginx takes that for nothing, and it is no question.
+            self._once(f"{node.file}:{node.line}: no file that was read is one of {node.first()}")
+            return []
         if not paths:
             return [node]
         for path in paths:
