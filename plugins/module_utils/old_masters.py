@@ -278,7 +278,8 @@ def without_autostart(text, name):
     """A file of supervisor's whose program is not started by itself."""
     # Python 2.7 splits at nothing that is empty.
     starts = [0] + [found.start() for found in re.finditer(r"(?m)^\[", text)]
-    blocks = [text[start:end] for start, end in zip(starts, starts[1:] + [None])]
+    ends = starts[1:] + [len(text)]
+    blocks = [text[start:ends[index]] for index, start in enumerate(starts)]
     for index, block in enumerate(blocks):
         if block.partition("\n")[0].strip() == "[program:%s]" % name:
             kept = re.sub(r"(?m)^autostart[ \t]*[=:].*\n?", "", block)
