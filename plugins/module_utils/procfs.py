@@ -132,14 +132,6 @@ def children(pid):
     return found
 
 
-def uids(pid):
-    """The real, effective and saved uid of a process; none where it is gone. Of a setuid program they differ."""
-    for line in read("/proc/%d/status" % pid).splitlines():
-        if line.startswith(b"Uid:"):
-            return [int(word) for word in line.split()[1:4]]
-    return []
-
-
 def ids(pid):
     """Effective uid, gid and the supplementary groups of a process, or None."""
     found = {}

@@ -6,6 +6,8 @@ __metaclass__ = type
 
 import io
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -335,3 +337,19 @@ def test_a_process_names_files_by_the_folder_that_it_began_in(world):
     collection = stack_files.Collection()
     stack_files._configs(collection, about)
     assert list(collection.files) == [path] and about["folder"] == os.path.join(world, "hers")
+
+
+def test_a_unit_with_mounts_of_its_own_is_the_hosts_and_a_container_is_not(tmp_path):
+    """As PrivateTmp makes them of a unit; a container has another root."""
+    (tmp_path / "root").mkdir()
+    code = "import os, sys, time; %s; sys.stdout.write('up'); sys.stdout.flush(); time.sleep(60)"
+    inside = code % ("os.chroot(%r)" % str(tmp_path / "root"))
+    cases = [(["unshare", "-m", sys.executable, "-c", code % "pass"], False), ([sys.executable, "-c", inside], True)]
+    for words, other in cases:
+        child = subprocess.Popen(words, stdout=subprocess.PIPE)
+        try:
+            assert child.stdout.read(2) == b"up"
+            assert stack_files._has_other_files(child.pid) is other
+        finally:
+            child.kill()
+            child.wait()
