@@ -98,8 +98,9 @@ class ActionModule(ReadsStack):
         if twice and not args["accept_twice"]:
             hint = "if it may be done twice for as long as both run, say adopt_accept_twice: true"
             raise AnsibleActionFail(f"both stacks would run {', '.join(twice)} at a time; {hint}")
-        made = adopt_plan.plan(found, imported, [str(app["name"]) for app in apps], args["paths"])
-        checked = self._on_host(HOST, task_vars, step="checked", edits=made.edits, apps=made.apps, stop=args["stop"])
+        made = adopt_plan.plan(found, imported, apps, args["paths"])
+        given = {"edits": made.edits, "apps": made.apps, "main": made.main, "stop": args["stop"]}
+        checked = self._on_host(HOST, task_vars, step="checked", **given)
         whole, options, total = result.locations
         return {
             # Values of an environment may stand in it.
@@ -134,7 +135,8 @@ class ActionModule(ReadsStack):
         plan = args["found"]["plan"]
         if self._task.check_mode:
             return {"changed": False}
-        trial = self._on_host(HOST, task_vars, step="trial", text=plan["text"], ports=plan["ports"])
+        given = {"text": plan["text"], "ports": plan["ports"], "main": plan["main"]}
+        trial = self._on_host(HOST, task_vars, step="trial", **given)
         try:
             asked = adopt_plan.with_ports(plan["requests"], trial["ports"])
             record = os.path.join(trial["home"], RECORD)
@@ -164,8 +166,8 @@ class ActionModule(ReadsStack):
         if phase == "moving":
             raise AnsibleActionFail("an earlier run was cut off as it moved; say adopt_state=back, then move again")
         if not phase and not self._task.check_mode:
-            given = {"edits": plan["edits"], "apps": plan["apps"], "stop": args["stop"], "timeout": wait}
-            moved = self._on_host(HOST, task_vars, step="moved", **given)
+            given = {"edits": plan["edits"], "apps": plan["apps"], "main": plan["main"], "stop": args["stop"]}
+            moved = self._on_host(HOST, task_vars, step="moved", timeout=wait, **given)
             told += [*moved["told"], *_serving(moved)]
             self._answers_still(args, plan, moved["home"], task_vars)
             if moved["serving"] and args["stop"]:

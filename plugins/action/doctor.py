@@ -9,6 +9,7 @@ from ansible.errors import AnsibleActionFail
 
 from ansible_collections.graceful.wsgi.plugins.action.import_stack import ReadsStack
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import doctor, doctor_findings, import_nginx
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.text_values import printable
 
 FORMATS = ["text", "json"]
 
@@ -43,7 +44,7 @@ class ActionModule(ReadsStack):
         text = doctor.document(findings, messages) if kind == "json" else doctor.told(findings, messages) + "\n"
         if file and not self._task.check_mode:
             self.file(os.path.abspath(os.path.expanduser(file)), text, True)
-        self._display.display(text)
+        self._display.display(printable(text))
         result.update(changed=False, findings=[one.plain() for one in findings], failed=doctor.is_serious(findings))
         if result["failed"]:
             serious = sum(one.severity == doctor_findings.SERIOUS for one in findings)

@@ -17,10 +17,12 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     import_inventory,
     import_nginx,
     import_report,
+    import_speakers,
     model,
 )
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import plan as planning
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problem
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.text_values import printable
 
 ROLES = ("nginx", "uwsgi", "publish")
 MODULE = "graceful.wsgi.existing_stack"
@@ -57,8 +59,7 @@ class ReadsStack(ActionBase):
                 )
             found: dict[str, Any] = stack_files.folder(where)
             return found
-        answer: dict[str, Any] = self._called(task_vars, paths=paths)["found"]
-        return answer
+        return import_speakers.told(self._called(task_vars, paths=paths)["found"])
 
     def file(self, path: str, text: str, overwrite: bool) -> None:
         """Write a file that nobody else reads; what is there stays unless it may be overwritten."""
@@ -110,7 +111,7 @@ class ActionModule(ReadsStack):
             overwrite = args["overwrite"]
             self.file(written["inventory"], import_report.inventory(imported, name), overwrite)
             self.file(written["table"], report, overwrite)
-        self._display.display(report)
+        self._display.display(printable(report))
         questions = [row.plain() for row in imported.questions()]
         result.update(changed=not self._task.check_mode, summary=imported.summary(), questions=questions, **written)
         return result

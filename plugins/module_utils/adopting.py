@@ -77,12 +77,19 @@ class Nginx:
         self.binary = procfs.executable(self.pid)
         if not self.binary or not os.access(self.binary, os.X_OK):
             raise AdoptError("the nginx that runs (process %d) has no binary any more: restart it first" % self.pid)
-        why = safe_path.untrusted(self.binary)
+        why = safe_path.untrusted_target(self.binary)
         if why:
             raise AdoptError("%s: %s; root runs nothing that another account can change" % (self.binary, why))
         named = dict((key, re.search(r"\s-%s\s+(\S+)" % key, title)) for key in "cp")
         self.prefix = ["-p", named["p"].group(1)] if named["p"] else []
         self.conf = named["c"].group(1) if named["c"] else self._compiled()
+
+    def reads(self, main):
+        """Refuse where the file that was read, and that a plan was made of, is not the one that this nginx reads."""
+        if os.path.realpath(self.conf) != os.path.realpath(main or "/"):
+            message = "nginx (process %d) reads %s, and %s was read here; start it with that, or end what else is "
+            message += "called nginx"
+            raise AdoptError(message % (self.pid, self.conf, main or "nothing"))
 
     def _compiled(self):
         _status, out, err = self.run([self.binary, "-V"])
@@ -189,7 +196,7 @@ def _checked(edits):
     found = []
     for edit in edits:
         path = os.path.realpath(edit["path"])
-        why = safe_path.untrusted(path)
+        why = safe_path.untrusted_target(path)
         if why:
             raise AdoptError("%s: %s; have it belong to root before it is changed" % (path, why))
         content = whole_files.read_bytes(path)
@@ -251,6 +258,7 @@ class Adopting:
     def move(self, given):
         """Lead nginx to our sockets; the workers that still serve."""
         nginx, masters = Nginx(self.run), self.check(given)
+        nginx.reads(given["main"])
         for one in masters:
             one["status"] = _status(one)
         for app in given["apps"]:
@@ -292,7 +300,7 @@ class Adopting:
         for one in about["masters"]:
             told += old_masters.start(one, self.run)
         for one in about["masters"]:
-            if not nginx_master.wait(lambda one=one: _is_up(one), timeout, 0.2):
+            if not nginx_master.wait(lambda one=one: _is_up(one, self.run), timeout, 0.2):
                 message = "%s: the old application does not answer at %s within %d s; nginx was not led back"
                 raise AdoptError(message % (one["app"], one["address"], timeout))
         left = _swapped(nginx, edits, "before", "after", timeout)
@@ -304,13 +312,18 @@ def _status(about):
     """What an application answers to / over its own socket, or None where no answer comes."""
     try:
         where = about["address"][len("unix:"):] if about["address"].startswith("unix:") else about["address"]
-        return uwsgi_client.ask(where, "/", about["protocol"], about["host"], timeout=5)[0]
+        # A socket for TCP does not tell whose it is; the kernel's table did.
+        owner = old_masters.owners(about) if "who" in about and where.startswith("/") else None
+        return uwsgi_client.ask(where, "/", about["protocol"], about["host"], timeout=5, owner=owner)[0]
     except uwsgi_client.ClientError:
         return None
 
 
-def _is_up(about):
+def _is_up(about, run):
     """Whether an application answers again; it listens before it has loaded its code, and may have failed to."""
+    if not old_masters.serving(about, run):
+        # Whoever answers there meanwhile gets no visitors.
+        return False
     status = _status(about)
     return status is not None and (status < 500 or status == about["status"])
 

@@ -18,7 +18,7 @@ import ssl
 import stat
 import sys
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import deadline, safe_path
 
 http_client = importlib.import_module("http.client" if sys.version_info[0] > 2 else "httplib")
 
@@ -62,6 +62,20 @@ def ask(question, address):
     link = None
     try:
         link = _connected(address)
+        with deadline.ended_after(link, TIMEOUT) as cut:
+            got = _asked(question, link)
+        # What was cut off is no answer to compare with, however much of it had come.
+        return {"failed": "gave no whole answer within %d s" % TIMEOUT} if cut.done else got
+    except (IOError, OSError, ValueError) as error:
+        return {"failed": "gave no answer (%s)" % error}
+    finally:
+        if link is not None:
+            link.close()
+
+
+def _asked(question, link):
+    """One answer over a connection; see ask()."""
+    try:
         if question.get("proxy_protocol"):
             link.sendall(b"PROXY TCP4 127.0.0.1 127.0.0.1 65000 80\r\n")
         connection = http_client.HTTPConnection("localhost", timeout=TIMEOUT)
@@ -79,9 +93,6 @@ def ask(question, address):
         return {"failed": "hung up without an answer (%s)" % type(error).__name__}
     except (IOError, OSError, ValueError) as error:
         return {"failed": "gave no answer (%s)" % error}
-    finally:
-        if link is not None:
-            link.close()
 
 
 def seen(status, headers, body):

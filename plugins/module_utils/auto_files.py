@@ -26,6 +26,8 @@ PROJECT = "pyproject.toml"
 ORDER = ("uv.lock", "poetry.lock", "pylock.toml", "pdm.lock", "Pipfile.lock", "requirements.txt", PROJECT)
 # What is asked for by its name only: a file with requirements is read where it lies, with all that it includes.
 UNREAD = ("requirements.txt",)
+# Whoever owns the code may have mounted what never answers.
+SECONDS = 60
 # No lock of a real application comes near that.
 LARGEST = 16 << 20
 
@@ -88,13 +90,21 @@ def read(root, exclude=()):
     return {"names": listed, "texts": dict((name, _content(root, name)) for name in wanted)}
 
 
+def _as_account(who, root, exclude):
+    """read() with the rights of an account, which may not keep root waiting."""
+    try:
+        return as_account(who, lambda: read(root, exclude), (AutoFileError,), SECONDS)
+    except RuntimeError as error:
+        raise AutoFileError("%s cannot be read: %s" % (root, error))
+
+
 def of_clone(clone, commit, exclude=()):
     """The same of a commit of a repository (git_checkout.Clone), read as git's account; None where it is not there."""
     with clone.git.alone():
         if not commit or not clone.holds(commit):
             return None
         clone.check_out(commit)
-        return as_account(clone.git.account.who, lambda: read(clone.path, exclude), (AutoFileError,))
+        return _as_account(clone.git.account.who, clone.path, exclude)
 
 
 def of_home(home):
@@ -108,7 +118,7 @@ def of_home(home):
                 who = NOBODY
         else:
             who = home.who
-        return as_account(who, lambda: read(home.code, home.wanted["exclude"]), (AutoFileError,))
+        return _as_account(who, home.code, home.wanted["exclude"])
     except (IOError, OSError) as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return None

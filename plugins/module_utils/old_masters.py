@@ -6,22 +6,30 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import binascii
+import grp
 import os
+import pwd
 import re
 import signal
+import socket
 import subprocess
+import sys
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     nginx_master,
     procfs,
     safe_path,
     stack_files,
+    uwsgi_client,
     whole_files,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_package import program
 
 LISTENS = "0A"
+# Any address, this host by IPv6, and how IPv6 writes an address of IPv4.
+ANY, ANY6, LOOP6, MAPPED = b"\0" * 4, b"\0" * 16, b"\0" * 15 + b"\1", b"\0" * 10 + b"\xff\xff"
 BOOT = ("/etc/rc.local", "/etc/rc.d/rc.local", "/etc/crontab")
 BOOT_FOLDERS = ("/etc/cron.d", "/var/spool/cron", "/var/spool/cron/crontabs", "/etc/init.d")
 BY_HAND, SYSTEMD, SUPERVISOR = "hand", "systemd", "supervisor"
@@ -37,8 +45,50 @@ def is_uwsgi(pid):
     return os.path.basename(path).startswith(("uwsgi", "pyuwsgi"))
 
 
-def listening(address):
-    """The inodes of the sockets that listen at unix:/path or host:port."""
+def _local(text):
+    """The address of a line of /proc/net/tcp or tcp6, as the network writes it."""
+    words = binascii.unhexlify(text)
+    if sys.byteorder == "little":
+        words = b"".join(words[at:at + 4][::-1] for at in range(0, len(words), 4))
+    return words[12:] if words.startswith(MAPPED) else words
+
+
+def _wanted(host):
+    """Where a connection to a host ends, each a set of addresses: the first of these that has a listener has it."""
+    host = host.strip("[]")
+    host = uwsgi_client.LOCAL.get(host, host)
+    try:
+        found = socket.getaddrinfo(host, None, 0, socket.SOCK_STREAM)
+    except (IOError, OSError, UnicodeError):
+        return []
+    named = set(socket.inet_pton(family, where[0].partition("%")[0]) for family, _a, _b, _c, where in found)
+    # The import writes all that leads to the host itself as 127.0.0.1.
+    return [named, {ANY}, {ANY6}] + ([{LOOP6}] if host == "127.0.0.1" else [])
+
+
+def _tcp(address):
+    """{inode: uid} of the TCP sockets to which a connection to host:port leads."""
+    host, _colon, port = address.rpartition(":")
+    found = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in native(procfs.read(table)).splitlines()[1:]:
+            words = line.split()
+            if len(words) > 9 and words[3] == LISTENS:
+                where, _colon, number = words[1].rpartition(":")
+                if int(number, 16) == int(port):
+                    found.setdefault(_local(where), {})[words[9]] = int(words[7])
+    for ends in _wanted(host):
+        there = [found[one] for one in ends if one in found]
+        if there:
+            return dict((inode, uid) for one in there for inode, uid in one.items())
+    return {}
+
+
+def listening(address, owners=None):
+    """The inodes of the sockets that listen at unix:/path or host:port.
+
+    ``owners``: the uids of which one must have made a socket for TCP; of others the kernel's table does not tell.
+    """
     if address.startswith("unix:"):
         path, found = address[len("unix:"):], set()
         for line in native(procfs.read("/proc/net/unix")).splitlines()[1:]:
@@ -47,31 +97,62 @@ def listening(address):
             if len(words) > 7 and words[7] == path and words[3] == "00010000":
                 found.add(words[6])
         return found
-    port, found = "%04X" % int(address.rpartition(":")[2]), set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in native(procfs.read(table)).splitlines()[1:]:
-            words = line.split()
-            if len(words) > 9 and words[3] == LISTENS and words[1].endswith(":" + port):
-                found.add(words[9])
-    return found
+    return set(inode for inode, uid in _tcp(address).items() if owners is None or uid in owners)
 
 
-def holders(address):
-    """The pids of the uWSGI processes that hold a socket that listens there."""
-    inodes, found = listening(address), []
+def holders(address, owners=None):
+    """The pids of the uWSGI processes that hold a socket that listens there. ``owners``: the uids that count."""
+    inodes, found = listening(address, owners), []
     for name in os.listdir("/proc") if inodes else []:
         if not name.isdigit() or not is_uwsgi(int(name)):
             continue
-        with procfs.seen_as(int(name)):
-            held = procfs.sockets(int(name))
+        who = procfs.ids(int(name))
+        if owners is not None and (who is None or who["uid"] not in owners):
+            continue
+        # One that gave up root's rights by itself shows nothing to its own account either.
+        held = procfs.sockets(int(name))
+        if held is None:
+            with procfs.seen_as(int(name)):
+                held = procfs.sockets(int(name))
         if held and held.intersection(inodes):
             found.append(int(name))
     return sorted(found)
 
 
-def _unit_of(pid):
-    found = re.search(r"([\w@.\\:-]+\.service)\s*$", native(procfs.read("/proc/%d/cgroup" % pid)), re.MULTILINE)
-    return found.group(1) if found else ""
+def owners(about):
+    """Whose an old application's sockets are: its own, or root's, who bound them before it gave up its rights."""
+    return (about["who"]["uid"], 0)
+
+
+def serving(about, run):
+    """The pids that listen where an old application did, and are its own: nobody else's, and of its unit."""
+    pids = holders(about["address"], owners(about))
+    return [pid for pid in pids if about["kind"] != SYSTEMD or _unit_of(pid, run) == about["unit"]]
+
+
+def _cgroup(pid):
+    """The group of a process, as systemd names it."""
+    found = {}
+    for line in native(procfs.read("/proc/%d/cgroup" % pid)).splitlines():
+        words = line.split(":", 2)
+        if len(words) == 3:
+            found[words[1]] = words[2]
+    return found.get("name=systemd") or found.get("") or ""
+
+
+def _unit_of(pid, run):
+    """The unit of root's systemd that a process belongs to; whoever likes may call a group of his own after one."""
+    path, at = _cgroup(pid), 0
+    while True:
+        at = path.find(".service", at)
+        if at < 0:
+            return ""
+        at += len(".service")
+        name = os.path.basename(path[:at])
+        if path[at:at + 1] in ("", "/") and re.match(r"[\w@.\\:-]+\Z", name):
+            _status, out, _err = run([program("systemctl"), "show", "-p", "ControlGroup", "--", name])
+            if out.strip() == "ControlGroup=" + path[:at]:
+                return name
 
 
 def find(apps, run):
@@ -81,6 +162,8 @@ def find(apps, run):
         for address in app["addresses"]:
             pids = holders(address)
             tops = [pid for pid in pids if procfs.parent(pid) not in pids]
+            if len(tops) > 1 and address.startswith("unix:"):
+                tops = _of_path(tops, address[len("unix:"):])
             if len(tops) != 1:
                 raise StackError("%s: %s uWSGI listen at %s; one is to be moved" % (
                     app["name"],
@@ -89,6 +172,45 @@ def find(apps, run):
                 ))
             found.append(_about(app, address, tops[0], run))
     return found
+
+
+def _of_path(pids, path):
+    """Those to whom a path leads: in a view of his own of the files, whoever likes may listen at one of this name."""
+    try:
+        pid, uid = uwsgi_client.listener(path)
+    except uwsgi_client.ClientError:
+        return pids
+    return [one for one in pids if one == pid] or [one for one in pids if (procfs.ids(one) or {}).get("uid") == uid]
+
+
+def _uid(user):
+    """The uid of an account, or None where there is none yet."""
+    try:
+        return pwd.getpwnam(user).pw_uid if user else None
+    except KeyError:
+        return None
+
+
+def _gid(group):
+    try:
+        return grp.getgrnam(group).gr_gid if group else None
+    except KeyError:
+        return None
+
+
+def other_rights(app, who):
+    """Why an application would get rights that its old one has not, or None: its own files may have named the account.
+
+    An account or group that is made for it has none, and what runs as root may name any.
+    """
+    uid, gid = _uid(app.get("user")), _gid(app.get("group"))
+    message = "%s: it would run %s %s, and the old one runs as %s; %s: leave it out for one of its own, or restart the "
+    message += "old application as it is to be, and run this again"
+    if who["uid"] and uid is not None and uid != who["uid"]:
+        return message % (app["name"], "as", app["user"], safe_path.account_name(who["uid"]), "user")
+    if who["uid"] and gid is not None and gid not in [who["gid"]] + who["groups"]:
+        return message % (app["name"], "in the group", app["group"], safe_path.account_name(who["uid"]), "group")
+    return None
 
 
 def _about(app, address, pid, run):
@@ -112,7 +234,10 @@ def _about(app, address, pid, run):
         "who": procfs.ids(pid),
         "kind": BY_HAND,
     }
-    unit = _unit_of(pid)
+    why = other_rights(app, about["who"])
+    if why:
+        raise StackError(why)
+    unit = _unit_of(pid, run)
     by_supervisor = any("supervisord" in word for word in procfs.words(above))
     if by_supervisor and len(app["programs"]) == 1:
         about.update(kind=SUPERVISOR, program=app["programs"][0]["name"], file=app["programs"][0]["file"])
@@ -131,7 +256,7 @@ def _is_template(name, unit):
 def cannot_return(about):
     """Why an old application could not be started again as it was, or None."""
     if about["kind"] == SUPERVISOR:
-        why = safe_path.untrusted(os.path.realpath(about["file"]))
+        why = safe_path.untrusted_target(about["file"])
         return "%s: %s; root changes no such file. %s" % (about["file"], why, _cure(about)) if why else None
     if about["kind"] == BY_HAND and about["who"]["uid"] == 0:
         message = "%s runs as root and was started by hand (process %d); root starts nothing again by what it finds. %s"
@@ -151,7 +276,10 @@ def _cure(about):
 
 def without_autostart(text, name):
     """A file of supervisor's whose program is not started by itself."""
-    blocks = re.split(r"(?m)^(?=\[)", text)
+    # Python 2.7 splits at nothing that is empty.
+    starts = [0] + [found.start() for found in re.finditer(r"(?m)^\[", text)]
+    ends = starts[1:] + [len(text)]
+    blocks = [text[start:ends[index]] for index, start in enumerate(starts)]
     for index, block in enumerate(blocks):
         if block.partition("\n")[0].strip() == "[program:%s]" % name:
             kept = re.sub(r"(?m)^autostart[ \t]*[=:].*\n?", "", block)
@@ -200,7 +328,7 @@ def _supervisorctl(run, word, about):
     command = next(
         (path for path in ("/usr/bin/supervisorctl", "/usr/local/bin/supervisorctl") if os.access(path, os.X_OK)), None
     )
-    if command is None or safe_path.untrusted(os.path.realpath(command)):
+    if command is None or safe_path.untrusted_target(command):
         raise StackError("%s: there is no supervisorctl that is root's alone" % about["app"])
     _run(run, [command, word, about["program"] + ":*"], about["app"])
 
@@ -209,14 +337,15 @@ def _end(about, timeout):
     """End one that was started by hand: the very processes that hold its socket."""
     if procfs.process_start(about["pid"]) != about["start"]:
         return ["%s: process %d has ended by itself" % (about["app"], about["pid"])], []
-    pids = [about["pid"]] + [pid for pid in holders(about["address"]) if pid != about["pid"]]
+    others = holders(about["address"], owners(about))
+    pids = [about["pid"]] + [pid for pid in others if pid != about["pid"]]
     begun = dict((pid, procfs.process_start(pid)) for pid in pids)
     for pid in pids:
         # Its master ends the workers; without one each is told by itself.
         if procfs.alive(pid) and procfs.process_start(pid) == begun[pid]:
             _signal(pid, signal.SIGINT)
             nginx_master.wait(lambda pid=pid: not procfs.alive(pid), timeout if pid == about["pid"] else 5, 0.1)
-    left = [pid for pid in holders(about["address"]) if begun.get(pid) == procfs.process_start(pid)]
+    left = [pid for pid in holders(about["address"], owners(about)) if begun.get(pid) == procfs.process_start(pid)]
     if left:
         text = "%s: processes %s still listen at %s; end them by hand"
         return [], [text % (about["app"], ", ".join(map(str, left)), about["address"])]
@@ -254,7 +383,7 @@ def mentions():
 
 def start(about, run):
     """Start one again as it was; what was done."""
-    if holders(about["address"]):
+    if serving(about, run):
         return []
     if about["kind"] == SYSTEMD:
         if about["enabled"]:

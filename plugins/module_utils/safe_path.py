@@ -10,13 +10,17 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import ctypes
 import errno
 import grp
 import json
 import os
 import pwd
 import re
+import select
+import signal
 import stat
+import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
@@ -68,8 +72,26 @@ def _ours(uid):
     return uid in (0, os.geteuid())
 
 
-def _others_write(found):
-    """Why somebody besides root may change what this lstat result describes; None where nobody may."""
+def has_acl(path):
+    """Whether an access list lets named accounts or groups to a file, whose mode then tells the most that they may."""
+    name = "system.posix_acl_access"
+    if hasattr(os, "getxattr"):
+        try:
+            return bool(os.getxattr(path, name))
+        except OSError:
+            return False
+    try:
+        # Python 2 has no call for it.
+        return ctypes.CDLL(None).lgetxattr(native(path), name, None, 0) > 0
+    except (AttributeError, OSError):
+        return False
+
+
+def others_write(found, path):
+    """Why somebody besides root may change what this lstat result describes; None where nobody may.
+
+    ``path``: by which its access list is looked at, whose most the bits of the group tell.
+    """
     if not _ours(found.st_uid):
         return "it belongs to %s" % account_name(found.st_uid)
     if stat.S_ISLNK(found.st_mode):
@@ -78,6 +100,8 @@ def _others_write(found):
         return "every account may write there"
     if found.st_mode & stat.S_IWGRP and found.st_gid != 0:
         return "the group %s may write there" % group_name(found.st_gid)
+    if found.st_mode & stat.S_IWGRP and has_acl(path):
+        return "an access list (getfacl) lets others write there"
     return None
 
 
@@ -101,8 +125,12 @@ class Folder:
     """A folder that is held open, so that what happens to its path does not matter; a context manager.
 
     ``trusted``: whether nobody but root could have changed any component on the way, nor can change the folder itself;
-    ``why``: else a text that names the first component that another account can change.
+    ``why``: else a text that names the first component that another account can change, and ``whose`` that account is:
+    its uid, nobody's where several may, and None in a folder such as /tmp, where nobody moves what is another's.
     """
+
+    # What one trusts has none.
+    whose = None
 
     def __init__(self, path, create=False):
         """Open ``path`` component by component. A link is followed only where root alone could have put it.
@@ -174,12 +202,15 @@ class Folder:
         found = os.fstat(self.handle)
         if self._sticky and _ours(found.st_uid):
             # Whoever may write a sticky folder, as /tmp is, still cannot move what is root's there.
-            self.trusted, self.why = True, None
+            self.trusted, self.why, self.whose = True, None, None
+        elif self._sticky:
+            self.whose = found.st_uid
         self._sticky = False
-        why = _others_write(found)
+        why = others_write(found, self.at("."))
         if why and self.trusted:
             self.trusted, self.why = False, "%s: %s" % (self._walked, why)
             self._sticky = bool(_ours(found.st_uid) and found.st_mode & stat.S_ISVTX)
+            self.whose = None if self._sticky else NOBODY["uid"] if _ours(found.st_uid) else found.st_uid
 
     def __enter__(self):
         return self
@@ -226,6 +257,7 @@ class Folder:
                 raise UnsafePath("%s: is no folder, or a link to one" % inner.path)
             raise
         inner.trusted, inner.why, inner._sticky = self.trusted, self.why, self._sticky
+        inner.whose = self.whose
         inner._judge()
         return inner
 
@@ -392,7 +424,7 @@ def untrusted_target(path, inside=None):
     done, parts = begin(path)
     while True:
         known = inside and (done + "/").startswith(inside + "/")
-        why = None if known else _others_write(os.lstat(done))
+        why = None if known else others_write(os.lstat(done), done)
         if why:
             return "%s: %s" % (done, why)
         if not parts:
@@ -437,11 +469,12 @@ def drop_to(who):
         os.setuid(who["uid"])
 
 
-def as_account(who, call, errors=()):
+def as_account(who, call, errors=(), seconds=None):
     """What ``call()`` returns, called in a child process with another account's rights; JSON must be able to hold it.
 
-    ``who``: uid, gid and groups; ``errors``: kinds of exceptions that are raised again as such, with their text.
-    Whoever is not root, and for root itself, just calls.
+    ``who``: uid, gid and groups; ``errors``: kinds of exceptions that are raised again as such, with their text;
+    ``seconds``: how long it may take, where the account can have it wait for ever, as a file system of its own does.
+    Raises RuntimeError where no answer came. Whoever is not root, and for root itself, just calls.
     """
     if os.geteuid() != 0 or who["uid"] == 0:
         return call()
@@ -452,6 +485,8 @@ def as_account(who, call, errors=()):
         status = 1
         try:
             os.close(reading)
+            if seconds is not None:
+                _hold_nothing()
             drop_to(who)
             try:
                 said = {"value": call()}
@@ -467,9 +502,13 @@ def as_account(who, call, errors=()):
         finally:
             os._exit(status)
     os.close(writing)
-    # To the end of the line and no further: another thread's child may hold the other end of the pipe as well.
-    with os.fdopen(reading, "rb") as source:
-        text = source.readline()
+    try:
+        text = _line(reading, seconds)
+    finally:
+        os.close(reading)
+    if text is None:
+        _end(child)
+        raise RuntimeError("a look with the rights of %s took over %d s" % (account_name(who["uid"]), seconds))
     os.waitpid(child, 0)
     if not text:
         raise RuntimeError("a look with the rights of %s ended without an answer" % account_name(who["uid"]))
@@ -481,6 +520,42 @@ def as_account(who, call, errors=()):
     if said["kind"] in known:
         raise known[said["kind"]](native(said["text"]))
     raise RuntimeError(native(said["text"]))
+
+
+def _hold_nothing():
+    """In a child that may stay for ever: let go of what somebody waits for the end of."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(nothing, number)
+    os.close(nothing)
+
+
+def _line(handle, seconds):
+    """A line out of a pipe, empty where the other end was closed; None where the time was up before.
+
+    To its end and no further: another thread's child may hold the other end of the pipe as well.
+    """
+    waiting, parts = select.poll(), []
+    waiting.register(handle, select.POLLIN)
+    end = None if seconds is None else time.time() + seconds
+    while not parts or not parts[-1].endswith(b"\n"):
+        # The account may stop its process, so that no clock of the process's own would help.
+        if end is not None and not waiting.poll(max(0, end - time.time()) * 1000):
+            return None
+        more = os.read(handle, 65536)
+        if not more:
+            return b""
+        parts.append(more)
+    return b"".join(parts)
+
+
+def _end(child):
+    """End a child; one that the kernel does not let go yet is not waited for."""
+    os.kill(child, signal.SIGKILL)
+    for _time in range(20):
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return
+        time.sleep(0.05)
 
 
 def may_write(who, path, folder=False):

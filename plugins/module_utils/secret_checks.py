@@ -9,14 +9,13 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
-import ctypes
 import errno
-import os
 import re
 import stat
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import environment_file, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import has_acl
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # What uWSGI and systemd tell each other this way; the plan refuses the same in env and secrets.
@@ -29,21 +28,6 @@ RESERVED = re.compile(
 REFUSED = re.compile(u"[\x00-\x08\x0a-\x1f\x7f\ufdd0-\ufdef\ufffd-\uffff]")
 # More than any environment takes (MAX_ARG_STRLEN for each variable).
 LONGEST = 1 << 20
-
-
-def has_acl(path):
-    """Whether an access list lets named accounts or groups to a file, whose mode then tells the most that they may."""
-    name = "system.posix_acl_access"
-    if hasattr(os, "getxattr"):
-        try:
-            return bool(os.getxattr(path, name))
-        except OSError:
-            return False
-    try:
-        # Python 2 has no call for it.
-        return ctypes.CDLL(None).lgetxattr(native(path), name, None, 0) > 0
-    except (AttributeError, OSError):
-        return False
 
 
 def _of_the_file(path):

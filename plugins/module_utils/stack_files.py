@@ -11,6 +11,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import base64
+import collections
 import fnmatch
 import os
 import pwd
@@ -22,6 +23,10 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 MAX_FILE = 1024 * 1024
 MAX_FILES = 1500
+# Of them, what one account may have root read for it.
+MAX_NAMED = 300
+# How long an account may keep root waiting for a file.
+SECONDS = 30
 MAX_TOTAL = 16 * 1024 * 1024
 MAX_NAMES = 5000
 NGINX = ("/etc/nginx/nginx.conf", "/usr/local/nginx/conf/nginx.conf", "/usr/local/etc/nginx/nginx.conf")
@@ -35,8 +40,7 @@ _INCLUDE = re.compile(r"(?:^|[\s;{}])include\s+([^\s;{}][^;{}]*);")
 _UWSGI_FILE = re.compile(r"(?m)^[ \t]*(?:ini|include|inherit|yaml|json|xml)[ \t]*[:=][ \t]*([^\s:]+)")
 _EMPEROR = re.compile(r"(?m)^[ \t]*emperor[ \t]*[:=][ \t]*(\S+)")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
-# An account that owns nothing.
-NOBODY = 65534
+NOBODY = safe_path.NOBODY["uid"]
 # Words of an environment that say which folder a master was started in, and nothing else of it.
 _FOLDERS = ("PWD", "OLDPWD")
 
@@ -50,8 +54,14 @@ class Collection:
         self.files, self.messages = {}, []
         # The same as Python's own kind of text, for paths are that too.
         self.texts = {}
-        self.total = 0
+        self.total = self.tried = 0
         self.full = False
+        # Who can change what was read with root's rights: an account (uid), or None where that is root alone.
+        self.owners = {}
+        # The accounts that have named a file and may read it, by its path, and those that alone speak for it.
+        self.readers, self.namers = {}, {}
+        # What has been asked for by accounts: how often, and which of them had root wait in vain.
+        self.asked, self.stuck, self.accounts = {}, set(), {}
 
     def add(self, path, shown=None, quiet=False, by=None):
         """Read one file; its text, or None where there is none that may be read.
@@ -59,17 +69,19 @@ class Collection:
         ``by``: the account (uid) that has named it, with whose rights it is read; None where that was root.
         """
         shown = shown or path
-        if shown in self.texts:
+        if shown in self.texts and (shown in self.owners if by is None else by in self.readers.get(shown, ())):
             return self.texts[shown]
-        if len(self.files) >= MAX_FILES or self.total >= MAX_TOTAL:
-            if not self.full:
-                self.messages.append("%s: more files than a configuration has; the rest is left out" % shown)
-            self.full = True
+        if not self._may(shown, by):
             return None
         try:
-            raw = _read(path, self.root) if by is None else _read_as(by, path)
+            raw, whose = _read(path, self.root) if by is None else self._read_as(by, path)
         except safe_path.UnsafePath as error:
             self.messages.append("%s: left out: %s" % (shown, error))
+            return None
+        except RuntimeError as error:
+            # A file system of its own may answer never, and the account may end what reads for it.
+            self.stuck.add(by)
+            self.messages.append("%s: left out, as all that this account names besides: %s" % (shown, error))
             return None
         except (IOError, OSError) as error:
             if not quiet:
@@ -82,13 +94,99 @@ class Collection:
             self.messages.append("%s: left out: it is no text" % shown)
             return None
         self.total += len(raw)
-        self.files[shown] = raw.decode("utf-8", "replace")
-        self.texts[shown] = native(raw)
+        self._spoken(shown, by, whose)
+        if shown not in self.texts or by is None:
+            self.files[shown] = raw.decode("utf-8", "replace")
+            self.texts[shown] = native(raw)
         return self.texts[shown]
+
+    def _may(self, shown, by):
+        """Whether one more file may be tried; what fails counts too, for each try may cost a process."""
+        if self.tried >= MAX_FILES or self.total >= MAX_TOTAL:
+            if not self.full:
+                self.messages.append("%s: more files than a configuration has; the rest is left out" % shown)
+            self.full = True
+            return False
+        if by is not None:
+            asked = self.asked[by] = self.asked.get(by, 0) + 1
+            if asked == MAX_NAMED + 1:
+                what = "%s: %s names more files than a configuration has; the rest of them is left out"
+                self.messages.append(what % (shown, safe_path.account_name(by)))
+            if asked > MAX_NAMED or by in self.stuck:
+                return False
+        self.tried += 1
+        return True
+
+    def _read_as(self, uid, path):
+        """The same as _read() with the rights of an account."""
+        who = self.account(uid)
+        found = safe_path.as_account(who, lambda: _for_root(path), (safe_path.UnsafePath,), SECONDS)
+        return base64.b64decode(found[0]), found[1]
+
+    def matching(self, pattern, by=None):
+        """The paths that a pattern means, as whoever has named it sees them."""
+        if by is None:
+            return matching(pattern)
+        if not self._may(pattern, by):
+            return []
+        try:
+            found = safe_path.as_account(self.account(by), lambda: matching(pattern), seconds=SECONDS)
+            return [native(path) for path in found]
+        except RuntimeError as error:
+            self.stuck.add(by)
+            self.messages.append("%s: left out, as all that this account names besides: %s" % (pattern, error))
+            return []
+
+    def account(self, uid):
+        """``{uid, gid, groups}`` of an account, looked up once."""
+        if uid not in self.accounts:
+            try:
+                self.accounts[uid] = safe_path.account(pwd.getpwuid(uid).pw_name)
+            except KeyError:
+                self.accounts[uid] = {"uid": uid, "gid": NOBODY, "groups": []}
+        return self.accounts[uid]
+
+    def _spoken(self, shown, by, whose):
+        """Note who speaks for a file: who can change it, or who has named it where root did not."""
+        if by is None:
+            self.owners[shown] = whose
+            return
+        self.readers.setdefault(shown, set()).add(by)
+        # Of what belongs to another one nobody knows whether that one wants it used so.
+        speaker = by if whose in (None, by) else NOBODY
+        self.namers[shown] = speaker if self.namers.get(shown, speaker) == speaker else NOBODY
+
+    def speaker(self, path, by=None):
+        """The account (uid) that says what stands in a file, and so which others it names; None for root alone.
+
+        ``by``: of the file that has named this one.
+        """
+        if by is not None:
+            return by
+        return self.owners[path] if path in self.owners else self.namers.get(path)
+
+    def speakers(self, running):
+        """{speakers, readers, accounts}: what the controller has to know to take from each file what is its to say."""
+        spoken = dict((path, self.speaker(path)) for path in self.files)
+        spoken = dict((path, uid) for path, uid in spoken.items() if uid is not None)
+        accounts = {}
+        for uid in set(spoken.values()).union(one["by"] for one in running if one["by"] is not None):
+            about = self.account(uid)
+            gids = [gid for gid in [about["gid"]] + list(about["groups"]) if gid != NOBODY]
+            groups = [safe_path.group_name(gid) for gid in gids]
+            # For what may be anybody's nobody speaks.
+            known = {"name": safe_path.account_name(uid), "groups": groups}
+            accounts[str(uid)] = {"name": "", "groups": []} if uid == NOBODY else known
+        readers = dict((path, sorted(uids)) for path, uids in self.readers.items())
+        return {"speakers": spoken, "readers": readers, "accounts": accounts}
 
 
 def _read(path, root, links=0):
-    """The bytes of a file; a link is followed where root alone can have put it, or within ``root``."""
+    """The bytes of a file, and who besides root can change it; None where nobody can.
+
+    A link is followed where root alone can have put it, or within ``root``. Both are told of what is held open: by its
+    path another file could be judged than was read.
+    """
     where, name = safe_path.split(path)
     with where:
         found = where.lstat(name)
@@ -103,41 +201,23 @@ def _read(path, root, links=0):
                 raise safe_path.UnsafePath("it is a link that leads out")
             return _read(target, root, links + 1)
         with os.fdopen(where.open_file(name), "rb") as source:
-            return source.read(MAX_FILE + 1)
+            return source.read(MAX_FILE + 1), _whose(where, name, os.fstat(source.fileno()))
 
 
-def named_by(path, by=None):
-    """The account (uid) that says what stands in a file, and so which others it names; None where root alone does.
-
-    ``by``: of the file that has named this one.
-    """
-    if by is not None:
-        return by
-    try:
-        path = os.path.realpath(path)
-        while True:
-            found = os.stat(path)
-            if found.st_uid not in (0, os.geteuid()):
-                return found.st_uid
-            # In a folder such as /tmp nobody replaces what is another's.
-            open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
-            if open_to_all or (found.st_mode & stat.S_IWGRP and found.st_gid != 0):
-                return NOBODY
-            if path == "/":
-                return None
-            path = os.path.dirname(path)
-    except (IOError, OSError):
-        return None
+def _whose(where, name, found):
+    """Who besides root, and who runs this, can change a file that is held open in a folder that is."""
+    if found.st_uid not in (0, os.geteuid()):
+        # Whoever can change the folder as well speaks for the file too.
+        return found.st_uid if where.whose in (None, found.st_uid) else NOBODY
+    if where.whose is not None:
+        return where.whose
+    return NOBODY if safe_path.others_write(found, where.at(name)) else None
 
 
-def _read_as(uid, path):
-    """The bytes of a file, with the rights of an account."""
-    try:
-        who = safe_path.account(pwd.getpwuid(uid).pw_name)
-    except KeyError:
-        who = {"uid": uid, "gid": NOBODY, "groups": []}
-    read = safe_path.as_account(who, lambda: native(base64.b64encode(_read(path, None))), (safe_path.UnsafePath,))
-    return base64.b64decode(read)
+def _for_root(path):
+    """_read() in a form that JSON can hold."""
+    raw, whose = _read(path, None)
+    return [native(base64.b64encode(raw)), whose]
 
 
 def names(path):
@@ -169,36 +249,39 @@ def matching(pattern):
 
 def follow_nginx(collection, start):
     """Read a main file of nginx's and all that it includes, each once."""
-    base, todo, seen = os.path.dirname(start), [(start, None)], set()
-    while todo:
-        path, by = todo.pop(0)
-        if path in seen or collection.full:
+    base, todo, seen = os.path.dirname(start), collections.deque([(start, None)]), set()
+    while todo and not collection.full:
+        path, by = one = todo.popleft()
+        if one in seen:
             continue
-        seen.add(path)
+        seen.add(one)
         text = collection.add(path, by=by)
-        by = named_by(path, by)
+        by = collection.speaker(path, by)
         for line in _INCLUDE.findall(re.sub(r"(?m)^[ \t]*#.*$", "", text or "")):
             target = line.strip().strip("\"'")
-            found = matching(target if target.startswith("/") else os.path.join(base, target))
-            todo += [(one, by) for one in found]
+            if len(todo) < MAX_NAMES:
+                found = collection.matching(target if target.startswith("/") else os.path.join(base, target), by)
+                todo.extend((one, by) for one in found)
 
 
 def follow_uwsgi(collection, path, by=None):
     """Read a configuration of uWSGI's, what it includes, and the vassals of an emperor. ``by``: as of add()."""
-    todo, seen = [(path, by)], set()
+    todo, seen = collections.deque([(path, by)]), set()
     while todo and not collection.full:
-        path, by = todo.pop(0)
-        if path in seen:
+        path, by = one = todo.popleft()
+        if one in seen:
             continue
-        seen.add(path)
+        seen.add(one)
         text = collection.add(path, quiet=True, by=by)
-        by = named_by(path, by)
-        for target in _UWSGI_FILE.findall(text or ""):
+        by = collection.speaker(path, by)
+        for target in _UWSGI_FILE.findall(text or "")[:MAX_NAMES]:
             todo.append((os.path.normpath(os.path.join(os.path.dirname(path), target)), by))
         for target in _EMPEROR.findall(text or ""):
-            target = target.split("://")[-1]
-            found = matching(target if re.search(r"[*?\[]", target) else os.path.join(target, "*.*"))
-            todo += [(one, by) for one in found]
+            if len(todo) < MAX_NAMES:
+                target = target.split("://")[-1]
+                found = target if re.search(r"[*?\[]", target) else os.path.join(target, "*.*")
+                found = collection.matching(found, by)
+                todo.extend((one, by) for one in found)
 
 
 def read_tree(collection, path, depth=3):
@@ -237,10 +320,10 @@ def _peek(path):
 
 def processes():
     """The masters of uWSGI and nginx that run."""
-    found, own = [], _namespace(os.getpid())
+    found = []
     for name in sorted((one for one in os.listdir("/proc") if one.isdigit()), key=int):
         pid = int(name)
-        if _namespace(pid) not in ("", own):
+        if _has_other_files(pid):
             # A container's, whose files are not those of the host.
             continue
         try:
@@ -252,18 +335,19 @@ def processes():
         parent = procfs.parent(pid)
         if kind is None or (kind == "uwsgi" and parent and _is_uwsgi(_words(parent))):
             continue
-        if kind == "nginx" and os.stat("/proc/%d" % pid).st_uid not in (0, os.geteuid()):
-            # Whoever likes may call a process so; nginx's master is root's.
+        if kind == "nginx" and not _is_ours(pid):
+            # Whoever likes may call a process so, a program with a setuid bit too; nginx's master is root's.
             continue
         found.append(_process(pid, kind, words, parent))
     return found
 
 
-def _namespace(pid):
+def _has_other_files(pid):
+    """Whether a process has another root than the host; a unit with mounts of its own (PrivateTmp) has the same."""
     try:
-        return os.readlink("/proc/%d/ns/mnt" % pid)
+        return not os.path.samestat(os.stat("/proc/%d/root/" % pid), os.stat("/"))
     except OSError:
-        return ""
+        return False
 
 
 def _words(pid):
@@ -277,19 +361,45 @@ def _is_uwsgi(words):
     return bool(words) and re.match(r"(py)?uwsgi([-_.\d]\S*)?\Z", os.path.basename(words[0])) is not None
 
 
+def _uids(pid):
+    """The uids of a process: real, effective, saved and that of files; none where it is gone."""
+    found = re.search(br"(?m)^Uid:((?:\s+\d+){4})", procfs.read("/proc/%d/status" % pid))
+    return [int(number) for number in found.group(1).split()] if found else []
+
+
+def _is_ours(pid):
+    """Whether a process is root's, or that of who runs this, with every uid that it has."""
+    uids = _uids(pid)
+    return bool(uids) and (set(uids) == set([0]) or set(uids) == set([os.geteuid()]))
+
+
+def system_unit(cgroup, first=""):
+    """The unit that systemd itself has put a process into, by /proc/PID/cgroup; empty where it is none.
+
+    Only the first on the way is that: below it whoever was let to makes groups of any name. ``first``: the same file of
+    the process 1, for a container's begin below a group of their host's.
+    """
+    way, top = (re.search(r"(?m)^\d+:(?:name=systemd)?:(/.*)$", text) for text in (cgroup, first))
+    way, top = way.group(1) if way else "", re.sub(r"/init\.scope\Z", "", top.group(1)) if top else ""
+    way = way[len(top):] if way.startswith(top + "/") else way
+    return ([part for part in way.split("/") if part.endswith(".service")] or [""])[0]
+
+
 def _process(pid, kind, words, parent):
     about = {"pid": pid, "kind": kind, "command": words, "parent": parent or 0, "folder": "", "user": "", "uid": NOBODY}
+    # Who speaks by its command, which a process may change.
+    about["by"] = None if _is_ours(pid) else NOBODY
     try:
         about["folder"] = os.readlink("/proc/%d/cwd" % pid)
     except OSError:
         pass
-    uids = re.search(br"(?m)^Uid:\s+(\d+)", procfs.read("/proc/%d/status" % pid))
+    uids = _uids(pid)
     if uids:
-        about["uid"] = int(uids.group(1))
+        # Root speaks only by what is root's in every way.
+        about["uid"] = ([uid for uid in uids if uid] or [0])[0]
+        about["by"] = about["uid"] if about["by"] is not None else None
         about["user"] = safe_path.account_name(about["uid"])
-    cgroup = native(procfs.read("/proc/%d/cgroup" % pid))
-    unit = re.search(r"([\w@.\\:-]+\.service)\s*$", cgroup, re.MULTILINE)
-    about["unit"] = unit.group(1) if unit else ""
+    about["unit"] = system_unit(*[native(procfs.read("/proc/%d/cgroup" % one)) for one in (pid, 1)])
     about["folders"] = [about["folder"]]
     if kind == "nginx":
         # Its workers began when it last read its files.
@@ -315,9 +425,10 @@ def _configs(collection, process):
             continue
         for folder in process["folders"]:
             whole = os.path.normpath(os.path.join(folder or "/", path))
-            if os.path.isfile(whole):
+            # Asked with the account's rights: a file system of its own may keep root waiting.
+            if collection.add(whole, quiet=True, by=process["by"]) is not None:
                 process["folder"] = folder
-                follow_uwsgi(collection, whole, process["uid"] or None)
+                follow_uwsgi(collection, whole, process["by"])
                 break
 
 
@@ -356,7 +467,7 @@ def enabled_units():
 def commands_of(collection):
     """Read what the commands of units and of supervisor name."""
     for path, text in list(collection.texts.items()):
-        by = None if collection.root else named_by(path)
+        by = collection.speaker(path)
         for line in re.findall(r"(?m)^[ \t]*(?:ExecStart|command)[ \t]*=(.*)$", text):
             for word in re.split(r"[\s=:\"']+", line):
                 if word.startswith("/") and word.endswith(CONFIGS[:5]):
@@ -387,7 +498,7 @@ def host(paths):
             read_tree(collection, path)
         else:
             follow_uwsgi(collection, path)
-    return {
+    found = {
         "files": collection.files,
         "messages": collection.messages,
         "main": starts[0] if starts else "",
@@ -395,6 +506,8 @@ def host(paths):
         "limits": limits(),
         "enabled": enabled_units(),
     }
+    found.update(collection.speakers(running))
+    return found
 
 
 def folder(root):

@@ -59,10 +59,20 @@ def _connect_path(link, path):
         _listens(link, folder)
 
 
+def listener(path):
+    """The pid and uid of whoever listens at a unix socket, where a connection to its path really leads."""
+    link = connect(path, 5)
+    try:
+        return _peer(link)[:2]
+    finally:
+        link.close()
+
+
 def connect(address, timeout, owner=None):
     """A connected socket. ``address``: a path, ``@name`` for an abstract socket, or host:port.
 
-    ``owner``: the uid that must have opened a unix socket, where another account could lead us elsewhere.
+    ``owner``: the uid that must have opened a unix socket, or several of which one must have, where another account
+    could lead us elsewhere.
     """
     if not re.match(r"[@/]|.*:[0-9]+\Z", address):
         raise ClientError("%s: is no address of a socket" % address)
@@ -91,18 +101,17 @@ def connect(address, timeout, owner=None):
         raise ClientError("%s: %s" % (address, error))
     if owner is not None:
         uid = _peer(link)[1]
-        if uid != owner:
+        if uid not in (owner if isinstance(owner, (list, tuple)) else (owner,)):
             link.close()
             raise ClientError("%s: leads to a socket of another account (uid %d)" % (address, uid))
     return link
 
 
-def _receive(link, limit=1 << 20, until=None):
+def _receive(link, until, limit=1 << 20):
     chunks, size = [], 0
     while size < limit:
-        if until:
-            # Whoever sends a byte now and then would hold us for ever.
-            link.settimeout(max(0.001, until - time.time()))
+        # Whoever sends a byte now and then would hold us for ever.
+        link.settimeout(max(0.001, until - time.time()))
         chunk = link.recv(65536)
         if not chunk:
             break
@@ -124,6 +133,7 @@ def ask(address, path, protocol="uwsgi", host="localhost", timeout=10, owner=Non
 
     ``tls``: whether the application is told that the visitor came by HTTPS, as nginx would tell it.
     """
+    until = time.time() + timeout
     link = connect(address, timeout, owner)
     try:
         if protocol == "http":
@@ -148,7 +158,7 @@ def ask(address, path, protocol="uwsgi", host="localhost", timeout=10, owner=Non
             if tls:
                 variables["HTTPS"] = "on"
             link.sendall(_uwsgi_packet(variables))
-        answer = _receive(link)
+        answer = _receive(link, until)
     except (IOError, OSError) as error:
         raise ClientError("%s%s: %s" % (address, path, error))
     finally:
@@ -166,7 +176,7 @@ def statistics(address, timeout=2):
     except (ClientError, ValueError):
         return None
     try:
-        text = _receive(link, 1 << 26, time.time() + timeout)
+        text = _receive(link, time.time() + timeout, 1 << 26)
     except (IOError, OSError):
         return None
     finally:

@@ -14,7 +14,7 @@ import ssl
 import sys
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import request_log, secret_values
+from ansible_collections.graceful.wsgi.plugins.module_utils import deadline, request_log, secret_values
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask
 
 http_client = importlib.import_module("http.client" if sys.version_info[0] > 2 else "httplib")
@@ -123,6 +123,15 @@ def _through_nginx(question):
     except (IOError, OSError) as error:
         why = "nobody answers at %s (%s)" % (question["nginx"], error)
         raise NoAnswer(why) if question["sure"] else Unasked(why)
+    try:
+        with deadline.ended_after(link, TIMEOUT) as cut:
+            return _asked(question, link, cut)
+    finally:
+        link.close()
+
+
+def _asked(question, link, cut):
+    """An answer over a connection. ``cut``: as deadline has it."""
     connection = http_client.HTTPConnection("localhost", timeout=TIMEOUT)
     try:
         if question["proxy_protocol"]:
@@ -134,16 +143,19 @@ def _through_nginx(question):
             connection.putheader(*header)
         connection.endheaders()
         got = connection.getresponse()
+        if cut.done:
+            # What was cut off in its headers would pass for a whole one.
+            raise NoAnswer("gave no answer within %d s" % TIMEOUT, late=True)
         return _answer(question, got)
     except socket.timeout:
         raise NoAnswer("gave no answer within %d s" % TIMEOUT, late=True)
-    except http_client.HTTPException as error:
-        raise NoAnswer("hung up without an answer (%s)" % type(error).__name__)
-    except (IOError, OSError) as error:
-        raise NoAnswer("hung up without an answer (%s)" % error)
+    except (http_client.HTTPException, IOError, OSError) as error:
+        if cut.done:
+            raise NoAnswer("gave no answer within %d s" % TIMEOUT, late=True)
+        shows = type(error).__name__ if isinstance(error, http_client.HTTPException) else error
+        raise NoAnswer("hung up without an answer (%s)" % shows)
     finally:
         connection.close()
-        link.close()
 
 
 def _answer(question, got):

@@ -70,6 +70,12 @@ options:
         description: A name that it is asked for.
         type: str
         default: localhost
+      user:
+        description: The account that it is published for, where one is named.
+        type: str
+      group:
+        description: The group that it is published for, where one is named.
+        type: str
       units:
         description: Units that start a uWSGI.
         type: list
@@ -80,6 +86,10 @@ options:
         type: list
         elements: dict
         default: []
+  main:
+    description: The main file of nginx's that the plan was made of; nothing is done where nginx reads another one.
+    type: str
+    default: ""
   text:
     description: The configuration of the trial.
     type: str
@@ -180,10 +190,13 @@ SPEC = {
             "lead": {"type": "str", "required": True},
             "protocol": {"type": "str", "choices": ["uwsgi", "http"], "default": "uwsgi"},
             "host": {"type": "str", "default": "localhost"},
+            "user": {"type": "str"},
+            "group": {"type": "str"},
             "units": {"type": "list", "elements": "str", "default": []},
             "programs": {"type": "list", "elements": "dict", "default": []},
         },
     },
+    "main": {"type": "str", "default": ""},
     "text": {"type": "str", "default": ""},
     "ports": {"type": "int", "default": 0},
     "stop": {"type": "bool", "default": True},
@@ -200,10 +213,12 @@ def done(adoption, given, run):
         more["nginx"] = adopting.Nginx(run).accounts()
     elif step == "checked":
         found = adoption.check(given)
-        adopting.Nginx(run)
+        adopting.Nginx(run).reads(given["main"])
         more["starters"] = ["%s: started by %s (process %d)" % (one["app"], one["kind"], one["pid"]) for one in found]
     elif step == "trial":
-        more["ports"] = adopting.start_trial(adopting.Nginx(run), given["text"], given["ports"])
+        nginx = adopting.Nginx(run)
+        nginx.reads(given["main"])
+        more["ports"] = adopting.start_trial(nginx, given["text"], given["ports"])
     elif step == "ended":
         adopting.end_trial(adopting.Nginx(run))
     elif step == "moved":

@@ -39,7 +39,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 found:
-  description: Files with their texts, running masters, what the kernel says of queues, enabled units.
+  description:
+    - Files with their texts, running masters, what the kernel says of queues, enabled units.
+    - C(speakers) are the accounts that can change a file, or have named it, by its path. A file that is not among them
+      is root's. C(readers) are the accounts that have named a file and may read it, C(accounts) their names and groups.
+    - C(by) of a process is its account, and null where every uid of it is root's.
   returned: without O(look)
   type: dict
 looked:

@@ -12,11 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import stack_files
+
 from . import import_inventory, import_nginx, import_sites, layout, site_listen
 from .import_apps import FoundApp
 from .import_nginx import Node, written
 from .import_report import DECIDE
 from .import_sites import Table, Targets
+from .text_values import printable
 
 UNKNOWN = "adopt-unknown.invalid"
 NOWHERE = "graceful-adopt-no-such-page"
@@ -56,6 +59,8 @@ class Adoption:
     edits: list[dict[str, str]] = field(default_factory=list)
     requests: list[dict[str, Any]] = field(default_factory=list)
     unasked: list[str] = field(default_factory=list)
+    # The main file of nginx's that was read.
+    main: str = ""
     text: str = ""
     ports: int = 0
 
@@ -321,7 +326,7 @@ def doubled(apps: Iterable[Mapping[str, Any]]) -> list[str]:
 def _starters(app: FoundApp, files: Mapping[str, str]) -> dict[str, Any]:
     units, programs = [], []
     for one in app.source.starters:
-        if one.kind == "systemd":
+        if one.kind == "systemd" and one.file.startswith(tuple(f"{folder}/" for folder in stack_files.UNITS)):
             path = re.sub(r"\.service\.d/.*", ".service", one.file)
             units.append(posixpath.basename(path))
         elif one.kind == "supervisor":
@@ -333,17 +338,20 @@ def _starters(app: FoundApp, files: Mapping[str, str]) -> dict[str, Any]:
 
 
 def plan(
-    found: Mapping[str, Any], imported: import_inventory.Import, names: Iterable[str], more: Iterable[str]
+    found: Mapping[str, Any],
+    imported: import_inventory.Import,
+    published: Iterable[Mapping[str, Any]],
+    more: Iterable[str],
 ) -> Adoption:
-    """How a stack is moved. ``names``: the applications that are published; ``more``: paths to ask besides."""
+    """How a stack is moved. ``published``: publish_apps, as they will be; ``more``: paths to ask besides."""
     files = found["files"]
     # Read anew: the import has joined and moved what it read.
     nodes = import_nginx.Reader(files, str(found.get("main") or "")).read()
     _main, _events, http = import_nginx.http_level(nodes)
     targets = Targets(imported.apps, http, Table())
     led = leads(http, targets)
-    wanted, result = set(names), Adoption()
-    strange = sorted({lead.app for lead in led} - wanted)
+    wanted, result = {str(app["name"]): app for app in published}, Adoption(main=str(found.get("main") or ""))
+    strange = sorted({lead.app for lead in led} - set(wanted))
     if strange:
         have = ", ".join(sorted(wanted)) or "none"
         raise AdoptProblem(f"publish_apps has {have}, and not {', '.join(strange)}, to which nginx leads; import again")
@@ -356,7 +364,9 @@ def plan(
         if own:
             about = {"name": name, "addresses": own, "lead": f"unix:{layout.link(name)}"}
             about |= {"protocol": app.addresses[0][0], "host": UNKNOWN}
-            result.apps.append({**about, **_starters(app, files)})
+            # Whom its own files may have named.
+            rights = {key: str(wanted[name][key]) for key in ("user", "group") if wanted[name].get(key)}
+            result.apps.append({**about, **rights, **_starters(app, files)})
     if not result.apps:
         raise AdoptProblem("no application was found to which nginx leads; adopt moves what runs and is served")
     result.edits = edited(files, led)
@@ -396,9 +406,11 @@ def report(
     if rows:
         lines += ["", "| request | part | old | ours | |", "| --- | --- | --- | --- | --- |"]
         for row in rows:
-            cells = [str(row[key]).replace("|", "\\|") for key in ("request", "part", "old", "new")]
+            # A page may say what a terminal would obey.
+            cells = [printable(str(row[key])).replace("|", "\\|") for key in ("request", "part", "old", "new")]
+            cells = [" ".join(cell.splitlines()) for cell in cells]
             lines.append(f"| {' | '.join(cells)} | {'accepted' if accepted(row, allowed) else ''} |")
     for request, names in sorted(compared["varying"].items()):
         lines.append(f"- {request}: {', '.join(names)} varies by itself")
     lines += [f"- not asked: {one}" for one in unasked]
-    return "\n".join(lines) + "\n", len(open_ones)
+    return printable("\n".join(lines)) + "\n", len(open_ones)

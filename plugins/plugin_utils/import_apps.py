@@ -10,7 +10,7 @@ from typing import Any
 
 from . import layout, uwsgi_meanings, uwsgi_options
 from .import_report import CARRIED, CHANGED, DECIDE, DROPPED, KEPT, Row
-from .import_uwsgi import FILES, Option, Source, Starter
+from .import_uwsgi import ACCOUNTS, FILES, Option, Source, Starter
 from .problem import close_match
 
 ALIASES = {
@@ -266,7 +266,11 @@ class _App:
         """One option."""
         name = canonical(option.name)
         simple = {"module": "module", "wsgi-file": "wsgi_file", "callable": "callable"}
-        if option.condition:
+        if option.refused and name in ACCOUNTS:
+            self.say(option, DECIDE, option.refused, [f"{ACCOUNTS[name]}: the account's name"])
+        elif option.refused:
+            self.say(option, CHANGED, option.refused)
+        elif option.condition:
             choices = ["state it as a variable", "leave it out"]
             self.say(option, DECIDE, f"hangs on `{option.condition}`, which only the host can tell", choices)
         elif "$(" in option.value or "@(" in option.value:
@@ -457,6 +461,7 @@ class _App:
         for option in self.source.options:
             self.take(option)
         self._starters()
+        self._claims()
         self._code()
         self._requirements()
         self.app["log_requests"] = not self.silent
@@ -490,6 +495,15 @@ class _App:
             if "chdir" not in self.app and starter.folder.startswith("/") and starter.kind != "process":
                 self.app["chdir"] = starter.folder.rstrip("/") or "/"
                 self.found.rows.append(Row(starter.file, starter.line, f"folder {starter.folder}", CARRIED, "chdir"))
+
+    def _claims(self) -> None:
+        """Where nobody that counts says the account, those of processes that name its file are asked about."""
+        if self.app.get("user") or not self.source.claims:
+            return
+        text = f"processes of {', '.join(dict.fromkeys(self.source.claims))} name it"
+        how = "any account can run a process of that name, and nothing of root's says the account"
+        choices = [f"user: {name}" for name in dict.fromkeys(self.source.claims)]
+        self.found.rows.append(Row(self.source.file, 0, text, DECIDE, how, choices))
 
     def _unit(self, starter: Starter) -> None:
         """What a unit, or supervisor, gives the application besides its account."""

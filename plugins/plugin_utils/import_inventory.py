@@ -166,14 +166,14 @@ class Import:
                 self.conf.append(("nginx_events_options", node))
 
     def _http(self) -> None:
-        ours = {"conf.d", "default.d"}
         for node in self.http:
             if node.name == "server":
                 continue
             if node.name == "upstream":
                 self._upstream(node)
             elif node.name == "include" and node.children is None:
-                known = node.first().rpartition("/")[2] == "mime.types" or ours & set(node.first().split("/"))
+                parts = node.first().split("/")
+                known = parts[-1] == "mime.types" or import_nginx.OWN_FOLDERS & set(parts)
                 choices = ["add the file and import again", "state what it says as options"]
                 how = "nginx.conf includes it" if known else "the file was not among those that were read"
                 self.table.say(node, CARRIED if known else DECIDE, how, [] if known else choices)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from . import import_speakers
 from .nginx_tree import quoted
 
 INSTALL = "the nginx parser is missing on the controller; pip install ngxparse==0.5.16"
@@ -20,6 +21,9 @@ MAX_DEPTH = 40
 MAX_INCLUDES = 2000
 # What is said once in a block by these, all in one file that comes with nginx.
 KNOWN_FILES = ("uwsgi_params", "fastcgi_params", "scgi_params", "mime.types", "fastcgi.conf")
+# Folders that nginx.conf of this collection includes.
+OWN_FOLDERS = {"conf.d", "default.d"}
+_PATTERN = re.compile(r"[*?\[]")
 # What Debian has in a file of its own, for where that is not at hand.
 PROXY_PARAMS = (
     ["Host", "$http_host"],
@@ -221,7 +225,9 @@ class Reader:
         found = [path for path in found if re.search(r"(?m)^\s*http\s*\{", self.files[path])]
         return min(found, key=len) if found else None
 
-    def _matching(self, pattern: str) -> list[str]:
+    def _matching(self, pattern: str, chain: tuple[str, ...] = ()) -> list[str]:
+        """The files that an include means; to what another account has written only those that it may read."""
+        by = import_speakers.first(*(import_speakers.speaker(self.files[path]) for path in chain))
         tries = [pattern] if pattern.startswith("/") else [posixpath.join(self.base, pattern)]
         if pattern.startswith("/etc/nginx/"):
             tries.append(posixpath.join(self.base, pattern[len("/etc/nginx/") :]))
@@ -230,6 +236,10 @@ class Reader:
             # nginx's * does not go over a slash.
             level = [path for path in self.files if path.count("/") == one.count("/")]
             found = [path for path in level if fnmatch.fnmatchcase(path, one)]
+            kept = [path for path in found if import_speakers.may_read(self.files[path], by)]
+            if by is not None and len(kept) < len(found):
+                self._once(f"{chain[-1]}: {pattern} is nothing that {by.shown} may read, and is left out")
+            found = kept
             if found:
                 return sorted(found)
         return []
@@ -262,9 +272,13 @@ class Reader:
         if posixpath.basename(node.first()) in KNOWN_FILES:
             self.used.update(self._matching(node.first()))
             return [node]
-        paths, found = self._matching(node.first()), []
+        paths, found = self._matching(node.first(), chain), []
         if not paths and posixpath.basename(node.first()) == "proxy_params":
             return [Node("proxy_set_header", [*words], node.file, node.line) for words in PROXY_PARAMS]
+        if not paths and _PATTERN.search(node.first()) and not OWN_FOLDERS & set(node.first().split("/")):
+            # nginx takes that for nothing, and it is no question.
+            self._once(f"{node.file}:{node.line}: no file that was read is one of {node.first()}")
+            return []
         if not paths:
             return [node]
         for path in paths:

@@ -87,3 +87,22 @@ def test_the_doctor_fails_where_something_is_serious_and_says_it_as_asked(copied
     assert result["findings"][0]["finding"] == "protocol"
     with pytest.raises(AnsibleActionFail, match="doctor_format"):
         action(doctor, files=str(copied), format="yaml").run(task_vars=HOSTVARS)
+
+
+def test_what_a_host_tells_of_speakers_reaches_the_import(tmp_path, monkeypatch):
+    told = {
+        "files": {"/home/evil/a.ini": "[uwsgi]\nmodule = e\nuid = shop\n"},
+        "speakers": {"/home/evil/a.ini": 1002},
+        "readers": {},
+        "accounts": {"1002": {"name": "evil", "groups": []}},
+        "processes": [],
+    }
+    looked = {"kind": "missing"}
+
+    def called(_self, _vars, look=(), **_args):
+        return {"looked": dict.fromkeys(look, looked), "found": told}
+
+    monkeypatch.setattr(import_stack.ReadsStack, "_called", called)
+    result = action(import_stack, dir=str(tmp_path)).run(task_vars=HOSTVARS)
+    assert any("evil says it" in row["how"] for row in result["questions"])
+    assert "user: shop" not in (tmp_path / "old1.yml").read_text()

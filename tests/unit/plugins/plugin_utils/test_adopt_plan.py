@@ -44,11 +44,11 @@ FILES = {
 }
 
 
-def adoption(files=FILES, names=("shop",), more=()):
+def adoption(files=FILES, names=("shop",), more=(), **about):
     found = {"files": files, "main": "/etc/nginx/nginx.conf", "processes": []}
     imported = import_inventory.Import(files, planner, [], found["main"], [])
     imported.run()
-    return adopt_plan.plan(found, imported, names, more)
+    return adopt_plan.plan(found, imported, [{"name": name, **about} for name in names], more)
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +145,24 @@ def test_a_difference_counts_unless_it_is_accepted(accept, count):
     assert text.startswith(f"4 of 4 locations carried; 0 as options; {count} answer{'' if count == 1 else 's'} differ")
     assert "| GET http://a/ | body | 1 | 2 |" in text
     assert "GET http://a/b: body varies by itself" in text and "not asked: /x: no" in text
+
+
+def test_what_a_terminal_would_obey_is_shown_and_not_obeyed():
+    rows = [{**ROW, "new": "\x1b]0;owned\x07\x9b2J|\nx"}]
+    compared = {"count": 5, "differences": rows, "varying": {"GET http://a/\x1b[2J": ["body"]}}
+    text, _left = adopt_plan.report("", compared, ["/\x1b[2J: no"], [])
+    assert not any(ord(letter) < 32 and letter != "\n" or 127 <= ord(letter) < 160 for letter in text)
+    assert "| 1 | ?]0;owned??2J\\| x |" in text
+
+
+def test_whose_rights_an_application_is_to_have_is_for_the_host_to_judge():
+    [app] = adoption(user="postgres", group="shadow").apps
+    assert (app["user"], app["group"]) == ("postgres", "shadow")
+    assert "user" not in adoption(user="").apps[0]
+
+
+@pytest.mark.parametrize(("folder", "units"), [("/etc/systemd/system", ["db.service"]), ("/home/evil", [])])
+def test_only_systemds_folders_name_units(folder, units):
+    text = "[Service]\nExecStart=/usr/bin/uwsgi --ini /srv/shop/uwsgi.ini\n"
+    [app] = adoption({**FILES, f"{folder}/db.service": text}).apps
+    assert app["units"] == units

@@ -129,6 +129,15 @@ def test_secrets_stand_in_no_table():
     assert result.variables["publish_apps"][0]["env"] == {"TOKEN": "hunter2", "KEY": "hunter3"}
 
 
+def test_an_include_that_no_file_matches_is_told_and_no_question():
+    conf = "include /etc/nginx/modules-enabled/*.conf; http { include sites-enabled/*; server { include no[t]hing; } }"
+    result = import_inventory.run({CONF: conf}, importing.planner)
+    assert not [row for row in result.rows if row.text.startswith("include")]
+    assert sum("no file that was read is one of" in one for one in result.messages) == 3
+    missing = import_inventory.run({CONF: "http { include sites.conf; }"}, importing.planner)
+    assert [row for row in missing.rows if row.text.startswith("include")]
+
+
 def test_braces_of_templates_are_no_templates():
     files = {CONF: 'http { server { listen 80; location / { return 200 "{{ x }}"; } } }'}
     assert "!unsafe" in import_report.inventory(import_inventory.run(files, importing.planner), "old")

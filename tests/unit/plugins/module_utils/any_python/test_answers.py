@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 
 import pytest
 
@@ -94,6 +95,34 @@ def test_a_server_is_asked_with_the_name_and_port_of_the_old_one():
     assert heard[0].startswith("GET / HTTP/1.1\r\n") and "Host: a.test:8000\r\n" in heard[0]
     assert got["status"] == 201 and got["body"].startswith("2 bytes")
     assert "failed" in answers.ask(QUESTION, "127.0.0.1:1")
+
+
+@pytest.mark.parametrize("begins", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(begins, monkeypatch):
+    monkeypatch.setattr(answers, "TIMEOUT", 0.5)
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1)
+
+    def drip():
+        link, _peer = listener.accept()
+        try:
+            link.sendall(begins)
+            for _time in range(60):
+                link.sendall(b"a")
+                time.sleep(0.1)
+        except (IOError, OSError):
+            pass
+        link.close()
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    begun = time.time()
+    got = answers.ask(QUESTION, "127.0.0.1:%d" % listener.getsockname()[1])
+    assert time.time() - begun < 4
+    assert got["failed"].startswith("gave no whole answer within")
+    thread.join(10)
+    listener.close()
 
 
 def test_files_of_a_folder_are_asked_for_and_links_are_not(tmp_path):

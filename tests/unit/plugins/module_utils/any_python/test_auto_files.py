@@ -5,6 +5,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import os
+import time
 
 import pytest
 
@@ -61,6 +62,20 @@ def test_code_that_is_not_there_is_told_as_such(root):
         auto_files.read(os.path.join(root, "none"))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks as another account")
+def test_code_whose_account_keeps_root_waiting_is_told_as_such(tmp_path, monkeypatch):
+    class Home:
+        who = {"uid": 61001, "gid": 61001, "groups": []}
+        code = str(tmp_path)
+        wanted = {"exclude": ()}
+
+    monkeypatch.setattr(auto_files, "SECONDS", 0.2)
+    monkeypatch.setattr(auto_files, "read", lambda *_args: time.sleep(60))
+    with pytest.raises(auto_files.AutoFileError) as error:
+        auto_files.of_home(Home)
+    assert "cannot be read" in str(error.value) and "took over" in str(error.value)
+
+
 def test_a_link_within_the_code_is_followed_and_one_that_leads_out_is_refused(tmp_path):
     code, other = str(tmp_path / "shop"), str(tmp_path / "shop-other")
     put(code, "locks/uv.lock")
@@ -99,7 +114,7 @@ class FakeHome:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's folders are meant")
 def test_code_of_roots_where_others_put_files_is_not_read_as_root(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(auto_files, "as_account", lambda who, call, errors: asked.append(who["uid"]) or call())
+    monkeypatch.setattr(auto_files, "as_account", lambda who, call, *_more: asked.append(who["uid"]) or call())
     monkeypatch.setattr(auto_files, "untrusted", lambda path: "it belongs to deploy")
     code = str(tmp_path / "shop")
     put(code, "uv.lock")

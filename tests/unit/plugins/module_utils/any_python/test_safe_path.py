@@ -7,7 +7,10 @@ __metaclass__ = type
 
 import errno
 import os
+import signal
 import stat
+import struct
+import time
 
 import pytest
 
@@ -380,3 +383,41 @@ def test_no_room_names_the_file_system_and_what_to_free(tmp_path):
     assert "no room left" in no_room(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)))
     assert "cannot be written" in no_room(OSError(errno.EROFS, os.strerror(errno.EROFS), "/sys/x"))
     assert no_room(OSError(errno.ENOENT, "x", "/y")) == no_room("all went well") == ""
+
+
+@root_only
+def test_a_look_with_an_accounts_rights_takes_no_longer_than_it_may():
+    who, began = {"uid": HERS, "gid": HERS, "groups": []}, time.time()
+
+    def stop():
+        # The account may do so to any process of its own.
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    for call in (stop, lambda: time.sleep(60)):
+        with pytest.raises(RuntimeError, match="took over 0 s"):
+            safe_path.as_account(who, call, seconds=0.3)
+    assert time.time() - began < 10
+    with pytest.raises(RuntimeError, match="without an answer"):
+        safe_path.as_account(who, lambda: os.kill(os.getpid(), signal.SIGKILL), seconds=5)
+    assert safe_path.as_account(who, lambda: "x" * 300000, seconds=5) == "x" * 300000
+
+
+@root_only
+def test_an_access_list_lets_others_write(roots):
+    if not hasattr(os, "setxattr"):
+        pytest.skip("this Python sets no access list")
+    path = str(roots / "folder")
+    os.mkdir(path)
+    # Version 2; the owner rwx, the account 12345 rwx, the group none, the mask rwx, others none.
+    entries = [(1, 7, -1), (2, 7, 12345), (4, 0, -1), (16, 7, -1), (32, 0, -1)]
+    try:
+        value = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *one) for one in entries)
+        os.setxattr(path, "system.posix_acl_access", value)
+    except OSError:
+        pytest.skip("this file system has no access lists")
+    assert "an access list" in safe_path.others_write(os.lstat(path), path)
+    with safe_path.Folder(path) as folder:
+        assert "an access list" in folder.why and folder.whose == safe_path.NOBODY["uid"]
+    os.removexattr(path, "system.posix_acl_access")
+    os.chmod(path, 0o770)
+    assert safe_path.untrusted(path) is None

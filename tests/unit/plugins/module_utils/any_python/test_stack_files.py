@@ -6,6 +6,8 @@ __metaclass__ = type
 
 import io
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -167,3 +169,187 @@ def test_what_another_accounts_file_names_is_read_with_its_rights(root):
     collection = stack_files.Collection()
     stack_files.follow_uwsgi(collection, secret, 12345)
     assert not collection.files
+
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="makes files of other accounts")
+HERS, HIS = 61001, 61002
+
+
+@pytest.fixture
+def world(root):
+    """A folder that all may enter, as those of a host are."""
+    for path in (root, os.path.dirname(root), os.path.dirname(os.path.dirname(root))):
+        os.chmod(path, 0o755)
+    return root
+
+
+def owned(path, uid, mode=0o644):
+    os.chown(path, uid, uid)
+    os.chmod(path, mode)
+    return path
+
+
+def folder_of(root, name, uid, mode=0o755):
+    path = os.path.join(root, name)
+    os.mkdir(path)
+    return owned(path, uid, mode)
+
+
+@root_only
+def test_who_can_change_a_file_speaks_for_it(world):
+    folder_of(world, "hers", HERS)
+    folder_of(world, "tmp", 0, 0o1777)
+    folder_of(world, "group", 0, 0o775)
+    os.chown(os.path.join(world, "group"), 0, HERS)
+    wanted = {"a.ini": None, "hers/a.ini": HERS, "tmp/a.ini": None, "group/a.ini": stack_files.NOBODY}
+    for path in wanted:
+        owned(write(world, path, u"[uwsgi]\n"), 0)
+    for path, uid in (("own.ini", HERS), ("tmp/own.ini", HERS), ("hers/own.ini", HERS)):
+        owned(write(world, path, u"[uwsgi]\n"), uid)
+        wanted[path] = uid
+    # Two may have written it.
+    owned(write(world, "hers/his.ini", u"[uwsgi]\n"), HIS)
+    owned(write(world, "open.ini", u"[uwsgi]\n"), 0, 0o666)
+    wanted.update({"hers/his.ini": stack_files.NOBODY, "open.ini": stack_files.NOBODY})
+    collection = stack_files.Collection()
+    for path in wanted:
+        collection.add(os.path.join(world, path))
+    assert dict((os.path.relpath(path, world), uid) for path, uid in collection.owners.items()) == wanted
+    told = collection.speakers([])
+    assert len(told["speakers"]) == 7 and told["accounts"][str(stack_files.NOBODY)] == {"name": "", "groups": []}
+    assert told["accounts"][str(HERS)]["name"] == str(HERS)
+
+
+@root_only
+def test_a_file_is_judged_as_it_was_read(world, monkeypatch):
+    folder_of(world, "hers", HERS)
+    path = owned(write(world, "hers/a.ini", u"[uwsgi]\n"), HERS)
+    real = stack_files.safe_path.Folder.open_file
+
+    def swapping(self, name, *args):
+        handle = real(self, name, *args)
+        os.rename(os.path.join(world, "hers"), os.path.join(world, "was"))
+        write(world, "hers/a.ini", u"[uwsgi]\n")
+        return handle
+
+    monkeypatch.setattr(stack_files.safe_path.Folder, "open_file", swapping)
+    collection = stack_files.Collection()
+    assert collection.add(path) and collection.owners[path] == HERS
+
+
+@root_only
+def test_what_was_read_for_root_is_asked_anew_for_an_account(world):
+    secret = owned(write(world, "secret.ini", u"[uwsgi]\nenv = A=canary\n"), 0, 0o600)
+    plain = owned(write(world, "plain.ini", u"[uwsgi]\n"), 0)
+    collection = stack_files.Collection()
+    assert collection.add(secret) and collection.add(plain)
+    assert collection.add(secret, by=HERS) is None and collection.add(plain, by=HERS)
+    assert collection.speakers([])["readers"] == {plain: [HERS]}
+    # What only she has named is hers to say, until root names it too; another's that two name is nobody's.
+    other = owned(write(world, "other.ini", u"[uwsgi]\n"), 0)
+    his = owned(write(world, "his.ini", u"[uwsgi]\n"), HIS)
+    for path in (other, his):
+        collection.add(path, by=HERS)
+    assert collection.speaker(other) == HERS and collection.speaker(his) == stack_files.NOBODY
+    collection.add(other)
+    assert collection.speaker(other) is None
+
+
+def test_tries_that_fail_count_too(root, monkeypatch):
+    monkeypatch.setattr(stack_files, "MAX_FILES", 5)
+    monkeypatch.setattr(stack_files, "MAX_NAMED", 3)
+    asked = []
+    monkeypatch.setattr(stack_files.Collection, "_read_as", lambda self, uid, path: asked.append(path) or _missing())
+    collection = stack_files.Collection()
+    path = write(root, "a.ini", u"[uwsgi]\n" + u"".join(u"ini = no%d.ini\n" % number for number in range(50)))
+    stack_files.follow_uwsgi(collection, path, 12345)
+    assert asked == [path] and len(collection.messages) == 0
+    for number in range(9):
+        collection.add("/nowhere/%d" % number, by=12345, quiet=True)
+    assert len(asked) == 3 and "names more files" in " ".join(collection.messages) and not collection.full
+    for number in range(9):
+        collection.add("/nowhere/%d" % number, quiet=True)
+    assert collection.full and collection.tried == 5
+
+
+def _missing():
+    raise OSError(2, "not there")
+
+
+@root_only
+def test_an_account_that_keeps_root_waiting_is_not_asked_again(world, monkeypatch):
+    monkeypatch.setattr(stack_files, "SECONDS", 0.3)
+    monkeypatch.setattr(stack_files, "_for_root", lambda path: time.sleep(60))
+    collection, began = stack_files.Collection(), time.time()
+    for number in range(20):
+        assert collection.add("/nowhere/%d" % number, by=HERS) is None
+    assert time.time() - began < 5 and len(collection.messages) == 1 and "took over" in collection.messages[0]
+
+
+@pytest.mark.parametrize(
+    "uids, known",
+    [("0 0 0 0", True), ("61001 0 0 0", False), ("0 61001 0 0", False), ("61001 " * 4, False), ("", False)],
+)
+def test_a_program_with_a_setuid_bit_is_no_master_of_nginx(monkeypatch, uids, known):
+    pid = os.getpid()
+    real = stack_files.procfs.read
+    told = {
+        "/proc/%d/cmdline" % pid: b"nginx: master process nginx -c /home/evil/nginx.conf\0",
+        "/proc/%d/status" % pid: ("Name:\tx\nUid:\t%s\n" % "\t".join(uids.split())).encode("ascii"),
+    }
+    monkeypatch.setattr(stack_files.procfs, "read", lambda path: told.get(path) or real(path))
+    monkeypatch.setattr(stack_files.os, "geteuid", lambda: 0)
+    assert any(one["pid"] == pid for one in stack_files.processes()) is known
+
+
+def test_only_a_group_of_systemds_own_is_a_unit():
+    tell = stack_files.system_unit
+    assert tell("0::/system.slice/shop.service\n") == "shop.service"
+    assert tell("5:memory:/x\n1:name=systemd:/system.slice/system-app.slice/app@a.service\n0::/\n") == "app@a.service"
+    assert tell("0::/system.slice/evil.service/shop.service\n") == "evil.service"
+    assert tell("0::/user.slice/user-9.slice/user@9.service/app.slice/shop.service\n") == "user@9.service"
+    assert tell("0::/docker.service/x/system.slice/a.service\n", "0::/docker.service/x/init.scope\n") == "a.service"
+    assert tell("") == ""
+
+
+@root_only
+def test_an_emperor_of_an_account_sees_what_that_account_sees(world, monkeypatch):
+    folder_of(world, "closed", 0, 0o700)
+    write(world, "closed/one.ini", u"[uwsgi]\n")
+    folder_of(world, "hers", HERS)
+    write(world, "hers/vassals/one.ini", u"[uwsgi]\n")
+    text = u"[uwsgi]\nemperor = %s/closed/*.ini\nemperor = %s/hers/vassals\n" % (native(world), native(world))
+    path = owned(write(world, "e.ini", text), HERS)
+    asked = []
+    real = stack_files.Collection._read_as
+    monkeypatch.setattr(
+        stack_files.Collection, "_read_as", lambda self, uid, path: asked.append(path) or real(self, uid, path)
+    )
+    collection = stack_files.Collection()
+    stack_files.follow_uwsgi(collection, path)
+    assert asked == [os.path.join(world, "hers/vassals/one.ini")] and asked[0] in collection.files
+
+
+@root_only
+def test_a_process_names_files_by_the_folder_that_it_began_in(world):
+    path = owned(write(world, "hers/a.ini", u"[uwsgi]\n"), HERS)
+    about = {"command": ["uwsgi", "a.ini"], "folders": ["/", os.path.join(world, "hers")], "by": HERS, "folder": "/"}
+    collection = stack_files.Collection()
+    stack_files._configs(collection, about)
+    assert list(collection.files) == [path] and about["folder"] == os.path.join(world, "hers")
+
+
+def test_a_unit_with_mounts_of_its_own_is_the_hosts_and_a_container_is_not(tmp_path):
+    """As PrivateTmp makes them of a unit; a container has another root."""
+    (tmp_path / "root").mkdir()
+    code = "import os, sys, time; %s; sys.stdout.write('up'); sys.stdout.flush(); time.sleep(60)"
+    inside = code % ("os.chroot(%r)" % str(tmp_path / "root"))
+    cases = [(["unshare", "-m", sys.executable, "-c", code % "pass"], False), ([sys.executable, "-c", inside], True)]
+    for words, other in cases:
+        child = subprocess.Popen(words, stdout=subprocess.PIPE)
+        try:
+            assert child.stdout.read(2) == b"up"
+            assert stack_files._has_other_files(child.pid) is other
+        finally:
+            child.kill()
+            child.wait()

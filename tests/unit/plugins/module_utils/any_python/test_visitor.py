@@ -6,6 +6,7 @@ __metaclass__ = type
 
 import socket
 import threading
+import time
 
 import pytest
 
@@ -166,6 +167,33 @@ def test_an_empty_page_whose_code_failed_is_refused(server, tmp_path):
         return EMPTY
 
     assert not Visit(question(server(failing)[0], logs=[str(log)])).make()
+
+
+def test_an_answer_that_comes_byte_by_byte_is_late(monkeypatch):
+    monkeypatch.setattr(visitor, "TIMEOUT", 1)
+    door = socket.socket()
+    door.bind(("127.0.0.1", 0))
+    door.listen(1)
+
+    def drip():
+        link = door.accept()[0]
+        try:
+            link.sendall(b"HTTP/1.1 200 OK\r\nX-A: ")
+            for _time in range(60):
+                link.sendall(b"a")
+                time.sleep(0.1)
+        except (IOError, OSError):
+            pass
+        link.close()
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    begun = time.time()
+    visit = Visit(question("127.0.0.1:%d" % door.getsockname()[1]))
+    assert not visit.make() and visit.wrong == "gave no answer within 1 s"
+    assert time.time() - begun < 4
+    thread.join(10)
+    door.close()
 
 
 @pytest.mark.parametrize("sure", [True, False])
