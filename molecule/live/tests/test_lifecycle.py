@@ -154,8 +154,9 @@ def test_a_first_run_that_fails_leaves_nothing_and_the_next_one_converges(folder
     sh("mkdir -p /srv/wsgi/lcwhole/shared /srv/wsgi/nobodys/releases/1 && echo kept > /srv/wsgi/lcwhole/shared/data")
     status, said = play([stays, broken, whole], sites(stays, broken, whole))
     assert status == 2 and "nothing_of_this_name" in said, said
-    assert traces("lcbroken") == []
-    assert traces("lcwhole") == ["/srv/wsgi/lcwhole"]
+    # Why it failed is kept for the history.
+    assert traces("lcbroken") == ["/var/lib/graceful-wsgi/never-live/lcbroken.json"]
+    assert [path for path in traces("lcwhole") if "/never-live/" not in path] == ["/srv/wsgi/lcwhole"]
     assert sh("find /srv/wsgi/lcwhole -type f -o -type l") == "/srv/wsgi/lcwhole/shared/data\n"
     assert get("lcstays.test")[0] == 200
     mended = plain(folder, "lcbroken", CODE % "mended", log="/var/log/lcbroken.log")

@@ -76,7 +76,9 @@ def test_what_fails_for_one_reason_is_told_once_with_the_names(tmp_path):
     flask = code(
         tmp_path / "flask", manageDOTpy="from flask import Flask\napp = Flask('x')\n", requirementsDOTtxt="Flask\n"
     )
-    apps = [{"name": f"shop-{number}", "source": flask, "module": "manage"} for number in range(5)]
+    # Of these nothing is installed, whatever the code says that it needs.
+    bare = {"module": "manage", "requirements": []}
+    apps = [{"name": f"shop-{number}", "source": flask, **bare} for number in range(5)]
     reads = "import yaml\n"
     more = {
         # A package of another name, in a file of another name.
@@ -84,7 +86,7 @@ def test_what_fails_for_one_reason_is_told_once_with_the_names(tmp_path):
         "bare": code(tmp_path / "bare", manageDOTpy="import markupsafe\n"),
         "built": code(tmp_path / "built", manageDOTpy="import jinja2\n", pyprojectDOTtoml="[project]\nname='x'\n"),
     }
-    apps += [{"name": name, "source": source, "module": "manage"} for name, source in more.items()]
+    apps += [{"name": name, "source": source, **bare} for name, source in more.items()]
     works = {"source": code(tmp_path / "works", **plain()), "module": "manage"}
     apps.append({"name": "moved", **works, "module": "shop.wsgi"})
     # The binary is asked for its options together with the plugin; one that cannot be loaded brings none.
