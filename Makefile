@@ -26,7 +26,7 @@ demo-down: ## Remove the demo host
 
 # The images of hosts and the other virtualenv are made by the first stage that needs them, beside the unit tests.
 test: venv-test venv ## Run lint, unit, consumer and all scenarios, three at a time
-	@tests/run unit python27+ faults+ live life hostile molecule fleet ways paths airgap lint consumer centos7 'reload!' 'websocket!'
+	@tests/run unit python27+ ways live life hostile faults+ molecule fleet paths airgap lint consumer centos7 'reload!' 'websocket!'
 
 # What Ansible has packed in one play is handed on to the next; and where building is not what is tested, as bytecode too.
 unit consumer molecule reload paths websocket hostile live life ways faults python27 centos7 fleet airgap: \
