@@ -88,6 +88,8 @@ class Identifier(ReportingAction):
             if root is not None:
                 return auto_plan.look(root, item.get("exclude") or [])
             read = there.get(item["name"])
+            if read and "error" in read:
+                raise LockError(read["error"], "write the requirements as a list")
             return choose(read["names"], read["texts"], bool(item.get("path"))) if read else None
 
         named = {item["name"] for item in args.get("releases") or [] if item.get("id")}

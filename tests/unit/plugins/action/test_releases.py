@@ -141,3 +141,21 @@ def test_application_without_code_has_a_release_named_by_its_requirements(tmp_pa
 
     assert len(made()) == 12 and made(shared=["data"]).startswith(f"{made()}-")
     assert len({made(), made(requirements=["httpbin"]), made(constraints=["flask<3"])}) == 3
+
+
+def test_what_cannot_be_read_stops_those_alone_who_have_said_auto():
+    plugin = action.ActionModule.__new__(action.ActionModule)
+    plugin._task, warned = SimpleNamespace(args={"python": "3.11"}), []
+    plugin._display = SimpleNamespace(warning=warned.append)
+    plugin._execute_module = lambda **_more: {"found": {"shop": {"error": "uv.lock has more than 16 MB"}}}
+    item = {"name": "shop", "home": "/h", "repo": "https://git.test/x", "user": "shop", "requirements": "auto"}
+
+    def settled(**more):
+        args = {"checkouts": {"shop": {"after": "0123abcd"}}, "python": "3.11"}
+        found = [plugin._identify({**item, **more}, args["checkouts"], "")]
+        return plugin._found(found, args, {})[0][0]
+
+    assert settled(auto={"default": True})["requirements"] is None
+    assert len(warned) == 1 and "uv.lock has more than 16 MB; nothing is installed" in warned[0]
+    with pytest.raises(AnsibleActionFail, match="uv.lock has more than 16 MB; write the requirements as a list"):
+        settled()
