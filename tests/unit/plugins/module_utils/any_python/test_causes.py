@@ -328,24 +328,3 @@ def test_two_applications_with_hints_of_their_own_are_told_apart():
     hints = ["callable: %s loads and has no app, but %s" % pair for pair in (("one", "web"), ("two", "api"))]
     said = causes.message([("one", NO_NAME + "\n" + hints[0]), ("two", NO_NAME + "\n" + hints[1])])
     assert hints[0] in said and hints[1] in said
-
-
-def test_a_failed_preflight_names_the_callable_and_the_cure(tmpdir, monkeypatch):
-    from ansible_collections.graceful.wsgi.plugins.modules import uwsgi_preflight as module
-
-    def fail(*_args):
-        raise uwsgi_preflight.PreflightError(NO_NAME)
-
-    monkeypatch.setattr(module, "preflight", fail)
-    monkeypatch.setattr(module.Application, "_who", lambda self: {"uid": 0, "gid": 0, "groups": []})
-    tmpdir.join("shop.py").write("app = Flask(__name__)\n")
-    wanted = {
-        "name": "shop", "user": "x", "group": "x", "options": [], "environment": {}, "template": None, "text": None,
-        "probe": {}, "question": {"callable": "shop:application"}, "unit": None, "files": {}, "vars": {},
-        "code": {"path": str(tmpdir), "module": "shop", "requirements": None, "virtualenv": None},
-    }  # fmt: skip
-    one = module.Application(wanted, {}, "/bin/true", 5, False)
-    one.run()
-    assert one.failed and one.found == NO_NAME + (
-        "\ncallable: shop loads and has no application, but app; write `callable: app`"
-    )
