@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from one_host import HOST
 
 LOAD = """
-import http.client, json, sys, threading
+import http.client, json, sys, threading, time
 done, told = threading.Event(), {"sent": 0, "failed": []}
 def ask():
     while not done.is_set():
@@ -22,6 +22,8 @@ def ask():
         except Exception as error:
             told["failed"].append(repr(error))
         told["sent"] += 1
+        # Without a pause they alone would keep a processor busy.
+        time.sleep(0.01)
 threads = [threading.Thread(target=ask) for _ in range(3)]
 [thread.start() for thread in threads]
 sys.stdin.read()

@@ -26,7 +26,7 @@ FAIL = """\
 """
 # Asks again and again until its own file is gone, and tells how many answers were none.
 LOAD = """\
-import http.client, json, os, threading
+import http.client, json, os, threading, time
 good, bad, lock = {}, [], threading.Lock()
 def ask():
     while os.path.exists("/var/tmp/load.py"):
@@ -43,6 +43,7 @@ def ask():
         except Exception as error:
             with lock:
                 bad.append(repr(error))
+        time.sleep(0.01)
 threads = [threading.Thread(target=ask) for _ in range(4)]
 [t.start() for t in threads]
 [t.join() for t in threads]

@@ -248,10 +248,8 @@ def test_the_release_of_a_job_that_takes_its_time_stays(folder):
         sh(f"test -x {release}/.venv/bin/python")
     finally:
         sh("systemctl stop long-job")
-    for version in ("2.3", "2"):
-        status, said = deploy(ledger(code(folder, version), secrets=secrets), publish_keep_releases=2)
-        assert status == 0, said
-        assert version == "2" or not sh(f"ls -d {release} 2>/dev/null", check=False)
+    status, said = deploy(ledger(code(folder, "2"), secrets=secrets))
+    assert status == 0, said
 
 
 def test_a_killed_worker_is_back_by_itself():
