@@ -3,8 +3,9 @@
 from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_preflight
 from ansible_collections.graceful.wsgi.plugins.modules import uwsgi_preflight as module
 
-NO_NAME = "the worker ended before it accepted a request:\nunable to load app 0 (mountpoint='') %s" % (
-    "(callable not found or import error)"
+NO_NAME = (
+    "the worker ended before it accepted a request:\n"
+    "unable to load app 0 (mountpoint='') (callable not found or import error)"
 )
 
 
