@@ -49,7 +49,7 @@ def ask(tls, method):
             with lock:
                 lost.append([method, repr(error)])
             connection = None
-        time.sleep(0.002)
+        time.sleep(0.01)
 open("/tmp/load-on", "w").close()
 threads = [threading.Thread(target=ask, args=(tls, method))
            for tls in (False, True) for method in ("GET", "HEAD", "POST")]
