@@ -28,7 +28,8 @@ ASKED = ["setup", "nginx_info", "uwsgi_build_info", "publish_info"]
 
 class Trial:
     def __init__(self, folder):
-        self.folder, self.apps, self.sites = folder, [self.app("quiet")], [site("quiet.test", "quiet")]
+        self.folder = folder
+        self.apps, self.sites = [self.app("quiet")], [site("quiet.test", "quiet")]
 
     def app(self, name):
         code = self.folder / name
@@ -131,9 +132,9 @@ def bare(trial):
 )
 def test_a_host_without_the_application_is_left_out(trial, bare, name, words):
     given = {"all_apps": trial.apps, "all_sites": trial.sites, "ansible_connection": "community.docker.docker"}
-    given |= {"apps": "{{ [] if is_bare | default(false) else all_apps }}"}
+    given |= {"publish_apps": "{{ [] if is_bare | default(false) else all_apps }}"}
     given |= {"publish_set": "{{ 'b' if is_bare | default(false) else 'trial' }}"}
-    given |= {"sites": "{{ [] if is_bare | default(false) else all_sites }}"}
+    given |= {"publish_sites": "{{ [] if is_bare | default(false) else all_sites }}"}
     status, said = trial.book(name, *words, more=[*bare, f"--limit={HOST},bare"], **given)
     assert status == 0 and "bare has no application quiet; it is left out" in said, said
     status, said = trial.book(name, words[0].replace("quiet", "quite"), *words[1:])
