@@ -13,8 +13,6 @@ import hashlib
 import importlib
 import os
 import re
-import socket
-import ssl
 import stat
 import sys
 
@@ -35,33 +33,11 @@ HIDDEN = ("set-cookie", "set-cookie2", "authorization", "x-csrf-token")
 USUAL = {True: 443, False: 80}
 
 
-def _connected(address):
-    if address.startswith("/"):
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        link.settimeout(TIMEOUT)
-        try:
-            link.connect(address)
-        except (IOError, OSError):
-            link.close()
-            raise
-        return link
-    host, _colon, port = address.rpartition(":")
-    return socket.create_connection((host.strip("[]"), int(port)), TIMEOUT)
-
-
-def _secured(link, name):
-    """TLS as of a visitor who asks for this name; whose certificate that is, both stacks are asked alike."""
-    context = ssl.SSLContext(getattr(ssl, "PROTOCOL_TLS_CLIENT", ssl.PROTOCOL_SSLv23))
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context.wrap_socket(link, server_hostname=name)
-
-
 def ask(question, address):
     """One answer as {status, location, headers, body}, or {failed: why}."""
     link = None
     try:
-        link = _connected(address)
+        link = deadline.connected(address, TIMEOUT)
         with deadline.ended_after(link, TIMEOUT) as cut:
             got = _asked(question, link)
         # What was cut off is no answer to compare with, however much of it had come.
@@ -79,7 +55,7 @@ def _asked(question, link):
         if question.get("proxy_protocol"):
             link.sendall(b"PROXY TCP4 127.0.0.1 127.0.0.1 65000 80\r\n")
         connection = http_client.HTTPConnection("localhost", timeout=TIMEOUT)
-        connection.sock = _secured(link, question["host"]) if question["tls"] else link
+        connection.sock = deadline.secured(link, question["host"]) if question["tls"] else link
         connection.putrequest(question["method"], question["path"], skip_host=True, skip_accept_encoding=True)
         port = question["port"]
         host = question["host"] + ("" if port in (None, USUAL[question["tls"]]) else ":%d" % port)

@@ -88,30 +88,12 @@ def shown(question):
     return where % (question["path"], question["host"], question["app"])
 
 
-def _connected(question):
-    address = question["nginx"]
-    if address.startswith("/"):
-        link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        link.settimeout(TIMEOUT)
-        try:
-            link.connect(address)
-        except (IOError, OSError):
-            link.close()
-            raise
-        return link
-    host, _colon, port = address.rpartition(":")
-    return socket.create_connection((host.strip("[]"), int(port)), TIMEOUT)
-
-
 def _secured(link, name):
-    """TLS as of a visitor who asks for this name; whose certificate that is, is not for this to judge."""
+    """TLS as deadline.secured() has it, where this host's Python can and the name can be said."""
     if not (hasattr(ssl, "SSLContext") and getattr(ssl, "HAS_SNI", False)):
         raise Unasked("this host's Python cannot name a host in a TLS handshake")
-    context = ssl.SSLContext(getattr(ssl, "PROTOCOL_TLS_CLIENT", ssl.PROTOCOL_SSLv23))
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     try:
-        return context.wrap_socket(link, server_hostname=name)
+        return deadline.secured(link, name)
     except ValueError as error:
         # Such as a name that no certificate could have.
         raise Unasked("no TLS handshake can name %s (%s)" % (name, error))
@@ -119,7 +101,7 @@ def _secured(link, name):
 
 def _through_nginx(question):
     try:
-        link = _connected(question)
+        link = deadline.connected(question["nginx"], TIMEOUT)
     except (IOError, OSError) as error:
         why = "nobody answers at %s (%s)" % (question["nginx"], error)
         raise NoAnswer(why) if question["sure"] else Unasked(why)

@@ -94,6 +94,7 @@ varying:
   type: dict
 """
 
+import functools
 import json
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import answers, whole_files
@@ -136,7 +137,7 @@ class Comparison:
         self.old = [answers.ask(question, question["old"]) for _time in range(2)]
         if question["new"]:
             new = answers.at_home(answers.ask(question, question["new"]), question["new"], question)
-            again = lambda: answers.ask(question, question["old"])  # noqa: E731
+            again = functools.partial(answers.ask, question, question["old"])
             self.rows, self.varies = answers.compare(question, self.old, new, again)
         else:
             self.varies = sorted(answers.differing(*self.old))
