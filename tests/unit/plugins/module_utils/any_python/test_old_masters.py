@@ -170,16 +170,19 @@ def test_a_connection_leads_to_any_address_too_and_not_to_another():
 
 
 @pytest.mark.skipif(not socket.has_ipv6 or not os.path.exists("/proc/net/if_inet6"), reason="without IPv6")
-def test_an_address_of_ipv6_is_read():
+@pytest.mark.parametrize("bound", ["::1", "::"])
+def test_an_address_of_ipv6_is_read(bound):
     link = socket.socket(socket.AF_INET6)
     try:
-        link.bind(("::1", 0))
+        link.bind((bound, 0))
     except (IOError, OSError):
-        pytest.skip("without a ::1")
+        # A container without a loopback address of IPv6; what stands in the table is read the same for any other.
+        bound = "::"
+        link.bind((bound, 0))
     link.listen(1)
     assert len(old_masters.listening("127.0.0.1:%d" % link.getsockname()[1])) == 1
     assert len(old_masters.listening("[::1]:%d" % link.getsockname()[1])) == 1
-    assert old_masters.listening("127.0.0.2:%d" % link.getsockname()[1]) == set()
+    assert len(old_masters.listening("127.0.0.2:%d" % link.getsockname()[1])) == (1 if bound == "::" else 0)
     link.close()
 
 
