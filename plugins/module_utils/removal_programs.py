@@ -37,7 +37,7 @@ TAKEN = os.path.join(STATE, "taken-over")
 SELINUX_MODULE = "graceful-wsgi"
 # Folders of uWSGI's home that the role uwsgi makes: a version for a Python, what builds say, what a run brought.
 _VERSION = r"\d[\w.]*-python\d[\w.]*(-[0-9a-f]+)?"
-_OF_UWSGI = re.compile(r"(current|%s|\.brought-.*)\Z" % _VERSION)
+_OF_UWSGI = re.compile(r"(current|%s|\.gone-%s|\.brought-.*)\Z" % (_VERSION, _VERSION))
 _IN_FOLDERS = {"log": re.compile(_VERSION + r"\.log\Z"), "tools": re.compile(r"virtualenv-\d[\w.]*\Z")}
 
 

@@ -10,7 +10,7 @@ import os
 import stat
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import layout, safe_path, shared_venvs
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, safe_path, shared_venvs, uwsgi_homes
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import mount_of, native
 
 ARTIFACTS = layout.STATE_DIR + "/nginx/artifacts"
@@ -99,6 +99,17 @@ def application(home, run, until=None):
     }
 
 
+def _versions(uwsgi_home, run):
+    """What each uWSGI takes that the role made, the newest first, and which one is current."""
+    link = os.path.join(uwsgi_home, uwsgi_homes.CURRENT)
+    current = os.path.basename(os.readlink(link)) if os.path.islink(link) else None
+    there = uwsgi_homes.stamped(uwsgi_home)
+    return [
+        {"name": name, "bytes": taken(os.path.join(uwsgi_home, name), run), "current": name == current}
+        for name in sorted(there, key=lambda name: (-there[name], name))
+    ]
+
+
 def host(root, uwsgi_home, run):
     """What the host has beside its applications, and how much room there is."""
     mounts = sorted(set(mount_of(path) for path in (root, uwsgi_home, layout.STATE_DIR, layout.NGINX_LOG_DIR)))
@@ -111,6 +122,7 @@ def host(root, uwsgi_home, run):
         "root": root,
         "uwsgi_home": uwsgi_home,
         "uwsgi_homes": taken(uwsgi_home, run),
+        "uwsgi_versions": _versions(uwsgi_home, run),
         "nginx_artifacts": taken(ARTIFACTS, run),
         "shared_virtualenvs": taken(os.path.join(root, shared_venvs.FOLDER), run),
         "file_systems": systems,

@@ -109,6 +109,8 @@ def page(found):
     disk = found["disk"]
     lines.append("disk")
     lines.append("  uWSGI in %s: %s" % (disk["uwsgi_home"], size(disk["uwsgi_homes"])))
+    for one in disk["uwsgi_versions"]:
+        lines.append("    %s: %s%s" % (one["name"], size(one["bytes"]), " (current)" if one["current"] else ""))
     lines.append("  artifacts of nginx: %s" % size(disk["nginx_artifacts"]))
     if disk["shared_virtualenvs"]:
         lines.append("  virtualenvs that applications share: %s" % size(disk["shared_virtualenvs"]))

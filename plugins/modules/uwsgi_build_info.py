@@ -28,6 +28,14 @@ options:
     description: The folder that holds one folder for each uWSGI.
     type: path
     required: true
+  keep_homes:
+    description: How many of the folders in O(root) stay, the wanted one among them; 0 for all.
+    type: int
+    default: 0
+  conf_dir:
+    description: Folder of the configurations, which may name such folders.
+    type: path
+    default: /etc/uwsgi
   home:
     description: Examine this folder, whatever its state, instead of choosing one.
     type: path
@@ -173,6 +181,16 @@ current:
   description: Where the link C(current) points to, or an empty string.
   returned: success
   type: str
+wanted_homes:
+  description: The folders in O(root) that stay in any case.
+  returned: success
+  type: list
+  elements: str
+old_homes:
+  description: Names of the folders in O(root) that O(keep_homes) leaves out and that nothing uses.
+  returned: success
+  type: list
+  elements: str
 packages:
   description: Packages that a build lacks, or of a wheel the libraries; empty where nothing is to be installed.
   returned: success
@@ -225,7 +243,13 @@ account:
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.sys_info import get_distribution, get_distribution_version
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import accounts, host_checks, uwsgi_build, uwsgi_home
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    accounts,
+    host_checks,
+    uwsgi_build,
+    uwsgi_home,
+    uwsgi_homes,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import run_built
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
 from ansible_collections.graceful.wsgi.plugins.module_utils.manifests import verified_digest
@@ -235,6 +259,8 @@ SPEC = {
     "version": {"type": "str", "required": True},
     "python": {"type": "str", "default": ""},
     "root": {"type": "path", "required": True},
+    "keep_homes": {"type": "int", "default": 0},
+    "conf_dir": {"type": "path", "default": "/etc/uwsgi"},
     "home": {"type": "path"},
     "features": {
         "type": "list",
@@ -292,8 +318,11 @@ def main():
         module.fail_json(msg=str(error))
     problems = [host_checks.Problem(*told) for told in look.problems]
     host_checks.refuse_these(module, problems, "the role uwsgi has changed nothing on it")
+    stay = [look.chosen["home"]]
     module.exit_json(
         changed=False,
+        wanted_homes=stay,
+        old_homes=uwsgi_homes.beyond(wanted["root"], wanted["keep_homes"], stay, wanted["conf_dir"]),
         glibc=glibc(),
         account=accounts.there(wanted["user"], wanted["group"]),
         bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),

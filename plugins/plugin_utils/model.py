@@ -1029,6 +1029,8 @@ class UwsgiSettings:
     features: list[str]
     # Folder of all versions. Example: /opt/uwsgi.
     home: str
+    # How many versions stay, that in use among them. Example: 2.
+    keep_homes: int
     # Folder of the configurations. Example: /etc/uwsgi.
     conf_dir: str
     # Folder of the logs. Example: /var/log/uwsgi.

@@ -99,7 +99,7 @@ def _check_pip(values: dict[str, Any], problems: list[Problem]) -> None:
 
 
 def _check_unit(values: dict[str, Any], problems: list[Problem]) -> None:
-    for name in ("uwsgi_build_timeout", "uwsgi_limit_nofile", "uwsgi_stop_timeout"):
+    for name in ("uwsgi_build_timeout", "uwsgi_keep_homes", "uwsgi_limit_nofile", "uwsgi_stop_timeout"):
         if values[name] < 1:
             problems.append(Problem(name, f"{values[name]} is too small", "write a number above 0"))
     if values["uwsgi_memory_limit"] and not re.fullmatch(r"[1-9]\d*[KMGT]?|infinity", values["uwsgi_memory_limit"]):

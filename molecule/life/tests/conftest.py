@@ -13,6 +13,7 @@ import pytest
 WAYS = [
     "test_adopt.py",
     "test_groups.py",
+    "test_homes.py",
     "test_import.py",
     "test_status.py",
     "test_tags.py",

@@ -189,6 +189,7 @@ def found(**more):
         "nginx": {"running": False, "since": None, "workers": 0, "unread": ["/y"], "version": None, "wrong": None},
         "disk": {
             "uwsgi_home": "/opt/uwsgi", "uwsgi_homes": 3 << 20, "nginx_artifacts": None, "shared_virtualenvs": None,
+            "uwsgi_versions": [{"name": "2.0.31-python3.11", "bytes": 1 << 20, "current": True}],
             "file_systems": [{"mount": "/", "size": 100, "free": 5}],
         },
     }
@@ -209,6 +210,7 @@ def test_what_needs_a_look_is_said_first():
     page = status_page.page(told)
     assert page[1] == "  LOOK: nginx does not run" and "    / -> application shop (MAINTENANCE, answers 503)" in page
     assert "  uWSGI in /opt/uwsgi: 3.0 MB" in page
+    assert "    2.0.31-python3.11: 1.0 MB (current)" in page
     assert "      2 workers, ? busy; 1 request, ? exceptions; memory -" in page
     assert status_page.page(dict(found(sites=[], applications=[]), attention=[]))[1] == "  nothing needs a look"
 
