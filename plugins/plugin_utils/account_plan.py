@@ -20,10 +20,12 @@ from .uwsgi_meanings import PLUGINS
 # Longer names are refused by useradd.
 LONGEST = 31
 NAME = re.compile(r"[a-z_][a-z0-9_-]*\Z")
+# Names of accounts that somebody else has made, in a directory service say.
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]*[$]?\Z")
 # What ends like a digest of ours gets one too, so that no two applications have the same account.
 DIGESTED = re.compile(r".*-[0-9a-f]{6}\Z")
 # What git and builds run as, by default.
-TAKEN = re.compile(r"wsgi-(git|build(-[0-9]+)?)\Z")
+TAKEN = re.compile(r"(wsgi-(git|build(-[0-9]+)?)|uwsgi-build|nginx-build)\Z")
 # What a packet may say to have code loaded, or another place, environment, virtualenv, body or cached page used.
 REFUSED_VARIABLES = (
     "UWSGI_FILE",
@@ -72,15 +74,29 @@ def _named(app: Mapping[str, Any], values: Mapping[str, Any], path: str) -> tupl
     return user, group
 
 
+def _check_name(user: str, says_user: str, says_group: str, group: str, problems: Problems) -> None:
+    """Refuse root, by whichever name, and what names no account; ``says_group``: empty where it is the user's."""
+    # systemd and chown take a number for an account, and 0 for root.
+    if user == "root" or (user.isdigit() and not int(user)):
+        hint = "leave it out for an account of its own, or name one without privileges"
+        problems.add(says_user, "root would run the application", hint)
+        return
+    for says, name in ((says_user, user), (says_group, group)):
+        if says and not _ACCOUNT.match(name):
+            hint = "write its name: letters, digits, '_', '.' and '-', no digit first; or leave it out"
+            problems.add(says, f"{name!r} is no name of an account", hint)
+
+
 def check(
     app: Mapping[str, Any], path: str, values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problems
 ) -> None:
     """Refuse accounts that would reach other applications, or everything."""
     user, group = account(app, values)
     says_user, says_group = _named(app, values, path)
-    if user == "root":
-        hint = "leave it out for an account of its own, or name one without privileges"
-        problems.add(says_user, "root would run the application", hint)
+    _check_name(user, says_user, says_group if group != user else "", group, problems)
+    if TAKEN.match(user) or user in (values["publish_build_user"], values["publish_git_user"]):
+        message = f"{user!r} is an account of the role's own, which has the keys of git or builds what others run"
+        problems.add(says_user, message, "leave it out for an account of its own")
     reaches = "which reaches the sockets of all applications"
     if user == nginx["nginx_user"]:
         problems.add(says_user, f"{user!r} is nginx's account, {reaches}", "leave it out for an account of its own")
