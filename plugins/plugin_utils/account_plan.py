@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .problem import Problems
+from .text_values import HOST_PORT
 from .uwsgi_meanings import PLUGINS
 
 # Longer names are refused by useradd.
@@ -44,6 +45,16 @@ LOCATION_VARIABLES = ("UWSGI_SCRIPT", "UWSGI_CHDIR")
 REFUSAL = "break:403 Forbidden"
 # The first systemd with IPAddressAllow=.
 ADDRESSES_SINCE = 235
+# Options of uWSGI's that open a socket on which a packet says who asks, and by which scheme.
+_BELIEVED_SOCKETS = {
+    "fastcgi-socket",
+    "fastcgi-nph-socket",
+    "scgi-socket",
+    "scgi-nph-socket",
+    "puwsgi-socket",
+    "suwsgi-socket",
+    "fastrouter",
+}
 LOOPBACK_NAMES = {"localhost", "ip6-localhost", "ip6-loopback"}
 
 
@@ -115,6 +126,7 @@ def check(
                 message,
                 "leave it out: nginx reaches the socket without it",
             )
+    _check_more_sockets(app, path, problems)
     for name in ("User", "Group"):
         if name in options:
             message = "the role writes it itself, and makes its files for another account"
@@ -161,6 +173,22 @@ def check_clients(
         )
         hint = "leave socket out for a unix socket, or add routing to uwsgi_features"
         problems.add(f"{path}.socket", message, hint)
+
+
+def _check_more_sockets(app: Mapping[str, Any], path: str, problems: Problems) -> None:
+    """Refuse sockets among the options that other hosts reach, and whose protocols say who the visitor is."""
+    if app["socket_clients"]:
+        return
+    for name, value in app["options"].items():
+        if str(name).replace("_", "-") not in _BELIEVED_SOCKETS:
+            continue
+        for item in _items(value):
+            # Behind a comma are a certificate and its key.
+            found = HOST_PORT.match(str(item).strip().lstrip("=").partition(",")[0])
+            if found and not is_loopback(found["host"]):
+                message = f"{item!r} can be reached by other hosts, and whoever reaches it speaks for nginx"
+                hint = f"write 127.0.0.1:{found['port']}, or name the hosts that may connect in socket_clients"
+                problems.add(f"{path}.options.{name}", message, hint)
 
 
 def has_routes(host: Mapping[str, Any], uwsgi: Mapping[str, Any]) -> bool:
