@@ -167,6 +167,7 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "libssl.so.1.1": "libssl1.1",
         "libssl.so.3": "libssl3",
         "libxml2.so.2": "libxml2",
+        "libxml2.so.16": "libxml2-16",
         "libyaml-0.so.2": "libyaml-0-2",
         "libz.so.1": "zlib1g",
         **{f"libpython{version}.so.1.0": f"libpython{version}" for version in DEBIAN_PYTHONS},

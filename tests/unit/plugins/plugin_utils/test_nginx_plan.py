@@ -68,6 +68,7 @@ INPUTS = {
     "nginx_group": st.sampled_from(["nginx", "www-data"]),
 }
 OTHERS = {
+    "nginx_manage_packages": st.booleans(),
     "nginx_source_dir": st.sampled_from(["", "/srv/sources"]),
     "nginx_mirror": st.sampled_from(["", "https://mirror.example.com/src"]),
     "nginx_urls": st.sampled_from([{}, {"nginx": "https://example.com/n.tar.gz"}]),
