@@ -71,7 +71,7 @@ def test_days_are_days():
 
 
 def served(sources, monkeypatch, answers):
-    """Has ``sources`` read from these addresses only, and tells which were asked; checksums are those of the answers."""
+    """Has ``sources`` read from these addresses only; returns those that were asked."""
     asked = []
 
     def read(url):

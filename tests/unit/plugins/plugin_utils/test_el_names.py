@@ -1,5 +1,10 @@
 """What inventories say by the names that the variables of the role el had while it was called centos7."""
 
+import json
+
+import pytest
+from playbook import play
+
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import el_names
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problem
 
@@ -41,3 +46,27 @@ def test_what_is_wrong_is_told_by_the_name_that_the_inventory_has():
 def test_every_variable_has_both_names_where_they_are_read_and_a_search_for_misspelt_ones_sees_the_new():
     assert set(el_names.options(SPEC)) == {"el_timeout", "el_python", "centos7_timeout", "centos7_python"}
     assert el_names.renamed(["centos7_timeuot", "nginx_x"]) == {"el_timeuot", "nginx_x"}
+
+
+FACTS = {
+    "distribution": "Rocky",
+    "distribution_major_version": "9",
+    "os_family": "RedHat",
+    "architecture": "x86_64",
+    "selinux": {"status": "disabled"},
+}
+
+
+@pytest.mark.parametrize("role", ["centos7", "el"])
+def test_either_name_of_the_role_takes_either_name_of_a_variable(role, tmp_path):
+    variables = {"ansible_facts": FACTS, "centos7_firewalld_zone": "a b", "el_firewalld_ports": ["80"]}
+    steps = [{"hosts": "all", "gather_facts": False, "vars": variables, "roles": [f"graceful.wsgi.{role}"]}]
+    (tmp_path / "play.yml").write_text(json.dumps(steps))
+    status, said = play(tmp_path / "play.yml")
+    assert status == 2, said
+    assert "2 problems in the variables; nothing on the host was changed" in said
+    assert "- centos7_firewalld_zone: 'a b' is no zone" in said and "- el_firewalld_ports[0]: '80' is no port" in said
+    variables |= {"centos7_firewalld_zone": "", "el_firewalld_ports": [], "el_firewalld": False}
+    (tmp_path / "play.yml").write_text(json.dumps(steps))
+    status, said = play(tmp_path / "play.yml")
+    assert status == 0 and "changed=0" in said, said
