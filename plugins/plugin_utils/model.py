@@ -853,6 +853,8 @@ class PublishPlan(Plan):
     commands: list[AppCommands]
     # Names of those whose new code answers only once commands have run. Example: [shop].
     before_live: list[str]
+    # What is kept of each application with a release of it that is live, as JSON. Example: {shop: '{"settings": {}}'}.
+    kept_settings: dict[str, str]
 
 
 # -- nginx ----------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from . import (
     feature_plan,
     hook_plan,
     inherited_plan,
+    kept_settings,
     kit_plan,
     layout,
     log_plan,
@@ -306,4 +307,5 @@ def plan(
         site_bundle=site_bundle,
         hooks=hook_plan.files(values, host),
         hook_releases=[hook_plan.release(app, apps[name], values["publish_sites"]) for name, app in given.items()],
+        kept_settings={name: kept_settings.of(app) for name, app in given.items()},
     ), problems
