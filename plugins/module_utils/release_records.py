@@ -180,10 +180,14 @@ class Records:
 
     @property
     def unrecorded(self):
-        """Whether the live release is not noted as the one that was seen live last, with what it is run with."""
-        if self.current is None or self.current not in self.there:
-            return False
-        return self.latest() != self.current or self.settings(self.current) is None
+        """Whether the live release is not noted as the one that was seen live last."""
+        return self.current is not None and self.current in self.there and self.latest() != self.current
+
+    @property
+    def incomplete(self):
+        """Whether that is not noted of the live release, or not what it is run with."""
+        lacking = self.current in self.there and self.settings(self.current) is None
+        return self.unrecorded or lacking
 
     def live(self, name, by, configuration=None, check=False, settings=None):
         """A run has seen a release live to its end; returns whether that is news.

@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .model import KeptSettings
+
 # What comes back with a release: how its code is run, and what runs beside it.
 COMES_BACK = (
     *("module", "wsgi_file", "callable", "pythonpath", "chdir", "virtualenv"),
@@ -34,12 +36,12 @@ def _said(value: Any) -> Any:
     return [_said(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def of(app: Mapping[str, Any]) -> str:
-    """What is kept of an application, as the host has it: of its secrets the names only."""
+def of(app: Mapping[str, Any]) -> KeptSettings:
+    """What is kept of an application: of its secrets the names only."""
     settings = _said({name: app[name] for name in COMES_BACK})
     kept = {"settings": settings, "secrets": sorted(map(str, app["secrets"]))}
     # Unsorted: the order of options means something to uWSGI.
-    return json.dumps(kept, default=str)
+    return KeptSettings(name=app["name"], settings=json.dumps(kept, default=str))
 
 
 def _env(app: Mapping[str, Any], kept: Mapping[str, Any], name: str) -> tuple[dict[str, Any], list[str]]:

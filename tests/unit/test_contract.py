@@ -483,7 +483,7 @@ def published(plan):
         "__publish_set_here": plan["set"],
         "__publish_earlier": {
             "pins": dict.fromkeys(names, "0"),
-            "kept": {"shop": {"release": "0", "kept": plan["kept_settings"]["shop"]}},
+            "kept": {one["name"]: {"release": "0", "kept": one["settings"]} for one in plan["kept_settings"]},
             "along": "its virtualenv",
         },
     }

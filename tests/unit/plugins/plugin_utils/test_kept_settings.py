@@ -43,6 +43,11 @@ def planned(*apps):
     return plan
 
 
+def kept_of(app):
+    [one] = planned(app).kept_settings
+    return one.settings
+
+
 def test_each_setting_of_an_application_comes_back_or_stays():
     known = set(SPECS["publish"]["publish_apps"]["options"])
     both = kept_settings.COMES_BACK + kept_settings.STAYS
@@ -50,17 +55,17 @@ def test_each_setting_of_an_application_comes_back_or_stays():
 
 
 def test_how_the_code_runs_is_kept_and_of_secrets_the_names_only():
-    text = planned(THEN).kept_settings["shop"]
+    text = kept_of(THEN)
     assert CANARY not in text
     kept = json.loads(text)
     assert kept["secrets"] == ["DB", "GONE", "MOVED"]
     assert kept["settings"]["processes"] == 4 and kept["settings"]["workers"][0]["command"] == "python old.py"
     assert set(kept["settings"]) <= set(kept_settings.COMES_BACK)
-    assert planned(THEN).kept_settings["shop"] == text
+    assert kept_of(THEN) == text
 
 
 def test_a_way_back_has_the_settings_of_then_and_what_belongs_to_host_and_visitors_of_now():
-    kept = {"shop": {"release": "aaa111", "kept": planned(THEN).kept_settings["shop"]}}
+    kept = {"shop": {"release": "aaa111", "kept": kept_of(THEN)}}
     other = {"name": "blog", "source": "blog", "module": "blog"}
     apps, notes = kept_settings.restored([NOW, other], kept)
     back = apps[0]
@@ -77,7 +82,7 @@ def test_a_way_back_has_the_settings_of_then_and_what_belongs_to_host_and_visito
 
 
 def test_what_is_made_of_it_again_are_the_files_that_it_was_live_with():
-    kept = {"shop": {"release": "aaa111", "kept": planned(THEN).kept_settings["shop"]}}
+    kept = {"shop": {"release": "aaa111", "kept": kept_of(THEN)}}
     later = {**THEN, "module": "new", "processes": 9, "env": {"A": "b"}, "workers": [], "log_requests": True}
     then, now, back = (planned(one) for one in (THEN, later, *kept_settings.restored([later], kept)[0]))
     files, anew = (model.plain(plan.app_bundle)["files"] for plan in (then, back))
@@ -87,7 +92,7 @@ def test_what_is_made_of_it_again_are_the_files_that_it_was_live_with():
 
 
 def test_a_virtualenv_of_then_takes_the_place_of_requirements():
-    kept = {"shop": {"release": "a", "kept": planned({**THEN, "virtualenv": "/opt/shop"}).kept_settings["shop"]}}
+    kept = {"shop": {"release": "a", "kept": kept_of({**THEN, "virtualenv": "/opt/shop"})}}
     [back], _notes = kept_settings.restored([{**NOW, "requirements": "r.txt"}], kept)
     assert back["virtualenv"] == "/opt/shop" and "requirements" not in back
 

@@ -262,8 +262,8 @@ def test_what_a_release_was_live_with_is_roots_and_goes_with_it(records):
 def test_other_settings_of_the_live_release_are_news_and_so_are_the_first_ones(records):
     go_live(records, "aaa111", None)
     # As an earlier version has left it.
-    assert records.settings("aaa111") is None and records.unrecorded and records.told()[0]["settings"] == ""
-    assert go_live(records, "aaa111") and not records.unrecorded
+    assert records.settings("aaa111") is None and records.incomplete and records.told()[0]["settings"] == ""
+    assert not records.unrecorded and go_live(records, "aaa111") and not records.incomplete
     assert not go_live(records, "aaa111")
     assert records.live("aaa111", "eve", {"/etc/uwsgi/shop.ini": "d1"}, check=True, settings="{}")
     assert go_live(records, "aaa111", KEPT.replace("shop", "other"))
