@@ -29,6 +29,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     foreign_nginx,
     hook_plan,
     joined_variables,
+    kept_settings,
     kit_plan,
     maintenance_plan,
     model,
@@ -71,6 +72,7 @@ ARGUMENTS = {
     "bare": {"type": "list", "elements": "str", "default": []},
     "collecting": {"type": "bool", "default": False},
     "kit": {"type": "bool", "default": True},
+    "kept": {"type": "dict", "default": {}},
     "pins": {"type": "dict"},
     "role": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
     "uwsgi": {"type": "dict"},
@@ -437,6 +439,9 @@ class ActionModule(ReportingAction):
         joined = joined_variables.join(variables["publish"] or {}, specs["publish"])
         # On a way back, what was never live here stays as it is.
         joined = joined.without(name for name, pin in (args["pins"] or {}).items() if pin is None)
+        # With what was kept of the releases that they have there.
+        apps, notes = kept_settings.restored(joined.values.get("publish_apps"), args["kept"])
+        joined.values.update({"publish_apps": apps} if args["kept"] else {})
         variables["publish"] = joined.values if variables["publish"] is not None else None
         host = self._known(args, variables, task_vars)
         # Nothing is pruned on a way back, so that nothing goes of what was planned before it was known what stays.
@@ -453,6 +458,7 @@ class ActionModule(ReportingAction):
             listed = "\n".join(f"- {problem}" for problem in problems)
             earlier = [] if self._task.check_mode else _earlier(task_vars)
             result["msg"] = f"{counted}; {planning.untouched(own, earlier)}.\n{listed}"
+            result["msg"] += kept_settings.refused(args["kept"], args["pins"] or {})
             return self._reported(result, task_vars)
         planned = plans.get(own)
         if planned is None:
@@ -460,7 +466,7 @@ class ActionModule(ReportingAction):
             raise AnsibleActionFail(f"the role {own} has no plan for this host")
         if args["pins"] is not None and isinstance(planned, model.PublishPlan):
             planned = pinned_plan.pinned(planned, args["pins"])
-        for warning in planned.warnings:
+        for warning in [*notes, *planned.warnings]:
             self._display.warning(joined.told(warning))
         checks = _checks_of(plans, FOREIGN in task_vars, args["pins"] is not None)
         # Here, and nowhere else, a plan becomes what tasks get.

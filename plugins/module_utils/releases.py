@@ -900,6 +900,7 @@ class Home:
         removed = self.surplus(keep)
         for name in removed:
             discard(os.path.join(self.releases, name))
+        release_records.Records(self.releases).forget()
         used = set([self.venv_before])
         links = [os.path.join(self.home, "venv")]
         if os.path.isdir(self.releases):

@@ -778,6 +778,16 @@ class PublishSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class KeptSettings:
+    """How an application is run, as it is kept with the release that is run so; see kept_settings.py."""
+
+    # Its name. Example: shop.
+    name: str
+    # As JSON, with the names of its secrets and none of their values. Example: {"settings": {}, "secrets": []}.
+    settings: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PublishPlan(Plan):
     """The plan of the role publish."""
 
@@ -853,6 +863,8 @@ class PublishPlan(Plan):
     commands: list[AppCommands]
     # Names of those whose new code answers only once commands have run. Example: [shop].
     before_live: list[str]
+    # What is kept of the applications with their releases that are live.
+    kept_settings: list[KeptSettings]
 
 
 # -- nginx ----------------------------------------------------------------------------------------------------------

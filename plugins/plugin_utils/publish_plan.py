@@ -25,6 +25,7 @@ from . import (
     feature_plan,
     hook_plan,
     inherited_plan,
+    kept_settings,
     kit_plan,
     layout,
     log_plan,
@@ -247,6 +248,15 @@ def _preflights(
     return found
 
 
+def _told_and_kept(values: dict[str, Any], apps: Mapping[str, App]) -> dict[str, list[Any]]:
+    """What tasks of a user's own are told of the applications, and what is kept of them with their releases."""
+    given, sites = values["publish_apps"], values["publish_sites"]
+    return {
+        "hook_releases": [hook_plan.release(app, apps[app["name"]], sites) for app in given],
+        "kept_settings": [kept_settings.of(app) for app in given],
+    }
+
+
 def plan(
     values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]
 ) -> tuple[PublishPlan | None, list[Problem]]:
@@ -305,5 +315,5 @@ def plan(
         app_bundle=app_bundle,
         site_bundle=site_bundle,
         hooks=hook_plan.files(values, host),
-        hook_releases=[hook_plan.release(app, apps[name], values["publish_sites"]) for name, app in given.items()],
+        **_told_and_kept(values, apps),
     ), problems

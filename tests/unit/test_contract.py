@@ -482,7 +482,11 @@ def published(plan):
         "__publish_reload_answered": {"refused": []},
         "__publish_here": {"here": True, "names": names},
         "__publish_set_here": plan["set"],
-        "__publish_earlier": {"pins": dict.fromkeys(names, "0")},
+        "__publish_earlier": {
+            "pins": dict.fromkeys(names, "0"),
+            "kept": {one["name"]: {"release": "0", "kept": one["settings"]} for one in plan["kept_settings"]},
+            "along": "its virtualenv",
+        },
     }
 
 
@@ -647,13 +651,14 @@ DATA = {
     "holder": "who runs the play, as the action plugin says it",
     "host": "what kit_host told",
     "like": "what uwsgi_build_info told of another host",
+    "kept": "what release_records told, by application",
     "library_packages": "a package by its library",
     "lock.holder": "who runs the play, as the action plugin says it",
     "made": "a home by its account",
     "pins": "a release by its application",
     "pip_env": "an environment",
     "releases[]": "what releases or publish_info told",
-    "settings": "yum's own settings",
+    "settings": "yum's own settings, and what is kept of each application as JSON",
     "since": "what uwsgi_instances told, by application",
     "uwsgi": "the fact uwsgi_installed",
     "wheels.apps": "files by application",
