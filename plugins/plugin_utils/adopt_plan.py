@@ -339,7 +339,9 @@ def _starters(app: FoundApp, files: Mapping[str, str]) -> dict[str, Any]:
             heads = [line.strip() for line in above if line.startswith("[program:")]
             if heads:
                 programs.append({"name": heads[-1][len("[program:") :].rstrip("]").strip(), "file": one.file})
-    return {"units": sorted(set(units)), "programs": programs}
+    ruled = any(one.kind == "emperor" for one in app.source.starters)
+    vassals = [app.source.file] if ruled and app.source.file.startswith("/") else []
+    return {"units": sorted(set(units)), "programs": programs, "vassals": vassals}
 
 
 def plan(

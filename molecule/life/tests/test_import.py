@@ -116,7 +116,8 @@ def test_the_doctor_names_what_is_wrong_with_it(imported):
 
 
 def test_the_old_stacks_answers_are_kept_and_the_same_as_its_own(imported):
-    status, said = run("import", import_dir=imported["folder"] / "asked", import_ask="true", import_ask_paths="['/a/b/']")
+    where = imported["folder"] / "asked"
+    status, said = run("import", import_dir=where, import_ask="true", import_ask_paths="/a/b/")
     assert status == 0, said
     kept = imported["folder"] / f"asked/{HOST}.answers.txt"
     asked = [one["question"]["path"] for one in json.loads(kept.read_text())["answers"]]
