@@ -34,6 +34,7 @@ class Look:
 
     def __init__(self, wanted, system, run, run_binary, find):
         self.wanted = wanted
+        self.variable = wanted.get("variable") or "uwsgi_python"
         self.system = system
         self.run = run
         self.find = find
@@ -52,7 +53,7 @@ class Look:
             self._needs()
 
     def _find_python(self, python):
-        return uwsgi_home.find_python(python, sys.executable, self.find, self.run)
+        return uwsgi_home.find_python(python, sys.executable, self.find, self.run, self.variable)
 
     def _about(self):
         """The Python that uWSGI is for."""
@@ -112,6 +113,7 @@ class Look:
             wanted["virtualenv_wheel"] or os.path.exists(self.script),
             bool(self.pip_python),
             os.path.basename(wanted["virtualenv"] or "virtualenv-VERSION"),
+            self.variable,
         )
 
     def told(self):
@@ -143,3 +145,20 @@ class Look:
             "pip_python": self.pip_python,
             "venv_command": uwsgi_home.venv_command(self.about, self.script, with_pip),
         }
+
+
+def look_further(main, wanted, pythons, look):
+    """Looks for Pythons beside that of ``main``, each a Look, and the names by which their uWSGI is asked for.
+
+    ``wanted``: as Look takes it; ``pythons``: items of a ``python`` and the ``variable`` that names it; ``look(wanted)``
+    makes a Look. Names that lead to one home are one: (names of the main one, [(Look, names)]).
+    """
+    homes, found = {main.chosen["home"]: []}, []
+    for item in pythons:
+        other = look(dict(wanted, python=item["python"], variable=item["variable"]))
+        home = other.chosen["home"]
+        if home not in homes:
+            homes[home] = []
+            found.append((other, homes[home]))
+        homes[home].append(item["python"])
+    return homes[main.chosen["home"]], found
