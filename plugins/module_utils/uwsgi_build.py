@@ -147,18 +147,31 @@ class Look:
         }
 
 
-def look_further(main, wanted, pythons, look):
-    """Looks for Pythons beside that of ``main``, each a Look, and the names by which their uWSGI is asked for.
+def home_of(look):
+    """What the fact uwsgi_installed tells of a home; all else of it is as in the main one."""
+    told, home = look.told(), look.chosen["home"]
+    return {
+        "home": home,
+        "binary": os.path.join(home, "bin", "uwsgi"),
+        "python": look.about["version"],
+        "abi": look.about["abi"],
+        "interpreter": look.about["executable"],
+        "venv_command": told["venv_command"],
+        "options": told["options"],
+    }
 
-    ``wanted``: as Look takes it; ``pythons``: items of a ``python`` and the ``variable`` that names it; ``look(wanted)``
-    makes a Look. Names that lead to one home are one: (names of the main one, [(Look, names)]).
+
+def look_further(main, wanted, pythons, look):
+    """Looks for Pythons beside that of ``main``, a Look, which applications name.
+
+    ``wanted``: as Look takes it; ``pythons``: items of a ``python`` and the ``variable`` that names it; ``look``: makes
+    a Look of such a ``wanted``. Returns ({name: what home_of() tells}, a Look for each home beside the main one).
     """
-    homes, found = {main.chosen["home"]: []}, []
+    looks, homes = [main], {}
     for item in pythons:
         other = look(dict(wanted, python=item["python"], variable=item["variable"]))
-        home = other.chosen["home"]
-        if home not in homes:
-            homes[home] = []
-            found.append((other, homes[home]))
-        homes[home].append(item["python"])
-    return homes[main.chosen["home"]], found
+        same = [one for one in looks if one.chosen["home"] == other.chosen["home"]]
+        if not same:
+            looks.append(other)
+        homes[item["python"]] = home_of((same or [other])[0])
+    return homes, looks[1:]

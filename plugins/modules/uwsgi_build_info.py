@@ -192,13 +192,13 @@ packages:
   returned: success
   type: list
   elements: str
-names:
-  description: Which of O(pythons) are the one that RV(python) tells of.
+homes:
+  description: For each of O(pythons), by its name, the C(home), C(binary), C(python), C(abi), C(interpreter),
+    C(venv_command) and C(options) of its uWSGI.
   returned: success
-  type: list
-  elements: str
+  type: dict
 further:
-  description: For each other one of O(pythons) all that is told of the main one, and RV(names), by which it is asked for.
+  description: For each home of those beside RV(home) what is told of that one.
   returned: success
   type: list
   elements: dict
@@ -324,19 +324,18 @@ def main():
         if wanted["wheel_folder"]:
             module.exit_json(changed=False, **uwsgi_build.of_wheel(wanted))
         found = look(wanted)
-        names, further = uwsgi_build.look_further(found, wanted, wanted["pythons"], look)
+        homes, further = uwsgi_build.look_further(found, wanted, wanted["pythons"], look)
     except (uwsgi_home.HomeError, ArtifactError) as error:
         module.fail_json(msg=str(error))
-    looks = [found] + [other for other, _names in further]
-    problems = [host_checks.Problem(*told) for one in looks for told in one.problems]
+    problems = [host_checks.Problem(*told) for one in [found] + further for told in one.problems]
     host_checks.refuse_these(module, problems, "the role uwsgi has changed nothing on it")
     module.exit_json(
         changed=False,
         glibc=glibc(),
         account=accounts.there(wanted["user"], wanted["group"]),
         bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),
-        names=names,
-        further=[dict(other.told(), names=called, glibc=glibc()) for other, called in further],
+        homes=homes,
+        further=[dict(other.told(), glibc=glibc()) for other in further],
         **found.told()
     )
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import uwsgi_plan
 from .model import Check, OwnPython, WantedPython
 from .problem import Problems
 
@@ -46,10 +47,15 @@ def checks(apps: Iterable[Mapping[str, Any]]) -> list[Check]:
 
 def of(app: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any] | None:
     """The uWSGI that an application runs on, as the fact uwsgi_installed tells it; None while nobody knows it."""
-    found: dict[str, Any] | None = host.get("uwsgi")
-    if found and app.get("python"):
-        found = (found.get("homes") or {}).get(app["python"])
-    return found
+    main: dict[str, Any] | None = host.get("uwsgi")
+    if not main or not app.get("python"):
+        return main
+    home = (main.get("homes") or {}).get(app["python"])
+    if not home:
+        return None
+    # One that was built in this very run has told nothing of its options yet: they are those of the same release.
+    known = {key: value for key, value in home.items() if value}
+    return {**main, **known, "pip": uwsgi_plan.PIP.get(home["python"], uwsgi_plan.PIP["*"])}
 
 
 def host_of(app: Mapping[str, Any], host: dict[str, Any]) -> dict[str, Any]:
