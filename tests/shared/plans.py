@@ -33,7 +33,7 @@ UWSGI = {
             "python": "2.7",
             "abi": "cp27mu",
             "interpreter": "/usr/bin/python2.7",
-            "venv_command": ["/usr/bin/python2.7", "/opt/uwsgi/tools/virtualenv-16.7.12/virtualenv.py", "--no-download"],
+            "venv_command": ["/usr/bin/python2.7", "/opt/virtualenv.py", "--no-download"],
             "options": [],
         },
     },
