@@ -89,7 +89,7 @@ def test_what_cannot_be_is_refused_with_its_cure(python, host, words):
 
 
 def test_a_lock_for_another_python_is_judged_by_the_one_of_its_application():
-    found, problems = Found(file="uv.lock", python=">=3.8", steps=[{}]), Problems()
+    found, problems = Found(file="uv.lock", python=[["python_version >= 3.8"]], steps=[{}]), Problems()
     app = {"name": "old", "requirements": "auto", "virtualenv": None}
     auto_plan.settle([app], {"old": found}, "3.11", problems, pythons={"old": "2.7"})
     assert ["the host's is 2.7" in str(problem) for problem in problems] == [True]

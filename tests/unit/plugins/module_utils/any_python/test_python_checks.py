@@ -47,7 +47,11 @@ def test_a_python_that_will_do_is_no_problem(tmp_path):
     "version, virtual, words",
     [
         ("2.6.9", False, "is Python 2.6.9; uWSGI is installed here for 2.7 and for 3.6 or newer, name one of these"),
-        ("3.12.1", True, "is the Python of a virtualenv, which goes when its folder goes; name the one it was made with"),
+        (
+            "3.12.1",
+            True,
+            "is the Python of a virtualenv, which goes when its folder goes; name the one it was made with",
+        ),
     ],
 )
 def test_one_that_will_not_is_refused_by_the_name_of_its_variable(tmp_path, version, virtual, words):
