@@ -12,9 +12,9 @@ import os
 import pwd
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import bundle, layout, left_data, safe_path
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import STATE_DIR
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, left_notes, manifests, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.ownership import STATE_DIR
 from ansible_collections.graceful.wsgi.plugins.module_utils.procfs import children, read
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of
 
@@ -102,7 +102,7 @@ def _owner(folder):
 
 def _dropped():
     """The folders that logs of what a set has dropped lie in: of its own, and of its home."""
-    kept = left_data.all_noted()
+    kept = left_notes.all_noted()
     return kept.union(os.path.join(path, "logs") for path in kept)
 
 
@@ -145,7 +145,7 @@ def made_folders(state_dir=STATE_DIR):
     found = _dropped()
     for name in os.listdir(state_dir) if os.path.isdir(state_dir) else []:
         text = content_of(os.path.join(state_dir, name, "manifest.json"))
-        found.update(bundle.made_folders(json.loads(text.decode("utf-8"))) if text else ())
+        found.update(manifests.made_folders(json.loads(text.decode("utf-8"))) if text else ())
     return found
 
 

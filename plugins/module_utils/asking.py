@@ -9,7 +9,7 @@ __metaclass__ = type
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import visitor
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
+from ansible_collections.graceful.wsgi.plugins.module_utils.parallel import run_all
 
 # Asked at a time: a site that hangs holds up no other.
 PARALLEL = 8

@@ -12,17 +12,20 @@ __metaclass__ = type
 
 import errno
 import glob
-import json
 import os
 import re
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import layout, ownership, release_records, safe_path
-from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, encoded, make_folders, native
-from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, replace_bytes, unlink
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    layout,
+    left_notes,
+    ownership,
+    release_records,
+    safe_path,
+)
+from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, unlink
 
-# {application: [folders]} of each set that has dropped some.
-NOTES = os.path.join(os.path.dirname(ownership.STATE_DIR), "dropped")
 # Where an application's processes stand, as its configuration has it: in a release, or in code of its own.
 _PLACE = re.compile(r"(?<![-\w])chdir2?[\"']?\s*[=:>]\s*[\"']?(/[^\s\"'<,]+)")
 _CONFIG = re.compile(r"(?m)^ExecStart=\S+ --(?:ini|json|xml|yaml) (/\S+)$")
@@ -40,39 +43,6 @@ SPEC = {
         "home": {"type": "path"},
     },
 }
-
-
-def note_of(name):
-    """The path of the note of a set."""
-    return os.path.join(NOTES, name + ".json")
-
-
-def noted(name):
-    """What a set has dropped and left, {application: [folders]}."""
-    content = content_of(note_of(name))
-    found = json.loads(content.decode("utf-8")) if content else {}
-    return dict((native(app), [native(path) for path in paths]) for app, paths in found.items())
-
-
-def sets():
-    """The sets that have noted something."""
-    return [native(name)[: -len(".json")] for name in sorted(os.listdir(NOTES) if os.path.isdir(NOTES) else [])]
-
-
-def all_noted():
-    """The folders of all that any set has dropped and left."""
-    return set(path for name in sets() for paths in noted(name).values() for path in paths)
-
-
-def _write(name, found):
-    path = note_of(name)
-    if found == noted(name):
-        return
-    if not found:
-        os.unlink(path)
-        return
-    make_folders(NOTES)
-    replace_bytes(path, encoded(json.dumps(found, indent=1, sort_keys=True)))
 
 
 def own_places(config, home):
@@ -125,11 +95,12 @@ def note(name, gone, check_mode=False):
         unlink(os.path.join(STATE_DIR, "loads-" + app))
         unlink(os.path.join(layout.OWED_DIR, app))
         unlink(release_records.kept_in(app))
-    for other in sets():
+    for other in left_notes.sets():
         if other != name:
             mine = set(path for paths in gone.values() for path in paths)
-            _write(other, dict((app, paths) for app, paths in noted(other).items() if not mine.intersection(paths)))
-    _write(name, dict(noted(name), **gone))
+            found = left_notes.noted(other).items()
+            left_notes.write(other, dict((app, paths) for app, paths in found if not mine.intersection(paths)))
+    left_notes.write(name, dict(left_notes.noted(name), **gone))
 
 
 def left(name, gone, check_mode=False):
@@ -137,21 +108,21 @@ def left(name, gone, check_mode=False):
 
     Forgets what is there no more, or is an application's again.
     """
-    found, live = dict(noted(name), **gone), published()
+    found, live = dict(left_notes.noted(name), **gone), published()
     if check_mode:
         # They are still published.
         live -= set(gone)
     kept = dict((app, _there(paths)) for app, paths in found.items() if app not in live)
     kept = dict((app, paths) for app, paths in kept.items() if paths)
     if not check_mode:
-        _write(name, kept)
+        left_notes.write(name, kept)
     return sorted(path for paths in kept.values() for path in paths)
 
 
 def nobodys(root, gone=()):
     """Folders of code below a root that no set publishes and none has noted: of a run before there were notes."""
     known = published().union(gone)
-    known.update(app for other in sets() for app in noted(other))
+    known.update(app for other in left_notes.sets() for app in left_notes.noted(other))
     found = []
     for name in sorted(os.listdir(root)) if os.path.isdir(root) else []:
         path = os.path.join(root, native(name))

@@ -19,6 +19,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     app_background,
     layout,
     left_data,
+    left_notes,
     nginx_package,
     ownership,
     release_records,
@@ -157,7 +158,7 @@ class Removal(Programs):
             self._rmdir(layout.LINK_DIR)
         self._common_venvs()
         self._rmdir(self.places["root"])
-        self._rmdir(left_data.NOTES)
+        self._rmdir(left_notes.NOTES)
 
     def _failed_first_runs(self):
         """What is known of first runs that failed, of applications that were never live too."""

@@ -11,7 +11,13 @@ import os
 import re
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import layout, left_data, removal_survey, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    layout,
+    left_data,
+    left_notes,
+    removal_survey,
+    safe_path,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.removal_steps import NGINX_CONF, Steps
 
 NGINX_LOGS = layout.NGINX_LOG_DIR
@@ -47,8 +53,8 @@ class Data(Steps):
         if not self.check_mode:
             left_data.left(going.set.name, {})
         elif all(path in self.removed or not os.path.lexists(path) for paths in found.values() for path in paths):
-            if set(left_data.noted(going.set.name)) <= set(found):
-                self.removed.append(left_data.note_of(going.set.name))
+            if set(left_notes.noted(going.set.name)) <= set(found):
+                self.removed.append(left_notes.note_of(going.set.name))
 
     def _datum(self, path, what):
         if not os.path.lexists(path):

@@ -15,7 +15,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     adopting,
     git_checkout,
     layout,
-    left_data,
+    left_notes,
     nginx_package,
     ownership,
     removal_adopted,
@@ -210,10 +210,10 @@ class Programs(Data):
             if name not in OF_ROLES and not layout.parse_bundle(name):
                 path = os.path.join(ownership.STATE_DIR, name)
                 self._keep(path, "is the bundle of somebody who uses the module file_bundle")
-        for path in (ownership.STATE_DIR, left_data.NOTES):
+        for path in (ownership.STATE_DIR, left_notes.NOTES):
             self._rmdir(path)
-        if os.path.isdir(left_data.NOTES) and left_data.NOTES not in self.removed:
-            self._keep(left_data.NOTES, "notes whose the folders are that stay, for remove_data")
+        if os.path.isdir(left_notes.NOTES) and left_notes.NOTES not in self.removed:
+            self._keep(left_notes.NOTES, "notes whose the folders are that stay, for remove_data")
         self._rmdir(STATE)
         if self.nginx_goes:
             self._remove(STATE_DIR)

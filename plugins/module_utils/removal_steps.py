@@ -15,6 +15,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     bundle,
     disk,
     layout,
+    manifests,
     ownership,
     removal_survey,
     safe_path,
@@ -40,7 +41,7 @@ class Known(bundle.Bundle):
         found = bundle.Bundle._load(self, name)
         if name == "manifest.json" and self.adopted:
             dropins = [os.path.dirname(path) for path in self.adopted if layout.parse_dropin(path)]
-            folders = sorted(bundle.made_folders(found).union(dropins))
+            folders = sorted(manifests.made_folders(found).union(dropins))
             # Secrets lie in files of NAME=value lines, of which no diff tells the values.
             secret = set(path for path in self.adopted if path.endswith(SECRET))
             secret = sorted(secret.union(found.get("secret", [])))
@@ -152,7 +153,7 @@ class Steps:
             self._keep(path, "is not as it was written here: it is yours now")
         self.diffs += work.diff()
         for folder in sorted(set(os.path.dirname(path) for path in self.removed), reverse=True):
-            if folder in bundle.made_folders(work._load("manifest.json")) and not os.path.isdir(folder):
+            if folder in manifests.made_folders(work._load("manifest.json")) and not os.path.isdir(folder):
                 self.removed.append(folder)
 
     def _run_command(self, command):
@@ -168,7 +169,7 @@ class Steps:
     def _made_by(self, name):
         """The folders that runs of a bundle made."""
         text = content_of(os.path.join(ownership.STATE_DIR, name, "manifest.json"))
-        return bundle.made_folders(_json(text)) if text else set()
+        return manifests.made_folders(_json(text)) if text else set()
 
     def _made_folders(self, name):
         for path in sorted(self._made_by(name), reverse=True):

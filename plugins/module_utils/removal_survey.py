@@ -14,7 +14,7 @@ import glob
 import os
 import re
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import layout, left_data, ownership, takeover_checks
+from ansible_collections.graceful.wsgi.plugins.module_utils import layout, left_notes, ownership, takeover_checks
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import linked
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, sha256
@@ -160,7 +160,7 @@ class Set:
     @property
     def dropped(self):
         """{application: [folders]} of what it has dropped before."""
-        return dict((app, paths) for app, paths in left_data.noted(self.name).items() if app not in self.apps)
+        return dict((app, paths) for app, paths in left_notes.noted(self.name).items() if app not in self.apps)
 
     def led_to(self, app):
         """Its server blocks that lead to an application, or serve files of it."""
@@ -185,7 +185,7 @@ def all_sets(conf_dir, roots):
     for name, files in adopted.items():
         bundles.setdefault(name, ownership.Recorded({})).update(files)
     named = [layout.parse_bundle(name)[0] for name in bundles if layout.parse_bundle(name)]
-    return dict((name, Set(name, bundles, roots)) for name in named + left_data.sets()), adopted
+    return dict((name, Set(name, bundles, roots)) for name in named + left_notes.sets()), adopted
 
 
 class Going:

@@ -560,4 +560,27 @@ def _end(child):
 
 def may_write(who, path, folder=False):
     """Whether an account may write a file, or make files in a folder, as the kernel itself judges that path for it."""
-    return as_account(who, lambda: os.access(path, os.W_OK | os.X_OK if folder else os.W_OK))
+    wanted = os.W_OK | os.X_OK if folder else os.W_OK
+    # A process for each question would be half of what a run that changes nothing takes.
+    if _lets_its_owner(path, who["uid"], 0o300 if folder else 0o200):
+        # As root: what remains are file systems that nobody writes.
+        return os.access(path, wanted)
+    return as_account(who, lambda: os.access(path, wanted))
+
+
+def _lets_its_owner(path, uid, bits):
+    """Whether modes alone tell that the owner of a path has these rights: no link, no access list on the way to it."""
+    if not path.startswith("/") or path != os.path.normpath(path):
+        return False
+    try:
+        found = os.lstat(path)
+        if stat.S_ISLNK(found.st_mode) or found.st_uid != uid or found.st_mode & bits != bits:
+            return False
+        while path != "/":
+            path = os.path.dirname(path)
+            found = os.lstat(path)
+            if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o111 != 0o111 or has_acl(path):
+                return False
+    except OSError:
+        return False
+    return True

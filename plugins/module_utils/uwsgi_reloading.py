@@ -14,7 +14,6 @@ import os
 import re
 import signal
 import stat
-import threading
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
@@ -27,6 +26,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import STATE_DIR, lock_file, make_folders
 from ansible_collections.graceful.wsgi.plugins.module_utils.log_files import said_since, size
+from ansible_collections.graceful.wsgi.plugins.module_utils.parallel import run_all
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import as_account, open_regular
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_client import ClientError, ask, connect, statistics
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load_as
@@ -594,25 +594,6 @@ class Renewal:
         standing = fresh and all(now - self.seen[pid] >= SETTLED for pid in fresh)
         accept = self._accept(fresh)
         return bool(len(old) <= self.spare and len(fresh) >= self.least and standing and accept)
-
-
-def run_all(work, parallel):
-    """Call these functions, so many at a time."""
-    waiting = list(reversed(work))
-
-    def drain():
-        while True:
-            try:
-                call = waiting.pop()
-            except IndexError:
-                return
-            call()
-
-    threads = [threading.Thread(target=drain) for _number in range(max(1, min(parallel, len(waiting))))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def reload_all(wanted, fetch, parallel, check_mode=False):

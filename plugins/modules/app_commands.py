@@ -149,8 +149,8 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     trial_unit,
     uwsgi_preflight,
 )
+from ansible_collections.graceful.wsgi.plugins.module_utils.parallel import run_all
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
 
 def due(module, replace):

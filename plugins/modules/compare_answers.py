@@ -99,8 +99,8 @@ import json
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import answers, whole_files
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
+from ansible_collections.graceful.wsgi.plugins.module_utils.parallel import run_all
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
 PARALLEL = 4
 REQUEST = {

@@ -109,14 +109,14 @@ removed:
 
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import left_data, maintenance
+from ansible_collections.graceful.wsgi.plugins.module_utils import left_data, left_notes, maintenance
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, remove_tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
 
 def folders(module):
     """The folders of what this run drops, {application: [folders]}; what is noted tells more once it is dropped."""
-    roots, known = module.params["roots"], left_data.noted(module.params["set"])
+    roots, known = module.params["roots"], left_notes.noted(module.params["set"])
     made = dict((name, left_data.made_for(name, roots)) for name in module.params["gone"])
     if module.params["state"] == "absent":
         made.update((name, known[name]) for name in made if name in known)

@@ -133,9 +133,9 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     nginx_master,
     nginx_package,
 )
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import verified_digest
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
+from ansible_collections.graceful.wsgi.plugins.module_utils.manifests import verified_digest
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_loading import LoadError, Nginx
 
 # What is asked of systemd.
@@ -240,6 +240,8 @@ def main():
         unread, noted = [], True
     module.exit_json(
         changed=False,
+        # Else all that was asked, for each application, goes back to be read by nobody.
+        invocation={},
         built=manifest is not None,
         installed=installed(manifest, module.params["dest"], module.params["pid_file"]),
         held=not module.params["take_over"] or nginx_package.is_held(module.params["dest"], run),

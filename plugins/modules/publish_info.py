@@ -297,7 +297,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     uwsgi_preflight,
     visitor,
 )
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import verified_digest
+from ansible_collections.graceful.wsgi.plugins.module_utils.manifests import verified_digest
 from ansible_collections.graceful.wsgi.plugins.module_utils.module_calls import systemctl_of
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_loading import CONF, LoadError, Nginx
 from ansible_collections.graceful.wsgi.plugins.module_utils.play_lock import PlayLock
@@ -476,18 +476,23 @@ def look(module):
     return found
 
 
+def told(module, held, **found):
+    """Ends the module; without what was asked, which for each application would go back to be read by nobody."""
+    module.exit_json(changed=False, held=held, invocation={}, **found)
+
+
 def main():
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     wanted = module.params["lock"]
     if module.check_mode or not wanted:
-        module.exit_json(changed=False, held=None, **look(module))
+        told(module, None, **look(module))
     lock, keep = PlayLock(wanted["set"], wanted["holder"], wanted["scope"]), False
     try:
         held = lock.take(wanted["dead"])
     except (IOError, OSError) as error:
         module.fail_json(msg=str(error))
     if held:
-        module.exit_json(changed=False, held=held)
+        told(module, held)
     try:
         found = look(module)
         keep = not found["idle"]
@@ -495,7 +500,7 @@ def main():
         # Also where what was asked about is refused.
         if not keep:
             lock.release()
-    module.exit_json(changed=False, held=None, **found)
+    told(module, None, **found)
 
 
 if __name__ == "__main__":

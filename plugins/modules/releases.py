@@ -197,10 +197,10 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
 from ansible_collections.graceful.wsgi.plugins.module_utils.brought_wheels import Brought, WheelError
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import BuildError, Pool
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import no_room
+from ansible_collections.graceful.wsgi.plugins.module_utils.parallel import run_all
 from ansible_collections.graceful.wsgi.plugins.module_utils.releases import SPEC, Home, ReleaseError
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import UnsafePath, remove_tree
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 
 ARGUMENTS = {
     "releases": {

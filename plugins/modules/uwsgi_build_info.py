@@ -251,8 +251,8 @@ from ansible.module_utils.common.sys_info import get_distribution, get_distribut
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import accounts, host_checks, uwsgi_build, uwsgi_home
 from ansible_collections.graceful.wsgi.plugins.module_utils.build_account import run_built
-from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import verified_digest
 from ansible_collections.graceful.wsgi.plugins.module_utils.elf import glibc
+from ansible_collections.graceful.wsgi.plugins.module_utils.manifests import verified_digest
 from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact import ArtifactError
 
 SPEC = {

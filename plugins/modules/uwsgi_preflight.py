@@ -100,6 +100,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     trial_unit,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, native
+from ansible_collections.graceful.wsgi.plugins.module_utils.parallel import run_all
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_config import ConfigError, load_as
 from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight import (
@@ -110,7 +111,6 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_preflight impo
     preflight,
     unit_texts,
 )
-from ansible_collections.graceful.wsgi.plugins.module_utils.uwsgi_reloading import run_all
 from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import write_bytes
 
 

@@ -12,7 +12,7 @@ import pwd
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import account_checks, accounts, left_data
+from ansible_collections.graceful.wsgi.plugins.module_utils import account_checks, accounts, left_notes
 
 ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
@@ -54,7 +54,7 @@ def dropped(item, tmpdir, monkeypatch):
     """The application was published before, as nobody: its unit is gone, and its folders are noted."""
     os.unlink(item["dropin"])
     folder = os.path.dirname(item["files"][0])
-    monkeypatch.setattr(left_data, "NOTES", str(tmpdir.join("dropped")))
+    monkeypatch.setattr(left_notes, "NOTES", str(tmpdir.join("dropped")))
     tmpdir.join("dropped/main.json").write(json.dumps({"a": [folder]}), ensure=True)
     for path in (folder, item["files"][0]):
         os.chown(path, NOBODY.pw_uid, -1)

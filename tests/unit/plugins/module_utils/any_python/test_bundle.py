@@ -14,13 +14,12 @@ import stat
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import bundle as bundle_code
-from ansible_collections.graceful.wsgi.plugins.module_utils import bundle_entries
+from ansible_collections.graceful.wsgi.plugins.module_utils import bundle_entries, manifests
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import (
     Bundle,
     BundleError,
     File,
     Folder,
-    verified_digest,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle_entries import octal
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import make_folders, native
@@ -977,7 +976,7 @@ def test_a_manifest_of_before_is_brought_up_to_date_and_nothing_counts_as_change
     later = world.run(of(world, "a", "shop"), ("b", "1"), digest="of today")
     assert later.report()["changed"] is False
     assert manifest(world)["belongs_to"] == {world.path("a"): "shop"}
-    assert verified_digest("b", world.state) == "of today"
+    assert manifests.verified_digest("b", world.state) == "of today"
 
 
 # -- disk ------------------------------------------------------------------------------------------------------------
@@ -1004,7 +1003,7 @@ def test_make_folders(tmp_path):
 
 
 def standing_of(world, name="b"):
-    return verified_digest(name, world.state)
+    return manifests.verified_digest(name, world.state)
 
 
 @pytest.fixture
@@ -1152,7 +1151,7 @@ def test_folders_that_were_made_are_known_after_a_run_was_put_back(world):
 
     def made():
         with open(os.path.join(world.state, "b", "manifest.json")) as source:
-            return bundle_code.made_folders(json.load(source))
+            return manifests.made_folders(json.load(source))
 
     world.run(("a", "1"), folders=folders())
     assert made() == set([world.path("new")])
@@ -1162,6 +1161,6 @@ def test_folders_that_were_made_are_known_after_a_run_was_put_back(world):
 
 
 def test_an_earlier_versions_folders_all_count_as_made():
-    assert bundle_code.made_folders({"set": {"folders": {u"/a": ["x"], u"/b": []}}}) == set(["/a", "/b"])
-    assert bundle_code.made_folders({"set": {"folders": {u"/a": []}}, "folders": []}) == set()
-    assert bundle_code.made_folders({}) == set()
+    assert manifests.made_folders({"set": {"folders": {u"/a": ["x"], u"/b": []}}}) == set(["/a", "/b"])
+    assert manifests.made_folders({"set": {"folders": {u"/a": []}}, "folders": []}) == set()
+    assert manifests.made_folders({}) == set()

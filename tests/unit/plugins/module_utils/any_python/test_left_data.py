@@ -10,14 +10,14 @@ import os
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import left_data, ownership
+from ansible_collections.graceful.wsgi.plugins.module_utils import left_data, left_notes, ownership
 
 
 @pytest.fixture
 def host(tmpdir, monkeypatch):
     """A host with state folders of its own: /lib for the state, /srv for code, /log for logs."""
     monkeypatch.setattr(ownership, "STATE_DIR", str(tmpdir.join("lib", "bundles")))
-    monkeypatch.setattr(left_data, "NOTES", str(tmpdir.join("lib", "dropped")))
+    monkeypatch.setattr(left_notes, "NOTES", str(tmpdir.join("lib", "dropped")))
     monkeypatch.setattr(left_data, "STATE_DIR", str(tmpdir.ensure("run", dir=True)))
     return tmpdir
 
@@ -44,7 +44,7 @@ def test_what_a_set_drops_is_found_by_a_later_run(host):
     host.join("srv").remove(rec=1)
     assert left_data.left("main", {}) == [str(host.join("log", "shop"))]
     host.join("log").remove(rec=1)
-    assert left_data.left("main", {}) == [] and os.listdir(left_data.NOTES) == []
+    assert left_data.left("main", {}) == [] and os.listdir(left_notes.NOTES) == []
 
 
 def test_another_sets_is_never_found(host):
@@ -77,7 +77,7 @@ def test_check_mode_tells_what_this_very_run_would_drop_and_notes_nothing(host):
     publishes(host, "main", "shop")
     left_data.note("main", folders, check_mode=True)
     assert left_data.left("main", folders, check_mode=True) == sorted(folders["shop"])
-    assert not os.path.exists(left_data.NOTES)
+    assert not os.path.exists(left_notes.NOTES)
 
 
 def test_code_of_a_run_before_there_were_notes_is_nobodys(host):

@@ -12,7 +12,13 @@ import stat
 import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import bundle as bundle_code
-from ansible_collections.graceful.wsgi.plugins.module_utils import host_checks, layout, ownership, takeover_checks
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    host_checks,
+    layout,
+    manifests,
+    ownership,
+    takeover_checks,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.bundle import Bundle, BundleError, File
 
 
@@ -125,7 +131,7 @@ def test_another_bundle_forgets_what_was_taken_from_it(run, tmp_path):
     run("publish-one-apps", {"a": "one", "b": "one"}, digest="d")
     run("publish-two-apps", {"a": "two"}, take_over=True)
     assert files_of("publish-one-apps") == ["b"]
-    assert bundle_code.verified_digest("publish-one-apps", ownership.STATE_DIR) == ""
+    assert manifests.verified_digest("publish-one-apps", ownership.STATE_DIR) == ""
     run("publish-one-apps", {"b": "one"}, prune=True)
     assert text(tmp_path / "a") == "two"
 

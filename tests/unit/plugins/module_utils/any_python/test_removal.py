@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     app_background,
     layout,
-    left_data,
+    left_notes,
     ownership,
     removal,
     removal_accounts,
@@ -73,7 +73,7 @@ def host(monkeypatch, tmp_path):
     """A host of these files, whatever this machine has; tests may change them."""
     files = dict(FILES)
     monkeypatch.setattr(ownership, "STATE_DIR", str(tmp_path / "bundles"))
-    monkeypatch.setattr(left_data, "NOTES", str(tmp_path / "dropped"))
+    monkeypatch.setattr(left_notes, "NOTES", str(tmp_path / "dropped"))
     monkeypatch.setattr(removal_survey, "text_of", lambda path: files.get(path, ""))
     monkeypatch.setattr(removal_survey, "content_of", lambda path: files[path].encode() if path in files else None)
     monkeypatch.setattr(takeover_checks, "_text", lambda path: files.get(path, ""))

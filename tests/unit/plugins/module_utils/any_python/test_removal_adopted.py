@@ -13,7 +13,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     adopting,
     git_checkout,
     layout,
-    left_data,
+    left_notes,
     ownership,
     removal,
     removal_programs,
@@ -107,7 +107,7 @@ def test_with_all_goes_what_is_known_of_a_move_that_was_taken_back(moved, monkey
         (removal_programs, "HOMES", str(state / "homes")),
         (git_checkout, "HOME", state / "git"),
         (ownership, "STATE_DIR", state / "bundles"),
-        (left_data, "NOTES", state / "dropped"),
+        (left_notes, "NOTES", state / "dropped"),
         (layout, "OWED_DIR", state / "owed"),
         (layout, "NEVER_LIVE_DIR", state / "never-live"),
     ):

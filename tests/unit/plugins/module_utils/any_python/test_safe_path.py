@@ -7,8 +7,10 @@ __metaclass__ = type
 
 import errno
 import os
+import shutil
 import signal
 import stat
+import tempfile
 import time
 
 import pytest
@@ -218,6 +220,54 @@ def test_with_an_accounts_rights(roots):
         safe_path.as_account(who, lambda: (_ for _ in ()).throw(UnsafePath("\xc3\xa4 is a link")), (UnsafePath,))
     assert str(error.value) == "\xc3\xa4 is a link"
     assert not safe_path.may_write(who, secret)
+
+
+@root_only
+@pytest.mark.parametrize(
+    ("what", "forks"),
+    [
+        ("as it is", 0),
+        ("not hers", 1),
+        ("without the bit", 1),
+        ("a folder on the way without it", 1),
+        ("an access list on the way", 1),
+        ("a link", 1),
+        ("a link on the way", 1),
+    ],
+)
+def test_modes_alone_tell_only_that_an_owner_may(what, forks, monkeypatch, set_acl):
+    base = tempfile.mkdtemp(dir="/var/tmp")
+    try:
+        os.chmod(base, 0o755)
+        folder, asked = os.path.join(base, "way", "hers"), []
+        os.makedirs(folder, 0o755)
+        os.chmod(os.path.join(base, "way"), 0o755)
+        os.chmod(folder, 0o755)
+        os.chown(folder, HERS, HERS)
+        if what == "not hers":
+            os.chown(folder, HIS, HIS)
+        elif what == "without the bit":
+            os.chmod(folder, 0o555)
+        elif what == "a folder on the way without it":
+            os.chmod(os.path.join(base, "way"), 0o750)
+        elif what == "an access list on the way":
+            set_acl(os.path.join(base, "way"), (1, 7, -1), (2, 0, HERS), (4, 5, -1), (16, 5, -1), (32, 5, -1))
+        elif what == "a link":
+            os.symlink(folder, os.path.join(base, "link"))
+            folder = os.path.join(base, "link")
+        elif what == "a link on the way":
+            os.symlink("way", os.path.join(base, "other"))
+            folder = os.path.join(base, "other", "hers")
+        there = safe_path.as_account
+        monkeypatch.setattr(safe_path, "as_account", lambda who, call: asked.append(1) or there(who, call))
+        who = {"uid": HERS, "gid": HERS, "groups": []}
+        may = safe_path.may_write(who, folder, True)
+        assert len(asked) == forks
+        # The kernel's own answer.
+        assert may == there(who, lambda: os.access(folder, os.W_OK | os.X_OK))
+        assert may == (what in ("as it is", "a link", "a link on the way"))
+    finally:
+        shutil.rmtree(base)
 
 
 # -- logs -----------------------------------------------------------------------------------------------------------
