@@ -25,7 +25,7 @@ options:
     description: The role whose plan is wanted.
     type: str
     required: true
-    choices: [centos7, kit, nginx, publish, remove, uwsgi]
+    choices: [el, kit, nginx, publish, remove, uwsgi]
   collecting:
     description: Whether a kit is being filled, in the folder that the variable C(kit_dir) names.
     type: bool

@@ -930,6 +930,8 @@ class NginxBuild:
     extra_packages: list[str]
     # Command that prints "installed NAME" for each of them that is there; empty where none is needed.
     package_query: list[str]
+    # Whether those that are missing are installed; where not, the role fails before anything changes.
+    installs_packages: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -1339,8 +1341,8 @@ class SelinuxModule:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Centos7Plan(Plan):
-    """The plan of the role centos7."""
+class ElPlan(Plan):
+    """The plan of the role el."""
 
     # Repositories that their archives take the place of.
     repositories: list[Repository]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import (
-    centos7_plan,
+    el_plan,
     joined_variables,
     kit_plan,
     kit_role_plan,
@@ -28,7 +28,7 @@ SITE_FOLDERS = [f"{layout.NGINX_DIR}/conf.d", f"{layout.NGINX_DIR}/default.d"]
 # In the order in which they run; publish sees the variables of the roles before it.
 Planner = Callable[[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]], tuple[Plan | None, list[Problem]]]
 PLANNERS: dict[str, Planner] = {
-    "centos7": lambda values, host, _roles: centos7_plan.plan(values, host),
+    "el": lambda values, host, _roles: el_plan.plan(values, host),
     "nginx": lambda values, host, _roles: nginx_plan.plan(values, host),
     "uwsgi": lambda values, host, _roles: uwsgi_plan.plan(values, host),
     "publish": publish_plan.plan,

@@ -63,7 +63,7 @@ with contract.templating():
 
 
 def test_the_three_hosts_of_centos_7_have_an_inventory_each():
-    assert [case.id.partition(":")[0] for case in INVENTORIES].count("docs/roles/centos7.md") == 3
+    assert [case.id.partition(":")[0] for case in INVENTORIES].count("docs/roles/el.md") == 3
 
 
 @pytest.mark.parametrize("told", INVENTORIES)
@@ -85,7 +85,7 @@ def test_an_inventory_passes_the_plan(told, kit):
         for role in planning.PLANNERS
     }
     known = {**HOST, "uwsgi_builder": {**HOST["builder"], "kept": [], "headers": ["zlib-devel.rpm"]}, "kit": kit}
-    for role in ("centos7", "nginx", "uwsgi", "publish"):
+    for role in ("el", "nginx", "uwsgi", "publish"):
         plans, problems = planning.plan(SPECS, roles, {**known, "role": role})
         assert [str(problem) for problem in problems] == [] and plans[role]
 
