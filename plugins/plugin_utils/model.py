@@ -274,6 +274,32 @@ class UwsgiInstance:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnPython:
+    """The Python of an application that names one beside uWSGI's."""
+
+    TAKEN_BY: ClassVar[str] = "releases.releases.own_python"
+
+    # Version of it. Example: '2.7'.
+    python: str | None
+    # Words that make a virtualenv, before its path. Example: [/usr/bin/python3.12, -m, venv].
+    venv_command: list[str] | None
+    # Requirement of the pip that its virtualenv gets. Example: pip<=20.3.4.
+    pip: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WantedPython:
+    """A Python that applications name, for which uWSGI is built in a home of its own."""
+
+    TAKEN_BY: ClassVar[str] = "uwsgi_build_info.pythons"
+
+    # A command's name, or an absolute path. Example: python2.7.
+    python: str
+    # The first variable that names it. Example: publish_apps[1].python.
+    variable: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Release:
     """The code of an application, and what its virtualenv is filled with."""
 
@@ -315,6 +341,8 @@ class Release:
     shared: list[str] | None = optional()
     # Folders of a release that commands of before_live fill. Example: [staticfiles].
     writable: list[str] | None = optional()
+    # A Python of its own, or null for that of uwsgi_python.
+    own_python: OwnPython | None = optional()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -475,6 +503,8 @@ class Preflight:
     service_template: str | None = optional()
     # Variables of that template.
     service_vars: dict[str, Any] | None = optional()
+    # The uWSGI that loads it, or null for that of uwsgi_python. Example: /opt/uwsgi/2.0.31-python2.7/bin/uwsgi.
+    binary: str | None = optional()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -1239,6 +1269,8 @@ class UwsgiPlan(Plan):
     settings: UwsgiSettings
     # Whether files and units of somebody else's may be replaced.
     take_over: bool
+    # Pythons that applications of this host name; each has a uWSGI of its own beside that of uwsgi_python.
+    pythons: list[WantedPython] = dataclasses.field(default_factory=list)
     # What makes one build differ from another. Example: {extra_args: [], env: {}}.
     build: dict[str, Any]
     # zig in the place of the host's compiler, or null.

@@ -15,11 +15,12 @@ from . import (
     nginx_plan,
     old_hosts,
     publish_plan,
+    python_plan,
     remove_plan,
     spec,
     uwsgi_plan,
 )
-from .model import NginxPlan, Plan
+from .model import NginxPlan, Plan, UwsgiPlan
 from .problem import Problem, close_match
 
 # Where nginx.conf has the files of the publish role included.
@@ -88,6 +89,9 @@ def plan(
         return uwsgi_plan.limits(roles["uwsgi"], {**host, "uwsgi": {"python": python}})
 
     problems += kit_plan.check(roles, plans, host, limits)
+    uwsgi = plans.get("uwsgi")
+    if isinstance(uwsgi, UwsgiPlan) and variables.get("publish"):
+        plans["uwsgi"] = replace(uwsgi, pythons=python_plan.wanted(roles["publish"]["publish_apps"]))
     nginx = plans.get("nginx")
     if isinstance(nginx, NginxPlan):
         # Whether what nginx.conf and the sites only take together may wait for the role that brings the sites.

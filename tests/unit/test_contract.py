@@ -53,6 +53,7 @@ EVERYTHING = {
             "threads": 2,
             "user": "someone",
             "group": "some",
+            "python": "python2.7",
             "requirements": ["flask"],
             "env": {"TOKEN": "100% secret"},
             "secrets": {"KEY": "50% secret"},
@@ -542,9 +543,14 @@ def installed(plan):
         "bundles": {"uwsgi": "0"},
         "account": {"user": True, "group": True},
         "current": "",
+        "homes": {},
     }
+    other = dict(found)
+    found["further"] = [other]
     return {
         "__uwsgi_found": found,
+        # What a loop over the former hands on.
+        "__uwsgi_other": other,
         "__uwsgi_builder": {**found, "cross": CROSS if plan["builder"]["brought"] else {}},
         "__uwsgi_brought": {"path": "/opt/uwsgi/.brought-1"},
         "__uwsgi_build": {"path": "/var/lib/graceful-wsgi/uwsgi/builds/1"},
