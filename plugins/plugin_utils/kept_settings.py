@@ -24,7 +24,7 @@ STAYS = (
     *("protocol", "socket", "socket_clients", "instances", "affinity", "maintenance"),
     *("name", "user", "group", "shared", "log", "config_format", "template"),
     *("secrets", "secrets_file"),
-    *("source", "archive", "repo", "version", "path", "exclude", "requirements"),
+    *("source", "archive", "repo", "version", "path", "exclude", "requirements", "python"),
     *("before_live", "after_live", "writable"),
 )
 
