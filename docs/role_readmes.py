@@ -50,6 +50,8 @@ def default(option: dict[str, Any]) -> str:
 
 
 def table(options: dict[str, Any], heading: str) -> list[str]:
+    if not options:
+        return []
     lines = [f"## {heading}", "", "| name | what | type | default |", "| --- | --- | --- | --- |"]
     for name, option in options.items():
         lines.append(f"| `{name}` | {prose(option.get('description'))} | {kind(option)} | {default(option)} |")

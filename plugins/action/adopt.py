@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
-from ansible_collections.graceful.wsgi.plugins.action.import_stack import ReadsStack, planner
+from ansible_collections.graceful.wsgi.plugins.action.import_stack import COMPARE, ReadsStack, planner
 from ansible_collections.graceful.wsgi.plugins.action.plan import _options
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     adopt_plan,
@@ -19,18 +19,11 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
 
 STATES = ["beside", "moved", "back"]
 HOST = "graceful.wsgi.adopted_stack"
-COMPARE = "graceful.wsgi.compare_answers"
 RECORD = "answers.json"
 
 
 class ActionModule(ReadsStack):
     """Controller side of graceful.wsgi.adopt."""
-
-    def _on_host(self, name: str, task_vars: Mapping[str, Any] | None, **args: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._execute_module(module_name=name, module_args=args, task_vars=task_vars)
-        if answer.get("failed"):
-            raise AnsibleActionFail(str(answer.get("msg") or answer.get("module_stderr") or "the host gave no answer"))
-        return answer
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -77,7 +70,7 @@ class ActionModule(ReadsStack):
     def _look(self, args: Mapping[str, Any], task_vars: Mapping[str, Any] | None) -> dict[str, Any]:
         """What there is to do, and everything that speaks against it."""
         apps = self._wanted(args, task_vars)
-        there = self._on_host(HOST, task_vars, step="asked")
+        there = self._module(HOST, task_vars, step="asked")
         if args["state"] == "back" or there["phase"]:
             # What was moved is read from the host's own record; publishing again is for a new release.
             published = [{key: value for key, value in app.items() if key != "socket"} for app in apps]
@@ -100,7 +93,7 @@ class ActionModule(ReadsStack):
             raise AnsibleActionFail(f"both stacks would run {', '.join(twice)} at a time; {hint}")
         made = adopt_plan.plan(found, imported, apps, args["paths"])
         given = {"edits": made.edits, "apps": made.apps, "main": made.main, "stop": args["stop"]}
-        checked = self._on_host(HOST, task_vars, step="checked", **given)
+        checked = self._module(HOST, task_vars, step="checked", **given)
         whole, options, total = result.locations
         return {
             # Values of an environment may stand in it.
@@ -136,13 +129,13 @@ class ActionModule(ReadsStack):
         if self._task.check_mode:
             return {"changed": False}
         given = {"text": plan["text"], "ports": plan["ports"], "main": plan["main"]}
-        trial = self._on_host(HOST, task_vars, step="trial", **given)
+        trial = self._module(HOST, task_vars, step="trial", **given)
         try:
             asked = adopt_plan.with_ports(plan["requests"], trial["ports"])
             record = os.path.join(trial["home"], RECORD)
-            compared = self._on_host(COMPARE, task_vars, requests=asked, record=record)
+            compared = self._module(COMPARE, task_vars, requests=asked, record=record)
         finally:
-            self._on_host(HOST, task_vars, step="ended")
+            self._module(HOST, task_vars, step="ended")
         text, count = adopt_plan.report(args["found"]["summary"], compared, plan["unasked"], args["accept"])
         if args["report"]:
             self.file(os.path.abspath(os.path.expanduser(str(args["report"]))), text, True)
@@ -161,13 +154,13 @@ class ActionModule(ReadsStack):
         if args["state"] == "back":
             if not phase:
                 return {"changed": False, "told": ["nothing was moved: nginx leads to the old stack"]}
-            answer = self._on_host(HOST, task_vars, step="back", timeout=wait)
+            answer = self._module(HOST, task_vars, step="back", timeout=wait)
             return {"changed": True, "told": [*answer["told"], *_serving(answer)]}
         if phase == "moving":
             raise AnsibleActionFail("an earlier run was cut off as it moved; say adopt_state=back, then move again")
         if not phase and not self._task.check_mode:
             given = {"edits": plan["edits"], "apps": plan["apps"], "main": plan["main"], "stop": args["stop"]}
-            moved = self._on_host(HOST, task_vars, step="moved", timeout=wait, **given)
+            moved = self._module(HOST, task_vars, step="moved", timeout=wait, **given)
             told += [*moved["told"], *_serving(moved)]
             self._answers_still(args, plan, moved["home"], task_vars)
             if moved["serving"] and args["stop"]:
@@ -175,7 +168,7 @@ class ActionModule(ReadsStack):
                 return {"changed": True, "told": told}
         if not args["stop"]:
             return {"changed": not phase, "told": told}
-        stopped = self._on_host(HOST, task_vars, step="stopped", timeout=wait)
+        stopped = self._module(HOST, task_vars, step="stopped", timeout=wait)
         told += [*stopped["told"], *stopped["left"]]
         return {"changed": bool(not phase or stopped["told"]), "told": told}
 
@@ -184,10 +177,10 @@ class ActionModule(ReadsStack):
     ) -> None:
         """What visitors get now, beside what they got before; where that differs nginx is led back."""
         asked = [{key: value for key, value in one.items() if key != "new"} for one in plan["requests"]]
-        compared = self._on_host(COMPARE, task_vars, requests=asked, against=os.path.join(home, RECORD))
+        compared = self._module(COMPARE, task_vars, requests=asked, against=os.path.join(home, RECORD))
         text, count = adopt_plan.report("moved", compared, [], args["accept"])
         if count:
-            self._on_host(HOST, task_vars, step="back", timeout=args["timeout"])
+            self._module(HOST, task_vars, step="back", timeout=args["timeout"])
             raise AnsibleActionFail(f"{count} answers differ once nginx is led over, and it was led back:\n{text}")
 
 

@@ -14,6 +14,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.graceful.wsgi.plugins.action.plan import _options
 from ansible_collections.graceful.wsgi.plugins.module_utils import stack_files
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
+    adopt_plan,
+    import_answers,
     import_inventory,
     import_nginx,
     import_report,
@@ -26,6 +28,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils.text_values import p
 
 ROLES = ("nginx", "uwsgi", "publish")
 MODULE = "graceful.wsgi.existing_stack"
+COMPARE = "graceful.wsgi.compare_answers"
 
 
 def planner(given: Mapping[str, Any]) -> tuple[dict[str, model.Plan], list[Problem]]:
@@ -44,7 +47,10 @@ class ReadsStack(ActionBase):
 
     def _called(self, task_vars: Mapping[str, Any] | None, **args: Any) -> dict[str, Any]:
         """The answer of the host; its texts may hold secrets and go no further than here."""
-        answer: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=args, task_vars=task_vars)
+        return self._module(MODULE, task_vars, **args)
+
+    def _module(self, name: str, task_vars: Mapping[str, Any] | None, **args: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._execute_module(module_name=name, module_args=args, task_vars=task_vars)
         if answer.get("failed"):
             raise AnsibleActionFail(str(answer.get("msg") or answer.get("module_stderr") or "the host gave no answer"))
         return answer
@@ -84,22 +90,43 @@ class ActionModule(ReadsStack):
                 "files": {"type": "path"},
                 "paths": {"type": "list", "elements": "path", "default": []},
                 "overwrite": {"type": "bool", "default": False},
+                "ask": {"type": "bool", "default": False},
+                "ask_paths": {"type": "list", "elements": "str", "default": []},
+                "compare": {"type": "path"},
+                "at": {"type": "str", "default": "127.0.0.1"},
+                "ports": {"type": "dict", "default": {}},
+                "accept": {"type": "list", "elements": "str", "default": []},
             }
         )
-        host, folder = str((task_vars or {}).get("inventory_hostname") or "old"), str(args["files"] or "")
-        found = self.found(folder, task_vars, args["paths"])
+        try:
+            step = self._compared if args["compare"] else self._written
+            result.update(step(args, task_vars))
+        except (import_nginx.ParserMissing, import_answers.AnswersProblem) as error:
+            raise AnsibleActionFail(str(error)) from error
+        return result
+
+    def _imported(
+        self, found: Mapping[str, Any], host: bool, task_vars: Mapping[str, Any] | None
+    ) -> import_report.Imported:
+        """What was found as an inventory; where a host is there, it is asked which files it has."""
         processes = [one for one in found.get("processes") or [] if one.get("kind") == "uwsgi"]
         main = str(found.get("main") or "")
-        try:
-            imported = import_inventory.run(found["files"], planner, processes, main)
-            paths = import_inventory.asked(imported)
-            if paths and not folder:
-                looked = self._called(task_vars, look=paths)["looked"]
-                there = [path for path in paths if looked[path]["kind"] == "file"]
-                imported = import_inventory.run(found["files"], planner, processes, main, there)
-        except import_nginx.ParserMissing as error:
-            raise AnsibleActionFail(str(error)) from error
+        imported = import_inventory.run(found["files"], planner, processes, main)
+        paths = import_inventory.asked(imported)
+        if paths and host:
+            looked = self._called(task_vars, look=paths)["looked"]
+            there = [path for path in paths if looked[path]["kind"] == "file"]
+            imported = import_inventory.run(found["files"], planner, processes, main, there)
         imported.messages = [*(found.get("messages") or []), *imported.messages]
+        return imported
+
+    def _written(self, args: Mapping[str, Any], task_vars: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The inventory and its table, and the old stack's answers where they are wanted."""
+        host, folder = str((task_vars or {}).get("inventory_hostname") or "old"), str(args["files"] or "")
+        if args["ask"] and folder:
+            raise AnsibleActionFail("import_ask: files of a folder answer nothing; name a host by -i, or leave it out")
+        found = self.found(folder, task_vars, args["paths"])
+        imported = self._imported(found, not folder, task_vars)
         if not (imported.variables.get("publish_apps") or imported.variables.get("publish_sites")):
             told = "; ".join([f"neither nginx nor uWSGI was found in {folder or host}", *imported.messages[:5]])
             raise AnsibleActionFail(told)
@@ -107,11 +134,55 @@ class ActionModule(ReadsStack):
         where = os.path.abspath(os.path.expanduser(str(args["dir"])))
         written = {"inventory": os.path.join(where, f"{name}.yml"), "table": os.path.join(where, f"{name}.md")}
         report = import_report.markdown(imported)
+        texts = {written["inventory"]: import_report.inventory(imported, name), written["table"]: report}
+        summary = imported.summary()
+        if args["ask"] and not self._task.check_mode:
+            # What ends so is no inventory where its folder is given as one.
+            written["answers"] = os.path.join(where, f"{name}.answers.txt")
+            texts[written["answers"]], count = self._asked(found, imported, host, args["ask_paths"], task_vars)
+            summary += f"; {count} requests asked, their answers are kept in {written['answers']}"
+            report += f"\n{count} requests were asked, and their answers are kept in {written['answers']}.\n"
         if not self._task.check_mode:
-            overwrite = args["overwrite"]
-            self.file(written["inventory"], import_report.inventory(imported, name), overwrite)
-            self.file(written["table"], report, overwrite)
+            for path, text in texts.items():
+                self.file(path, text, args["overwrite"])
         self._display.display(printable(report))
         questions = [row.plain() for row in imported.questions()]
-        result.update(changed=not self._task.check_mode, summary=imported.summary(), questions=questions, **written)
-        return result
+        return {"changed": not self._task.check_mode, "summary": summary, "questions": questions, **written}
+
+    def _asked(
+        self,
+        found: Mapping[str, Any],
+        imported: import_report.Imported,
+        host: str,
+        more: list[str],
+        task_vars: Mapping[str, Any] | None,
+    ) -> tuple[str, int]:
+        """The old stack's answers as a file, and how many they are."""
+        wanted, unasked = import_answers.requests(found, more)
+        told = self._module(COMPARE, task_vars, requests=wanted, tell=True)
+        whole, options, total = imported.locations
+        summary = f"{whole} of {total} locations carried; {options} as options"
+        return import_answers.document(host, summary, unasked, told["answers"]), told["count"]
+
+    def _compared(self, args: Mapping[str, Any], task_vars: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What ours answers beside what the old stack has answered; fails where they differ."""
+        path = os.path.abspath(os.path.expanduser(str(args["compare"])))
+        try:
+            about = import_answers.read(Path(path).read_text(encoding="utf-8"), path)
+        except (OSError, UnicodeDecodeError) as error:
+            told = f"import_compare: {path} cannot be read ({error}); import_ask=true writes it"
+            raise AnsibleActionFail(told) from error
+        compared = self._module(COMPARE, task_vars, **import_answers.again(about, args["at"], args["ports"]))
+        why = import_answers.nobody(compared, args["at"])
+        if why:
+            raise AnsibleActionFail(why)
+        text, count = adopt_plan.report(about["summary"], compared, about["unasked"], args["accept"])
+        table = re.sub(r"(\.answers)?(\.txt)?\Z", "", path, count=1) + ".answers.md"
+        if not self._task.check_mode:
+            self.file(table, text, True)
+        self._display.display(text)
+        outcome = {"summary": text.splitlines()[0], "differences": compared["differences"], "table": table}
+        if count:
+            msg = f"{count} differences, told above. import_accept_differences names what may differ"
+            return {"changed": False, "failed": True, "msg": msg, **outcome}
+        return {"changed": False, **outcome}

@@ -25,9 +25,11 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
     auto_default,
     auto_plan,
+    el_names,
     foreign_nginx,
     hook_plan,
     joined_variables,
+    kept_settings,
     kit_plan,
     maintenance_plan,
     model,
@@ -57,7 +59,7 @@ FACTS = {
 WAITING = "__nginx_waiting"
 # What a role has registered once it changes things. The plan is none of it: it is made again where more is known.
 WORKED = {
-    "centos7": {"__centos7_planned"},
+    "el": {"__el_planned"},
     "nginx": {"__nginx_files"},
     "uwsgi": {"__uwsgi_files"},
     "publish": {"__publish_found", "__publish_sites_written"},
@@ -70,6 +72,7 @@ ARGUMENTS = {
     "bare": {"type": "list", "elements": "str", "default": []},
     "collecting": {"type": "bool", "default": False},
     "kit": {"type": "bool", "default": True},
+    "kept": {"type": "dict", "default": {}},
     "pins": {"type": "dict"},
     "role": {"type": "str", "required": True, "choices": sorted(planning.PLANNERS)},
     "uwsgi": {"type": "dict"},
@@ -405,20 +408,24 @@ class ActionModule(ReportingAction):
 
     def _variables(
         self, own: str, specs: Mapping[str, dict[str, Any]], task_vars: dict[str, Any]
-    ) -> dict[str, dict[str, Any] | None]:
-        """{role: its variables}; another role's where they are complete, else None."""
+    ) -> tuple[dict[str, dict[str, Any] | None], el_names.OldNames]:
+        """{role: its variables}; another role's where they are complete, else None. And what was said by old names."""
         variables: dict[str, dict[str, Any] | None] = {}
         for role, options in specs.items():
             if own in planning.ALONE and role != own:
                 options = {name: options[name] for name in planning.ALONE[own].get(role, ())}
             if role == "publish" and FOREIGN not in task_vars:
                 options = joined_variables.options(options, task_vars)
+            if role == "el":
+                options = el_names.options(options)
             variables[role] = self._visible(options, task_vars, strict=role == own)
         variables[own] = variables[own] or {}
         if FOREIGN in task_vars and variables["publish"] is not None:
             # Nobody's sites get into another's nginx, and adopt has joined the applications of all groups.
             variables["publish"] = foreign_nginx.alone(variables["publish"])
-        return variables
+        old = el_names.taken(variables["el"] or {}, specs["el"])
+        variables["el"] = old.values if variables["el"] is not None else None
+        return variables, old
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -428,17 +435,21 @@ class ActionModule(ReportingAction):
         )
         own = args["role"]
         specs = {role: _options(role) for role in planning.PLANNERS}
-        variables = self._variables(own, specs, task_vars)
+        variables, old = self._variables(own, specs, task_vars)
         joined = joined_variables.join(variables["publish"] or {}, specs["publish"])
         # On a way back, what was never live here stays as it is.
         joined = joined.without(name for name, pin in (args["pins"] or {}).items() if pin is None)
+        # With what was kept of the releases that they have there.
+        apps, notes = kept_settings.restored(joined.values.get("publish_apps"), args["kept"])
+        joined.values.update({"publish_apps": apps} if args["kept"] else {})
         variables["publish"] = joined.values if variables["publish"] is not None else None
         host = self._known(args, variables, task_vars)
         # Nothing is pruned on a way back, so that nothing goes of what was planned before it was known what stays.
         known = host if args["pins"] is None else {**host, "published": None}
         plans, problems = planning.plan(specs, variables, known)
-        problems = joined.refused(problems)
-        for warning in planning.misspelt(own, specs[own], set(task_vars)):
+        problems = joined.refused(old.refused(problems))
+        names = el_names.renamed(task_vars) if own == "el" else set(task_vars)
+        for warning in planning.misspelt(own, specs[own], names):
             # Not by the result, which ansible-core 2.16 would hide with the plan.
             self._display.warning(warning)
         if problems:
@@ -447,6 +458,7 @@ class ActionModule(ReportingAction):
             listed = "\n".join(f"- {problem}" for problem in problems)
             earlier = [] if self._task.check_mode else _earlier(task_vars)
             result["msg"] = f"{counted}; {planning.untouched(own, earlier)}.\n{listed}"
+            result["msg"] += kept_settings.refused(args["kept"], args["pins"] or {})
             return self._reported(result, task_vars)
         planned = plans.get(own)
         if planned is None:
@@ -454,7 +466,7 @@ class ActionModule(ReportingAction):
             raise AnsibleActionFail(f"the role {own} has no plan for this host")
         if args["pins"] is not None and isinstance(planned, model.PublishPlan):
             planned = pinned_plan.pinned(planned, args["pins"])
-        for warning in planned.warnings:
+        for warning in [*notes, *planned.warnings]:
             self._display.warning(joined.told(warning))
         checks = _checks_of(plans, FOREIGN in task_vars, args["pins"] is not None)
         # Here, and nowhere else, a plan becomes what tasks get.

@@ -23,6 +23,11 @@ class ActionModule(ReportingAction):
         args["releases"] = [{key: one.get(key) for key in KEYS} for one in args.get("releases") or []]
         told = self._execute_module(module_name="graceful.wsgi.release_records", module_args=args, task_vars=task_vars)
         told.pop("invocation", None)
+        if told.get("kept"):
+            # Registered, and shown to nobody: environments of applications are in it, and warnings would be hidden too.
+            for warning in told.pop("warnings", None) or []:
+                self._display.warning(str(warning))
+            told["_ansible_no_log"] = True
         result.update(told)
         if "history" in result:
             host = str((task_vars or {}).get("inventory_hostname") or "")

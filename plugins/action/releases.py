@@ -19,6 +19,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     auto_default,
     auto_plan,
     play_identity,
+    python_plan,
     shared_plan,
     source_tree,
 )
@@ -35,7 +36,7 @@ class Identifier(ReportingAction):
 
     def _identify(self, item: dict[str, Any], checkouts: dict[str, Any], scratch: str) -> tuple[dict[str, Any], Any]:
         """The item with the id of its release, and the folder on the controller that holds its code."""
-        item, python = dict(item), self._task.args.get("python")
+        item, python = dict(item), python_plan.version_of(item, self._task.args.get("python"))
         # What auto stands for is a part of the name, and not known yet.
         release_id = _code_alone if auto_plan.is_auto(item) else shared_plan.release_id
         # A password in it is for nobody but git.
@@ -96,9 +97,10 @@ class Identifier(ReportingAction):
         settled = []
         for item, root in found:
             if auto_plan.is_auto(item):
-                item = self._settled(item, functools.partial(look, item, root), args.get("python"))
+                python = python_plan.version_of(item, args.get("python"))
+                item = self._settled(item, functools.partial(look, item, root), python)
                 if item["name"] not in named and item.get("id") not in (None, "unknown"):
-                    item["id"] = shared_plan.release_id(item["id"], auto_plan.in_name(item), args.get("python"))
+                    item["id"] = shared_plan.release_id(item["id"], auto_plan.in_name(item), python)
             settled.append((item, root))
         return settled
 

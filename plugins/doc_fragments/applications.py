@@ -99,6 +99,23 @@ options:
         type: list
         elements: str
         default: []
+      own_python:
+        description: The Python of an application that names one of its own, in the place of the one of all others.
+        type: dict
+        suboptions:
+          python:
+            description: Major and minor of it.
+            type: str
+            required: true
+          venv_command:
+            description: Words of the command that makes a virtualenv of it when its path is appended.
+            type: list
+            elements: str
+            required: true
+          pip:
+            description: The pip that its virtualenv gets first, as a requirement.
+            type: str
+            required: true
 """
 
     APPS = r"""
@@ -195,6 +212,9 @@ options:
           what is said of a module that is missing.
         type: dict
         default: {}
+      binary:
+        description: The uWSGI of an application that names a Python of its own, in the place of the one of all others.
+        type: path
 """
 
     INSTANCES = r"""

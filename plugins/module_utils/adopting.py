@@ -17,6 +17,7 @@ import signal
 import socket
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    emperors,
     layout,
     nginx_master,
     old_masters,
@@ -285,6 +286,9 @@ class Adopting:
             done, left = old_masters.stop(one, self.run, timeout)
             told, warned = told + done, warned + left
         self.state.write(stopped=not warned)
+        if all(one["kind"] == emperors.KIND for one in self.state.about["masters"]):
+            # What starts the emperor starts its other vassals too.
+            return told, warned
         return told, warned + old_masters.mentions()
 
     def back(self, timeout):

@@ -99,6 +99,28 @@ def at_home(answer, address, question):
     return dict(answer, location=re.sub(r"(?<=[^/:]):%s(?=/|\Z)" % re.escape(port), home, answer["location"]))
 
 
+def from_port(answer, address, question):
+    """An answer of a stack that may listen at another port than a visitor of the old one uses."""
+    usual = question["port"] or USUAL[question["tls"]]
+    return answer if address.rpartition(":")[2] == str(usual) else at_home(answer, address, question)
+
+
+def without_secrets(answer):
+    """An answer that may leave the host: of what gives rights the names, and digests of the values."""
+    if "failed" in answer:
+        return answer
+    headers = dict(answer["headers"])
+    for name in headers:
+        if name in HIDDEN:
+            headers[name] = [_digested(text) for text in headers[name]]
+    return dict(answer, headers=headers)
+
+
+def _digested(text):
+    name, equals, _value = text.partition("=")
+    return (name if equals else "") + "=sha256:" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
 def parts(answer):
     """What is compared, {name: text}."""
     if "failed" in answer:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    emperors,
     nginx_master,
     procfs,
     safe_path,
@@ -215,8 +216,9 @@ def other_rights(app, who):
 
 def _about(app, address, pid, run):
     above = procfs.parent(pid) or 0
-    if is_uwsgi(above):
-        message = "%s is a vassal of an emperor (process %d), which would start it again; give it a unit of its own"
+    vassal = emperors.file_of(pid, app.get("vassals") or []) if is_uwsgi(above) else None
+    if is_uwsgi(above) and vassal is None:
+        message = "%s was started by another uWSGI (process %d), and it is not clear by which file; give it a unit"
         raise StackError(message % (app["name"], above))
     environment = procfs.environment(pid)
     begun = environment.get("PWD", "")
@@ -237,6 +239,8 @@ def _about(app, address, pid, run):
     why = other_rights(app, about["who"])
     if why:
         raise StackError(why)
+    if vassal:
+        return dict(about, kind=emperors.KIND, file=vassal)
     unit = _unit_of(pid, run)
     by_supervisor = any("supervisord" in word for word in procfs.words(above))
     if by_supervisor and len(app["programs"]) == 1:
@@ -255,6 +259,9 @@ def _is_template(name, unit):
 
 def cannot_return(about):
     """Why an old application could not be started again as it was, or None."""
+    if about["kind"] == emperors.KIND:
+        why = emperors.cannot_move(about["file"])
+        return "%s: %s. %s" % (about["app"], why, _cure(about)) if why else None
     if about["kind"] == SUPERVISOR:
         why = safe_path.untrusted_target(about["file"])
         return "%s: %s; root changes no such file. %s" % (about["file"], why, _cure(about)) if why else None
@@ -321,7 +328,26 @@ def stop(about, run, timeout):
             about["app"],
             about["program"],
         )], []
+    if about["kind"] == emperors.KIND:
+        return _dismiss(about, timeout)
     return _end(about, timeout)
+
+
+def _dismiss(about, timeout):
+    """Have its emperor end a vassal, and start it no more."""
+    emperors.take_away(about["file"])
+
+    def gone():
+        return procfs.process_start(about["pid"]) != about["start"] and not holders(about["address"], owners(about))
+
+    if not nginx_master.wait(gone, max(timeout, emperors.PATIENCE), 0.2):
+        text = "%s: its emperor has not ended it (process %d), though %s is taken away; end it by hand"
+        return [], [text % (about["app"], about["pid"], about["file"])]
+    return ["%s: its emperor has ended it, and %s is kept as %s" % (
+        about["app"],
+        about["file"],
+        os.path.basename(about["file"]) + emperors.ASIDE,
+    )], []
 
 
 def _supervisorctl(run, word, about):
@@ -383,6 +409,10 @@ def mentions():
 
 def start(about, run):
     """Start one again as it was; what was done."""
+    if about["kind"] == emperors.KIND:
+        # Before anything else: what its emperor has not ended yet is not to be ended any more.
+        back = emperors.put_back(about["file"])
+        return ["%s: its emperor has %s again" % (about["app"], about["file"])] if back else []
     if serving(about, run):
         return []
     if about["kind"] == SYSTEMD:

@@ -3,8 +3,9 @@
 """What is known of each release: HOME/releases/.records/<id>.json, root's own.
 
 A record says what a release was made from, when it was last seen live to the end of a run and by whom, and why it
-failed where it did. Which release is live is told by the link ``current`` alone, so that no record can be wrong about
-it. A release that was never seen live to the end of a run is none to go back to.
+failed where it did. Beside it lies what the release was live with, for as long as the release is there. Which release
+is live is told by the link ``current`` alone, so that no record can be wrong about it. A release that was never seen
+live to the end of a run is none to go back to.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -20,9 +21,16 @@ import time
 from ansible_collections.graceful.wsgi.plugins.module_utils import causes, layout
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import encoded, make_folders, native
 from ansible_collections.graceful.wsgi.plugins.module_utils.safe_path import Folder, UnsafePath, read_file
-from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import content_of, digest_of, replace_bytes
+from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import (
+    content_of,
+    digest_of,
+    replace_bytes,
+    sha256,
+)
 
 FOLDER = ".records"
+# Ends the name of a file beside a record: how the code was run, of which a way back makes the configuration again.
+SETTINGS = ".settings"
 RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,79}\Z")
 # How many releases that never were live are kept for a look, and for how many seconds.
 FAILED_KEPT, FAILED_AGE = 2, 7 * 24 * 3600
@@ -76,11 +84,11 @@ class Records:
                 found[native(name)] = os.stat(path).st_mtime
         return found
 
-    def _names(self):
+    def _names(self, ending=".json"):
         """The names of the records; none in a folder that another account could have made."""
         try:
             with Folder(self.folder) as folder:
-                return [name for name in folder.names() if name.endswith(".json")] if folder.trusted else []
+                return [name for name in folder.names() if name.endswith(ending)] if folder.trusted else []
         except UnsafePath:
             return []
         except OSError as error:
@@ -101,7 +109,17 @@ class Records:
                 found[native(name[: -len(".json")])] = record
         return found
 
-    def _write(self, name, record):
+    def settings(self, name):
+        """What is kept of how a release was run, as it was given; None where nothing is."""
+        try:
+            if name + SETTINGS in self._names(SETTINGS):
+                text = read_file(os.path.join(self.folder, name + SETTINGS)).decode("utf-8")
+                return native(text) if isinstance(json.loads(text)["settings"], dict) else None
+        except (OSError, UnsafePath, ValueError, KeyError, TypeError):
+            pass
+        return None
+
+    def _write(self, name, record, settings=None):
         """Write a record whole, and let go the oldest ones that are too many."""
         with Folder(self.releases) as folder:
             # Whoever can write there can write anything about it.
@@ -110,11 +128,17 @@ class Records:
             if folder.lstat(FOLDER) is None:
                 os.mkdir(folder.at(FOLDER), 0o700)
         content = encoded(json.dumps(record, sort_keys=True, indent=1))
+        if settings is not None:
+            replace_bytes(os.path.join(self.folder, name + SETTINGS), encoded(settings))
         replace_bytes(os.path.join(self.folder, name + ".json"), content)
-        self._forget()
+        self.forget()
         return True
 
-    def _forget(self):
+    def forget(self):
+        """Let go the oldest records that are too many, and what is kept with releases that are gone."""
+        for name in self._names(SETTINGS):
+            if name[: -len(SETTINGS)] not in self.there:
+                os.unlink(os.path.join(self.folder, name))
         there, names = self.there, [name[: -len(".json")] for name in self._names()]
         gone = [name for name in names if name not in there]
         gone.sort(key=lambda name: os.stat(os.path.join(self.folder, name + ".json")).st_mtime)
@@ -159,17 +183,24 @@ class Records:
         """Whether the live release is not noted as the one that was seen live last."""
         return self.current is not None and self.current in self.there and self.latest() != self.current
 
-    def live(self, name, by, configuration=None, check=False):
+    @property
+    def incomplete(self):
+        """Whether that is not noted of the live release, or not what it is run with."""
+        lacking = self.current in self.there and self.settings(self.current) is None
+        return self.unrecorded or lacking
+
+    def live(self, name, by, configuration=None, check=False, settings=None):
         """A run has seen a release live to its end; returns whether that is news.
 
-        ``configuration``: {path: digest} of what it was live with.
+        ``configuration``: {path: digest} of what it was live with; ``settings``: of what a way back makes that again.
         """
         if name is None or name != self.current or name not in self.there:
             return False
         records = self.read()
         record, latest = records.get(name) or {}, self.latest(records)
         news = latest != name or "failed" in record
-        if not news and record["live"].get("configuration") == configuration:
+        known = settings is None or settings == self.settings(name)
+        if not news and known and record["live"].get("configuration") == configuration:
             return False
         if check:
             return True
@@ -179,7 +210,7 @@ class Records:
         record["live"]["configuration"] = configuration
         venv = os.path.join(self.releases, name, ".venv")
         record["live"]["virtualenv"] = native(os.readlink(venv)) if os.path.islink(venv) else None
-        return self._write(name, record)
+        return self._write(name, record, settings)
 
     def told(self):
         """What is known of each release, the live one first and then the latest; a list of dicts."""
@@ -206,6 +237,7 @@ class Records:
                     "live": live,
                     "failed": failed,
                     "there": name in there,
+                    "settings": called(self.settings(name)),
                     "at": live.get("at") or failed.get("at") or made.get("at") or there.get(name) or 0,
                     "by": live.get("by") or failed.get("by") or made.get("by") or "",
                 }
@@ -254,6 +286,11 @@ class Records:
         if why and not (found[0]["id"] == self.current and self._cut_off_at(told)):
             raise NoWayBack("to=%s %s; %s" % (wanted, why, there))
         return found[0]["id"]
+
+
+def called(settings):
+    """A name for what is kept of how a release was run, by which one tells it from another; empty for nothing."""
+    return native(sha256(encoded(settings))[:8]) if settings else ""
 
 
 def _line(one):

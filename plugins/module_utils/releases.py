@@ -74,6 +74,14 @@ SPEC = {
     "sent": {"type": "path"},
     "shared": {"type": "list", "elements": "str", "default": []},
     "writable": {"type": "list", "elements": "str", "default": []},
+    "own_python": {
+        "type": "dict",
+        "options": {
+            "python": {"type": "str", "required": True},
+            "venv_command": {"type": "list", "elements": "str", "required": True},
+            "pip": {"type": "str", "required": True},
+        },
+    },
 }
 
 
@@ -339,7 +347,10 @@ def _is_open(path, group, mode=0o750):
 
 
 class Home:
-    """One application's folder. ``wanted`` is an item of graceful.wsgi.releases with its id."""
+    """One application's folder. ``wanted`` is an item of graceful.wsgi.releases with its id.
+
+    ``python``: that of applications which name none of their own.
+    """
 
     def __init__(self, wanted, python):
         self.wanted = wanted
@@ -347,7 +358,8 @@ class Home:
         self._no_index = False
         self.name = wanted["name"]
         self.home = wanted["home"]
-        self.python = python
+        self.own_python = wanted.get("own_python") or {}
+        self.python = self.own_python.get("python") or python
         self.releases = os.path.join(self.home, "releases")
         self.venvs = os.path.join(self.home, "venvs")
         # Those that other applications of the host use as well.
@@ -900,6 +912,7 @@ class Home:
         removed = self.surplus(keep)
         for name in removed:
             discard(os.path.join(self.releases, name))
+        release_records.Records(self.releases).forget()
         used = set([self.venv_before])
         links = [os.path.join(self.home, "venv")]
         if os.path.isdir(self.releases):

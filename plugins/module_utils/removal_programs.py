@@ -32,6 +32,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.whole_files import r
 STATE = os.path.dirname(ownership.STATE_DIR)
 NGINX_CACHE = "/var/cache/nginx"
 # What the roles themselves write; a bundle of another name is somebody's who uses the module file_bundle.
+# The role el was once called centos7, and what hosts have of it goes on under that name.
 OF_ROLES = ("nginx", "uwsgi", "centos7-python", "centos7-selinux")
 TAKEN = os.path.join(STATE, "taken-over")
 SELINUX_MODULE = "graceful-wsgi"
@@ -42,7 +43,7 @@ _IN_FOLDERS = {"log": re.compile(_VERSION + r"\.log\Z"), "tools": re.compile(r"v
 
 
 class Programs(Data):
-    """The steps of a removal for what the roles nginx, uwsgi and centos7 have put on a host; see Removal."""
+    """The steps of a removal for what the roles nginx, uwsgi and el have put on a host; see Removal."""
 
     def _foreign_sites(self):
         """What nginx serves that is not of a set that goes, as ``names (file)``."""
@@ -174,7 +175,7 @@ class Programs(Data):
                 self._keep(path, "was not made here")
 
     def _centos7(self):
-        """What the role centos7 told the linker and SELinux."""
+        """What the role el told the linker and SELinux."""
         names = removal_survey.bundle_names()
         if "centos7-selinux" in names:
             listed = self.run(["semodule", "-l"], handle_exceptions=False)[1] if _program("semodule") else ""
@@ -190,7 +191,7 @@ class Programs(Data):
                 self._forget(name)
         if glob.glob("/etc/yum.repos.d/*") and os.path.exists("/etc/centos-release"):
             what = "packages, yum's repositories, SELinux booleans and firewalld"
-            self._keep(what, "are as the role centos7 set them")
+            self._keep(what, "are as the role el set them")
 
     def _state(self):
         """All else that this collection knows of the host, and what was taken over goes back to its place."""

@@ -18,7 +18,7 @@ import pwd
 import re
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, safe_path
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, safe_path, uwsgi_programs
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 MAX_FILE = 1024 * 1024
@@ -331,9 +331,9 @@ def processes():
         except (IOError, OSError):
             continue
         title = " ".join(words)
-        kind = "nginx" if title.startswith("nginx: master") else "uwsgi" if _is_uwsgi(words) else None
+        kind = "nginx" if title.startswith("nginx: master") else "uwsgi" if uwsgi_programs.runs(pid, words) else None
         parent = procfs.parent(pid)
-        if kind is None or (kind == "uwsgi" and parent and _is_uwsgi(_words(parent))):
+        if kind is None or (kind == "uwsgi" and parent and uwsgi_programs.runs(parent, _words(parent))):
             continue
         if kind == "nginx" and not _is_ours(pid):
             # Whoever likes may call a process so, a program with a setuid bit too; nginx's master is root's.
@@ -355,10 +355,6 @@ def _words(pid):
         return [native(word) for word in procfs.read("/proc/%d/cmdline" % pid).split(b"\0") if word]
     except (IOError, OSError):
         return []
-
-
-def _is_uwsgi(words):
-    return bool(words) and re.match(r"(py)?uwsgi([-_.\d]\S*)?\Z", os.path.basename(words[0])) is not None
 
 
 def _uids(pid):
@@ -486,6 +482,9 @@ def host(paths):
     for process in running:
         if process["kind"] == "uwsgi":
             _configs(collection, process)
+            if uwsgi_programs.has_title(process["command"]):
+                message = "process %d: uWSGI, which calls itself %s: what it was started with is not told by that"
+                collection.messages.append(message % (process["pid"], " ".join(process["command"])[:80]))
     read_units(collection)
     for folder in UWSGI + SUPERVISOR:
         if os.path.isdir(folder):

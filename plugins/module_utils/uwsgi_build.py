@@ -34,6 +34,7 @@ class Look:
 
     def __init__(self, wanted, system, run, run_binary, find):
         self.wanted = wanted
+        self.variable = wanted.get("variable") or "uwsgi_python"
         self.system = system
         self.run = run
         self.find = find
@@ -52,7 +53,7 @@ class Look:
             self._needs()
 
     def _find_python(self, python):
-        return uwsgi_home.find_python(python, sys.executable, self.find, self.run)
+        return uwsgi_home.find_python(python, sys.executable, self.find, self.run, self.variable)
 
     def _about(self):
         """The Python that uWSGI is for."""
@@ -112,6 +113,7 @@ class Look:
             wanted["virtualenv_wheel"] or os.path.exists(self.script),
             bool(self.pip_python),
             os.path.basename(wanted["virtualenv"] or "virtualenv-VERSION"),
+            self.variable,
         )
 
     def told(self):
@@ -143,3 +145,33 @@ class Look:
             "pip_python": self.pip_python,
             "venv_command": uwsgi_home.venv_command(self.about, self.script, with_pip),
         }
+
+
+def home_of(look):
+    """What the fact uwsgi_installed tells of a home; all else of it is as in the main one."""
+    told, home = look.told(), look.chosen["home"]
+    return {
+        "home": home,
+        "binary": os.path.join(home, "bin", "uwsgi"),
+        "python": look.about["version"],
+        "abi": look.about["abi"],
+        "interpreter": look.about["executable"],
+        "venv_command": told["venv_command"],
+        "options": told["options"],
+    }
+
+
+def look_further(main, wanted, pythons, look):
+    """Looks for Pythons beside that of ``main``, a Look, which applications name.
+
+    ``wanted``: as Look takes it; ``pythons``: items of a ``python`` and the ``variable`` that names it; ``look``: makes
+    a Look of such a ``wanted``. Returns ({name: what home_of() tells}, a Look for each home beside the main one).
+    """
+    looks, homes = [main], {}
+    for item in pythons:
+        other = look(dict(wanted, python=item["python"], variable=item["variable"]))
+        same = [one for one in looks if one.chosen["home"] == other.chosen["home"]]
+        if not same:
+            looks.append(other)
+        homes[item["python"]] = home_of((same or [other])[0])
+    return homes, looks[1:]

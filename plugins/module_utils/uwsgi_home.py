@@ -73,14 +73,17 @@ class HomeError(Exception):
     """Something that the user has to mend; the text names the variable."""
 
 
-def find_python(wanted, fallback, which, run):
-    """What `wanted` (a name, a path, or "" for the host's own python3) is, as ABOUT_PYTHON tells it."""
+def find_python(wanted, fallback, which, run, variable="uwsgi_python"):
+    """What `wanted` (a name, a path, or "" for the host's own python3) is, as ABOUT_PYTHON tells it.
+
+    `variable`: what named it, for messages.
+    """
     if wanted:
         found = wanted if os.path.isabs(wanted) else which(wanted)
         if not found or not os.access(found, os.X_OK):
             raise HomeError(
-                "uwsgi_python: there is no %s on this host; install it, or name another one (python3, python2.7, "
-                "or an absolute path)" % wanted
+                "%s: there is no %s on this host; install it, or name another one (python3, python2.7, "
+                "or an absolute path)" % (variable, wanted)
             )
     else:
         found = which("python3") or fallback
@@ -91,19 +94,19 @@ def find_python(wanted, fallback, which, run):
         about = None
     if not about:
         raise HomeError(
-            "uwsgi_python: %s does not run as a Python interpreter (status %s: %s); name another one"
-            % (found, status, (err or out).strip()[-300:])
+            "%s: %s does not run as a Python interpreter (status %s: %s); name another one"
+            % (variable, found, status, (err or out).strip()[-300:])
         )
     if about["virtual"]:
         raise HomeError(
-            "uwsgi_python: %s is the Python of a virtualenv, which goes when its folder goes; name the one it was "
-            "made with" % found
+            "%s: %s is the Python of a virtualenv, which goes when its folder goes; name the one it was "
+            "made with" % (variable, found)
         )
     release = tuple(int(part) for part in about["version"].split("."))
     if release != (2, 7) and release < (3, 6):
         raise HomeError(
-            "uwsgi_python: %s is Python %s; uWSGI is installed here for 2.7 and for 3.6 or newer, name one of these"
-            % (found, about["full_version"])
+            "%s: %s is Python %s; uWSGI is installed here for 2.7 and for 3.6 or newer, name one of these"
+            % (variable, found, about["full_version"])
         )
     return about
 
@@ -306,10 +309,11 @@ def missing_packages(needs):
     return missing
 
 
-def python_packages(about, names, wheel_for_27, has_pip, virtualenv="virtualenv-VERSION"):
+def python_packages(about, names, wheel_for_27, has_pip, virtualenv="virtualenv-VERSION", variable="uwsgi_python"):
     """Packages without which this Python cannot have uWSGI compiled for it or a virtualenv made.
 
-    ``virtualenv``: the release that makes those of Python 2.7, as its wheel's name begins.
+    ``virtualenv``: the release that makes those of Python 2.7, as its wheel's name begins; ``variable``: what named
+    this Python, for messages.
     """
     version = about["version"]
 
@@ -322,8 +326,8 @@ def python_packages(about, names, wheel_for_27, has_pip, virtualenv="virtualenv-
     if not about["headers"] and "headers" in names:
         if not about["executable"].startswith("/usr/bin/"):
             raise HomeError(
-                "uwsgi_python: %s has no Python.h beside it and is not the distribution's, so no package brings it; "
-                "install this Python with its headers" % about["executable"]
+                "%s: %s has no Python.h beside it and is not the distribution's, so no package brings it; "
+                "install this Python with its headers" % (variable, about["executable"])
             )
         wanted.append(named("headers"))
     if version == "2.7":

@@ -95,6 +95,8 @@ SPEC = {
     "secret_files": {"type": "list", "elements": "path", "default": [], "no_log": False},
     # Where its code is and what its variables say of packages, for the hint where a module is missing.
     "code": {"type": "dict", "default": {}},
+    # The uWSGI of one that names a Python of its own.
+    "binary": {"type": "path"},
 }
 
 
@@ -118,7 +120,9 @@ class Note:
         # Of what is text by now, and of what decides nothing but a message or comes from the sites that lead to it.
         left_out = {"template": None, "vars": {}, "service_template": None, "service_vars": {}}
         left_out.update({"code": {}, "question": {}})
-        about = [dict(wanted, **left_out), around, replace, binary]
+        about = [dict(wanted, **left_out), around, replace, wanted.get("binary") or binary]
+        # Told above; and what has loaded before there was this key has not loaded otherwise.
+        about[0].pop("binary", None)
         # With another secret code may load otherwise.
         there = [path for path in wanted.get("secret_files") or [] if path not in wanted.get("files", {})]
         about += [hashlib.sha256(procfs.read(path)).hexdigest() for path in there]

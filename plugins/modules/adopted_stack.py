@@ -86,6 +86,11 @@ options:
         type: list
         elements: dict
         default: []
+      vassals:
+        description: Files by which an emperor starts it.
+        type: list
+        elements: path
+        default: []
   main:
     description: The main file of nginx's that the plan was made of; nothing is done where nginx reads another one.
     type: str
@@ -194,6 +199,7 @@ SPEC = {
             "group": {"type": "str"},
             "units": {"type": "list", "elements": "str", "default": []},
             "programs": {"type": "list", "elements": "dict", "default": []},
+            "vassals": {"type": "list", "elements": "path", "default": []},
         },
     },
     "main": {"type": "str", "default": ""},

@@ -62,6 +62,13 @@ options:
   against:
     description: Such a file, instead of asking the old stack; O(requests[].old) is asked then as the new one.
     type: path
+  known:
+    description: Answers by their requests, as RV(answers) has told them, instead of O(against).
+    type: dict
+  tell:
+    description: Whether RV(answers) is returned.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - graceful.wsgi.internal
   - graceful.wsgi.attributes
@@ -92,6 +99,12 @@ varying:
   description: What differs between two answers of the old stack itself, by request.
   returned: success
   type: dict
+answers:
+  description: What the old stack answered, with the C(question), the C(first) answer and what C(varies) by itself.
+    Values that give a visitor's rights are told by their digests.
+  returned: with O(tell)
+  type: list
+  elements: dict
 """
 
 import functools
@@ -119,14 +132,17 @@ REQUEST = {
 class Comparison:
     """One question and what came of it."""
 
-    def __init__(self, question, recorded):
-        self.question, self.recorded = question, recorded
+    def __init__(self, question, recorded, told=False):
+        """``told``: the answer of before went to a controller, and has its secrets by their digests."""
+        self.question, self.recorded, self.told = question, recorded, told
         self.old, self.rows, self.varies = None, [], []
 
     def make(self):
         question = self.question
         if self.recorded is not None:
             new = answers.ask(question, question["old"])
+            if self.told:
+                new = answers.without_secrets(answers.from_port(new, question["old"], question))
             self.rows, _more = answers.compare(question, [self.recorded["first"], self.recorded["first"]], new)
             self.varies = self.recorded["varies"]
             self.rows = [row for row in self.rows if row["part"] not in self.varies]
@@ -149,25 +165,36 @@ def main():
             "requests": {"type": "list", "elements": "dict", "required": True, "options": REQUEST},
             "record": {"type": "path"},
             "against": {"type": "path"},
+            "known": {"type": "dict"},
+            "tell": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
-    wanted, recorded = module.params, {}
+    wanted, told = module.params, module.params["known"] is not None
+    recorded = wanted["known"] or {}
     if wanted["against"]:
         recorded = json.loads(native(whole_files.read_bytes(wanted["against"])))
-    made = [Comparison(one, recorded.get(answers.called(one))) for one in answers.with_files(wanted["requests"])]
-    if wanted["against"]:
+    asked = answers.with_files(wanted["requests"])
+    made = [Comparison(one, recorded.get(answers.called(one)), told) for one in asked]
+    if wanted["against"] or told:
         # What was not there to be asked before says nothing now.
         made = [one for one in made if one.recorded is not None]
     run_all([one.make for one in made], PARALLEL)
     if wanted["record"] and not module.check_mode:
         kept = dict((answers.called(one.question), {"first": one.old[0], "varies": one.varies}) for one in made)
         whole_files.replace_bytes(wanted["record"], json.dumps(kept).encode("utf-8"), 0o600)
+    more = {}
+    if wanted["tell"]:
+        more["answers"] = [
+            {"question": one.question, "first": answers.without_secrets(one.old[0]), "varies": one.varies}
+            for one in made
+        ]
     module.exit_json(
         changed=False,
         count=len(made),
         differences=[row for one in made for row in one.rows],
         varying=dict((answers.called(one.question), one.varies) for one in made if one.varies),
+        **more
     )
 
 

@@ -33,6 +33,31 @@ options:
     description: Whether files that are there already may be overwritten.
     type: bool
     default: false
+  ask:
+    description: Whether the old stack is asked, with C(GET) and C(HEAD), and its answers are kept beside the inventory.
+    type: bool
+    default: false
+  ask_paths:
+    description: Paths to ask for besides, each at each site.
+    type: list
+    elements: str
+    default: []
+  compare:
+    description: Such a file of answers; nothing is imported then, and ours is asked the same and compared with it.
+    type: path
+  at:
+    description: The address where ours listens, as the host of the task reaches it.
+    type: str
+    default: 127.0.0.1
+  ports:
+    description: Where ours listens at other ports than the old stack did, by the old one's.
+    type: dict
+    default: {}
+  accept:
+    description: Differences that may be, each by its request, its part, or both.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - graceful.wsgi.internal
   - graceful.wsgi.attributes
@@ -47,8 +72,17 @@ EXAMPLES = r"""
 RETURN = r"""
 inventory:
   description: The file that was written.
-  returned: success
+  returned: without O(compare)
   type: str
+answers:
+  description: The file of answers.
+  returned: with O(ask)
+  type: str
+differences:
+  description: What differs, with C(request), C(part), C(old) and C(new).
+  returned: with O(compare)
+  type: list
+  elements: dict
 table:
   description: The table beside it.
   returned: success
@@ -59,7 +93,7 @@ summary:
   type: str
 questions:
   description: What somebody has to decide, with the choices.
-  returned: success
+  returned: without O(compare)
   type: list
   elements: dict
 """

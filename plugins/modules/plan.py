@@ -25,7 +25,7 @@ options:
     description: The role whose plan is wanted.
     type: str
     required: true
-    choices: [centos7, kit, nginx, publish, remove, uwsgi]
+    choices: [el, kit, nginx, publish, remove, uwsgi]
   collecting:
     description: Whether a kit is being filled, in the folder that the variable C(kit_dir) names.
     type: bool
@@ -34,6 +34,11 @@ options:
     description: Whether a kit that the variable C(publish_kit) names is looked at. Who installs nothing needs none.
     type: bool
     default: true
+  kept:
+    description: What is kept with the releases of O(pins), C(release) and C(kept), by application; it stands in the
+      place of what the variables say of how their code runs.
+    type: dict
+    default: {}
   pins:
     description: For each application the name of a release that is on the host, on the way back to an earlier one.
     type: dict

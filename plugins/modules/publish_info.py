@@ -249,7 +249,7 @@ open_code:
   type: list
   elements: str
 unrecorded:
-  description: Applications whose live release is not recorded as such.
+  description: Applications whose live release is not recorded as such, or not with what it is run with.
   returned: success
   type: list
   elements: str
@@ -443,7 +443,7 @@ def state_of(module, homes):
         "unrecorded": [
             home.name
             for home in homes
-            if not home.wanted["path"] and release_records.Records(home.releases).unrecorded
+            if not home.wanted["path"] and release_records.Records(home.releases).incomplete
         ],
         "open_code": [home.name for home in homes if home.open_gates],
         "pending": due(module, wanted["instances"]),

@@ -33,6 +33,15 @@ options:
     description: For each application the files of its configuration.
     type: dict
     default: {}
+  settings:
+    description: For each application what is kept with its release, of which a way back makes its configuration again.
+    type: dict
+    default: {}
+  kept:
+    description: With O(state=pinned) whether O(app) goes back to the configuration that its release was live with.
+    type: str
+    choices: [release, inventory]
+    default: release
   stage:
     description: At which task it failed.
     type: str
@@ -77,6 +86,14 @@ pins:
   description: For each application the name of the release that it is to have; null where none of it is live.
   returned: O(state=pinned)
   type: dict
+kept:
+  description: For each application with what its release was live, if that is known and wanted.
+  returned: O(state=pinned)
+  type: dict
+along:
+  description: What comes along with the release, as a part of a sentence.
+  returned: O(state=pinned)
+  type: str
 bare:
   description: The applications whose release has no virtualenv.
   returned: O(state=pinned)
@@ -86,7 +103,12 @@ bare:
 
 import os
 
-from ansible_collections.graceful.wsgi.plugins.module_utils.release_records import NoWayBack, Records, digests
+from ansible_collections.graceful.wsgi.plugins.module_utils.release_records import (
+    NoWayBack,
+    Records,
+    called,
+    digests,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
 
@@ -96,7 +118,8 @@ def live(module):
         if not item.get("path"):
             files = digests(module.params["configuration"].get(item["name"], []))
             records, by = Records.of(item["home"]), module.params["by"]
-            changed = records.live(item.get("id"), by, files, module.check_mode) or changed
+            settings = module.params["settings"].get(item["name"])
+            changed = records.live(item.get("id"), by, files, module.check_mode, settings) or changed
     return changed
 
 
@@ -151,12 +174,47 @@ def bare(releases, pins):
     return sorted(name for name in links if not os.path.islink(links[name]))
 
 
+def kept_with(releases, pins):
+    """What is kept with the releases that the applications are to have, of those with which something is."""
+    found = {}
+    for item in releases:
+        pin = pins.get(item["name"])
+        kept = Records.of(item["home"]).settings(pin) if pin else None
+        if kept:
+            found[item["name"]] = {"release": pin, "kept": kept}
+    return found
+
+
+def along(kept, app, wanted):
+    """What comes along with the release of an application, as a part of a sentence."""
+    if wanted == "inventory":
+        return "its virtualenv; the configuration is the one of the inventory, as it was asked for"
+    if app in kept:
+        return "its virtualenv and the configuration that it was live with (%s)" % called(kept[app]["kept"])
+    return "its virtualenv; no configuration is kept with it, and so it is the one of the inventory"
+
+
+def tell_pinned(module, told):
+    """Fill in what is to be known before an application goes back. Raises NoWayBack."""
+    releases, app, wanted = (module.params[key] for key in ("releases", "app", "kept"))
+    told["pins"] = pinned(releases, app, module.params["to"])
+    told["bare"] = bare(releases, told["pins"])
+    told["kept"] = kept_with(releases, told["pins"])
+    told["along"] = along(told["kept"], app, wanted)
+    if wanted == "inventory":
+        told["kept"].pop(app, None)
+    for name in sorted(name for name, pin in told["pins"].items() if pin is None):
+        module.warn("%s: no release of it is live on this host; it is left as it is until site.yml runs" % name)
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["live", "failed", "told", "pinned"], "required": True},
             "releases": {"type": "list", "elements": "dict", "required": True},
             "configuration": {"type": "dict", "default": {}},
+            "settings": {"type": "dict", "default": {}},
+            "kept": {"type": "str", "choices": ["release", "inventory"], "default": "release"},
             "stage": {"type": "str", "default": ""},
             "why": {"type": "str", "default": ""},
             "app": {"type": "str"},
@@ -172,10 +230,7 @@ def main():
         elif state == "failed":
             failed(module)
         elif state == "pinned":
-            told["pins"] = pinned(releases, module.params["app"], module.params["to"])
-            told["bare"] = bare(releases, told["pins"])
-            for name in sorted(name for name, pin in told["pins"].items() if pin is None):
-                module.warn("%s: no release of it is live on this host; it is left as it is until site.yml runs" % name)
+            tell_pinned(module, told)
         else:
             found = chosen(releases, module.params["app"])
             told["history"] = dict((item["name"], Records.of(item["home"]).told()) for item in found)

@@ -265,19 +265,21 @@ def named(home, call):
         raise ReleaseError("%s: %s%s" % (home.name, said, no_room(error, home.home, True)))
 
 
-def uv_of(module, builders):
-    """The uv that fills virtualenvs; None where it is pip."""
+def uv_of(module, builders, homes):
+    """The program uv that fills virtualenvs; None where it is pip for all of them."""
     wanted, names = module.params["uv"], ("venv_command", "pip_env", "pip_cert")
-    served = uv_tool.Uv(None, module.params["python"]).why_not({}, ())
-    if not wanted or not wanted["sha256"] or served:
+    served = [home for home in homes if not uv_tool.Uv(None, home.python).why_not({}, ())]
+    if not wanted or not wanted["sha256"] or not served:
         return None
+    # Any Python that uv serves has a pip that can fetch it.
+    words = dict(module.params, **served[0].own_python)
     try:
-        path = uv_tool.obtain(builders, wanted, *([module.params[name] for name in names] + [wanted["sent"]]))
+        path = uv_tool.obtain(builders, wanted, *([words[name] for name in names] + [wanted["sent"]]))
         uv_tool.check(path, module.run_command)
     except (uv_tool.UvError, BuildError, UnsafePath, EnvironmentError) as error:
         module.warn("uv cannot be had, so that pip fills the virtualenvs: %s" % error)
         return None
-    return uv_tool.Uv(path, module.params["python"])
+    return path
 
 
 def fill(module, homes):
@@ -285,13 +287,15 @@ def fill(module, homes):
     filled, failed = {}, []
     builders = Pool(module.params["build_user"], multiprocessing.cpu_count(), module.run_command)
     brought = Brought(module.params["wheels"] or {})
-    uv = uv_of(module, builders) if any(home.incomplete for home in homes) else None
+    lacking = [home for home in homes if home.incomplete]
+    uv = uv_of(module, builders, lacking) if lacking else None
 
     def work(home):
         try:
-            wanted = module.params
+            wanted = dict(module.params, **home.own_python)
             words = [wanted[name] for name in ("venv_command", "pip", "pip_args", "pip_env", "pip_cert")]
-            filled[home.name] = named(home, lambda: home.fill(builders, *(words + [brought, uv])))
+            own_uv = uv_tool.Uv(uv, home.python) if uv else None
+            filled[home.name] = named(home, lambda: home.fill(builders, *(words + [brought, own_uv])))
         except ReleaseError as error:
             # It names the application already.
             said = str(error)

@@ -24,6 +24,20 @@ options:
     description: Name or absolute path of a Python; empty for the host's own python3, else the one Ansible runs under.
     type: str
     default: ''
+  pythons:
+    description: Pythons that applications name beside that one, of whose uWSGI the same is told in RV(further).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      python:
+        description: As O(python).
+        type: str
+        required: true
+      variable:
+        description: What names it, for messages.
+        type: str
+        required: true
   root:
     description: The folder that holds one folder for each uWSGI.
     type: path
@@ -196,6 +210,16 @@ packages:
   returned: success
   type: list
   elements: str
+homes:
+  description: For each of O(pythons), by its name, the C(home), C(binary), C(python), C(abi), C(interpreter),
+    C(venv_command) and C(options) of its uWSGI.
+  returned: success
+  type: dict
+further:
+  description: For each home of those beside RV(home) what is told of that one.
+  returned: success
+  type: list
+  elements: dict
 kind:
   description: What a host and the builder of its wheel must have alike (C(distribution), C(major), C(architecture),
     C(python), C(abi), C(interpreter)); empty where nothing is to be installed.
@@ -258,6 +282,15 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_artifact impor
 SPEC = {
     "version": {"type": "str", "required": True},
     "python": {"type": "str", "default": ""},
+    "pythons": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "python": {"type": "str", "required": True},
+            "variable": {"type": "str", "required": True},
+        },
+    },
     "root": {"type": "path", "required": True},
     "keep_homes": {"type": "int", "default": 0},
     "conf_dir": {"type": "path", "default": "/etc/uwsgi"},
@@ -310,13 +343,17 @@ def main():
     def run_binary(command):
         return run_built(command, wanted["build_user"], module.run_command)
 
+    def look(wanted):
+        return uwsgi_build.Look(wanted, system(), run, run_binary, module.get_bin_path)
+
     try:
         if wanted["wheel_folder"]:
             module.exit_json(changed=False, **uwsgi_build.of_wheel(wanted))
-        look = uwsgi_build.Look(wanted, system(), run, run_binary, module.get_bin_path)
+        found = look(wanted)
+        homes, further = uwsgi_build.look_further(found, wanted, wanted["pythons"], look)
     except (uwsgi_home.HomeError, ArtifactError) as error:
         module.fail_json(msg=str(error))
-    problems = [host_checks.Problem(*told) for told in look.problems]
+    problems = [host_checks.Problem(*told) for one in [found] + further for told in one.problems]
     host_checks.refuse_these(module, problems, "the role uwsgi has changed nothing on it")
     stay = [look.chosen["home"]]
     module.exit_json(
@@ -326,7 +363,9 @@ def main():
         glibc=glibc(),
         account=accounts.there(wanted["user"], wanted["group"]),
         bundles=dict((name, verified_digest(name)) for name in wanted["bundles"]),
-        **look.told()
+        homes=homes,
+        further=[dict(other.told(), glibc=glibc()) for other in further],
+        **found.told()
     )
 
 

@@ -120,7 +120,7 @@ class Application:
     def __init__(self, wanted, replace, binary, timeout, check_mode, asks=True):
         self.wanted = wanted
         self.replace = replace
-        self.binary = binary
+        self.binary = wanted.get("binary") or binary
         self.timeout = timeout
         self.check_mode = check_mode
         self.asks = asks

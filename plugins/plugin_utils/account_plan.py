@@ -15,15 +15,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .problem import Problems
+from .text_values import HOST_PORT
 from .uwsgi_meanings import PLUGINS
 
 # Longer names are refused by useradd.
 LONGEST = 31
 NAME = re.compile(r"[a-z_][a-z0-9_-]*\Z")
+# Names of accounts that somebody else has made, in a directory service say.
+_ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.@-]*[$]?\Z")
 # What ends like a digest of ours gets one too, so that no two applications have the same account.
 DIGESTED = re.compile(r".*-[0-9a-f]{6}\Z")
 # What git and builds run as, by default.
-TAKEN = re.compile(r"wsgi-(git|build(-[0-9]+)?)\Z")
+TAKEN = re.compile(r"(wsgi-(git|build(-[0-9]+)?)|uwsgi-build|nginx-build)\Z")
 # What a packet may say to have code loaded, or another place, environment, virtualenv, body or cached page used.
 REFUSED_VARIABLES = (
     "UWSGI_FILE",
@@ -42,6 +45,16 @@ LOCATION_VARIABLES = ("UWSGI_SCRIPT", "UWSGI_CHDIR")
 REFUSAL = "break:403 Forbidden"
 # The first systemd with IPAddressAllow=.
 ADDRESSES_SINCE = 235
+# Options of uWSGI's that open a socket on which a packet says who asks, and by which scheme.
+_BELIEVED_SOCKETS = {
+    "fastcgi-socket",
+    "fastcgi-nph-socket",
+    "scgi-socket",
+    "scgi-nph-socket",
+    "puwsgi-socket",
+    "suwsgi-socket",
+    "fastrouter",
+}
 LOOPBACK_NAMES = {"localhost", "ip6-localhost", "ip6-loopback"}
 
 
@@ -72,15 +85,29 @@ def _named(app: Mapping[str, Any], values: Mapping[str, Any], path: str) -> tupl
     return user, group
 
 
+def _check_name(user: str, says_user: str, says_group: str, group: str, problems: Problems) -> None:
+    """Refuse root, by whichever name, and what names no account; ``says_group``: empty where it is the user's."""
+    # systemd and chown take a number for an account, and 0 for root.
+    if user == "root" or (user.isdigit() and not int(user)):
+        hint = "leave it out for an account of its own, or name one without privileges"
+        problems.add(says_user, "root would run the application", hint)
+        return
+    for says, name in ((says_user, user), (says_group, group)):
+        if says and not _ACCOUNT.match(name):
+            hint = "write its name: letters, digits, '_', '.' and '-', no digit first; or leave it out"
+            problems.add(says, f"{name!r} is no name of an account", hint)
+
+
 def check(
     app: Mapping[str, Any], path: str, values: Mapping[str, Any], nginx: Mapping[str, Any], problems: Problems
 ) -> None:
     """Refuse accounts that would reach other applications, or everything."""
     user, group = account(app, values)
     says_user, says_group = _named(app, values, path)
-    if user == "root":
-        hint = "leave it out for an account of its own, or name one without privileges"
-        problems.add(says_user, "root would run the application", hint)
+    _check_name(user, says_user, says_group if group != user else "", group, problems)
+    if TAKEN.match(user) or user in (values["publish_build_user"], values["publish_git_user"]):
+        message = f"{user!r} is an account of the role's own, which has the keys of git or builds what others run"
+        problems.add(says_user, message, "leave it out for an account of its own")
     reaches = "which reaches the sockets of all applications"
     if user == nginx["nginx_user"]:
         problems.add(says_user, f"{user!r} is nginx's account, {reaches}", "leave it out for an account of its own")
@@ -99,6 +126,7 @@ def check(
                 message,
                 "leave it out: nginx reaches the socket without it",
             )
+    _check_more_sockets(app, path, problems)
     for name in ("User", "Group"):
         if name in options:
             message = "the role writes it itself, and makes its files for another account"
@@ -145,6 +173,22 @@ def check_clients(
         )
         hint = "leave socket out for a unix socket, or add routing to uwsgi_features"
         problems.add(f"{path}.socket", message, hint)
+
+
+def _check_more_sockets(app: Mapping[str, Any], path: str, problems: Problems) -> None:
+    """Refuse sockets among the options that other hosts reach, and whose protocols say who the visitor is."""
+    if app["socket_clients"]:
+        return
+    for name, value in app["options"].items():
+        if str(name).replace("_", "-") not in _BELIEVED_SOCKETS:
+            continue
+        for item in _items(value):
+            # Behind a comma are a certificate and its key.
+            found = HOST_PORT.match(str(item).strip().lstrip("=").partition(",")[0])
+            if found and not is_loopback(found["host"]):
+                message = f"{item!r} can be reached by other hosts, and whoever reaches it speaks for nginx"
+                hint = f"write 127.0.0.1:{found['port']}, or name the hosts that may connect in socket_clients"
+                problems.add(f"{path}.options.{name}", message, hint)
 
 
 def has_routes(host: Mapping[str, Any], uwsgi: Mapping[str, Any]) -> bool:

@@ -153,7 +153,7 @@ class Trial:
         for node in nodes:
             if node.name in _OWN:
                 continue
-            if node.name == "server" and node.all("listen"):
+            if node.name == "server" and node.children is not None:
                 lines += self._server(node, depth)
                 continue
             if node.name == "include" and node.children is None and (inner := self._included(node)) is not None:
@@ -187,7 +187,7 @@ class Trial:
     def _server(self, node: Node, depth: int) -> list[str]:
         """A server block, once for each port that it answers at: its own number is to be the old one."""
         lines: list[str] = []
-        for listen in node.all("listen"):
+        for listen in listens(node):
             where = endpoint(listen)
             if where is None:
                 continue
@@ -200,6 +200,11 @@ class Trial:
             pad = "    " * depth
             lines += [f"{pad}server {{", f"{pad}    listen {words};", *inner, f"{pad}}}"]
         return lines
+
+
+def listens(server: Node) -> list[Node]:
+    """Where a server block listens; at port 80 where it does not say."""
+    return server.all("listen") or [Node("listen", ["80"])]
 
 
 def endpoint(listen: Node) -> tuple[str, int] | None:
@@ -242,7 +247,7 @@ class Requests:
         """The requests of these server blocks."""
         for node in servers:
             names = [name for one in node.all("server_name") for name in one.args]
-            for listen in node.all("listen"):
+            for listen in listens(node):
                 where = endpoint(listen)
                 if where is None:
                     continue
@@ -297,7 +302,7 @@ def requests_of(found: Mapping[str, Any], more: Iterable[str] = ()) -> Requests:
     nodes = import_nginx.Reader(found["files"], str(found.get("main") or "")).read()
     _main, _events, http = import_nginx.http_level(nodes)
     servers = [node for node in http if node.name == "server"]
-    places = [endpoint(one) for node in servers for one in node.all("listen")]
+    places = [endpoint(one) for node in servers for one in listens(node)]
     asked = Requests(list(dict.fromkeys(place for place in places if place)), more)
     asked.of(servers)
     return asked
@@ -334,7 +339,9 @@ def _starters(app: FoundApp, files: Mapping[str, str]) -> dict[str, Any]:
             heads = [line.strip() for line in above if line.startswith("[program:")]
             if heads:
                 programs.append({"name": heads[-1][len("[program:") :].rstrip("]").strip(), "file": one.file})
-    return {"units": sorted(set(units)), "programs": programs}
+    ruled = any(one.kind == "emperor" for one in app.source.starters)
+    vassals = [app.source.file] if ruled and app.source.file.startswith("/") else []
+    return {"units": sorted(set(units)), "programs": programs, "vassals": vassals}
 
 
 def plan(

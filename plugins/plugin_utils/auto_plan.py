@@ -61,16 +61,19 @@ def settle(
     problems: Problems,
     sources: Sources = ANYWHERE,
     unsaid: Collection[str] = (),
+    pythons: Mapping[str, str | None] | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """The applications with what auto stands for, and what is to be told of it.
 
-    ``told``: by application, what look() found; ``unsaid``: those that say nothing themselves. Of a lock, and of what
-    only the host knows, auto remains.
+    ``told``: by application, what look() found; ``unsaid``: those that say nothing themselves; ``pythons``: of those
+    that have one of their own. Of a lock, and of what only the host knows, auto remains.
     """
     settled: list[dict[str, Any]] = []
     notes: list[str] = []
     bare: dict[str, list[str]] = {}
+    of_all = python
     for index, app in enumerate(apps):
+        python = (pythons or {}).get(app["name"], of_all)
         path, found = f"publish_apps[{index}].requirements", told.get(app["name"])
         settled.append(dict(app))
         if app["name"] in unsaid or auto_default.is_unsaid(app):

@@ -5,6 +5,7 @@ The role's tasks hand them to graceful.wsgi.app_commands; what /usr/local/bin/ws
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,6 +20,9 @@ TIMEOUT = 600
 LONGEST = 86400
 _KEYS = ("command", "name", "once", "timeout")
 _EXAMPLE = "write it as python manage.py migrate --noinput, in words without a shell, or as sh -c 'a && b'"
+# As a shell has them between commands, and before a file; a sign in quotes is none, as its word begins with the quote.
+_SHELL = re.compile(r"(&&|\|\|?&?|;;?|&|(\d*|&)(>>?|<<?<?)[&|]?[^=\s]*)\Z")
+_ASSIGNED = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 # Parts of a release's folder that are not the code's own.
 _OURS = (".venv",)
 
@@ -38,7 +42,23 @@ def read_words(text: Any, path: str, problems: Problems) -> list[str]:
         return []
     if not words or not words[0]:
         problems.add(path, "is an empty command", _EXAMPLE)
+    _check_shell(text, path, problems)
     return words
+
+
+def _check_shell(text: str, path: str, problems: Problems) -> None:
+    """Refuse what a shell alone would understand: the program would get it as an argument, and might well go on."""
+    try:
+        words = shlex.split(text, posix=False)
+    except ValueError:
+        return
+    found = [word for word in words if _SHELL.match(word) or (word.endswith(";") and not word.endswith("\\;"))]
+    if found:
+        hint = f"write sh -c {shlex.quote(text)}, or put the sign in quotes where the program is to have it"
+        problems.add(path, f"{found[0]!r} is for a shell, and no shell reads the command", hint)
+    elif words and _ASSIGNED.match(words[0]):
+        message = f"{words[0].partition('=')[0]}= is set by a shell, and no shell reads the command"
+        problems.add(path, message, "state it with env or secrets of the application, or begin the command with env")
 
 
 def _command(given: Any, path: str, problems: Problems) -> Command:

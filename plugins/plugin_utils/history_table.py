@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-HEAD = ("RELEASE", "STATUS", "WHEN (UTC)", "BY", "MADE FROM")
+HEAD = ("RELEASE", "STATUS", "WHEN (UTC)", "BY", "MADE FROM", "CONFIGURATION")
 # What a status means to whoever reads it.
 TOLD = {"unknown": "not recorded", "unfinished": "never live"}
 # A digest and a commit are told apart by less than all of them.
@@ -21,7 +21,8 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
         origin += f" ({made['version']})"
     name = str(one["id"])
     # What is behind a digest tells two releases of one code apart.
-    return name if "-" in name else name[:SHORT], TOLD.get(one["status"], one["status"]), when, str(one["by"]), origin
+    name = name if "-" in name else name[:SHORT]
+    return name, TOLD.get(one["status"], one["status"]), when, str(one["by"]), origin, str(one["settings"])
 
 
 def lines(host: str, history: Mapping[str, Any]) -> list[str]:

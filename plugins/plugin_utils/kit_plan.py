@@ -112,8 +112,8 @@ def derived(role: str, values: Mapping[str, Any], kit: Mapping[str, Any] | None)
             uwsgi_pip_index_url="",
             uwsgi_manage_packages=False,
         )
-    if role == "centos7":
-        found.update(centos7_repositories=[], centos7_toolchain="never", centos7_python="")
+    if role == "el":
+        found.update(el_repositories=[], el_toolchain="never", el_python="")
     return found
 
 

@@ -274,6 +274,32 @@ class UwsgiInstance:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class OwnPython:
+    """The Python of an application that names one beside uWSGI's."""
+
+    TAKEN_BY: ClassVar[str] = "releases.releases.own_python"
+
+    # Version of it. Example: '2.7'.
+    python: str | None
+    # Words that make a virtualenv, before its path. Example: [/usr/bin/python3.12, -m, venv].
+    venv_command: list[str] | None
+    # Requirement of the pip that its virtualenv gets. Example: pip<=20.3.4.
+    pip: str | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WantedPython:
+    """A Python that applications name, for which uWSGI is built in a home of its own."""
+
+    TAKEN_BY: ClassVar[str] = "uwsgi_build_info.pythons"
+
+    # A command's name, or an absolute path. Example: python2.7.
+    python: str
+    # The first variable that names it. Example: publish_apps[1].python.
+    variable: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Release:
     """The code of an application, and what its virtualenv is filled with."""
 
@@ -315,6 +341,8 @@ class Release:
     shared: list[str] | None = optional()
     # Folders of a release that commands of before_live fill. Example: [staticfiles].
     writable: list[str] | None = optional()
+    # A Python of its own, or null for that of uwsgi_python.
+    own_python: OwnPython | None = optional()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -475,6 +503,8 @@ class Preflight:
     service_template: str | None = optional()
     # Variables of that template.
     service_vars: dict[str, Any] | None = optional()
+    # The uWSGI that loads it, or null for that of uwsgi_python. Example: /opt/uwsgi/2.0.31-python2.7/bin/uwsgi.
+    binary: str | None = optional()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -778,6 +808,16 @@ class PublishSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class KeptSettings:
+    """How an application is run, as it is kept with the release that is run so; see kept_settings.py."""
+
+    # Its name. Example: shop.
+    name: str
+    # As JSON, with the names of its secrets and none of their values. Example: {"settings": {}, "secrets": []}.
+    settings: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PublishPlan(Plan):
     """The plan of the role publish."""
 
@@ -853,6 +893,8 @@ class PublishPlan(Plan):
     commands: list[AppCommands]
     # Names of those whose new code answers only once commands have run. Example: [shop].
     before_live: list[str]
+    # What is kept of the applications with their releases that are live.
+    kept_settings: list[KeptSettings]
 
 
 # -- nginx ----------------------------------------------------------------------------------------------------------
@@ -900,6 +942,8 @@ class NginxBuild:
     extra_packages: list[str]
     # Command that prints "installed NAME" for each of them that is there; empty where none is needed.
     package_query: list[str]
+    # Whether those that are missing are installed; where not, the role fails before anything changes.
+    installs_packages: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -1227,6 +1271,8 @@ class UwsgiPlan(Plan):
     settings: UwsgiSettings
     # Whether files and units of somebody else's may be replaced.
     take_over: bool
+    # Pythons that applications of this host name; each has a uWSGI of its own beside that of uwsgi_python.
+    pythons: list[WantedPython] = dataclasses.field(default_factory=list)
     # What makes one build differ from another. Example: {extra_args: [], env: {}}.
     build: dict[str, Any]
     # zig in the place of the host's compiler, or null.
@@ -1309,8 +1355,8 @@ class SelinuxModule:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Centos7Plan(Plan):
-    """The plan of the role centos7."""
+class ElPlan(Plan):
+    """The plan of the role el."""
 
     # Repositories that their archives take the place of.
     repositories: list[Repository]

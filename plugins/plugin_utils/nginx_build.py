@@ -141,9 +141,13 @@ def build_of(values: dict[str, Any], host: dict[str, Any], name: str, sources: l
     elsewhere = values["nginx_build_host"]
     local = elsewhere == "localhost"
     family = "localhost" if local else (builder if elsewhere else host).get("os_family")
+    managed = values["nginx_manage_packages"]
+    if family and family not in PACKAGES and not managed:
+        # What packages are called there is nobody's matter then, and commands are called alike everywhere.
+        family = "localhost"
     wanted = sorted(_packages(values, family, sources))
     # Wanted, but no reason to ask for packages where nothing else is missing.
-    extra = PACKAGES.get(family or "", {}).get("run", []) if wanted else []
+    extra = PACKAGES.get(family or "", {}).get("run", []) if wanted and managed else []
     home = (builder.get("home") or HOME) if local else HOME
     account = "" if local else values["nginx_build_user"]
     return NginxBuild(
@@ -161,4 +165,5 @@ def build_of(values: dict[str, Any], host: dict[str, Any], name: str, sources: l
         packages=wanted,
         extra_packages=extra,
         package_query=_package_query(family, [*wanted, *extra]) if wanted and family else [],
+        installs_packages=managed and not local,
     )

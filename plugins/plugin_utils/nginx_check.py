@@ -124,10 +124,13 @@ def check_version(values: dict[str, Any], problems: list[Problem]) -> None:
 
 def unknown_families(values: dict[str, Any], host: dict[str, Any]) -> list[Problem]:
     """The problems of hosts whose packages have names that are not known here."""
+    if not values["nginx_manage_packages"]:
+        return []
     families = [host.get("os_family")]
     if values["nginx_build_host"] not in ("", "localhost"):
         families.append((host.get("builder") or {}).get("os_family"))
     hint = f"use a host of one of these families: {', '.join(PACKAGE_FAMILIES)}"
+    hint += ", or set nginx_manage_packages: false and install what a build takes yourself"
     return [
         Problem("ansible_facts.os_family", f"no packages are known for {family}", hint)
         for family in families

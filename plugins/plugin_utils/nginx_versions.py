@@ -10,19 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from .known_releases import DATA
 from .problem import Problem
 
 # A branch ends with the first release of the next stable one.
-ENDED = {
-    (1, 21): "2022-05-24",
-    (1, 22): "2023-04-11",
-    (1, 23): "2023-04-11",
-    (1, 24): "2024-04-23",
-    (1, 25): "2024-04-23",
-    (1, 26): "2025-04-23",
-    (1, 27): "2025-04-23",
-    (1, 28): "2026-04-14",
-    (1, 29): "2026-04-14",
+ENDED: dict[tuple[int, ...], str] = {
+    tuple(int(part) for part in branch.split(".")): ended for branch, ended in DATA["mended_until"]["nginx"].items()
 }
 SUPPORT = "support"
 

@@ -127,6 +127,7 @@ PYTHON_PACKAGES: dict[str, dict[str, dict[str, str]]] = {
         "venv": {"3.6": "python3-libs", "*": "python{version}"},
         "pip": {"*": "python3-pip"},
     },
+    # Modules' packages are called without a dot here, later ones with it.
     "RedHat 8": {
         "headers": {
             "2.7": "python2-devel",
@@ -135,12 +136,18 @@ PYTHON_PACKAGES: dict[str, dict[str, dict[str, str]]] = {
             "3.9": "python39-devel",
             "*": "python{version}-devel",
         },
-        "venv": {"*": "python{version}"},
+        "venv": {"3.6": "python36", "3.8": "python38", "3.9": "python39", "*": "python{version}"},
+        "pip": {"*": "python3-pip"},
+    },
+    # The release's own Python bears no version in its name: 3.9 on EL 9, 3.12 on EL 10.
+    "RedHat 10": {
+        "headers": {"3.12": "python3-devel", "*": "python{version}-devel"},
+        "venv": {"3.12": "python3", "*": "python{version}"},
         "pip": {"*": "python3-pip"},
     },
     "RedHat": {
         "headers": {"3.9": "python3-devel", "*": "python{version}-devel"},
-        "venv": {"*": "python{version}"},
+        "venv": {"3.9": "python3", "*": "python{version}"},
         "pip": {"*": "python3-pip"},
     },
 }
@@ -160,6 +167,7 @@ LIBRARIES: dict[str, dict[str, str]] = {
         "libssl.so.1.1": "libssl1.1",
         "libssl.so.3": "libssl3",
         "libxml2.so.2": "libxml2",
+        "libxml2.so.16": "libxml2-16",
         "libyaml-0.so.2": "libyaml-0-2",
         "libz.so.1": "zlib1g",
         **{f"libpython{version}.so.1.0": f"libpython{version}" for version in DEBIAN_PYTHONS},

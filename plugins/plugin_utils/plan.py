@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from . import (
-    centos7_plan,
+    el_plan,
     joined_variables,
     kit_plan,
     kit_role_plan,
@@ -15,11 +15,12 @@ from . import (
     nginx_plan,
     old_hosts,
     publish_plan,
+    python_plan,
     remove_plan,
     spec,
     uwsgi_plan,
 )
-from .model import NginxPlan, Plan
+from .model import NginxPlan, Plan, UwsgiPlan
 from .problem import Problem, close_match
 
 # Where nginx.conf has the files of the publish role included.
@@ -27,7 +28,7 @@ SITE_FOLDERS = [f"{layout.NGINX_DIR}/conf.d", f"{layout.NGINX_DIR}/default.d"]
 # In the order in which they run; publish sees the variables of the roles before it.
 Planner = Callable[[dict[str, Any], dict[str, Any], dict[str, dict[str, Any]]], tuple[Plan | None, list[Problem]]]
 PLANNERS: dict[str, Planner] = {
-    "centos7": lambda values, host, _roles: centos7_plan.plan(values, host),
+    "el": lambda values, host, _roles: el_plan.plan(values, host),
     "nginx": lambda values, host, _roles: nginx_plan.plan(values, host),
     "uwsgi": lambda values, host, _roles: uwsgi_plan.plan(values, host),
     "publish": publish_plan.plan,
@@ -88,6 +89,9 @@ def plan(
         return uwsgi_plan.limits(roles["uwsgi"], {**host, "uwsgi": {"python": python}})
 
     problems += kit_plan.check(roles, plans, host, limits)
+    uwsgi = plans.get("uwsgi")
+    if isinstance(uwsgi, UwsgiPlan) and variables.get("publish"):
+        plans["uwsgi"] = replace(uwsgi, pythons=python_plan.wanted(roles["publish"]["publish_apps"]))
     nginx = plans.get("nginx")
     if isinstance(nginx, NginxPlan):
         # Whether what nginx.conf and the sites only take together may wait for the role that brings the sites.

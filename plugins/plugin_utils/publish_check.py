@@ -24,6 +24,7 @@ from . import (
     log_plan,
     maintenance_plan,
     probe_plan,
+    python_plan,
     request_plan,
     served_plan,
     shared_plan,
@@ -75,6 +76,7 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
         background_plan.check(app, layout.current(values["publish_root"], name), path, problems)
         log_plan.check(app, path, values, NGINX_LOG_DIR, problems)
         probe_plan.check(app, path, problems)
+        python_plan.check(app, path, host, problems)
         command_plan.check(app, path, problems)
         worker_plan.check(app, path, host.get("systemd"), problems)
         app_check.check_gevent(app, path, requirements.get(name), problems)

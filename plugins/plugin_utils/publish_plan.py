@@ -25,12 +25,14 @@ from . import (
     feature_plan,
     hook_plan,
     inherited_plan,
+    kept_settings,
     kit_plan,
     layout,
     log_plan,
     maintenance_plan,
     probe_plan,
     prune_plan,
+    python_plan,
     served_plan,
     shared_plan,
     site_listen,
@@ -56,6 +58,7 @@ from .model import (
     Preflight,
     PublishPlan,
     PublishSettings,
+    Release,
     Site,
     Uwsgi,
 )
@@ -166,9 +169,9 @@ def _first_runs(apps: Iterable[App]) -> list[FirstRun]:
     return found
 
 
-def _uwsgi(host: dict[str, Any]) -> Uwsgi | None:
-    """The uWSGI that applications run on; None while nobody knows it."""
-    found = host.get("uwsgi")
+def _uwsgi(apps: list[dict[str, Any]], host: dict[str, Any]) -> Uwsgi | None:
+    """The uWSGI that applications run on which name no Python; None while nobody knows it, or those of the others."""
+    found = host.get("uwsgi") if python_plan.are_known(apps, host) else None
     return Uwsgi(**{key: found.get(key) for key in ("binary", "python", "venv_command", "pip")}) if found else None
 
 
@@ -182,6 +185,7 @@ def _more_checks(
     checks += effect_plan.checks(given, publish_set, posixpath.dirname(layout.refusing_site(publish_set)))
     checks += uwsgi_options.checks(values["publish_apps"], roles["uwsgi"], host)
     checks += feature_plan.checks(values["publish_apps"], roles["uwsgi"], host)
+    checks += python_plan.checks(values["publish_apps"])
     for index, app in enumerate(values["publish_apps"]):
         checks += unit_plan.checks(f"publish_apps[{index}].service_options", app["service_options"])
         checks += app_secrets.checks(app, f"publish_apps[{index}]")
@@ -204,8 +208,15 @@ def _settled(
         )
 
     sources = auto_default.Sources(bool(host.get("kit")), carried, uwsgi["uwsgi_pip_no_index"])
+    given = values["publish_apps"]
     settled, notes = auto_plan.settle(
-        values["publish_apps"], host.get("auto") or {}, python, problems, sources, host.get("unsaid") or ()
+        given,
+        host.get("auto") or {},
+        python,
+        problems,
+        sources,
+        host.get("unsaid") or (),
+        python_plan.versions(given, host),
     )
     return {**values, "publish_apps": settled}, notes, problems
 
@@ -217,7 +228,7 @@ def _apps(
     apps = {}
     for app in values["publish_apps"]:
         more = {**site_plan.mounts(values["publish_sites"], app["name"]), "packets": packets[app["name"]]}
-        apps[app["name"]] = app_plan.plan({**app, **more}, values, roles, host)
+        apps[app["name"]] = app_plan.plan({**app, **more}, values, roles, python_plan.host_of(app, host))
     return apps
 
 
@@ -236,15 +247,37 @@ def _all_checks(
 
 
 def _preflights(
-    values: dict[str, Any], apps: Mapping[str, App], asked: Mapping[str, probe_plan.Asked]
+    values: dict[str, Any], host: dict[str, Any], apps: Mapping[str, App], asked: Mapping[str, probe_plan.Asked]
 ) -> list[Preflight]:
     """The applications as their new code is loaded before it goes live. ``asked``: what each is asked then."""
     template = values["publish_instance_template"]
     found = []
     for app in values["publish_apps"]:
         one = asked[app["name"]]
-        found.append(app_emit.preflight(app, apps[app["name"]], template, one.probe, one.first))
+        planned = app_emit.preflight(app, apps[app["name"]], template, one.probe, one.first)
+        found.append(dataclasses.replace(planned, binary=python_plan.binary(app, host)))
     return found
+
+
+def _releases(
+    values: dict[str, Any], uwsgi: dict[str, Any], host: dict[str, Any], apps: Mapping[str, App]
+) -> list[Release]:
+    """The code of the applications, and what pip is to keep to for the Python of each."""
+    found = []
+    for app in values["publish_apps"]:
+        limits = uwsgi_plan.limits(uwsgi, python_plan.host_of(app, host))
+        planned = app_emit.release(app, apps[app["name"]], values, limits)
+        found.append(dataclasses.replace(planned, own_python=python_plan.own(app, host)))
+    return found
+
+
+def _told_and_kept(values: dict[str, Any], apps: Mapping[str, App]) -> dict[str, list[Any]]:
+    """What tasks of a user's own are told of the applications, and what is kept of them with their releases."""
+    given, sites = values["publish_apps"], values["publish_sites"]
+    return {
+        "hook_releases": [hook_plan.release(app, apps[app["name"]], sites) for app in given],
+        "kept_settings": [kept_settings.of(app) for app in given],
+    }
 
 
 def plan(
@@ -276,7 +309,7 @@ def plan(
         settings=PublishSettings(**spec.told(values, "publish", READ)),
         take_over=values["publish_take_over"],
         carried=host.get("waiting") or {},
-        uwsgi=_uwsgi(host),
+        uwsgi=_uwsgi(values["publish_apps"], host),
         members=members,
         **command_plan.fields(given.values(), apps, served_later),
         background=worker_plan.of_all(given.values(), apps),
@@ -295,9 +328,9 @@ def plan(
         pip=uwsgi_plan.pip_settings(uwsgi),
         uv=uv_plan.plan(values, uwsgi, host),
         kit=kit_plan.wheels(values, host, lambda _python: limits),
-        releases=[app_emit.release(app, apps[name], values, limits) for name, app in given.items()],
+        releases=_releases(values, uwsgi, host, apps),
         reloads=[app_emit.reload(unit, asked[unit.app].probe) for unit in units],
-        preflights=_preflights(values, apps, asked),
+        preflights=_preflights(values, host, apps, asked),
         questions=[question for one in asked.values() for question in one.questions],
         maintenance=maintenance_plan.plan(values, {name: one.questions for name, one in asked.items()}, nginx),
         reloaded_by_standby=[unit.name for unit in units if unit.needs_standby],
@@ -305,5 +338,5 @@ def plan(
         app_bundle=app_bundle,
         site_bundle=site_bundle,
         hooks=hook_plan.files(values, host),
-        hook_releases=[hook_plan.release(app, apps[name], values["publish_sites"]) for name, app in given.items()],
+        **_told_and_kept(values, apps),
     ), problems

@@ -11,7 +11,7 @@ from . import access_plan, nginx_unit, server_names
 from .location_check import check_location
 from .nginx_tree import directives
 from .problem import Problems
-from .site_listen import claims, endpoint, name_of
+from .site_listen import claims, endpoint, name_of, wrong
 from .site_location import Path
 from .text_values import SAFE_NAME, check_text
 
@@ -50,6 +50,14 @@ def check_rights(sites: list[dict[str, Any]], nginx: Mapping[str, Any], problems
                 problems.add(f"{where}.options", message, "set nginx_capabilities: [CAP_NET_RAW]")
 
 
+def _check_listen(lines: list[str], path: str, problems: Problems) -> None:
+    for index, line in enumerate(lines):
+        why = wrong(line)
+        if why:
+            hint = "write a port (80), an address with a port (127.0.0.1:80, '[::1]:80') or unix:/absolute/path"
+            problems.add(f"{path}[{index}]", why, hint)
+
+
 def _check_tls(site: dict[str, Any], path: str, problems: Problems) -> None:
     tls = site["tls"]
     if not tls:
@@ -59,6 +67,7 @@ def _check_tls(site: dict[str, Any], path: str, problems: Problems) -> None:
             problems.add(f"{path}.tls.{key}", f"{tls[key]!r} is not absolute", "write the whole path on the host")
     if not tls["listen"]:
         problems.add(f"{path}.tls.listen", "is empty", "write e.g. 443")
+    _check_listen(tls["listen"], f"{path}.tls.listen", problems)
     plain = {endpoint(line) for line in site["listen"]}
     for index, line in enumerate(tls["listen"]):
         if endpoint(line) in plain:
@@ -109,6 +118,7 @@ def check(
         )
     if not site["listen"] and not site["tls"]:
         problems.add(f"{path}.listen", "is empty", "write e.g. 80")
+    _check_listen(site["listen"], f"{path}.listen", problems)
     for key in ("access_log", "error_log"):
         first = site[key].split()[0] if site[key].split() else ""
         known = ["system", "off"] if key == "access_log" else ["system"]

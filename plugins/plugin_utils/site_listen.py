@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Any
 
 from .nginx_tree import slug
@@ -34,6 +36,31 @@ def endpoint(listen: str) -> tuple[str, int | None]:
     if match:
         return "*" if match["host"] == "0.0.0.0" else match["host"] or "*", int(match["port"])
     return address, None if address.startswith("unix:") else 80
+
+
+# A name begins with a letter; what has digits and dots alone is an address or a slip (80.0).
+_HOST = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\Z")
+
+
+def wrong(listen: str) -> str | None:
+    """Why nginx takes no such line of ``listen``; None where it does."""
+    address = listen.split()[0] if listen.split() else ""
+    if address.startswith("unix:"):
+        return None if address.startswith("unix:/") else f"{address!r} names no absolute path"
+    # nginx takes a range too (127.0.0.1:8000-8010), whose first port stands for it here.
+    match = HOST_PORT.match(re.sub(r"(:\d{1,5})-\d{1,5}\Z", r"\1", address))
+    host, port = (match["host"], match["port"]) if match else ("*", address) if address.isdigit() else (address, "80")
+    if not 0 < int(port) < 65536:
+        return f"there is no port {port}"
+    plain = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    try:
+        if plain != host or "." in plain and not _HOST.match(plain):
+            ipaddress.ip_address(plain)
+        elif host not in ("", "*") and not _HOST.match(host):
+            return f"{address!r} is no port and no address"
+    except ValueError:
+        return f"{address!r} is no port and no address"
+    return None
 
 
 def _with_ipv6(lines: list[str], wanted: bool) -> list[str]:

@@ -20,6 +20,7 @@ _TIME = re.compile(rf"({_PART}):({_PART})(?::({_PART}))?\Z")
 _CRON = re.compile(r"[\d*/,-]+(\s+[\d*/,-]+){4}\Z")
 # The lowest and the highest of each part.
 _OF_DATE = (("year", 1970, 2199), ("month", 1, 12), ("day", 1, 31))
+_DAYS_OF = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _OF_TIME = (("hour", 0, 23), ("minute", 0, 59), ("second", 0, 59))
 
 
@@ -33,6 +34,22 @@ def _out_of_range(found: re.Match[str], limits: tuple[tuple[str, int, int], ...]
                     return f"there is no {name} {number}"
             if step and not 1 <= int(step) <= highest:
                 return f"every {step} {name}s is no step"
+    return None
+
+
+def _numbers(text: str) -> list[int] | None:
+    """The numbers that a part may have, by its ranges; None where it may have any."""
+    if "*" in text or "/" in text:
+        return None
+    bounds = [one.split("..") for one in text.split(",")]
+    return [number for one in bounds for number in range(int(one[0]), int(one[-1]) + 1)]
+
+
+def _never(date: re.Match[str]) -> str | None:
+    """What no year has, though each part of it is there: systemd takes it, and the timer never runs."""
+    months, days = _numbers(date[2]), _numbers(date[3])
+    if months and days and min(days) > max(_DAYS_OF[month - 1] for month in months):
+        return f"no month {date[2]} has a day {min(days)}, so that it would never run"
     return None
 
 
@@ -55,6 +72,8 @@ def wrong(schedule: str, systemd: int | None) -> str | None:
         # A date stands before a time, and each once.
         shapes = shapes[[limits for _shape, limits in shapes].index(found[1]) + 1 :]
         why = _out_of_range(found[0], found[1]) if found[0] else None
+        if not why and found[0] and found[1] is _OF_DATE:
+            why = _never(found[0])
         if why:
             return why
         if ".." in word and old:

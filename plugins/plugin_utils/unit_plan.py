@@ -42,6 +42,9 @@ _ELSEWHERE = re.compile(
     r"|StartLimitIntervalSec|(Condition|Assert)[A-Z].*|WantedBy|RequiredBy|UpheldBy|DefaultInstance|Alias|Also)\Z"
 )
 
+# Modes of files, which systemd reads by eights.
+_MODES = re.compile(r"UMask\Z|[A-Za-z]+Mode\Z")
+
 
 def check_options(variable: str, options: Mapping[str, Any], problems: list[Problem]) -> None:
     """Refuse what would not be one line of a unit each."""
@@ -52,6 +55,10 @@ def check_options(variable: str, options: Mapping[str, Any], problems: list[Prob
             message = "stands in another section of a unit than [Service], and systemd would drop it"
             problems.append(Problem(f"{variable}.{name}", message, "put it into a drop-in of your own for this unit"))
         for item in value if isinstance(value, list) else [value]:
+            if _MODES.match(name) and isinstance(item, int) and not isinstance(item, bool) and item:
+                # 0077 and 0o77 are 63 to YAML, and systemd would take that for 0063.
+                message = f"is the number {item}, and may have been {item:04o}, of which YAML makes {item}"
+                problems.append(Problem(f"{variable}.{name}", message, "put it in quotes, such as '0027'"))
             if isinstance(item, (dict, list)) or "\n" in str(item):
                 message = "is not one line of text"
                 problems.append(Problem(f"{variable}.{name}", message, "write text, or a list of texts"))

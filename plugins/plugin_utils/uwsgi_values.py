@@ -22,6 +22,8 @@ _TIMES = {"ms": 1, "s": 1000, "sec": 1000, "m": 60_000, "min": 60_000, "h": 3_60
 _TIMES |= {"minute": 60_000, "minutes": 60_000, "hour": 3_600_000, "hours": 3_600_000, "day": 86_400_000}
 _BASE = {"bytes": 0, "kilobytes": 1, "megabytes": 2}
 _NUMBER = re.compile(r"(\d+)([.]\d+)?\s*([A-Za-z]*)\Z")
+# Modes of files.
+_MODES = {"chmod", "chmod-socket", "logfile-chmod"}
 _OFF = ("false", "no", "off")
 _FIRST = re.compile(r"-?\d*")
 # What stands for another text, which uWSGI puts in first.
@@ -38,6 +40,14 @@ def _in_unit(number: int, word: str, unit: str) -> int | None:
     return found if found and not rest else None
 
 
+def _is_lost_octal(name: str, value: Any) -> bool:
+    """Whether uWSGI would take for another mode what YAML has read by eights and written by tens."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    # 0600 to 0777 are 384 to 511 to YAML; no owner of a socket or a log has less than 6.
+    return (name == "umask" and value != 0) or (name in _MODES and str(value)[0] not in "67")
+
+
 def check(app: Mapping[str, Any], path: str, problems: Problems) -> None:
     for name, value in app["options"].items():
         for index, item in enumerate(value if isinstance(value, list) else [value]):
@@ -46,6 +56,9 @@ def check(app: Mapping[str, Any], path: str, problems: Problems) -> None:
                 message = "is not one text, which an option of uWSGI takes"
                 problems.add(where, message, "write it as in the ini, such as a=b; a list repeats the option")
                 continue
+            if _is_lost_octal(str(name).replace("_", "-"), item):
+                message = f"is the number {item}, and may have been {item:04o}, of which YAML makes {item}"
+                problems.add(where, message, "put it in quotes, such as '660' for a mode or '0027' for a umask")
             unit, text = UNIT_OF.get(str(name).replace("_", "-")), str(item).strip()
             # What is off is 0 to uWSGI, as it is meant.
             if not unit or item is None or not text or text.lower() in _OFF or _STANDS_FOR.search(text):

@@ -45,7 +45,7 @@ COLLECTION = "graceful.wsgi."
 PLUGINS = "ansible_collections.graceful.wsgi.plugins"
 # The entry points of a role that plans.
 ENTRIES = {
-    "centos7": ["main.yml"],
+    "el": ["main.yml"],
     "nginx": ["main.yml", "collect.yml"],
     "uwsgi": ["main.yml", "installed.yml", "collect.yml", "requirements.yml"],
     "publish": ["main.yml", "maintenance.yml", "reload.yml", "history.yml", "earlier.yml", "run.yml", "status.yml"],

@@ -25,6 +25,18 @@ UWSGI = {
     "venv_command": ["/usr/bin/python3.11", "-m", "venv"],
     "pip": "pip",
     "options": sorted(uwsgi_options.OPTIONS),
+    # Of a Python that applications name.
+    "homes": {
+        "python2.7": {
+            "home": "/opt/uwsgi/2.0.31-python2.7",
+            "binary": "/opt/uwsgi/2.0.31-python2.7/bin/uwsgi",
+            "python": "2.7",
+            "abi": "cp27mu",
+            "interpreter": "/usr/bin/python2.7",
+            "venv_command": ["/usr/bin/python2.7", "/opt/virtualenv.py", "--no-download"],
+            "options": [],
+        },
+    },
 }
 UPSTREAM = [{"address": "127.0.0.2", "weight": 3}, {"address": "127.0.0.3"}]
 BUILDER = {"home": "/root/.cache/graceful-wsgi/x", "cache": "/root/.cache/graceful-wsgi/artifacts"}

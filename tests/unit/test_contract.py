@@ -53,6 +53,7 @@ EVERYTHING = {
             "threads": 2,
             "user": "someone",
             "group": "some",
+            "python": "python2.7",
             "requirements": ["flask"],
             "env": {"TOKEN": "100% secret"},
             "secrets": {"KEY": "50% secret"},
@@ -215,9 +216,9 @@ KNOWN_TO_219 = {
     "publish_apps": [
         {key: value for key, value in app.items() if key != "socket_clients"} for app in EVERYTHING["publish_apps"]
     ],
-    "centos7_firewalld_zone": "public",
-    "centos7_firewalld_ports": ["8080/tcp"],
-    "centos7_python": "rh-python38",
+    "el_firewalld_zone": "public",
+    "el_firewalld_ports": ["8080/tcp"],
+    "el_python": "rh-python38",
 }
 PLAIN = {
     "publish_apps": [{"name": "shop", "source": "apps/shop", "module": "manage"}],
@@ -376,7 +377,8 @@ def kit():
 def inputs():
     """(name, variables, host) of all that is planned."""
     for name, variables in [*inventories(), *recipes()]:
-        yield name, templated(variables), CENTOS7 if "centos7" in str([name, *variables]) else DEBIAN
+        el = "centos7" in name or any(known.startswith("el_") for known in variables)
+        yield name, templated(variables), CENTOS7 if el else DEBIAN
     for name, values in rows().items():
         yield name, values, DEBIAN
     for name, variables in ROLES.items():
@@ -481,7 +483,11 @@ def published(plan):
         "__publish_reload_answered": {"refused": []},
         "__publish_here": {"here": True, "names": names},
         "__publish_set_here": plan["set"],
-        "__publish_earlier": {"pins": dict.fromkeys(names, "0")},
+        "__publish_earlier": {
+            "pins": dict.fromkeys(names, "0"),
+            "kept": {one["name"]: {"release": "0", "kept": one["settings"]} for one in plan["kept_settings"]},
+            "along": "its virtualenv",
+        },
     }
 
 
@@ -537,9 +543,14 @@ def installed(plan):
         "bundles": {"uwsgi": "0"},
         "account": {"user": True, "group": True},
         "current": "",
+        "homes": {},
     }
+    other = dict(found)
+    found["further"] = [other]
     return {
         "__uwsgi_found": found,
+        # What a loop over the former hands on.
+        "__uwsgi_other": other,
         "__uwsgi_builder": {**found, "cross": CROSS if plan["builder"]["brought"] else {}},
         "__uwsgi_brought": {"path": "/opt/uwsgi/.brought-1"},
         "__uwsgi_build": {"path": "/var/lib/graceful-wsgi/uwsgi/builds/1"},
@@ -556,7 +567,7 @@ def removed(_plan):
 
 
 REGISTERED = {
-    "centos7": lambda _plan: {"__centos7_query": {"stdout_lines": []}},
+    "el": lambda _plan: {"__el_query": {"stdout_lines": []}},
     "nginx": built,
     "uwsgi": installed,
     "publish": published,
@@ -590,8 +601,8 @@ def cases():
     """(name, role, its plan): of each input the roles of whose variables it says something."""
     for name, variables, host in inputs():
         said = {variable.partition("_")[0] for variable in variables} or set(REGISTERED)
-        for role in ("centos7", "nginx", "uwsgi", "publish"):
-            if role in said and (role != "centos7" or host is CENTOS7):
+        for role in ("el", "nginx", "uwsgi", "publish"):
+            if role in said and (role != "el" or host is CENTOS7):
                 yield pytest.param(role, planned(variables, host, role), id=f"{role}: {name}")
     for name, variables in REMOVALS.items():
         yield pytest.param("remove", planned(variables, DEBIAN, "remove"), id=f"remove: {name}")
@@ -646,13 +657,14 @@ DATA = {
     "holder": "who runs the play, as the action plugin says it",
     "host": "what kit_host told",
     "like": "what uwsgi_build_info told of another host",
+    "kept": "what release_records told, by application",
     "library_packages": "a package by its library",
     "lock.holder": "who runs the play, as the action plugin says it",
     "made": "a home by its account",
     "pins": "a release by its application",
     "pip_env": "an environment",
     "releases[]": "what releases or publish_info told",
-    "settings": "yum's own settings",
+    "settings": "yum's own settings, and what is kept of each application as JSON",
     "since": "what uwsgi_instances told, by application",
     "uwsgi": "the fact uwsgi_installed",
     "wheels.apps": "files by application",
@@ -705,7 +717,7 @@ def test_all_that_an_application_a_site_and_an_upstream_can_state_is_stated_in_s
 
 # Paths of the plans below which keys are data, no names.
 OPAQUE = {
-    "centos7": {("settings",)},
+    "el": {("settings",)},
     "nginx": {("about",), ("environment",), ("unit",), ("zig", "tools"), ("conf",)},
     "uwsgi": {
         ("build",),
@@ -754,7 +766,7 @@ for opaque in OPAQUE.values():
     opaque.add(("checks", "[]"))
 # The action plugin `plan` warns, remembers what is published, and gathers the checks of all roles for the first one.
 READ_ELSEWHERE = {
-    "centos7": {("checks",), ("warnings",)},
+    "el": {("checks",), ("warnings",)},
     # Of one source, zig, the version is read: the plan tells it once more.
     "nginx": {("warnings",), ("sources", "[]", "version")},
     "uwsgi": {("checks",), ("warnings",)},

@@ -32,6 +32,7 @@ PARTS = {
         "FirstQuestion",
         "HookRelease",
         "Instance",
+        "KeptSettings",
         "KitWheels",
         "NginxBuild",
         "NginxSettings",

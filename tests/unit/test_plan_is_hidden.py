@@ -9,10 +9,10 @@ CANARY = "canary-5f3e"
 APP = {"name": "shop", "source": "apps/shop", "module": "manage"}
 
 
-def planned(folder, apps, *arguments):
+def planned(folder, apps, *arguments, **words):
     """Status and words of a play that plans these applications and looks at what was registered."""
     tasks = [
-        {"graceful.wsgi.plan": {"role": "publish"}, "register": "planned"},
+        {"graceful.wsgi.plan": {"role": "publish", **words}, "register": "planned"},
         {
             "ansible.builtin.debug": {
                 "msg": "registered {{ planned.plan.instances | length }}"
@@ -48,3 +48,26 @@ def test_a_refusal_is_shown_without_the_value(tmp_path):
     assert "publish_apps[0].env: 'A-B' is no name of a variable" in said
     assert "publish_apps[0].threads" in said
     assert CANARY not in said
+
+
+def kept(**settings):
+    """What a release was live with, and that it is gone back to."""
+    text = json.dumps({"settings": settings, "secrets": ["DB"]})
+    return {"pins": {"shop": "aaa111"}, "kept": {"shop": {"release": "aaa111", "kept": text}}}
+
+
+def test_what_is_kept_with_a_release_counts_on_a_way_back_and_is_not_shown(tmp_path):
+    words = kept(module="then", env={"TOKEN": CANARY})
+    status, said = planned(tmp_path, [{**APP, "env": {"TOKEN": "now"}}], "-vvvvv", **words)
+    assert status == 0, said
+    assert f"registered 1 {len(CANARY)}" in said and CANARY not in said
+    assert "shop: its release was live with the secret DB" in " ".join(said.split())
+
+
+def test_a_refusal_of_what_is_kept_says_that_it_is_not_the_inventorys(tmp_path):
+    words = kept(module="then", threads=2, gevent=10, env={"TOKEN": CANARY})
+    status, said = planned(tmp_path, [APP], "-vvv", **words)
+    assert status == 2 and CANARY not in said, said
+    said = " ".join(said.split())
+    assert "publish_apps[0].threads: threads mean nothing under gevent" in said
+    assert "how the code of shop (release aaa111) runs is what was kept with that release" in said

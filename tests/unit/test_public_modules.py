@@ -61,7 +61,7 @@ def test_an_example_uses_nothing_else_of_ours(name):
     text = loaded(ROOT / f"plugins/modules/{name}.py").EXAMPLES
     ours = [task for task in tasks(yaml.safe_load(text)) if any(contract.COLLECTION in key for key in task)]
     assert len(ours) >= 2
-    assert re.findall(r"\b(?:nginx|uwsgi|publish|centos7)_\w+", text.replace(contract.COLLECTION + name, "")) == []
+    assert re.findall(r"\b(?:nginx|uwsgi|publish|el|centos7)_\w+", text.replace(contract.COLLECTION + name, "")) == []
     for task in ours:
         args = task[contract.COLLECTION + name] or {}
         assert not set(args) & ROLES_OWN.get(name, set())

@@ -1,4 +1,4 @@
-"""A stack that somebody set up, with Debian's nginx in front: moved over under load, and back, by three starters."""
+"""A stack that somebody set up, with Debian's nginx in front: moved over under load, and back, by four starters."""
 
 import contextlib
 import json
@@ -60,6 +60,12 @@ User=ada
 ExecStart={UWSGI} --ini {CODE}/uwsgi.ini
 KillSignal=SIGQUIT
 Restart=always
+[Install]
+WantedBy=multi-user.target
+"""
+EMPEROR = f"""[Service]
+ExecStart={UWSGI} --ini /etc/uwsgi/emperor.ini
+KillSignal=SIGINT
 [Install]
 WantedBy=multi-user.target
 """
@@ -166,7 +172,15 @@ def by_supervisor():
     sh("systemctl enable --now supervisor; supervisorctl reread; supervisorctl update")
 
 
-STARTERS = {"hand": by_hand, "systemd": by_systemd, "supervisor": by_supervisor}
+def by_emperor():
+    # What gives up root's rights by itself shows nothing of itself in a container, and what it executes does.
+    put("/etc/uwsgi/emperor.ini", "[uwsgi]\nemperor = /etc/uwsgi/vassals\nuid = ada\ngid = ada\n")
+    put("/etc/uwsgi/vassals/site.ini", INI)
+    put("/etc/systemd/system/emperor-uwsgi.service", EMPEROR)
+    sh("systemctl daemon-reload; systemctl enable --now emperor-uwsgi")
+
+
+STARTERS = {"hand": by_hand, "systemd": by_systemd, "supervisor": by_supervisor, "emperor": by_emperor}
 
 
 @pytest.fixture
@@ -182,6 +196,8 @@ def stack(request, adopt):
         time.sleep(0.5)
     yield request.param
     adopt("back")
+    sh("systemctl disable --now emperor-uwsgi; rm -f /etc/systemd/system/emperor-uwsgi.service", check=False)
+    sh("rm -rf /etc/uwsgi/emperor.ini /etc/uwsgi/vassals", check=False)
     sh("systemctl disable --now site-uwsgi; rm -f /etc/systemd/system/site-uwsgi.service", check=False)
     sh(f"rm -f /etc/supervisor/conf.d/site.conf {CODE}/differs /etc/nginx/sites-enabled/adopted", check=False)
     sh(f"supervisorctl stop all; supervisorctl update; nginx -s reload; systemctl stop uwsgi@site; {HAND}", check=False)
@@ -191,7 +207,7 @@ def commands():
     """The uWSGI of the old stack that run."""
     return sh(
         "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline 2>/dev/null | grep '^/opt/uwsgi.* uwsgi.ini\\|"
-        f"^/opt/uwsgi.* --ini {CODE}'; done; true"
+        f"^/opt/uwsgi.* --ini {CODE}\\|^/opt/uwsgi.* --ini site.ini'; done; true"
     ).splitlines()
 
 
@@ -200,6 +216,8 @@ def starter_is_on(kind):
         return sh("systemctl is-enabled site-uwsgi", check=False).strip() == "enabled"
     if kind == "supervisor":
         return "autostart=true" in sh("cat /etc/supervisor/conf.d/site.conf")
+    if kind == "emperor":
+        return sh("ls /etc/uwsgi/vassals").split() == ["site.ini"]
     return None
 
 

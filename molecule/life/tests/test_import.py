@@ -115,6 +115,21 @@ def test_the_doctor_names_what_is_wrong_with_it(imported):
     assert found == {"no-boot", "no-master", "no-pidfile"}, said
 
 
+def test_the_old_stacks_answers_are_kept_and_the_same_as_its_own(imported):
+    where = imported["folder"] / "asked"
+    status, said = run("import", import_dir=where, import_ask="true", import_ask_paths="/a/b/")
+    assert status == 0, said
+    kept = imported["folder"] / f"asked/{HOST}.answers.txt"
+    asked = [one["question"]["path"] for one in json.loads(kept.read_text())["answers"]]
+    assert {"/", "/a/b/", "/static", "/static/", "/static/a.txt"} <= set(asked)
+    status, said = run("import", import_compare=kept)
+    assert status == 0, said
+    assert f"2 of 2 locations carried; 0 as options; 0 answers differ of {len(asked)}" in said, said
+    status, said = run("import", import_compare=kept, import_at="127.0.0.9", import_ports='{"80": 81}')
+    assert status != 0
+    assert "import_compare: nobody answered at 127.0.0.9" in said, said
+
+
 def test_the_inventory_publishes_and_the_answers_stay(imported):
     given = yaml.safe_load((imported["folder"] / f"{HOST}.yml").read_text())["all"]["vars"]
     answers = [get("hand.test", page) for page in PAGES]
@@ -125,5 +140,17 @@ def test_the_inventory_publishes_and_the_answers_stay(imported):
     status, said = play(given["publish_apps"], given["publish_sites"], **variables)
     assert status == 0, said
     assert [get("hand.test", page) for page in PAGES] == answers
+    kept = imported["folder"] / f"asked/{HOST}.answers.txt"
+    status, said = run("import", import_compare=kept)
+    assert status != 0
+    # Ours redirects within the site, wherever it listens.
+    assert "| GET http://hand.test/static | Location | http://hand.test/static/ | /static/ |" in said, said
+    assert "1 answer differs of" in said, said
+    status, said = run("import", import_compare=kept, import_accept_differences="Location")
+    assert status == 0, said
+    sh(f"echo another >> {CODE}/static/a.txt")
+    status, said = run("import", import_compare=kept, import_accept_differences="Location")
+    assert status != 0
+    assert "1 answer differs of" in said and "| GET http://hand.test/static/a.txt | body |" in said, said
     status, said = run("doctor", doctor_file=imported["folder"] / "ours.txt")
     assert status == 0, said

@@ -166,3 +166,55 @@ def test_only_systemds_folders_name_units(folder, units):
     text = "[Service]\nExecStart=/usr/bin/uwsgi --ini /srv/shop/uwsgi.ini\n"
     [app] = adoption({**FILES, f"{folder}/db.service": text}).apps
     assert app["units"] == units
+
+
+def test_a_vassal_is_named_by_the_file_that_its_emperor_reads():
+    files = {key: text for key, text in FILES.items() if key != "/srv/shop/uwsgi.ini"}
+    files |= {"/etc/uwsgi/vassals/shop.ini": INI, "/etc/uwsgi/emperor.ini": "[uwsgi]\nemperor = /etc/uwsgi/vassals\n"}
+    [app] = adoption(files).apps
+    assert (app["vassals"], app["units"]) == (["/etc/uwsgi/vassals/shop.ini"], [])
+    assert adoption().apps[0]["vassals"] == []
+
+
+# As the package nginx of EPEL 7 has it: a server block of its own in the main file, modules, files of other packages.
+EPEL = """user nginx;
+worker_processes auto;
+error_log /var/log/nginx/error.log;
+pid /run/nginx.pid;
+include /usr/share/nginx/modules/*.conf;
+events { worker_connections 1024; }
+http {
+    access_log /var/log/nginx/access.log;
+    sendfile on;
+    include /etc/nginx/mime.types;
+    default_type application/octet-stream;
+    include /etc/nginx/conf.d/*.conf;
+    server {
+        listen 80;
+        listen [::]:80;
+        server_name _;
+        root /usr/share/nginx/html;
+        include /etc/nginx/default.d/*.conf;
+        error_page 404 /404.html;
+        location = /404.html { }
+    }
+}
+"""
+
+
+def test_epels_nginx_is_led_with_its_modules_and_its_own_server_block():
+    module = 'load_module "/usr/lib64/nginx/modules/ngx_stream_module.so";\n'
+    files = {"/etc/nginx/nginx.conf": EPEL, "/etc/nginx/mime.types": "types { text/html html; }\n"}
+    files |= {"/usr/share/nginx/modules/mod-stream.conf": module, "/etc/nginx/uwsgi_params": ""}
+    site = "server { server_name shop.test; location / { include uwsgi_params; uwsgi_pass 127.0.0.1:5051; } }\n"
+    files |= {"/etc/nginx/conf.d/shop.conf": site, "/srv/shop/uwsgi.ini": INI}
+    files["/etc/nginx/default.d/php.conf"] = "location /status { return 204; }\n"
+    made = adoption(files)
+    assert [one["path"] for one in made.edits] == ["/etc/nginx/conf.d/shop.conf"]
+    assert "/usr/lib64/nginx/modules/ngx_stream_module.so" in made.text and "text/html html;" in made.text
+    for gone in ("/run/nginx.pid", "/var/log/nginx", "listen 80", "listen [::]:80"):
+        assert gone not in made.text
+    # The block that says no port listens at 80 too, and is asked there; on the trial it has that one's port.
+    assert made.ports == 2 and made.text.count("listen 127.0.0.1:@PORT0@;") == 2
+    asked = {(one["host"], one["path"]) for one in made.requests}
+    assert {("shop.test", "/"), (adopt_plan.UNKNOWN, "/status"), (adopt_plan.UNKNOWN, "/404.html")} <= asked

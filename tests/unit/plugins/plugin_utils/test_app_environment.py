@@ -123,11 +123,12 @@ def test_without_variables_there_is_no_file():
 
 
 @pytest.mark.parametrize("kind", ["ini", "json", "yaml", "xml"])
-def test_a_value_stands_in_the_file_and_the_preflight_only(kind):
+def test_a_value_stands_in_the_file_the_preflight_and_what_is_kept_only(kind):
     plan = planned(config_format=kind, instances=2)
     assert plan["preflights"][0].pop("environment") == {"TOKEN": "s3cr3t"}
     assert "s3cr3t" in plan["preflights"][0].pop("files")["/etc/uwsgi/shop.env"]
     plan["app_bundle"]["files"] = [file for file in plan["app_bundle"]["files"] if not file.get("secret")]
+    assert "s3cr3t" in plan.pop("kept_settings")[0]["settings"]
     assert "s3cr3t" not in json.dumps(plan)
 
 

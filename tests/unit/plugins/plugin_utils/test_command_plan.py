@@ -71,6 +71,14 @@ def test_the_hosts_command_finds_each_application():
         (["echo 'x"], "before_live[0]", "No closing quotation; close the quote"),
         (["a\nb"], "before_live[0]", "holds a line break; write one line for each command"),
         (["a\0b"], "before_live[0]", "holds a line break"),
+        (["a && b"], "before_live[0]", "'&&' is for a shell, and no shell reads the command; write sh -c 'a && b'"),
+        (["cd x; a"], "before_live[0]", "'x;' is for a shell"),
+        (["a >log 2>&1"], "before_live[0]", "'>log' is for a shell"),
+        (["a 2>> log"], "before_live[0]", "'2>>' is for a shell"),
+        (["a | b"], "before_live[0]", "'|' is for a shell"),
+        (["a < in"], "before_live[0]", "'<' is for a shell"),
+        (["a &"], "before_live[0]", "'&' is for a shell"),
+        (["A=b a"], "before_live[0]", "A= is set by a shell, and no shell reads the command; state it with env"),
         ([3], "before_live[0]", "3 is no command"),
         ([{"comand": "x"}], "before_live[0].comand", "there is no such setting; did you mean command?"),
         ([{"once": True}], "before_live[0].command", "is missing"),
@@ -85,6 +93,23 @@ def test_what_cannot_be_run_as_it_is_written_is_refused(given, path, told):
     _plan, problems = attempt(before_live=given)
     assert len([one for one in problems if one.startswith(f"publish_apps[0].{path}: {told}") or told in one]) == 1
     assert all(one.startswith(f"publish_apps[0].{path}: ") or "is missing" in one for one in problems), problems
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sh -c 'a && b > c; d'",
+        "find . -name '*.pyc' -exec rm {} \\;",
+        "find . -exec rm {} ';'",
+        "pip install 'a>=2' b>=3",
+        "a --where=x>3 '>' \"&&\" x=y",
+        "env A=b a",
+        "a it\\'s",
+    ],
+)
+def test_signs_that_the_program_is_to_have_are_words(command):
+    _plan, problems = attempt(before_live=[command])
+    assert problems == []
 
 
 @pytest.mark.parametrize("name", ["/static", "../static", "a/../b", ".", "", ".venv", "a//b"])

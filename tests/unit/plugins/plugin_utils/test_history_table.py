@@ -2,7 +2,7 @@
 
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import history_table
 
-NONE = {"made": {}, "live": {}, "failed": {}, "there": True}
+NONE = {"made": {}, "live": {}, "failed": {}, "there": True, "settings": ""}
 HISTORY = {
     "shop": [
         {
@@ -11,7 +11,8 @@ HISTORY = {
             "status": "live",
             "at": 0.5,
             "by": "ada@laptop",
-            "made": {"repo": "https://git.example.com/shop.git", "version": "v2"},
+            "settings": "3f9a01bc",
+            "made": {"repo": "https://git.test/shop.git", "version": "v2"},
         },
         {
             **NONE,
@@ -33,8 +34,8 @@ def test_each_application_has_its_table_with_why_a_release_failed():
         "  no release; code at path is not kept in releases",
         "",
         "web1: shop",
-        "  RELEASE       STATUS        WHEN (UTC)           BY          MADE FROM",
-        "  0123456789ab  live          1970-01-01 00:00:00  ada@laptop  https://git.example.com/shop.git (v2)",
+        "  RELEASE       STATUS        WHEN (UTC)           BY          MADE FROM                       CONFIGURATION",
+        "  0123456789ab  live          1970-01-01 00:00:00  ada@laptop  https://git.test/shop.git (v2)  3f9a01bc",
         "  feed00        failed        1970-01-02 00:00:00",
         "    failed (verify): shop: no module",
         "  old           not recorded",

@@ -75,7 +75,7 @@ def kit(**more):
 
 
 def planned(kit, role="nginx", host=HOST, **variables):
-    roles = {"centos7": None, "nginx": {}, "uwsgi": {}, "publish": PUBLISH, **variables}
+    roles = {"el": None, "nginx": {}, "uwsgi": {}, "publish": PUBLISH, **variables}
     return plain(planning.plan(SPECS, roles, {**host, "role": role, "kit": kit}))
 
 
@@ -123,9 +123,9 @@ def test_a_kit_leads_the_variables_into_its_folder_and_asks_no_network():
 
 def test_a_kit_takes_the_place_of_an_index_and_of_what_asks_yum():
     el7 = {**HOST, "distribution": "CentOS", "version": "7", "os_family": "RedHat", "ansible": "2.16.1"}
-    roles = {"centos7": {}, "uwsgi": {"uwsgi_pip_index_url": "http://index"}}
-    plans, _problems = planned(kit(manifest=None, wrong=["-"]), "centos7", el7, **roles)
-    assert plans["centos7"]["repositories"] == [] and plans["centos7"]["packages"] == []
+    roles = {"el": {}, "uwsgi": {"uwsgi_pip_index_url": "http://index"}}
+    plans, _problems = planned(kit(manifest=None, wrong=["-"]), "el", el7, **roles)
+    assert plans["el"]["repositories"] == [] and plans["el"]["packages"] == []
     assert "PIP_INDEX_URL" not in plans["uwsgi"]["pip_env"]
 
 

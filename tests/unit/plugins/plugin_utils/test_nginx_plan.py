@@ -68,6 +68,7 @@ INPUTS = {
     "nginx_group": st.sampled_from(["nginx", "www-data"]),
 }
 OTHERS = {
+    "nginx_manage_packages": st.booleans(),
     "nginx_source_dir": st.sampled_from(["", "/srv/sources"]),
     "nginx_mirror": st.sampled_from(["", "https://mirror.example.com/src"]),
     "nginx_urls": st.sampled_from([{}, {"nginx": "https://example.com/n.tar.gz"}]),
@@ -275,6 +276,20 @@ def test_downloads_take_proxy_and_authorities():
 def test_refused_with_path_and_mend(variables, message):
     (problem,) = refused({**DEBIAN, "builder": {"known": False, "hosts": ["builder", "web"]}}, **variables)
     assert message in problem
+
+
+def test_a_host_that_is_not_to_be_touched_by_packages_is_asked_for_them_and_gets_none():
+    build = planned(nginx_manage_packages=False)["build"]
+    assert not build["installs_packages"] and build["extra_packages"] == []
+    assert build["packages"] == planned()["build"]["packages"]
+    assert planned()["build"]["installs_packages"]
+    assert not planned(nginx_build_host="localhost")["build"]["installs_packages"]
+
+
+def test_an_unknown_family_that_brings_its_packages_itself_is_asked_for_commands():
+    build = planned({**DEBIAN, "os_family": "Suse"}, nginx_manage_packages=False)["build"]
+    assert build["packages"] == ["cc", "gzip", "make", "tar"]
+    assert build["package_query"][:2] == ["sh", "-c"] and "command -v" in build["package_query"][2]
 
 
 def test_an_unknown_family_is_refused():

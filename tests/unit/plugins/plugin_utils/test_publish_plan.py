@@ -664,6 +664,34 @@ def test_a_number_that_uwsgi_reads_a_part_of_is_refused(name, value, said):
     assert said in str(problem)
 
 
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        # As YAML hands over 0077, 0750, 022 and 0660.
+        ({"service_options": {"UMask": 63}}, "service_options.UMask"),
+        ({"service_options": {"StateDirectoryMode": [488]}}, "service_options.StateDirectoryMode"),
+        ({"options": {"umask": 18}}, "options.umask"),
+        ({"options": {"chmod-socket": 432}, "socket": "/run/x/s"}, "options.chmod-socket"),
+        ({"options": {"logfile_chmod": [416]}}, "options.logfile_chmod[0]"),
+    ],
+)
+def test_a_mode_that_may_have_lost_its_first_digit_is_refused(more, path):
+    problems = [str(problem) for problem in attempt([app(**more)])[1]]
+    told = [one for one in problems if one.startswith(f"publish_apps[0].{path}: is the number ")]
+    assert len(told) == 1 and "put it in quotes" in told[0], problems
+
+
+def test_a_mode_that_can_be_told_is_taken():
+    service = {"UMask": "0077", "RuntimeDirectoryMode": "0750", "KillMode": "mixed"}
+    planned([app(service_options=service)])
+    planned([app(service_options={"UMask": 0})])
+    problems = Problems()
+    given = {"umask": "022", "chmod-socket": 664, "logfile-chmod": "640"}
+    for options in (given, {"umask": 0}):
+        uwsgi_values.check(app(options=options), "publish_apps[0]", problems)
+    assert not problems
+
+
 @pytest.mark.parametrize("value", ["%(seconds)", "$(SECONDS)", "@(/etc/seconds)", "-1", 0, None, " 60 ", False, "off"])
 def test_a_number_that_uwsgi_reads_whole_or_puts_in_first_is_taken(value):
     problems = Problems()

@@ -230,6 +230,13 @@ REFUSED_SITES = [
     ("no key", site(tls={"certificate": "/c"}), ".tls.key", "set it"),
     ("relative certificate", site(tls={**TLS, "certificate": "c.pem"}), ".tls.certificate", "whole path"),
     ("relative key", site(tls={**TLS, "key": "k.pem"}), ".tls.key", "whole path"),
+    ("a port too high", site(listen=["65536"]), ".listen[0]", "127.0.0.1:80"),
+    ("an address of IPv6 without brackets", site(listen=["::1:80"]), ".listen[0]", "'[::1]:80'"),
+    ("a port that YAML took for a fraction", site(listen=["80.0"]), ".listen[0]", "write a port"),
+    ("no address", site(listen=["127.0.0.256:80"]), ".listen[0]", "write a port"),
+    ("brackets without an address", site(listen=["[:1]:80"]), ".listen[0]", "write a port"),
+    ("a relative socket", site(listen=["unix:run/s"]), ".listen[0]", "unix:/absolute"),
+    ("a port of TLS too high", site(tls={**TLS, "listen": ["0.0.0.0:99999"]}), ".tls.listen[0]", "write a port"),
     ("no TLS port", site(tls={**TLS, "listen": []}), ".tls.listen", "443"),
     ("one port for both", site(listen=["443"], tls=TLS), ".tls.listen[0]", "one of them"),
     ("negative hsts", site(tls={**TLS, "hsts": -1}), ".tls.hsts", "0 for none"),
@@ -1207,3 +1214,12 @@ def test_a_redirect_to_another_location_is_none_to_itself():
     for redirect in leads:
         planned([site(at("/", redirect=redirect), to_app("/shop/"))])
     planned([site(at("= /", redirect="/new/"), at("~ /new", proxy_pass="http://127.0.0.1:1"))])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["80", "*:80", ":80", "127.0.0.1", "127.0.0.1:80", "[::1]:80", "[::]:443 ssl", "localhost:80", "web-1.test"]
+    + ["web_1:80", "127.0.0.1:8000-8010", "unix:/run/s", "80 default_server", "[::ffff:10.0.0.1]:80", "10.a.test:80"],
+)
+def test_what_nginx_takes_for_listen_is_taken(line):
+    assert site_listen.wrong(line) is None

@@ -23,7 +23,7 @@ HOSTS = {
     "centos": {**CENTOS, "python": "3.6", "selinux": True, "ansible": "2.16.0"},
 }
 GIVEN = {
-    "centos7": {},
+    "el": {},
     "nginx": {"nginx_version": "1.26.3"},
     "uwsgi": {},
     "remove": {},
@@ -36,7 +36,7 @@ GIVEN = {
 
 def planned(role, host, **values):
     """Plans and problems with this role's variables, the others' as they are."""
-    roles = {name: dict(given) for name, given in GIVEN.items() if host == "centos" or name != "centos7"}
+    roles = {name: dict(given) for name, given in GIVEN.items() if host == "centos" or name != "el"}
     roles[role] = {**GIVEN[role], **values}
     plans, problems = plain(planning.plan(SPECS, roles, {**HOSTS[host], "role": role}))
     return json.loads(json.dumps(plans)), problems
@@ -70,7 +70,7 @@ CASES = [
 
 @pytest.mark.parametrize("role, name", CASES)
 def test_a_text_is_what_it_says(role, name):
-    host = "centos" if role == "centos7" else "debian"
+    host = "centos" if role == "el" else "debian"
     for value, texts in natives(name, SPECS[role][name]):
         expected = planned(role, host, **{name: value})
         for text in texts:
@@ -79,7 +79,7 @@ def test_a_text_is_what_it_says(role, name):
 
 @pytest.mark.parametrize("role, name", CASES)
 def test_a_text_that_says_nothing_of_the_kind_is_refused(role, name):
-    host, option = "centos" if role == "centos7" else "debian", SPECS[role][name]
+    host, option = "centos" if role == "el" else "debian", SPECS[role][name]
     texts = {"bool": ["", "maybe", "2", "[]"], "dict": ["a", "a=b", "[]", '{"a"']}
     texts.update(int=["", "a", "1.5", "true"], list=["{}", '["a"', "[a]"])
     wrong = list(texts[option["type"]])

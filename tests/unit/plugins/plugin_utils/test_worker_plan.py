@@ -173,7 +173,7 @@ def test_two_applications_whose_units_would_be_one_are_refused():
     [
         *("daily", "Weekly", "hourly", "03:30", "*:0/15", "*:*:0/2", "*-*-* 04:00:00", "*-*-1,15 04:00"),
         *("Mon", "Mon,Wed 12:00", "Sat..Sun 00:00", "Mon *-5-1..7 9..17:00", "2027-1-1", "12-24 18:00"),
-        "*-*-* 02:00 UTC",
+        *("*-*-* 02:00 UTC", "*-2-29", "*-2,3-31", "*-2/3-31"),
     ],
 )
 def test_what_systemd_takes_is_no_problem(schedule):
@@ -188,6 +188,8 @@ def test_what_systemd_takes_is_no_problem(schedule):
         ("@daily", 252, "is no time"),
         ("5 minutes", 252, "is no time"),
         ("25:00", 252, "there is no hour 25"),
+        ("*-02-30 04:00", 252, "no month 02 has a day 30"),
+        ("*-4,6..6-31", 252, "no month 4,6..6 has a day 31"),
         ("*-13-1 04:00", 252, "there is no month 13"),
         ("*:0/99", 252, "every 99 minutes is no step"),
         ("04:00 04:00", 252, "is no time"),

@@ -43,12 +43,15 @@ def switch(records, name):
     os.symlink(os.path.join("releases", name), link)
 
 
-def go_live(records, name):
+KEPT = '{"secrets": [], "settings": {"module": "shop"}}'
+
+
+def go_live(records, name, settings=KEPT):
     if name not in records.there:
         release(records, name)
         records.begun(name, {"source": "apps/shop", "repo": None}, "ada@laptop")
     switch(records, name)
-    return records.live(name, "ada@laptop", {"/etc/uwsgi/shop.ini": "d1"})
+    return records.live(name, "ada@laptop", {"/etc/uwsgi/shop.ini": "d1"}, settings=settings)
 
 
 def statuses(records):
@@ -238,3 +241,47 @@ def test_why_a_first_run_failed_is_told_though_its_folder_is_gone(records, tmp_p
     code.keep(os.path.basename(home), home)
     shutil.rmtree(records.releases)
     assert statuses(records) == {"aaa111": "removed", "bbb222": "removed"}
+
+
+def test_what_a_release_was_live_with_is_roots_and_goes_with_it(records):
+    go_live(records, "aaa111")
+    other = KEPT.replace("shop", "other")
+    go_live(records, "bbb222", other)
+    assert records.settings("aaa111") == KEPT and records.settings("bbb222") == other
+    assert os.stat(os.path.join(records.folder, "aaa111.settings")).st_mode & 0o777 == 0o600
+    told = dict((one["id"], one["settings"]) for one in records.told())
+    assert told == {"aaa111": code.called(KEPT), "bbb222": code.called(other)} and len(set(told.values())) == 2
+    # It is no record, and no release.
+    assert sorted(records.read()) == ["aaa111", "bbb222"]
+    shutil.rmtree(os.path.join(records.releases, "aaa111"))
+    records.forget()
+    assert records.settings("aaa111") is None and records.settings("bbb222") == other
+    assert sorted(os.listdir(records.folder)) == ["aaa111.json", "bbb222.json", "bbb222.settings"]
+
+
+def test_other_settings_of_the_live_release_are_news_and_so_are_the_first_ones(records):
+    go_live(records, "aaa111", None)
+    # As an earlier version has left it.
+    assert records.settings("aaa111") is None and records.incomplete and records.told()[0]["settings"] == ""
+    assert not records.unrecorded and go_live(records, "aaa111") and not records.incomplete
+    assert not go_live(records, "aaa111")
+    assert records.live("aaa111", "eve", {"/etc/uwsgi/shop.ini": "d1"}, check=True, settings="{}")
+    assert go_live(records, "aaa111", KEPT.replace("shop", "other"))
+    assert records.told()[0]["live"]["by"] == "ada@laptop"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"settings": []}', '"settings"'])
+def test_settings_that_nobody_can_read_are_none(records, text):
+    go_live(records, "aaa111")
+    with open(os.path.join(records.folder, "aaa111.settings"), "w") as target:
+        target.write(text)
+    assert records.settings("aaa111") is None
+
+
+def test_settings_behind_a_link_are_none(records, tmp_path):
+    go_live(records, "aaa111")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(u"{}")
+    os.unlink(os.path.join(records.folder, "aaa111.settings"))
+    os.symlink(str(elsewhere), os.path.join(records.folder, "aaa111.settings"))
+    assert records.settings("aaa111") is None

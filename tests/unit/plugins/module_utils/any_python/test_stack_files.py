@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import stack_files
+from ansible_collections.graceful.wsgi.plugins.module_utils import stack_files, uwsgi_programs
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 
@@ -126,8 +126,8 @@ def test_the_kernel_is_asked_of_its_queues():
 
 
 def test_masters_are_told_from_other_processes():
-    assert stack_files._is_uwsgi(["/opt/x/bin/uwsgi", "--ini", "a"]) and stack_files._is_uwsgi(["uwsgi_python3"])
-    assert not stack_files._is_uwsgi(["vim", "uwsgi.ini"]) and not stack_files._is_uwsgi([])
+    assert uwsgi_programs.is_named(["/opt/x/bin/uwsgi", "--ini", "a"]) and uwsgi_programs.is_named(["uwsgi_python3"])
+    assert not uwsgi_programs.is_named(["vim", "uwsgi.ini"]) and not uwsgi_programs.is_named([])
     assert all(one["kind"] in ("uwsgi", "nginx") for one in stack_files.processes())
 
 
