@@ -14,8 +14,8 @@ version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:
-  - What C(serial) of a play is. Ansible reads that before there is a host, so that a variable of the inventory is seen by
-    a second play only, and by way of C(hostvars).
+  - What C(serial) of a play is. Ansible reads that before there is a host, so that a variable of the inventory is seen
+    by a second play only, and by way of C(hostvars).
 extends_documentation_fragment:
   - graceful.wsgi.internal
 positional: hostvars, said

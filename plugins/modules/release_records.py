@@ -57,7 +57,7 @@ options:
     description: The release to go back to, or the beginning of its name; without it the one that was live before.
     type: str
   if_live:
-    description: With O(state=pinned) a release, or the beginning of its name; where another one is live nothing goes back.
+    description: With O(state=pinned) a release, or its beginning; where another one is live nothing goes back.
     type: str
   by:
     description: Who runs the play; the action plugin fills it in.

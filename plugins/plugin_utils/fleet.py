@@ -24,13 +24,12 @@ def _wrong(variable: str, given: Any, hint: str) -> AnsibleFilterError:
 def batches(hosts: Iterable[str], hostvars: Mapping[str, Any] | None = None, said: Any = None) -> Any:
     """What the play's ``serial`` is: what was ``said`` by -e, or by the first host whose variables say it, or all."""
     given = said
-    for host in hosts if said is None else ():
-        known = (hostvars or {}).get(host)
-        given = known.get("publish_serial") if known is not None else None
-        if given is not None:
-            break
+    known = [(hostvars or {}).get(host) or {} for host in hosts] if said is None else []
+    if given is None:
+        given = next((one["publish_serial"] for one in known if one.get("publish_serial") is not None), None)
     if given is None or given == "":
-        return ALL
+        # Balancers must have somebody to lead to meanwhile.
+        return "1" if any(one.get("publish_balancers") for one in known) else ALL
     sizes = given if isinstance(given, (list, tuple)) else str(given).split(",")
     for size in sizes:
         if isinstance(size, bool) or not _SIZE.fullmatch(str(size).strip()):

@@ -23,6 +23,7 @@ from . import (
     dns_names,
     effect_plan,
     feature_plan,
+    fleet_plan,
     hook_plan,
     inherited_plan,
     kept_settings,
@@ -337,6 +338,7 @@ def plan(
         uwsgi_instances=[app_emit.instance(unit) for unit in units],
         app_bundle=app_bundle,
         site_bundle=site_bundle,
+        balanced=fleet_plan.plan(values, host),
         hooks=hook_plan.files(values, host),
         **_told_and_kept(values, apps),
     ), problems

@@ -1,4 +1,4 @@
-"""The main job as it is shipped, over several hosts whose roles only say that they were there: who begins, who does not."""
+"""The main job over several hosts, as it is shipped, with roles that only say that they were there: who begins."""
 
 import json
 import re
