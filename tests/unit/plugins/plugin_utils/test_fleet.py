@@ -3,7 +3,9 @@
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import fleet
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import fleet, fleet_plan
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.model import Balanced
+from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problems
 
 HOSTS = ["web1", "web2", "web3", "web4"]
 
@@ -57,3 +59,45 @@ def test_so_many_percent_of_those_that_had_their_turn_may_fail(allowed, ends):
 def test_another_percentage_is_refused_by_its_variable(allowed):
     with pytest.raises(AnsibleFilterError, match=r"publish_max_fail_percentage: .* write 0 to 100"):
         fleet.stopped(HOSTS, HOSTS, ["web1"], allowed)
+
+
+def test_behind_balancers_hosts_go_one_by_one_unless_the_inventory_says_how_many():
+    known = {"web2": {"publish_balancers": "lb"}}
+    assert fleet.batches(HOSTS, known) == "1"
+    assert fleet.batches(HOSTS, {**known, "web3": {"publish_serial": 2}}) == "2"
+
+
+VARIABLES = {"publish_balancers": "lb", "publish_drain_timeout": 30}
+INVENTORY = {"groups": {"lb": ["lb1", "lb2"], "none": []}, "inventory_hostname": "web1", "ansible_host": "192.0.2.1"}
+
+
+def told(**given):
+    """The problems with what is given, and the plan of it."""
+    values, problems = {**VARIABLES, **given}, Problems()
+    host = {"fleet": fleet_plan.known({**INVENTORY, **given.get("facts", {})}, values)}
+    fleet_plan.check(values, host, problems)
+    return [str(problem) for problem in problems], fleet_plan.plan(values, host)
+
+
+def test_a_host_is_behind_the_hosts_of_the_group_by_the_address_that_upstreams_have():
+    assert told() == ([], Balanced(name="web1", address="192.0.2.1", balancers=["lb1", "lb2"], timeout=30))
+    assert told(facts={"ansible_host": "2001:db8::1"})[1].address == "[2001:db8::1]"
+    assert told(facts={"ansible_host": None})[1].address == "web1"
+
+
+def test_a_balancer_is_behind_none_and_neither_is_a_host_that_names_no_group():
+    assert told(facts={"inventory_hostname": "lb2"})[1].balancers == []
+    assert told(publish_balancers="")[1].balancers == []
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"publish_balancers": "lbs"}, "publish_balancers: there is no group 'lbs'; did you mean lb?"),
+        ({"publish_balancers": "none"}, "publish_balancers: the group 'none' has no hosts; put hosts into it"),
+        ({"publish_drain_timeout": -1}, "publish_drain_timeout: -1 is too few; write seconds, 0 or more"),
+    ],
+)
+def test_a_group_that_cannot_be_is_refused_by_its_variable(given, message):
+    problems, _plan = told(**given)
+    assert len(problems) == 1 and problems[0].startswith(message), problems
