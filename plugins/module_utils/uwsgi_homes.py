@@ -102,11 +102,9 @@ class Users:
         self.used.update(native(name) for name in self.path.findall(text))
 
     def _process(self, pid):
+        # None where it is one of the kernel's own, and while it begins another program.
         words = b"\0".join(map(encoded, procfs.words(pid)))
         self._text(words)
-        if not words:
-            # One of the kernel's own, or gone.
-            return
         place = "/proc/%d" % pid
         try:
             with procfs.seen_as(pid):

@@ -355,7 +355,7 @@ def main():
         module.fail_json(msg=str(error))
     problems = [host_checks.Problem(*told) for one in [found] + further for told in one.problems]
     host_checks.refuse_these(module, problems, "the role uwsgi has changed nothing on it")
-    stay = [look.chosen["home"]]
+    stay = [one.chosen["home"] for one in [found] + further]
     module.exit_json(
         changed=False,
         wanted_homes=stay,
