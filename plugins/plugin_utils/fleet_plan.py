@@ -14,7 +14,9 @@ def known(task_vars: Mapping[str, Any], publish: Mapping[str, Any]) -> dict[str,
     groups, name = task_vars.get("groups") or {}, str(task_vars.get("inventory_hostname") or "")
     group = publish.get("publish_balancers")
     found = groups.get(group) if isinstance(group, str) and group else None
-    address = str(task_vars.get("ansible_host") or name)
+    # As the balancers' own plan reads it: a variable of the host may be a template, and hostvars has none.
+    hostvars = task_vars.get("hostvars") or {}
+    address = str((hostvars[name] if name in hostvars else task_vars).get("ansible_host") or name)
     return {
         "name": name,
         # As the upstreams of the balancers have it.

@@ -83,6 +83,9 @@ def test_a_host_is_behind_the_hosts_of_the_group_by_the_address_that_upstreams_h
     assert told() == ([], Balanced(name="web1", address="192.0.2.1", balancers=["lb1", "lb2"], timeout=30))
     assert told(facts={"ansible_host": "2001:db8::1"})[1].address == "[2001:db8::1]"
     assert told(facts={"ansible_host": None})[1].address == "web1"
+    # What the upstreams of the balancers read has no template left in it.
+    raw = {"ansible_host": "{{ address }}", "hostvars": {"web1": {"ansible_host": "192.0.2.7"}}}
+    assert told(facts=raw)[1].address == "192.0.2.7"
 
 
 def test_a_balancer_is_behind_none_and_neither_is_a_host_that_names_no_group():
