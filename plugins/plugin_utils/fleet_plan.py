@@ -15,8 +15,8 @@ def known(task_vars: Mapping[str, Any], publish: Mapping[str, Any]) -> dict[str,
     group = publish.get("publish_balancers")
     found = groups.get(group) if isinstance(group, str) and group else None
     # As the balancers' own plan reads it: a variable of the host may be a template, and hostvars has none.
-    hostvars = task_vars.get("hostvars") or {}
-    address = str((hostvars[name] if name in hostvars else task_vars).get("ansible_host") or name)
+    own = (task_vars.get("hostvars") or {}).get(name, task_vars)
+    address = str(own.get("ansible_host") or name)
     return {
         "name": name,
         # As the upstreams of the balancers have it.
