@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live life ways faults python27 centos7 fleet balanced airgap docs docs-site golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live life ways faults python27 centos7 fleet balanced airgap docs docs-site golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills bench-balanced clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -26,7 +26,7 @@ demo-down: ## Remove the demo host
 
 # The images of hosts and the other virtualenv are made by the first stage that needs them, beside the unit tests.
 test: venv-test venv ## Run lint, unit, consumer and all scenarios, three at a time
-	@tests/run unit python27+ ways live life hostile balanced+ faults+ molecule fleet paths airgap lint consumer centos7 'reload!' 'websocket!'
+	@tests/run unit python27+ ways live life hostile faults+ molecule fleet balanced paths airgap lint consumer centos7 'reload!' 'websocket!'
 
 # What Ansible has packed in one play is handed on to the next; and where building is not what is tested, as bytecode too.
 unit consumer molecule reload paths websocket hostile live life ways faults python27 centos7 fleet balanced airgap: \
@@ -94,6 +94,9 @@ bench-fleet: venv ## What each further host costs once nginx and uWSGI are built
 bench-kills: venv ## Plays killed at random moments and a host without power, under clients; SECONDS=600
 bench-converge bench-reload bench-fleet bench-serve bench-kills:
 	@tests/bench/$(@:bench-%=%)
+
+bench-balanced: export BALANCED_ROLLS := 10
+bench-balanced: balanced ## Ten rolling deploys, three broken ones, and another nginx and uWSGI, behind two balancers
 
 clean-cache: ## Remove the images, the tarballs and .venv
 	tests/images/clean

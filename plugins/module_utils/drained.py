@@ -46,17 +46,28 @@ def servers(text):
     return found
 
 
+def _line(found, addresses):
+    """A server line as the notes of these hosts have it."""
+    head, server, words, mark = found.groups()
+    if mark:
+        words = re.sub(r" down\b", "", words)
+    takes = host_of(server) in addresses and "down" not in words.split()
+    return "%s%s%s%s;%s" % (head, server, words, " down" if takes else "", MARK if takes else "")
+
+
 def applied(text, addresses):
-    """A configuration with the servers of these hosts down, and with none down that was so by an earlier note."""
+    """A configuration with the servers of these hosts down, and with none down that was so by an earlier note.
 
-    def line(found):
-        head, server, words, mark = found.groups()
-        if mark:
-            words = re.sub(r" down\b", "", words)
-        takes = host_of(server) in addresses and "down" not in words.split()
-        return "%s%s%s%s;%s" % (head, server, words, " down" if takes else "", MARK if takes else "")
+    An upstream that would have no server left keeps all that it has: a host that is worked on answers better than nobody.
+    """
 
-    return _BLOCK.sub(lambda found: "upstream %s {\n%s}" % (found.group(1), _SERVER.sub(line, found.group(2))), text)
+    def block(found):
+        lines = _SERVER.sub(lambda line: _line(line, addresses), found.group(2))
+        if not [1 for line in _SERVER.findall(lines) if "down" not in line[2].split()]:
+            lines = _SERVER.sub(lambda line: _line(line, ()), found.group(2))
+        return "upstream %s {\n%s}" % (found.group(1), lines)
+
+    return _BLOCK.sub(block, text)
 
 
 def _path(address, folder):

@@ -154,17 +154,29 @@ class Balancer:
             replace_bytes(manifest, encoded(json.dumps(told, indent=1, sort_keys=True)))
 
     def _check(self, noted):
-        """Refuse to leave an upstream without any server."""
+        """Refuse to leave an upstream without any server that answers; one that has no other server keeps this one."""
+        out = set(noted) | set([self.wanted["address"]])
         for upstream in sorted(set(one.upstream for one in self.mine())):
-            out = set(noted) | set([self.wanted["address"]])
-            others = [one for one in self._servers() if one.upstream == upstream]
-            if not [one for one in others if drained.host_of(one.address) not in out and not one.down]:
+            servers = [one for one in self._servers() if one.upstream == upstream]
+            others = [one.address for one in servers if drained.host_of(one.address) != self.wanted["address"]]
+            up = [one.address for one in servers if drained.host_of(one.address) not in out and not one.down]
+            if not others:
+                self.told.append("%s is the only server of the upstream %s and stays in it" % (
+                    self.wanted["host"], upstream))
+            elif not up:
                 away = sorted(address for address in noted if address != self.wanted["address"])
-                raise DrainError(
-                    "without %s nobody would serve the upstream %s%s. Let publish_serial name fewer hosts at a time"
-                    " than there are, or put back those that are out: a run of graceful.wsgi.site on them that ends"
-                    " well does" % (self.wanted["host"], upstream, "; out already: " + ", ".join(away) if away else "")
-                )
+                self._refuse(upstream, "; out already: " + ", ".join(away) if away else "")
+            else:
+                wrong = _silent(up)
+                if wrong:
+                    self._refuse(upstream, ": " + "; ".join(wrong))
+
+    def _refuse(self, upstream, why):
+        raise DrainError(
+            "without %s nobody would serve the upstream %s%s. Let publish_serial name fewer hosts at a time than there are,"
+            " or put back those that are out: a run of graceful.wsgi.site on them that ends well does"
+            % (self.wanted["host"], upstream, why)
+        )
 
     def drain(self, check_mode=False):
         """Lead nobody to the host any more, and wait until none of those is left who were led there before."""
@@ -193,7 +205,7 @@ class Balancer:
 
     def _await_end(self):
         limit = self.clock.time() + self.wanted["timeout"]
-        pairs = [endpoint(one.address) for one in self.mine()]
+        pairs = [endpoint(one.address) for one in self.mine() if one.down]
         endpoints = resolved(pairs)
         left = open_connections(endpoints)
         while left and self.clock.time() < limit:
@@ -242,6 +254,17 @@ def _port(question):
     """The port of nginx's that a question goes to, None for a socket."""
     port = (question.get("nginx") or "").rpartition(":")[2]
     return int(port) if port.isdigit() else None
+
+
+def _silent(servers):
+    """Why none of these servers answers, a line each; nothing where one does."""
+    wrong = []
+    for server in servers:
+        found = [] if server.startswith("unix:") else _unreached(*endpoint(server))
+        if not found:
+            return []
+        wrong += found
+    return wrong
 
 
 def _unreached(host, port):

@@ -157,6 +157,25 @@ def test_the_last_host_of_an_upstream_is_not_taken_out_and_the_message_says_what
     assert "server 192.0.2.2:80;" in host.file.read_text() and list(drained.notes(drained.FOLDER)) == ["192.0.2.1"]
 
 
+def test_the_only_server_of_an_upstream_stays_in_it_whoever_writes_it_and_that_is_told(host):
+    alone = BLOCK.replace(u"    server 192.0.2.2:80;\n    server 192.0.2.10:80 down;\n", u"")
+    host.publish(alone)
+    balancer = host.balancer()
+    assert balancer.drain() is True and host.publish(alone) is False
+    assert "server 192.0.2.1:80 weight=2;\n" in host.file.read_text()
+    assert "server 192.0.2.1:8000 backup down; # drained" in host.file.read_text()
+    assert balancer.told == ["web1 is the only server of the upstream publish-main-nodes and stays in it"]
+    assert host.balancer().serve() is True and host.file.read_text() == alone
+
+
+def test_a_host_stays_where_no_other_of_its_upstream_answers(host, monkeypatch):
+    monkeypatch.setattr(draining, "_unreached", lambda name, _port: ["nobody answers at %s" % name])
+    with pytest.raises(DrainError) as error:
+        host.balancer().drain()
+    assert "nobody would serve the upstream publish-main-more: nobody answers at 2001:db8::1; nobody answers at 192.0.2.2. Let" in str(error.value)
+    assert host.file.read_text() == BLOCK and drained.notes(drained.FOLDER) == {}
+
+
 def test_where_nginx_takes_it_not_all_is_as_it_was(host):
     before = host.recorded()
     host.nginx.wrong = "nginx: [emerg] no"
