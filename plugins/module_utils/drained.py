@@ -58,7 +58,7 @@ def _line(found, addresses):
 def applied(text, addresses):
     """A configuration with the servers of these hosts down, and with none down that was so by an earlier note.
 
-    An upstream that would have no server left keeps all that it has: a host that is worked on answers better than nobody.
+    An upstream that would have no server left keeps all that it has: a host at work answers better than nobody.
     """
 
     def block(found):

@@ -173,8 +173,8 @@ class Balancer:
 
     def _refuse(self, upstream, why):
         raise DrainError(
-            "without %s nobody would serve the upstream %s%s. Let publish_serial name fewer hosts at a time than there are,"
-            " or put back those that are out: a run of graceful.wsgi.site on them that ends well does"
+            "without %s nobody would serve the upstream %s%s. Let publish_serial name fewer hosts at a time than there"
+            " are, or put back those that are out: a run of graceful.wsgi.site on them that ends well does"
             % (self.wanted["host"], upstream, why)
         )
 

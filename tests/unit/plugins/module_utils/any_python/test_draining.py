@@ -172,7 +172,9 @@ def test_a_host_stays_where_no_other_of_its_upstream_answers(host, monkeypatch):
     monkeypatch.setattr(draining, "_unreached", lambda name, _port: ["nobody answers at %s" % name])
     with pytest.raises(DrainError) as error:
         host.balancer().drain()
-    assert "nobody would serve the upstream publish-main-more: nobody answers at 2001:db8::1; nobody answers at 192.0.2.2. Let" in str(error.value)
+    assert "the upstream publish-main-more: nobody answers at 2001:db8::1; nobody answers at 192.0.2.2. Let" in str(
+        error.value
+    )
     assert host.file.read_text() == BLOCK and drained.notes(drained.FOLDER) == {}
 
 
