@@ -281,6 +281,11 @@ def _told_and_kept(values: dict[str, Any], apps: Mapping[str, App]) -> dict[str,
     }
 
 
+def _around(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
+    """What goes on beside a deploy: who leads to the host meanwhile, and tasks of a user's own."""
+    return {"balanced": fleet_plan.plan(values, host), "hooks": hook_plan.files(values, host)}
+
+
 def plan(
     values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any]
 ) -> tuple[PublishPlan | None, list[Problem]]:
@@ -338,7 +343,6 @@ def plan(
         uwsgi_instances=[app_emit.instance(unit) for unit in units],
         app_bundle=app_bundle,
         site_bundle=site_bundle,
-        balanced=fleet_plan.plan(values, host),
-        hooks=hook_plan.files(values, host),
+        **_around(values, host),
         **_told_and_kept(values, apps),
     ), problems

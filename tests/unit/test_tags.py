@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/guide/tags.md").read_text()
 SITE = ROOT / "playbooks/site.yml"
-# What of the play runs with any tag; Ansible lists no `meta`.
-OWN = ["Say why the play ends before this batch", "Gather facts"]
+# What of the play runs with any tag; not every Ansible lists the second, which is a `meta`.
+OWN = ["Say why the play ends before this batch", "End the play before this batch", "Gather facts"]
 
 
 def listed(*arguments):
@@ -22,6 +22,7 @@ def listed(*arguments):
     for task in re.findall(r"(?:^|\] )(\S.*?) TAGS: \[", said.rpartition(" tasks: ")[2]):
         role, _colon, name = task.rpartition(" : ")
         found.setdefault(role.removeprefix("graceful.wsgi."), []).append(name)
+    found[""] = OWN if found.get("") == [OWN[0], OWN[2]] else found.get("")
     return found
 
 
