@@ -77,10 +77,11 @@ def processes():
 class Users:
     """Who uses homes: processes, units, configurations, links and virtualenvs that name them.
 
-    ``names``: the homes that are asked for. ``used``: those of them that something uses.
+    ``names``: the homes that are asked for. ``used``: those of them that something uses. ``programs``: what stands in the
+    command line of those programs that may run one of them; of nginx's artifacts nginx_artifacts.py asks the same.
     """
 
-    def __init__(self, root, names, conf_dir):
+    def __init__(self, root, names, conf_dir, programs=b"uwsgi|python"):
         self.root, self.names = root, set(names)
         self.used, self.apps = set(), set()
         if not names:
@@ -88,7 +89,7 @@ class Users:
         roots = set(encoded(one) for one in (root, os.path.realpath(root)))
         any_of = b"|".join(re.escape(encoded(name)) for name in names)
         self.path = re.compile(b"(?:" + b"|".join(map(re.escape, roots)) + b")/+(" + any_of + br")(?![\w.-])")
-        self.about = re.compile(b"uwsgi|python|" + b"|".join(map(re.escape, roots)))
+        self.about = re.compile(programs + b"|" + b"|".join(map(re.escape, roots)))
         for pid in processes():
             self._process(pid)
         for place in (conf_dir,) + PLACES:
