@@ -77,8 +77,8 @@ def processes():
 class Users:
     """Who uses homes: processes, units, configurations, links and virtualenvs that name them.
 
-    ``names``: the homes that are asked for. ``used``: those of them that something uses. ``programs``: what stands in the
-    command line of those programs that may run one of them; of nginx's artifacts nginx_artifacts.py asks the same.
+    ``names``: the homes that are asked for. ``used``: those of them that something uses. ``programs``: what stands in
+    the command line of programs that may run one of them; nginx_artifacts.py asks the same of nginx's artifacts.
     """
 
     def __init__(self, root, names, conf_dir, programs=b"uwsgi|python"):
@@ -103,11 +103,9 @@ class Users:
         self.used.update(native(name) for name in self.path.findall(text))
 
     def _process(self, pid):
+        # None where it is one of the kernel's own, and while it begins another program.
         words = b"\0".join(map(encoded, procfs.words(pid)))
         self._text(words)
-        if not words:
-            # One of the kernel's own, or gone.
-            return
         place = "/proc/%d" % pid
         try:
             with procfs.seen_as(pid):

@@ -9,9 +9,17 @@ import subprocess
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import uwsgi_home, uwsgi_homes
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, uwsgi_home, uwsgi_homes
 
 OLD, OLDER, NEW = "2.0.28-python3.11", "2.0.26-python3.11", "2.0.31-python3.11"
+
+
+def started(words, **more):
+    """A process, once it runs that program: before, the kernel tells no command line of it."""
+    running = subprocess.Popen(words, **more)
+    while not procfs.words(running.pid):
+        assert running.poll() is None
+    return running
 
 
 class Host(object):
@@ -100,7 +108,7 @@ def test_the_wanted_and_the_current_one_are_not_removed_whoever_asks(host):
 def test_what_runs_stays_and_comes_before_what_does_not(host):
     program = os.path.join(host.root, OLDER, "bin", "uwsgi")
     shutil.copy("/bin/sleep", program)
-    running = subprocess.Popen([program, "60"])
+    running = started([program, "60"])
     try:
         host.pids.append(running.pid)
         assert host.beyond() == [OLD]
@@ -115,7 +123,7 @@ def test_what_runs_stays_and_comes_before_what_does_not(host):
 def test_a_process_that_works_in_a_home_or_names_it_keeps_it(host):
     named = ["sh", "-c", "sleep 60; : %s/%s/bin" % (host.root, OLDER)]
     for words, folder in ((["sleep", "60"], OLDER), (named, "log")):
-        running = subprocess.Popen(words, cwd=os.path.join(host.root, folder))
+        running = started(words, cwd=os.path.join(host.root, folder))
         try:
             host.pids[:] = [running.pid]
             assert host.remove([OLDER, OLD]) == [OLD]
@@ -129,7 +137,7 @@ def test_a_process_of_uwsgi_that_may_not_be_looked_into_keeps_all(host, monkeypa
     def closed(_path):
         raise OSError(13, "Permission denied")
 
-    running = subprocess.Popen(["sh", "-c", "sleep 60; : uwsgi"])
+    running = started(["sh", "-c", "sleep 60; : uwsgi"])
     try:
         host.pids.append(running.pid)
         monkeypatch.setattr(uwsgi_homes.os, "readlink", closed)
