@@ -25,6 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
     auto_default,
     auto_plan,
+    cache_pruning,
     el_names,
     foreign_nginx,
     hook_plan,

@@ -86,8 +86,8 @@ def _used(root, names):
 def beyond(path, keep, dest=layout.NGINX_BINARY):
     """Names of artifacts that are to go beside that of ``path``, and of what was left broken off.
 
-    ``keep``: how many stay, that of ``path`` among them, be it there already or not; 0 for all. Before others stays what
-    something runs or names, then what is in place at ``dest``, then what was put there last.
+    ``keep``: how many stay, that of ``path`` among them, be it there already or not; 0 for all. Before others stays
+    what something runs or names, then what is in place at ``dest``, then what was put there last.
     """
     root, wanted = os.path.split(path)
     rest = left(root)

@@ -13,8 +13,8 @@ version_added: 0.1.0
 author:
   - The graceful.wsgi contributors (@graceful)
 description:
-  - Removes those of O(names) that the role nginx made, whose binary is not in place, and that no process runs from and no
-    unit, configuration or link names. No link in them is followed.
+  - Removes those of O(names) that the role nginx made, whose binary is not in place, and that no process runs from and
+    no unit, configuration or link names. No link in them is followed.
 options:
   path:
     description: The artifact that is wanted, which stays; the others lie beside it.

@@ -51,8 +51,9 @@ options:
     type: str
     default: ''
   caches:
-    description: Folders of the controller with what was built for hosts, by C(nginx) and C(uwsgi); not used by the module
-      itself.
+    description:
+      - Folders of the controller with what was built for hosts, by C(nginx) and C(uwsgi).
+      - Not used by the module itself.
     type: dict
     default: {}
 extends_documentation_fragment:

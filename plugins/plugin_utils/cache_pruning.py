@@ -24,7 +24,7 @@ _LEFT = re.compile(rf"\.{NAME.pattern}\..+")
 
 
 def _stored(path: Path) -> float | None:
-    """When a host last got the artifact; None for what the roles have not made, or what holds more than they put there."""
+    """When a host last got the artifact; None for what the roles have not made, or what more than that lies in."""
     try:
         found = path.lstat()
         if not NAME.fullmatch(path.name) or not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
