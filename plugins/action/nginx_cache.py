@@ -14,6 +14,27 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import cache_pruning
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.artifact_cache import Cache, CacheError
 
 STATES = ["claimed", "stored", "released", "awaited", "installed", "pruned"]
+ARGUMENTS = {
+    "state": {"type": "str", "required": True, "choices": STATES},
+    "folder": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "version": {"type": "str"},
+    "about": {"type": "dict"},
+    "path": {"type": "str"},
+    "timeout": {"type": "int", "default": 3600},
+    "architecture": {"type": "str"},
+    "glibc": {"type": "str"},
+    "keep": {"type": "int"},
+    "days": {"type": "int"},
+    "wanted": {"type": "list", "elements": "str", "default": []},
+}
+REQUIRED = [
+    ("state", "claimed", ["version", "about"]),
+    ("state", "stored", ["version", "about", "path"]),
+    ("state", "awaited", ["version", "about"]),
+    ("state", "installed", ["version", "about", "path"]),
+    ("state", "pruned", ["keep", "days"]),
+]
 
 
 class ActionModule(ActionBase):
@@ -65,29 +86,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        _validation, args = self.validate_argument_spec(
-            argument_spec={
-                "state": {"type": "str", "required": True, "choices": STATES},
-                "folder": {"type": "str", "required": True},
-                "name": {"type": "str", "required": True},
-                "version": {"type": "str"},
-                "about": {"type": "dict"},
-                "path": {"type": "str"},
-                "timeout": {"type": "int", "default": 3600},
-                "architecture": {"type": "str"},
-                "glibc": {"type": "str"},
-                "keep": {"type": "int"},
-                "days": {"type": "int"},
-                "wanted": {"type": "list", "elements": "str", "default": []},
-            },
-            required_if=[
-                ("state", "claimed", ["version", "about"]),
-                ("state", "stored", ["version", "about", "path"]),
-                ("state", "awaited", ["version", "about"]),
-                ("state", "installed", ["version", "about", "path"]),
-                ("state", "pruned", ["keep", "days"]),
-            ],
-        )
+        _validation, args = self.validate_argument_spec(argument_spec=ARGUMENTS, required_if=REQUIRED)
         what = (args["name"], args["version"] or "", args["about"] or {}, args["timeout"], self.kind)
         cache = Cache(args["folder"], *what)
         # The worker that runs this is a child of the play; the play is what may end.
