@@ -544,6 +544,8 @@ def installed(plan):
         "account": {"user": True, "group": True},
         "current": "",
         "homes": {},
+        "old_homes": ["2.0.30-python3.11"],
+        "wanted_homes": [UWSGI["home"]],
     }
     other = dict(found)
     found["further"] = [other]
