@@ -64,7 +64,7 @@ class ActionModule(ActionBase):
         if path and not path.parent.is_dir():
             raise AnsibleActionFail(f"status_file: there is no folder {path.parent} on the controller; make it first")
         result.update(self._execute_module("graceful.wsgi.status", args, task_vars=task_vars))
-        if not result.get("failed"):
+        if "status" in result:
             held = result["status"]["disk"]["controller"] = caches(folders)
             names = {"nginx": "nginx", "uwsgi": "uWSGI"}
             result["page"] += [
