@@ -48,3 +48,7 @@ def check(app: Mapping[str, Any], path: str, problems: Problems) -> None:
     elif posixpath.normpath(socket).startswith(("/tmp/", "/var/tmp/")):
         message = f"{socket!r} lies in a folder that each unit has to itself (PrivateTmp), where nginx does not see it"
         problems.add(f"{path}.socket", message, "leave it out, or put it below /run or the project")
+    elif posixpath.normpath(socket).startswith("/run/uwsgi-") and "RuntimeDirectoryMode" not in app["service_options"]:
+        # The unit's RuntimeDirectory, which only the application's account may enter.
+        message = f"{socket!r} lies in a folder that the unit makes for itself alone, where nginx may not look"
+        problems.add(f"{path}.socket", message, "leave it out, or put it below a folder of yours that nginx may enter")

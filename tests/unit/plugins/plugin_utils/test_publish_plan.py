@@ -147,6 +147,8 @@ REFUSED = [
     ("nothing to run", [{"name": "a", "source": "x"}], [], "publish_apps[0]", "module"),
     ("no processes", [app(processes=0)], [], "publish_apps[0].processes", "1 or more"),
     ("bad socket", [app(socket="5051")], [], "publish_apps[0].socket", "127.0.0.1:5051"),
+    ("unit's folder", [app(socket="/run/uwsgi-a/s")], [], "publish_apps[0].socket", "that nginx may enter"),
+    ("unit's, by way", [app(socket="/run/x/../uwsgi-b/s")], [], "publish_apps[0].socket", "leave it out"),
     ("private folder", [app(socket="/tmp/x.sock")], [], "publish_apps[0].socket", "/run"),
     ("bad port", [app(socket="a:70000")], [], "publish_apps[0].socket", "127.0.0.1:5051"),
     ("relative path", [{"name": "a", "path": "x", "module": "m"}], [], "publish_apps[0].path", "whole path"),
