@@ -42,7 +42,8 @@ def app(environ, start_response):
     return [json.dumps(dict(os.environ)).encode()]
 """
 # Only root reads what is below them.
-ROOTS_OWN = r"^(/etc/uwsgi/[^/]+\.(env|secrets)|/var/lib/graceful-wsgi/bundles/[^/]+/.*):?$"
+KEPT = r"/srv/wsgi/[^/]+/releases/\.records/[^/]+\.settings"
+ROOTS_OWN = rf"^(/etc/uwsgi/[^/]+\.(env|secrets)|/var/lib/graceful-wsgi/bundles/[^/]+/.*|{KEPT}):?$"
 WATCH = """
 import glob, os, time
 seen = set()
@@ -211,6 +212,12 @@ def test_no_file_but_roots_own_holds_a_value(trial):
     bundles = "/var/lib/graceful-wsgi/bundles"
     assert sh(f"find {bundles} -mindepth 1 -maxdepth 1 -perm /077") == ""
     assert "denied" in sh(f"ls {bundles}/publish-secrets-apps", user="mallory", check=False)
+    # What a way back needs: env, and of secrets the names alone.
+    records = "/srv/wsgi/sec-*/releases/.records"
+    assert "SECRET_TOKEN" in sh(f"cat {records}/*.settings")
+    assert "SECRET_TOKEN\":" not in sh(f"cat {records}/*.settings")
+    assert sh(f"find {records} -perm /077") == ""
+    assert "denied" in sh("ls /srv/wsgi/sec-ini/releases/.records", user="mallory", check=False)
 
 
 def test_what_systemd_tells_holds_no_value(trial):
