@@ -98,6 +98,9 @@ class ActionModule(ActionBase):
             if args["state"] == "pruned":
                 result.update(self._prune(args))
             elif args["state"] == "claimed":
+                if not check:
+                    # Before it is looked for: another play that prunes now takes none that this one is about to copy.
+                    cache_pruning.use(cache.path)
                 result["claimed"] = cache.found() is None if check else cache.claim(host, play, playing)
             elif args["state"] == "released":
                 if not check:

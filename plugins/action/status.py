@@ -41,7 +41,8 @@ def merged(path: Path, host: str, told: Any, hosts: list[str]) -> None:
 
 def caches(folders: dict[str, Any]) -> list[dict[str, Any]]:
     """What the controller keeps of what it, or another host, has built for hosts."""
-    told = {name: cache_pruning.holds(os.path.abspath(os.path.expanduser(path))) for name, path in folders.items()}
+    paths = {name: os.path.abspath(os.path.expanduser(path)) for name, path in folders.items() if path}
+    told = {name: cache_pruning.holds(path) for name, path in paths.items()}
     return [{"of": name, **held} for name, held in told.items() if held]
 
 

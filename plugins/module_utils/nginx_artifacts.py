@@ -25,7 +25,7 @@ ROOT = layout.NGINX_STATE_DIR + "/artifacts"
 # As the role names them: the version, and the digest of what one is made of.
 NAME = re.compile(r"\d[\w.]*-[0-9a-f]{12}\Z")
 # What a removal that was broken off has left, and what a build has that was killed while it was stored.
-GONE = ".gone-"
+GONE = uwsgi_homes.GONE
 _STAGE = re.compile(r"\.\d[\w.]*-[0-9a-f]{12}\.")
 # Seconds: an artifact that was built for other hosts is about to be fetched, and no stage is at work for longer.
 FETCHED, STAGED = 3600, 24 * 3600
@@ -80,7 +80,7 @@ def left(root):
 
 
 def _used(root, names):
-    return uwsgi_homes.Users(root, names, CONF_DIR, PROGRAMS).used
+    return uwsgi_homes.Users(root, names, CONF_DIR, PROGRAMS, planned=None).used
 
 
 def beyond(path, keep, dest=layout.NGINX_BINARY):
@@ -121,13 +121,7 @@ def remove(path, names, dest=layout.NGINX_BINARY, check_mode=False):
     doomed = [name for name in doomed if name not in used]
     rest = [name for name in left(root) if name in names]
     if (doomed or rest) and not check_mode:
-        with safe_path.Folder(root) as folder:
-            for name in doomed:
-                # In one step: what is removed by halves is never taken for an artifact.
-                folder.remove(GONE + name)
-                os.rename(folder.at(name), folder.at(GONE + name))
-            for name in rest + [GONE + name for name in doomed]:
-                folder.remove(name)
+        doomed, rest = uwsgi_homes.take_away(root, doomed, rest)
         for name in doomed:
             safe_path.remove_tree(os.path.join(os.path.dirname(root), "logs", name + ".log"))
     return [os.path.join(root, name) for name in doomed + rest]

@@ -55,7 +55,9 @@ def _left(folder: str) -> list[str]:
         return [
             entry.name
             for entry in found
-            if entry.is_dir(follow_symlinks=False) and time.time() - entry.stat().st_mtime > DAY
+            if entry.is_dir(follow_symlinks=False)
+            and entry.stat().st_uid == os.geteuid()
+            and time.time() - entry.stat().st_mtime > DAY
         ]
     except OSError:
         return []

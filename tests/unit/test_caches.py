@@ -132,3 +132,7 @@ def test_what_a_host_waits_for_is_young_again(play):
     assert play(awaited, check=True)[0] == 0 and file.stat().st_mtime == 1
     status, said = play(awaited)
     assert status == 0 and time.time() - file.stat().st_mtime < 600, said
+    # As is one that a host finds there: another play that prunes meanwhile leaves it.
+    os.utime(file, (1, 1))
+    assert play(CLAIM, check=True)[0] == 0 and file.stat().st_mtime == 1
+    assert play(CLAIM)[0] == 0 and time.time() - file.stat().st_mtime < 600

@@ -41,5 +41,5 @@ def test_what_the_controller_keeps_for_hosts_is_told_by_role(tmp_path):
     (path / "nginx").write_text("x" * 9000)
     told = {"version": "1.30.6", "about": {"flags": []}, "files": {"nginx": "0"}}
     (path / "manifest.json").write_text(json.dumps(told))
-    [held] = caches({"nginx": str(path.parent), "uwsgi": str(tmp_path / "none")})
+    [held] = caches({"nginx": str(path.parent), "uwsgi": str(tmp_path / "none"), "other": None})
     assert (held["of"], held["folder"], held["kept"]) == ("nginx", str(path.parent), 1) and held["bytes"] >= 9000

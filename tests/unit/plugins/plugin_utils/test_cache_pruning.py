@@ -106,6 +106,13 @@ def test_what_killed_plays_have_left_goes_after_a_day(folder):
     assert {".notes.old", f".{name}.claim"} < set(there(folder))
 
 
+def test_what_another_account_has_left_in_a_shared_folder_is_its_own(folder, monkeypatch):
+    (folder / f".{NAMES[0]}.old").mkdir()
+    os.utime(folder / f".{NAMES[0]}.old", (1, 1))
+    monkeypatch.setattr(cache_pruning.os, "geteuid", lambda: 12345)
+    assert old(folder, 0, 1) == prune(folder, 0, 1) == []
+
+
 def test_one_that_was_removed_by_halves_is_none(folder):
     """A kill between the steps leaves no artifact that the next play would refuse as damaged."""
     (folder / NAMES[0]).rename(folder / f".{NAMES[0]}.old")

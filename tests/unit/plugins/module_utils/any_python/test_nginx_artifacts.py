@@ -208,3 +208,21 @@ def test_what_was_broken_off_goes_with_the_next_run(host):
 def test_a_host_without_any_has_none_to_remove(host):
     shutil.rmtree(host.root)
     assert host.beyond() == [] and host.remove([OLD]) == []
+
+
+def test_two_plays_that_remove_the_same_do_not_stumble_over_each_other(host, monkeypatch):
+    """Hosts of several kinds have one builder, on which their removals run at once."""
+    real = nginx_artifacts.left
+
+    def other_first(root):
+        monkeypatch.setattr(nginx_artifacts, "left", real)
+        assert host.remove([OLDER, OLD]) == [OLDER, OLD]
+        return real(root)
+
+    monkeypatch.setattr(nginx_artifacts, "left", other_first)
+    assert host.remove([OLDER, OLD]) == [] and host.names() == [NEW]
+
+
+def test_a_link_called_current_is_somebodys_and_keeps_an_artifact(host):
+    os.symlink(OLDER, os.path.join(host.root, "current"))
+    assert host.beyond() == [OLD] and host.remove([OLDER]) == []
