@@ -16,6 +16,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     host_checks,
     layout,
     nginx_artifact,
+    nginx_artifacts,
     nginx_master,
     nginx_package,
 )
@@ -26,6 +27,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.nginx_loading import
 
 SPEC = {
     "artifact": {"type": "path", "required": True},
+    "keep_artifacts": {"type": "int", "default": 0},
     "user": {"type": "str", "required": True},
     "group": {"type": "str", "required": True},
     "static": {"type": "bool", "default": False},
@@ -116,7 +118,8 @@ def look(module, wanted):
                 msg="this host knows the account %s, but not from /etc/passwd and /etc/group, and a static nginx asks"
                 " nowhere else; name others in nginx_user and nginx_group, or set nginx_build_toolchain: host" % name
             )
-    manifest = nginx_artifact.load(os.path.abspath(wanted["artifact"]))
+    artifact = os.path.abspath(wanted["artifact"])
+    manifest = nginx_artifact.load(artifact)
     known = service(module, wanted["unit"])
     try:
         nginx = Nginx(run, wanted["pid_file"])
@@ -126,6 +129,7 @@ def look(module, wanted):
         unread, noted = [], True
     return {
         "built": manifest is not None,
+        "old_artifacts": nginx_artifacts.beyond(artifact, wanted["keep_artifacts"], wanted["dest"]),
         "installed": installed(manifest, wanted["dest"], wanted["pid_file"]),
         "held": not wanted["take_over"] or nginx_package.is_held(wanted["dest"], run),
         "accounts": all(accounts.there(wanted["user"], wanted["group"]).values()),

@@ -19,6 +19,10 @@ options:
     description: The folder of the artifact that is wanted.
     type: path
     required: true
+  keep_artifacts:
+    description: How many artifacts stay, that of O(artifact) among them; 0 for all.
+    type: int
+    default: 0
   user:
     description: The account of the workers.
     type: str
@@ -70,6 +74,11 @@ built:
   description: Whether the artifact is there, intact.
   returned: always
   type: bool
+old_artifacts:
+  description: Names of the artifacts beside it that O(keep_artifacts) leaves out and that nothing uses.
+  returned: always
+  type: list
+  elements: str
 installed:
   description: Whether its binary is in place and nginx, where it runs, runs it.
   returned: always
