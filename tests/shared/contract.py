@@ -93,7 +93,7 @@ class Asked(Exception):
 
 @cache
 def spec_of(name):
-    """What a module, or an action that runs none of its name, checks its arguments by: argument_spec and what goes with it."""
+    """By what a module, or an action that runs none of its name, checks arguments: argument_spec and its company."""
     module = importlib.import_module(f"{PLUGINS}.modules.{name}")
     if hasattr(module, "AnsibleModule"):
         with mock.patch.object(module, "AnsibleModule", side_effect=Asked) as asked, contextlib.suppress(Asked):
