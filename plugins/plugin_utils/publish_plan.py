@@ -272,7 +272,7 @@ def _releases(
     return found
 
 
-def _told_and_kept(values: dict[str, Any], apps: Mapping[str, App]) -> dict[str, list[Any]]:
+def _told_and_kept(values: dict[str, Any], apps: Mapping[str, App]) -> dict[str, Any]:
     """What tasks of a user's own are told of the applications, and what is kept of them with their releases."""
     given, sites = values["publish_apps"], values["publish_sites"]
     return {
