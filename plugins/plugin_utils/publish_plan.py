@@ -272,18 +272,13 @@ def _releases(
     return found
 
 
-def _told_and_kept(values: dict[str, Any], apps: Mapping[str, App]) -> dict[str, Any]:
+def _told_and_kept(values: dict[str, Any], apps: Mapping[str, App]) -> dict[str, list[Any]]:
     """What tasks of a user's own are told of the applications, and what is kept of them with their releases."""
     given, sites = values["publish_apps"], values["publish_sites"]
     return {
         "hook_releases": [hook_plan.release(app, apps[app["name"]], sites) for app in given],
         "kept_settings": [kept_settings.of(app) for app in given],
     }
-
-
-def _around(values: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
-    """What goes on beside a deploy: who leads to the host meanwhile, and tasks of a user's own."""
-    return {"balanced": fleet_plan.plan(values, host), "hooks": hook_plan.files(values, host)}
 
 
 def plan(
@@ -308,7 +303,6 @@ def plan(
     served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, [one.group for one in members])
     checks = _checks(values, apps, uwsgi) + account_checks + served
     checks += _all_checks(values, host, roles, apps, sites, (app_bundle, site_bundle))
-    limits = uwsgi_plan.limits(uwsgi, host)
     return PublishPlan(
         checks=checks,
         warnings=notes + background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
@@ -333,7 +327,7 @@ def plan(
         git_user=values["publish_git_user"],
         pip=uwsgi_plan.pip_settings(uwsgi),
         uv=uv_plan.plan(values, uwsgi, host),
-        kit=kit_plan.wheels(values, host, lambda _python: limits),
+        kit=kit_plan.wheels(values, host, lambda _python: uwsgi_plan.limits(uwsgi, host)),
         releases=_releases(values, uwsgi, host, apps),
         reloads=[app_emit.reload(unit, asked[unit.app].probe) for unit in units],
         preflights=_preflights(values, host, apps, asked),
@@ -343,6 +337,7 @@ def plan(
         uwsgi_instances=[app_emit.instance(unit) for unit in units],
         app_bundle=app_bundle,
         site_bundle=site_bundle,
-        **_around(values, host),
+        balanced=fleet_plan.plan(values, host),
+        hooks=hook_plan.files(values, host),
         **_told_and_kept(values, apps),
     ), problems
