@@ -221,4 +221,4 @@ def test_a_login_that_does_not_become_root_is_told_how():
     assert "/sudo" not in sh("command -v sudo", check=False)
     status, said = play(ansible_user="nobody")
     assert status
-    assert "Nothing on the host was changed. The play works as root, and the host has no sudo: log in as root" in said, said
+    assert "Nothing on the host was changed. The play works as root, and the host has no sudo: log in as root" in said
