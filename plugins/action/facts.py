@@ -1,4 +1,4 @@
-"""Gathers facts as ansible.builtin.setup does, and says what to do where this Ansible is too new for the host."""
+"""Gathers facts as ansible.builtin.setup does, and says what to do where it cannot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ansible.module_utils import basic
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__
 
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import old_hosts
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import becoming, old_hosts
 
 
 class ActionModule(ActionBase):
@@ -31,11 +31,14 @@ class ActionModule(ActionBase):
         except AnsibleError as error:
             raised, found = error, {"failed": True, "msg": str(error)}
         if found.get("failed"):
+            complaint = " ".join(str(found.get(key) or "") for key in ("msg", "module_stderr", "module_stdout"))
+            message = becoming.refusal(complaint)
+            if message:
+                return {**result, "failed": True, "msg": f"Nothing on the host was changed. {message}"}
             # An ansible-core without such a tuple is one that speaks to Python 2.7.
             oldest = getattr(basic, "_PY_MIN", None)
             oldest = oldest if isinstance(oldest, tuple) else (2, 7)
             told = self._low_level_execute_command(old_hosts.ASK)
-            complaint = " ".join(str(found.get(key) or "") for key in ("msg", "module_stderr", "module_stdout"))
             message = old_hosts.refusal(__version__, oldest, str(told.get("stdout") or ""), complaint)
             if message:
                 return {**result, "failed": True, "msg": f"Nothing on the host was changed. {message}"}

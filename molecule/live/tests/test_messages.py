@@ -213,3 +213,12 @@ def test_paths_in_requirements_lead_into_the_release_and_uwsgidecorators_is_ther
     seen = sh("cat /proc/$(systemctl show -p MainPID --value uwsgi@parts)/cmdline | tr '\\0' ' '")
     modules = sh("ls $(dirname $(dirname " + seen.split()[0] + "))/modules").split()
     assert [name for name in modules if not name.startswith("__pycache__")] == ["uwsgidecorators.py"]
+
+# -- the login -------------------------------------------------------------------------------------------------------
+
+
+def test_a_login_that_does_not_become_root_is_told_how():
+    assert "/sudo" not in sh("command -v sudo", check=False)
+    status, said = play(ansible_user="nobody")
+    assert status
+    assert "Nothing on the host was changed. The play works as root, and the host has no sudo: log in as root" in said

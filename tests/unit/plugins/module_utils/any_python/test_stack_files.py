@@ -6,8 +6,10 @@ __metaclass__ = type
 
 import io
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -19,6 +21,15 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 @pytest.fixture
 def root(tmp_path):
     return os.path.realpath(str(tmp_path))
+
+
+@pytest.fixture
+def world():
+    """A folder that all may enter, as those of a host are: below pytest's own, which its next run closes, none is."""
+    made = os.path.realpath(tempfile.mkdtemp())
+    os.chmod(made, 0o755)
+    yield made
+    shutil.rmtree(made)
 
 
 def write(root, path, text):
@@ -147,13 +158,11 @@ def test_no_file_makes_a_search_take_long(root, text):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root reads what others may not")
-def test_what_another_accounts_file_names_is_read_with_its_rights(root):
-    for path, mode in ((root, 0o755), (os.path.dirname(root), 0o755), (os.path.dirname(os.path.dirname(root)), 0o755)):
-        os.chmod(path, mode)
-    secret = write(root, "etc/secret.ini", u"[uwsgi]\nenv = TOKEN=canary\n")
+def test_what_another_accounts_file_names_is_read_with_its_rights(world):
+    secret = write(world, "etc/secret.ini", u"[uwsgi]\nenv = TOKEN=canary\n")
     os.chmod(secret, 0o600)
-    plain = write(root, "etc/plain.ini", u"[uwsgi]\n")
-    mine = write(root, "home/mine.ini", u"[uwsgi]\nini = %s\nini = %s\n" % (native(secret), native(plain)))
+    plain = write(world, "etc/plain.ini", u"[uwsgi]\n")
+    mine = write(world, "home/mine.ini", u"[uwsgi]\nini = %s\nini = %s\n" % (native(secret), native(plain)))
     for path in (mine, os.path.dirname(mine)):
         os.chown(path, 12345, 12345)
     collection = stack_files.Collection()
@@ -173,14 +182,6 @@ def test_what_another_accounts_file_names_is_read_with_its_rights(root):
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="makes files of other accounts")
 HERS, HIS = 61001, 61002
-
-
-@pytest.fixture
-def world(root):
-    """A folder that all may enter, as those of a host are."""
-    for path in (root, os.path.dirname(root), os.path.dirname(os.path.dirname(root))):
-        os.chmod(path, 0o755)
-    return root
 
 
 def owned(path, uid, mode=0o644):
