@@ -147,6 +147,11 @@ def check(
     if site["real_ip"] and not access_plan.HEADER.match(site["real_ip"]["header"]):
         message = f"{site['real_ip']['header']!r} is no name of a header"
         problems.add(f"{path}.real_ip.header", message, "write e.g. X-Forwarded-For")
+    for name in site["options"]:
+        setting = (str(name).split() or [""])[0]
+        if setting in ("listen", "server_name"):
+            message = "the role writes it itself, and default server, certificate and probe would know nothing of this"
+            problems.add(f"{path}.options.{name}", message, f"state it with {setting} of the site")
     directives(site["options"], f"{path}.options", problems)
     directives({key: site[key] for key in ("server_name", "aliases", "listen")}, path, problems)
     check_text(
