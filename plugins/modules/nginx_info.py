@@ -19,6 +19,10 @@ options:
     description: The folder of the artifact that is wanted.
     type: path
     required: true
+  keep_artifacts:
+    description: How many artifacts stay, that of O(artifact) among them; 0 for all.
+    type: int
+    default: 0
   user:
     description: The account of the workers.
     type: str
@@ -70,6 +74,11 @@ built:
   description: Whether the artifact is there, intact.
   returned: always
   type: bool
+old_artifacts:
+  description: Names of the artifacts beside it that O(keep_artifacts) leaves out and that nothing uses.
+  returned: always
+  type: list
+  elements: str
 installed:
   description: Whether its binary is in place and nginx, where it runs, runs it.
   returned: always
@@ -130,6 +139,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import (
     host_checks,
     layout,
     nginx_artifact,
+    nginx_artifacts,
     nginx_master,
     nginx_package,
 )
@@ -206,6 +216,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "artifact": {"type": "path", "required": True},
+            "keep_artifacts": {"type": "int", "default": 0},
             "user": {"type": "str", "required": True},
             "group": {"type": "str", "required": True},
             "static": {"type": "bool", "default": False},
@@ -230,7 +241,8 @@ def main():
                 msg="this host knows the account %s, but not from /etc/passwd and /etc/group, and a static nginx asks"
                 " nowhere else; name others in nginx_user and nginx_group, or set nginx_build_toolchain: host" % name
             )
-    manifest = nginx_artifact.load(os.path.abspath(module.params["artifact"]))
+    artifact = os.path.abspath(module.params["artifact"])
+    manifest = nginx_artifact.load(artifact)
     known = service(module, module.params["unit"])
     try:
         nginx = Nginx(run, module.params["pid_file"])
@@ -243,6 +255,7 @@ def main():
         # Else all that was asked, for each application, goes back to be read by nobody.
         invocation={},
         built=manifest is not None,
+        old_artifacts=nginx_artifacts.beyond(artifact, module.params["keep_artifacts"], module.params["dest"]),
         installed=installed(manifest, module.params["dest"], module.params["pid_file"]),
         held=not module.params["take_over"] or nginx_package.is_held(module.params["dest"], run),
         accounts=all(accounts.there(module.params["user"], module.params["group"]).values()),
