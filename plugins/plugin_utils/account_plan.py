@@ -115,7 +115,7 @@ def check(
     if group == nginx["nginx_group"]:
         says = says_group if app["group"] or group != user else says_user
         problems.add(says, f"{group!r} is nginx's group, {reaches}", group_plan.NGINX)
-    else:
+    elif user != "root":
         group_plan.check_group(says_group if app["group"] or group != user else says_user, group, problems)
     _check_more_sockets(app, path, problems)
     for name in ("User", "Group"):
