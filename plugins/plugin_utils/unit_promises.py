@@ -67,12 +67,12 @@ class Row(NamedTuple):
 
 _NO, _YES = _is("no", "false", "off", "0", "n", "f"), _is("yes", "true", "on", "1", "y", "t")
 _EVERY: list[Row] = [
-    Row("RuntimeMaxSec", _some, "ends it when that time is over, with all requests that come until it is back", OUT),
-    Row("RemainAfterExit", _YES, "calls it active once it has ended, so that nothing starts it again", OUT),
+    Row("RuntimeMaxSec", _some, "ends the service after that time, and loses the requests that come until it is back", OUT),
+    Row("RemainAfterExit", _YES, "calls the service active once it has ended, so that nothing starts it again", OUT),
     Row(
         "Restart",
         lambda text: _NO(text) or _is("on-success", "on-watchdog")(text),
-        "leaves it down once it was killed or has crashed",
+        "leaves the service down once it was killed or has crashed",
         "leave it out, or write on-failure or always",
     ),
     Row("SendSIGKILL", _NO, "leaves processes of an older release running that hang when they are to end", OUT),
