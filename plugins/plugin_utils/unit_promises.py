@@ -67,7 +67,7 @@ class Row(NamedTuple):
 
 _NO, _YES = _is("no", "false", "off", "0", "n", "f"), _is("yes", "true", "on", "1", "y", "t")
 _EVERY: list[Row] = [
-    Row("RuntimeMaxSec", _some, "ends the service after that time, and loses the requests that come until it is back", OUT),
+    Row("RuntimeMaxSec", _some, "ends the service after that time, and loses what comes until it is back", OUT),
     Row("RemainAfterExit", _YES, "calls the service active once it has ended, so that nothing starts it again", OUT),
     Row(
         "Restart",
