@@ -6,6 +6,7 @@ from __future__ import absolute_import, division, print_function
 
 __metaclass__ = type
 
+import grp
 import os
 import pwd
 import socket
@@ -28,6 +29,21 @@ def nginx_member(checks, _tools):
             message %= (user, group)
             hint = "run `gpasswd -d %s %s` (nginx needs no such member), or name another account" % (user, group)
             found.append((check["variable"], message, hint))
+    return found
+
+
+def nginx_number(checks, _tools):
+    """Refuse the number of nginx's group where the plan knows its name only."""
+    found = []
+    for check in checks:
+        try:
+            number = grp.getgrnam(check["nginx_group"]).gr_gid
+        except KeyError:
+            continue
+        if number in check["numbers"]:
+            message = "%d is the number of nginx's group %r, which reaches the sockets of all applications"
+            message %= (number, check["nginx_group"])
+            found.append((check["variable"], message, "leave it out: nginx reaches the socket without it"))
     return found
 
 
@@ -104,4 +120,9 @@ def socket_clients(checks, tools):
     return [(check["variable"], message, hint) for check in checks]
 
 
-KINDS = {"nginx_member": nginx_member, "old_account": old_account, "socket_clients": socket_clients}
+KINDS = {
+    "nginx_member": nginx_member,
+    "nginx_number": nginx_number,
+    "old_account": old_account,
+    "socket_clients": socket_clients,
+}

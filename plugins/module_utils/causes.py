@@ -18,6 +18,8 @@ _NOISE = re.compile(
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Exit|NotFound|Interrupt)(?::.*)?$", re.MULTILINE)
 # What is to be written, by the variable.
 _HINT = re.compile(r"^(?:requirements|module|callable|pythonpath|virtualenv): .*$", re.MULTILINE)
+# What code says that ends by itself.
+_ENDED = re.compile(r"^(?:Error|Fatal|FATAL|CRITICAL): .*$", re.MULTILINE)
 # The head of build_failure.message().
 _TOLD = re.compile(r" failed \(status -?\d+\): (.+?):?$")
 # What differs between applications that fail for one reason: releases and digests, addresses; processes and times.
@@ -49,7 +51,8 @@ def _cause(text, head=""):
         told = _TOLD.search(head)
         return told.group(1) if told else build_failure.cause(text)
     errors = re.findall(r"^ERROR: .*$", text, re.MULTILINE)
-    return exception(text) or (errors[-1] if errors else "")
+    # Where there is no such callable, or code ends by itself (sys.exit), there is no traceback.
+    return exception(text) or ([""] + _ENDED.findall(text) + _HINT.findall(text) + errors)[-1]
 
 
 def without_noise(text):

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from . import group_plan
 from .problem import Problems
 from .text_values import HOST_PORT
 from .uwsgi_meanings import PLUGINS
@@ -112,23 +113,13 @@ def check(
     if user == nginx["nginx_user"]:
         problems.add(says_user, f"{user!r} is nginx's account, {reaches}", "leave it out for an account of its own")
     if group == nginx["nginx_group"]:
-        hint = "leave it out: nginx reaches the socket without it"
-        problems.add(
-            says_group if app["group"] or group != user else says_user, f"{group!r} is nginx's group, {reaches}", hint
-        )
-    options = app["service_options"]
-    more = options.get("SupplementaryGroups")
-    for item in more if isinstance(more, list) else [more]:
-        if nginx["nginx_group"] in str(item or "").split():
-            message = f"{nginx['nginx_group']!r} is nginx's group, {reaches}"
-            problems.add(
-                f"{path}.service_options.SupplementaryGroups",
-                message,
-                "leave it out: nginx reaches the socket without it",
-            )
+        says = says_group if app["group"] or group != user else says_user
+        problems.add(says, f"{group!r} is nginx's group, {reaches}", group_plan.NGINX)
+    elif user != "root":
+        group_plan.check_group(says_group if app["group"] or group != user else says_user, group, problems)
     _check_more_sockets(app, path, problems)
     for name in ("User", "Group"):
-        if name in options:
+        if name in app["service_options"]:
             message = "the role writes it itself, and makes its files for another account"
             problems.add(f"{path}.service_options.{name}", message, f"state it with {name.lower()}")
 

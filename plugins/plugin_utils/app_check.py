@@ -13,6 +13,7 @@ from . import (
     command_plan,
     request_plan,
     unit_plan,
+    unit_promises,
     uwsgi_values,
 )
 from .app_environment import word
@@ -50,6 +51,7 @@ def check(app: dict[str, Any], path: str, problems: Problems) -> None:
     request_plan.check(app, path, problems)
     uwsgi_values.check(app, path, problems)
     unit_plan.check_options(f"{path}.service_options", app["service_options"], problems)
+    unit_promises.check_uwsgi(f"{path}.service_options", app["service_options"], problems)
     _check_command(app, path, problems)
     _check_places(app, path, problems)
     for name in app["options"]:

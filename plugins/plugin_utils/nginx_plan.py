@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 from typing import Any
 
-from . import nginx_versions, spec, takeover_plan, unit_plan
+from . import nginx_versions, spec, takeover_plan, unit_plan, unit_promises
 from .downloads import CHECKSUMS, ZIG_WHEELS
 from .model import Download, NginxPlan, NginxSettings, Source, ZigWheel
 from .nginx_build import HOME, TAR, build_of, digest, flags_of, zig_script, zig_tools
@@ -26,6 +26,7 @@ def _check(values: dict[str, Any], host: dict[str, Any], problems: list[Problem]
     unit_plan.check_capabilities("nginx_capabilities", values["nginx_capabilities"], problems)
     unit_plan.check_system_calls("nginx_system_calls", values["nginx_system_calls"], problems)
     unit_plan.check_options("nginx_unit_options", values["nginx_unit_options"], problems)
+    unit_promises.check_nginx("nginx_unit_options", values["nginx_unit_options"], problems)
     check_version(values, problems)
     nginx_versions.check(values, problems)
     check_names(values, problems)

@@ -19,11 +19,13 @@ from . import (
     effect_plan,
     feature_plan,
     fleet_plan,
+    group_plan,
     hook_plan,
     kit_plan,
     layout,
     log_plan,
     maintenance_plan,
+    place_plan,
     probe_plan,
     python_plan,
     request_plan,
@@ -88,6 +90,8 @@ def _check_apps(values: dict[str, Any], host: dict[str, Any], roles: dict[str, A
         app_endpoint.check(app, path, problems)
         socket, address, port = app_endpoint.of(app, name)
         account_plan.check(app, path, values, roles["nginx"], problems)
+        group_plan.check_more(app, path, roles["nginx"]["nginx_group"], roles["uwsgi"], problems)
+        place_plan.check_path(app, path, roles["uwsgi"], problems)
         account_plan.check_clients(app, path, port, address, facts, problems)
         taken = ("port", str(port)) if port else ("socket", posixpath.normpath(socket))
         for bound, owner in ports.get(port or 0, []) if port else []:
@@ -162,6 +166,8 @@ def check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], p
     """Refuse what no host can make right."""
     if not values["publish_root"].startswith("/"):
         problems.add("publish_root", f"{values['publish_root']!r} is not absolute", "write the whole path")
+    else:
+        place_plan.check_root(values["publish_root"], problems)
     if values["publish_keep_releases"] < 1:
         problems.add("publish_keep_releases", f"{values['publish_keep_releases']} is too few", "write 1 or more")
     if values["publish_lock_timeout"] < 0:

@@ -24,6 +24,7 @@ from . import (
     effect_plan,
     feature_plan,
     fleet_plan,
+    group_plan,
     hook_plan,
     inherited_plan,
     kept_settings,
@@ -101,7 +102,7 @@ def _packets(app: str, sites: list[dict[str, Any]], problems: Problems) -> dict[
 
 
 def _accounts(
-    apps: Mapping[str, App], values: dict[str, Any], nginx: dict[str, Any]
+    apps: Mapping[str, App], values: dict[str, Any], nginx: dict[str, Any], uwsgi: dict[str, Any]
 ) -> tuple[list[Check], list[Member], list[OwnerChange]]:
     """What of the accounts is asked of the host: checks, whose groups nginx is one of, and what moves with them."""
     checks: list[Check] = []
@@ -113,6 +114,7 @@ def _accounts(
         own = {"variable": f"{path}.user", "user": user, "group": group}
         member = {"variable": own["variable"], "user": user, "nginx_group": nginx["nginx_group"]}
         checks.append({"kind": "nginx_member", **member})
+        checks += group_plan.checks(app, path, nginx["nginx_group"], uwsgi)
         named = [app["path"]] if app["path"] else []
         named += [shared_plan.folder(planned.home)] if app["shared"] else []
         named += [
@@ -299,7 +301,7 @@ def plan(
     units, asked = [unit for one in apps.values() for unit in one.instances], probe_plan.plan(values, apps, sites)
     app_bundle = app_bundle_of(values, apps, uwsgi, worker_plan.all_files(given.values(), apps, uwsgi, host))
     site_bundle = site_bundle_of(values, apps, sites, host, nginx)
-    account_checks, members, changes = _accounts(apps, values, nginx)
+    account_checks, members, changes = _accounts(apps, values, nginx, uwsgi)
     served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, [one.group for one in members])
     checks = _checks(values, apps, uwsgi) + account_checks + served
     checks += _all_checks(values, host, roles, apps, sites, (app_bundle, site_bundle))

@@ -13,7 +13,7 @@ from .nginx_tree import directives
 from .problem import Problems
 from .site_listen import claims, endpoint, name_of, wrong
 from .site_location import Path
-from .text_values import SAFE_NAME, check_text
+from .text_values import SAFE_NAME, check_text, items
 
 
 def check_defaults(sites: list[dict[str, Any]], problems: Problems) -> None:
@@ -101,6 +101,18 @@ def _check_redirects(site: dict[str, Any], path: str, problems: Problems) -> Non
                 problems.add(f"{path}.{key}", message, f"leave one of them out, {key} or redirect")
 
 
+def _check_owned(options: Mapping[str, Any], path: str, problems: Problems) -> None:
+    """Refuse names and sockets beside those that are checked against other sites, probed and have a default server."""
+    for name, value in options.items():
+        setting = (str(name).split() or [""])[0]
+        # A socket of HTTP/3 is counted nowhere.
+        others = [item for item in items(value) if "quic" not in f"{name} {item}".split()]
+        if setting == "server_name" or (setting == "listen" and others):
+            message = "the role writes it itself, and default server, probe and other sites know nothing of one here"
+            hint = f"state it with {setting} of the site" + (", or of its tls" if setting == "listen" else "")
+            problems.add(f"{path}.{name}", message, hint)
+
+
 def check(
     site: dict[str, Any],
     path: str,
@@ -147,6 +159,7 @@ def check(
     if site["real_ip"] and not access_plan.HEADER.match(site["real_ip"]["header"]):
         message = f"{site['real_ip']['header']!r} is no name of a header"
         problems.add(f"{path}.real_ip.header", message, "write e.g. X-Forwarded-For")
+    _check_owned(site["options"], f"{path}.options", problems)
     directives(site["options"], f"{path}.options", problems)
     directives({key: site[key] for key in ("server_name", "aliases", "listen")}, path, problems)
     check_text(

@@ -154,8 +154,9 @@ def _check(value: Any, spec: Mapping[str, Any], path: str, problems: list[Proble
     except _Wrong as wrong:
         problems.append(Problem(path, f"{_shown(value, path, spec)} is not {wrong}", wrong.hint))
         return None
-    if isinstance(given, float) and isinstance(value, str) and _VERSION.search(path):
-        message = f"{value} is a number, and may have been more: YAML takes 1.10 for 1.1"
+    if isinstance(given, (int, float)) and isinstance(value, str) and _VERSION.search(path):
+        other = "1.10 for 1.1" if isinstance(given, float) else "0123456 for 42798"
+        message = f"{value} is a number, and may have been more: YAML takes {other}"
         problems.append(Problem(path, message, "put it in quotes"))
     choices = spec.get("choices")
     # As in Ansible's own specs, the choices of a list are those of its elements.

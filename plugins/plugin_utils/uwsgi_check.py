@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import log_plan, unit_plan, uwsgi_toolchain
+from . import log_plan, unit_plan, unit_promises, uwsgi_toolchain
 from .packages import HEADERS
 from .problem import Problem, close_match, unknown_host
 
@@ -112,6 +112,7 @@ def _check_unit(values: dict[str, Any], problems: list[Problem]) -> None:
     unit_plan.check_system_calls("uwsgi_system_calls", values["uwsgi_system_calls"], problems)
     unit_plan.check_families("uwsgi_address_families", values["uwsgi_address_families"], problems)
     unit_plan.check_options("uwsgi_unit_options", values["uwsgi_unit_options"], problems)
+    unit_promises.check_uwsgi("uwsgi_unit_options", values["uwsgi_unit_options"], problems)
 
 
 def _check_constraints(values: dict[str, Any], host: dict[str, Any], problems: list[Problem]) -> None:

@@ -67,7 +67,11 @@ EVERYTHING = {
             "probe": {"path": "/up?x=1", "host": "a.test", "status": [200, 204], "text": "up"},
             "maintenance": {"retry_after": 60, "allow": ["127.0.0.1"]},
             "options": {"harakiri": 30, "route": ["^/a break:404"]},
-            "service_options": {"LimitNOFILE": 4321, "ExecStartPre": ["/bin/true", "/bin/true"]},
+            "service_options": {
+                "SupplementaryGroups": "4321",
+                "LimitNOFILE": 4321,
+                "ExecStartPre": ["/bin/true", "/bin/true"],
+            },
         },
         {
             "name": "sockets",

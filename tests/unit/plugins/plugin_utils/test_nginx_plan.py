@@ -788,6 +788,7 @@ def test_nginx_may_what_its_configuration_asks_for(variables, capability):
     [
         ({"nginx_capabilities": ["net_raw"]}, "nginx_capabilities[0]"),
         ({"nginx_system_calls": ["@system-service", "x y"]}, "nginx_system_calls[1]"),
+        ({"nginx_unit_options": {"Restart": False}}, "nginx_unit_options.Restart"),
         ({"nginx_unit_options": {"nice": 1}}, "nginx_unit_options.nice"),
         ({"nginx_unit_options": {"Nice": "1\nUser=root"}}, "nginx_unit_options.Nice"),
     ],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from plans import plain
 
 from ansible_collections.graceful.wsgi.plugins.module_utils.instances import former
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import publish_plan, spec, uwsgi_values
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import group_plan, publish_plan, spec, uwsgi_values
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.problem import Problems
 
 ROLES = Path(__file__).resolve().parents[4] / "roles"
@@ -135,6 +135,19 @@ REFUSED = [
     ),
     ("directive in small letters", [app(service_options={"limitnofile": 9})], [], "limitnofile", "LimitCORE"),
     ("directive of [Unit]", [app(service_options={"After": "redis.service"})], [], "service_options.After", "drop-in"),
+    ("end of a unit", [app(service_options={"RuntimeMaxSec": 60})], [], "options.RuntimeMaxSec", "leave it out"),
+    ("second listen", [app()], [site(options={"listen": 81})], "publish_sites[0].options.listen", "with listen of"),
+    ("one more", [app()], [site(options={"listen": ["443 quic", "[::]:81"]})], "options.listen", "or of its tls"),
+    (
+        "second name",
+        [app()],
+        [site(options={"server_name x.test": None})],
+        "options.server_name x.test",
+        "state it with server_name of the site",
+    ),
+    ("code that is all", [{"name": "a", "path": "/", "module": "m"}], [], "publish_apps[0].path", "own folder"),
+    ("code in /tmp", [{"name": "a", "path": "/tmp/a", "module": "m"}], [], "publish_apps[0].path", "elsewhere"),
+    ("commit of eights", [app(source=None, repo="r", version=42798)], [], "publish_apps[0].version", "in quotes"),
     ("second command", [app(service_options={"ExecStart": "/bin/x"})], [], "service_options.ExecStart", "leave it out"),
     ("relative virtualenv", [app(virtualenv="venv")], [], "publish_apps[0].virtualenv", "whole path"),
     ("requirement for a file", [app(requirements="flask==3.1.2")], [], "publish_apps[0].requirements", "['flask==3"),
@@ -728,6 +741,24 @@ def test_a_file_of_requirements_may_have_brackets_in_its_name():
 def test_a_unit_without_a_command_is_refused(value):
     (problem,) = attempt([app(service_options={"ExecStart": value})])[1]
     assert "has none in its place" in str(problem)
+
+
+def test_a_root_in_tmp_is_refused():
+    assert [problem.path for problem in attempt([app()], publish_root="/tmp/x")[1]] == ["publish_root"]
+
+
+def test_the_number_of_a_group_is_asked_of_the_host():
+    checks = planned([app(service_options={"SupplementaryGroups": ["27 video", 44]})])["checks"]
+    [asked] = [check for check in checks if check["kind"] == "nginx_number"]
+    variable = "publish_apps[0].service_options.SupplementaryGroups"
+    assert asked == {"kind": "nginx_number", "variable": variable, "numbers": [27, 44], "nginx_group": "nginx"}
+
+
+def test_a_group_that_a_unit_of_all_adds_is_refused_once():
+    problems, more = [], {"uwsgi_unit_options": {"SupplementaryGroups": "nginx"}}
+    for index in range(2):
+        group_plan.check_more({"service_options": {}}, f"publish_apps[{index}]", "nginx", more, problems)
+    assert [problem.path for problem in problems] == ["uwsgi_unit_options.SupplementaryGroups"]
 
 
 @pytest.mark.parametrize("name", ["PropagatesReloadTo", "JobTimeoutSec", "WantsMountsFor", "DefaultInstance"])

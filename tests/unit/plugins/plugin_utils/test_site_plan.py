@@ -828,7 +828,6 @@ def test_a_quoted_word_is_one_word_and_says_the_same(text):
         ([site(to_app(), server_name=["_"])], []),
         ([site(to_app(), server_name=["_"], default_server=False)], [("80",)]),
         ([site(to_app(), listen=["80 default_server", "81"])], [("81",)]),
-        ([site(to_app(), options={"listen": ["82 default_server", "83"]})], [("80", "83")]),
         # Another one is the default there.
         ([site(to_app()), site(to_app(), server_name=["b.test"], default_server=True)], []),
         ([site(to_app()), site(to_app(), server_name=["b.test"], listen=["81"], default_server=True)], [("80",)]),

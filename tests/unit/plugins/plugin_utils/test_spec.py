@@ -215,6 +215,8 @@ def test_the_roles_own_defaults_are_good_here_and_with_ansible(path):
 
 @pytest.mark.parametrize("name, said", [("version", True), ("conversion", False)])
 def test_a_version_that_yaml_took_for_a_number(name, said):
+    whole = checked({name: {"type": "str"}}, {name: 0o123456})[1]
+    assert [problem.endswith("; put it in quotes") for problem in whole] == [True] * said
     _found, problems = checked({name: {"type": "str"}}, {name: 1.10})
     assert (
         problems

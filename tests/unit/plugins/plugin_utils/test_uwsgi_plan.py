@@ -71,6 +71,7 @@ def test_nothing_known_of_the_host_is_no_crash():
         ({"uwsgi_stop_timeout": 0}, "uwsgi_stop_timeout", "above 0"),
         ({"uwsgi_build_timeout": 0}, "uwsgi_build_timeout", "above 0"),
         ({"uwsgi_memory_limit": "much"}, "uwsgi_memory_limit", "512M"),
+        ({"uwsgi_unit_options": {"KillSignal": "SIGQUIT"}}, "uwsgi_unit_options.KillSignal", "leave it out"),
         ({"uwsgi_unit_options": {"limit": 1}}, "uwsgi_unit_options.limit", "LimitCORE"),
         ({"uwsgi_system_calls": ["sudo me"]}, "uwsgi_system_calls[0]", "@debug"),
         ({"uwsgi_address_families": ["inet"]}, "uwsgi_address_families[0]", "AF_CAN"),

@@ -158,6 +158,15 @@ def test_an_account_in_nginxs_group_is_refused():
     assert variable == "a" and "gpasswd -d root" in hint
 
 
+def test_the_number_of_nginxs_group_is_refused():
+    own = grp.getgrall()[0]
+    asked = {"variable": "a", "nginx_group": own.gr_name}
+    [(variable, message, _hint)] = account_checks.nginx_number([dict(asked, numbers=[4711, own.gr_gid])], None)
+    assert variable == "a" and repr(own.gr_name) in message
+    assert account_checks.nginx_number([dict(asked, numbers=[4711])], None) == []
+    assert account_checks.nginx_number([dict(asked, numbers=[own.gr_gid], nginx_group="no-such-group")], None) == []
+
+
 @pytest.mark.skipif(not ROOT, reason="gives files to other accounts")
 def test_files_of_the_former_account_are_refused(item, tmpdir):
     data = put(tmpdir.join("project/data/db.sqlite"), "x", NOBODY.pw_uid)

@@ -64,6 +64,23 @@ def test_what_pip_says_last_is_its_cause():
     assert said.count("ERROR: no") == 1
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "callable: shop loads and has no app, but application; write `callable: application`",
+        "Error: Please configure a random SECRET_KEY",
+    ],
+)
+def test_where_there_is_no_traceback_the_first_line_says_the_hint_or_what_the_code_said(reason):
+    text = "the worker ended before it accepted a request:\nspawned uWSGI worker 1\n%s\nDAMN ! worker 1 died" % reason
+    said = causes.message([("shop", text), ("menu", text.replace("shop", "menu"))])
+    assert said.splitlines()[0] == "menu, shop: the worker ended before it accepted a request (%s)" % (
+        reason.replace("shop", "menu")
+    )
+    # An exception tells more.
+    assert "(KeyError: 'A')" in causes.message([trace("shop", "KeyError: 'A'\n%s" % reason)]).splitlines()[0]
+
+
 def test_one_alone_is_told_as_it_is():
     assert causes.message([("shop", "no disk\nfree some")]) == "shop: no disk\nfree some"
     assert causes.message([(u"caf\xe9", u"no\n\xf6")]).startswith(u"caf\xe9: no")
