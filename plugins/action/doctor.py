@@ -8,7 +8,12 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.graceful.wsgi.plugins.action.import_stack import ReadsStack
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import doctor, doctor_findings, import_nginx
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
+    doctor,
+    doctor_findings,
+    doctor_programs,
+    import_nginx,
+)
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.text_values import printable
 
 FORMATS = ["text", "json"]
@@ -35,8 +40,10 @@ class ActionModule(ReadsStack):
         found = self.found(folder, task_vars, args["paths"])
         try:
             stack = doctor.Stack(found)
-            if not folder and stack.paths():
-                stack.looked = self._called(task_vars, look=stack.paths())["looked"]
+            paths, programs = stack.paths(), doctor_programs.asked(stack)
+            if not folder and (paths or programs):
+                known = self._called(task_vars, look=paths, programs=programs)
+                stack.looked, stack.programs = known["looked"], known["programs"]
             findings = doctor.examine(stack)
         except import_nginx.ParserMissing as error:
             raise AnsibleActionFail(str(error)) from error
