@@ -292,17 +292,21 @@ def _vassals(collection, target, folder, by):
 
 
 def follow_emperor(collection, words, folders, by=None):
-    """Read the vassals of an emperor that is told by a command what to watch."""
+    """Read the vassals of an emperor that is told by a command what to watch; the folder that it was started in."""
     for place, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name != "--emperor" or not (equals or words[place + 1:]):
             continue
-        for folder in folders:
-            found = _vassals(collection, value if equals else words[place + 1], folder, by)
+        target = value if equals else words[place + 1]
+        # It goes into the folder that it watches.
+        above = [one[: -len(target) - 1] for one in folders if one.endswith("/" + target)]
+        for folder in above + folders:
+            found = _vassals(collection, target, folder, by)
             for path in found:
                 follow_uwsgi(collection, path, by)
             if found:
-                break
+                return folder
+    return None
 
 
 def read_tree(collection, path, depth=3):
@@ -438,7 +442,8 @@ def _process(pid, kind, words, parent):
 
 def _configs(collection, process):
     """Read what the command of a running master names."""
-    follow_emperor(collection, process["command"], process["folders"], process["by"])
+    started = follow_emperor(collection, process["command"], process["folders"], process["by"])
+    process["folder"] = started or process["folder"]
     for word in process["command"][1:]:
         word = word.split("=", 1)[-1] if word.startswith("--") else word
         path = word.partition(":")[0]

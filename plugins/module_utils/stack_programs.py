@@ -12,6 +12,8 @@ __metaclass__ = type
 import os
 import pwd
 import re
+import stat
+import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import elf, procfs, safe_path
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
@@ -69,28 +71,46 @@ def last_read(pid):
 
 def about(wanted):
     """{path: what a binary can do}; none of what cannot be read. ``wanted``: {path: what of it is asked for}."""
-    found = [(path, _told(path, wanted[path])) for path in sorted(wanted)[:MAX_PROGRAMS]]
+    stuck = set()
+    found = [(path, _told(path, wanted[path], stuck)) for path in sorted(wanted)[:MAX_PROGRAMS]]
     return dict((path, told) for path, told in found if told is not None)
 
 
-def _told(path, asked):
+def _told(path, asked, stuck):
+    """``stuck``: the accounts that have had root wait in vain, and are asked nothing more."""
+    uid, begun = None, time.time()
     try:
-        return safe_path.as_account(_reader(path), lambda: _about(path, asked), (), SECONDS)
+        who = _reader(path)
+        uid = who["uid"]
+        return safe_path.as_account(who, lambda: _about(path, asked), (), SECONDS) if uid not in stuck else None
     except (IOError, OSError, RuntimeError, safe_path.UnsafePath, elf.ElfError):
+        if time.time() - begun >= SECONDS:
+            stuck.add(uid)
         return None
+
+
+def _owners(path):
+    """The accounts besides root that can change a file, by its path or itself; nobody's where that may be several."""
+    folder, name = safe_path.split(path)
+    with folder:
+        found = folder.lstat(name)
+        if found is None:
+            return set()
+        if stat.S_ISLNK(found.st_mode):
+            # Whoever may have put it there may have it lead anywhere.
+            return set([safe_path.NOBODY["uid"]]) if safe_path.untrusted_target(path) else set()
+        owners = set([folder.whose, found.st_uid]) - set([None, 0])
+        if not owners and safe_path.others_write(found, folder.at(name)):
+            owners.add(safe_path.NOBODY["uid"])
+    return owners
 
 
 def _reader(path):
     """The account with whose rights a binary is read: root where root alone can change it."""
-    if os.geteuid() != 0 or safe_path.untrusted_target(path) is None:
+    owners = _owners(path)
+    if os.geteuid() != 0 or not owners:
         return {"uid": 0, "gid": 0, "groups": []}
-    folder, name = safe_path.split(path)
-    with folder:
-        state = folder.lstat(name)
-        owners = set([folder.whose, state.st_uid if state is not None else None]) - set([None, 0])
-    if len(owners) != 1:
-        return safe_path.NOBODY
-    [uid] = owners
+    uid = owners.pop() if len(owners) == 1 else safe_path.NOBODY["uid"]
     try:
         return safe_path.account(pwd.getpwuid(uid).pw_name)
     except KeyError:
@@ -121,7 +141,7 @@ def _about(path, asked):
         there = [one for one in _plugin_files(plugin, asked["folders"] + own) if os.path.isfile(one)]
         if not there:
             missing.append(plugin)
-        elif os.geteuid() != 0 or safe_path.untrusted_target(there[0]) is None:
+        elif os.geteuid() != 0 or not _owners(there[0]):
             parts.append(_bytes(there[0]))
         else:
             # Root opens nothing that another account can change, and does not know what it brings.

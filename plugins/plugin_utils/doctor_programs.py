@@ -209,7 +209,7 @@ def binaries(stack: Stack) -> Iterator[Finding]:
     elsewhere = "LD_LIBRARY_PATH" in told
     for path, about in sorted(stack.programs.items()):
         for name in about["libraries"] if not elsewhere else ():
-            if not any(one.startswith(name.partition(".so")[0] + ".") for one in loaded):
+            if not any(one.startswith(name) for one in loaded):
                 yield Finding("library-gone", path, 0, f"{path} needs {name}, which the loader finds nowhere")
     for one in stack.processes:
         path, who = str(one.get("program") or ""), f"process {one.get('pid')} ({one.get('kind')})"
