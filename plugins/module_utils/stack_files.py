@@ -428,7 +428,9 @@ def _process(pid, kind, words, parent):
         about["read"] = int(max([procfs.started_at(child) for child in procfs.children(pid)] or [0]))
     if kind == "uwsgi":
         about["read"] = stack_programs.last_read(pid)
-        about["program"] = uwsgi_programs.library(pid) or about["program"]
+        # Another program may go by that name.
+        binary = about["program"] if uwsgi_programs.is_named([about["program"]]) else ""
+        about["program"] = uwsgi_programs.library(pid) or binary
         try:
             environment = procfs.read("/proc/%d/environ" % pid).split(b"\0")
         except (IOError, OSError):

@@ -617,17 +617,19 @@ def _vassals(found: dict[str, Source]) -> list[Source]:
     """The applications, without emperors, whose vassals know who starts them."""
     emperors = [source for source in found.values() if source.last("emperor")]
     for emperor in emperors:
-        if any(one.by for one in emperor.options if one.name == "emperor"):
-            # Whoever writes an emperor of his own starts no other account's applications.
-            continue
+        # Whoever writes or runs an emperor of his own starts no other account's applications.
+        by = import_speakers.first(*(one.by for one in emperor.options if one.name == "emperor"))
         told = re.sub(r"\A(dir|glob)://", "", emperor.last("emperor"))
         begun = next((one.folder for one in emperor.starters if one.folder), "/")
         folder = posixpath.normpath(posixpath.join(begun, re.sub(r"/[^/]*\*.*\Z", "", told)))
         binary = next(((one.program, one.called) for one in emperor.starters if one.program), ("", ""))
+        user, group = emperor.last("uid"), emperor.last("gid")
+        if by is not None:
+            user = user or by.name
         for path, source in found.items():
-            if posixpath.dirname(path) == folder and source is not emperor:
-                user, group = emperor.last("uid"), emperor.last("gid")
-                starter = Starter("emperor", emperor.file, 0, [], user, group)
+            theirs = by is None or {option.by for option in source.options} == {by}
+            if posixpath.dirname(path) == folder and source is not emperor and theirs:
+                starter = Starter("emperor", emperor.file, 0, [], user, group, by=by)
                 starter.program, starter.called = binary
                 source.starters.append(starter)
     return [source for source in found.values() if source not in emperors] + [one for one in emperors if _serves(one)]
