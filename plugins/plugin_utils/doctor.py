@@ -53,6 +53,10 @@ class Stack:
         self.servers = [node for node in self.http if node.name == "server"]
         self.upstreams = {node.first(): node for node in self.http if node.name == "upstream"}
 
+    def is_there(self) -> bool:
+        """Whether there is anything of nginx or uWSGI at all; what is not there has no faults, and is not healthy."""
+        return bool(self.main or self.http or self.sources or self.processes or self.nginx_messages)
+
     def locations(self) -> Iterator[tuple[Node, Node]]:
         """(server, location) of all of them, those in others too."""
         for server in self.servers:
