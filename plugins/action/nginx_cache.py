@@ -10,9 +10,31 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import nginx_artifact
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import cache_pruning
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.artifact_cache import Cache, CacheError
 
-STATES = ["claimed", "stored", "released", "awaited", "installed"]
+STATES = ["claimed", "stored", "released", "awaited", "installed", "pruned"]
+ARGUMENTS = {
+    "state": {"type": "str", "required": True, "choices": STATES},
+    "folder": {"type": "str", "required": True},
+    "name": {"type": "str", "required": True},
+    "version": {"type": "str"},
+    "about": {"type": "dict"},
+    "path": {"type": "str"},
+    "timeout": {"type": "int", "default": 3600},
+    "architecture": {"type": "str"},
+    "glibc": {"type": "str"},
+    "keep": {"type": "int"},
+    "days": {"type": "int"},
+    "wanted": {"type": "list", "elements": "str", "default": []},
+}
+REQUIRED = [
+    ("state", "claimed", ["version", "about"]),
+    ("state", "stored", ["version", "about", "path"]),
+    ("state", "awaited", ["version", "about"]),
+    ("state", "installed", ["version", "about", "path"]),
+    ("state", "pruned", ["keep", "days"]),
+]
 
 
 class ActionModule(ActionBase):
@@ -21,7 +43,7 @@ class ActionModule(ActionBase):
     # Most states stay on the controller; the one that sends makes its own folder on the host.
     TRANSFERS_FILES = False
     _supports_check_mode = True
-    _supports_diff = False
+    _supports_diff = True
 
     # What another kind of artifact has of its own.
     kind = nginx_artifact.NGINX
@@ -54,28 +76,17 @@ class ActionModule(ActionBase):
         }
         return self._execute_module(module_name=self.receiver, module_args=module_args, task_vars=task_vars)
 
+    def _prune(self, args: dict[str, Any]) -> dict[str, Any]:
+        wanted = {args["name"], *args["wanted"]}
+        removed = cache_pruning.prune(args["folder"], args["keep"], args["days"], wanted, self._task.check_mode)
+        paths = [os.path.join(args["folder"], name) for name in removed]
+        text = "".join(f"{path}\n" for path in paths)
+        return {"changed": bool(paths), "removed": paths, "diff": {"before": text, "after": ""} if paths else {}}
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        _validation, args = self.validate_argument_spec(
-            argument_spec={
-                "state": {"type": "str", "required": True, "choices": STATES},
-                "folder": {"type": "str", "required": True},
-                "name": {"type": "str", "required": True},
-                "version": {"type": "str"},
-                "about": {"type": "dict"},
-                "path": {"type": "str"},
-                "timeout": {"type": "int", "default": 3600},
-                "architecture": {"type": "str"},
-                "glibc": {"type": "str"},
-            },
-            required_if=[
-                ("state", "claimed", ["version", "about"]),
-                ("state", "stored", ["version", "about", "path"]),
-                ("state", "awaited", ["version", "about"]),
-                ("state", "installed", ["version", "about", "path"]),
-            ],
-        )
+        _validation, args = self.validate_argument_spec(argument_spec=ARGUMENTS, required_if=REQUIRED)
         what = (args["name"], args["version"] or "", args["about"] or {}, args["timeout"], self.kind)
         cache = Cache(args["folder"], *what)
         # The worker that runs this is a child of the play; the play is what may end.
@@ -84,7 +95,12 @@ class ActionModule(ActionBase):
         check = self._task.check_mode
         result["changed"] = False
         try:
-            if args["state"] == "claimed":
+            if args["state"] == "pruned":
+                result.update(self._prune(args))
+            elif args["state"] == "claimed":
+                if not check:
+                    # Before it is looked for: another play that prunes now takes none that this one is about to copy.
+                    cache_pruning.use(cache.path)
                 result["claimed"] = cache.found() is None if check else cache.claim(host, play, playing)
             elif args["state"] == "released":
                 if not check:
@@ -100,6 +116,8 @@ class ActionModule(ActionBase):
                 if unfit:
                     message = f"{cache.path} cannot run here: {unfit}. It was not copied; for this host {self.hint}"
                     raise CacheError(message)
+                if not check:
+                    cache_pruning.use(cache.path)
                 result["manifest"] = told or {}
                 result["changed"] = args["state"] == "installed"
                 if result["changed"] and not check:

@@ -25,6 +25,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     artifact_cache,
     auto_default,
     auto_plan,
+    cache_pruning,
     el_names,
     foreign_nginx,
     hook_plan,
@@ -104,6 +105,16 @@ def _builder(task_vars: Mapping[str, Any], role: str, values: Mapping[str, Any])
     facts = (hostvars[name].get("ansible_facts") or {}) if name in hostvars else {}
     found.update({ours: facts.get(theirs) for ours, theirs in FACTS.items()}, system=facts.get("system"))
     return found
+
+
+def _old(role: str, values: Mapping[str, Any], folder: str | None) -> list[str]:
+    """What number and age take of the controller's folder of what was built; a kit is no cache."""
+    try:
+        keep, days = int(values[f"{role}_cache_keep"]), int(values[f"{role}_cache_days"])
+    except (KeyError, TypeError, ValueError):
+        # The plan of the role says what is wrong with it.
+        return []
+    return cache_pruning.old(folder, keep, days) if folder and values.get(f"{role}_build_host") else []
 
 
 def _kept(found: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -383,6 +394,8 @@ class ActionModule(ReportingAction):
         for role, name in (("nginx", "builder"), ("uwsgi", "uwsgi_builder")):
             values = {**(variables[role] or {}), **folders.get(role, {})}
             host[name] = _builder(task_vars, role, values)
+            if not host["kit"]:
+                host[name]["old"] = _old(role, values, host[name]["cache"])
             if role == "uwsgi":
                 host[name].update(_kept(host[name], values))
             if kit_plan.publishing(host):

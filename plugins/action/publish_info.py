@@ -8,17 +8,17 @@ from typing import Any
 from ansible.errors import AnsibleError
 
 from ansible_collections.graceful.wsgi.plugins.action.file_bundle import Rendering, Variables, digest_of
+from ansible_collections.graceful.wsgi.plugins.action.nginx_info import AsksHost
 from ansible_collections.graceful.wsgi.plugins.action.play_lock import in_turn
 from ansible_collections.graceful.wsgi.plugins.action.releases import Identifier
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import auto_plan
 
 
-class ActionModule(Identifier, Rendering):
+class ActionModule(Identifier, Rendering, AsksHost):
     """Controller side of graceful.wsgi.publish_info."""
 
-    TRANSFERS_FILES = False
     _supports_diff = False
-    MODULE = "graceful.wsgi.publish_info"
+    ABOUT = "publish"
 
     def _digest(self, bundle: dict[str, Any], task_vars: Variables) -> str:
         """As file_bundle notes it; empty where its files cannot be rendered yet, since tasks of a user's own come
@@ -30,7 +30,7 @@ class ActionModule(Identifier, Rendering):
         return digest_of(files, [dict(item) for item in bundle["directories"]], bool(bundle.get("prune")))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super().run(tmp, task_vars)
+        result: dict[str, Any] = super(AsksHost, self).run(tmp, task_vars)
         args = dict(self._task.args)
         variables = Variables(task_vars or {})
         with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:
@@ -48,7 +48,7 @@ class ActionModule(Identifier, Rendering):
         lock = args.pop("lock", None)
 
         def ask(who: dict[str, Any]) -> dict[str, Any]:
-            return self._module({**args, **({"lock": {**lock, **who}} if lock else {})}, task_vars or {})
+            return self._answer({**args, **({"lock": {**lock, **who}} if lock else {})}, task_vars)
 
         told = in_turn(ask, float((lock or {}).get("timeout") or 0))
         result.update(told)

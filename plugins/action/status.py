@@ -12,6 +12,9 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.graceful.wsgi.plugins.module_utils import status_page
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import cache_pruning
+
 
 def merged(path: Path, host: str, told: Any, hosts: list[str]) -> None:
     """Put one host's status into the file, beside those of the other hosts of the play; whole at any moment."""
@@ -36,6 +39,13 @@ def merged(path: Path, host: str, told: Any, hosts: list[str]) -> None:
         os.close(lock)
 
 
+def caches(folders: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the controller keeps of what it, or another host, has built for hosts."""
+    paths = {name: os.path.abspath(os.path.expanduser(path)) for name, path in folders.items() if path}
+    told = {name: cache_pruning.holds(path) for name, path in paths.items()}
+    return [{"of": name, **held} for name, held in told.items() if held]
+
+
 class ActionModule(ActionBase):
     """Controller side of graceful.wsgi.status."""
 
@@ -50,10 +60,19 @@ class ActionModule(ActionBase):
         file, kind = args.pop("file", "") or "", args.pop("format", "text")
         if kind not in ("text", "json"):
             raise AnsibleActionFail(f"status_format: {kind!r} is not known; write text or json")
+        folders = args.pop("caches", None) or {}
         path = Path(os.path.abspath(os.path.expanduser(file))) if file else None
         if path and not path.parent.is_dir():
             raise AnsibleActionFail(f"status_file: there is no folder {path.parent} on the controller; make it first")
         result.update(self._execute_module("graceful.wsgi.status", args, task_vars=task_vars))
+        if "status" in result:
+            held = result["status"]["disk"]["controller"] = caches(folders)
+            names = {"nginx": "nginx", "uwsgi": "uWSGI"}
+            result["page"] += [
+                f"  on the controller, {names[one['of']]} as built for hosts: {status_page.size(one['bytes'])}"
+                f" ({one['kept']} in {one['folder']})"
+                for one in held
+            ]
         if path and not result.get("failed"):
             hosts = list(task_vars.get("ansible_play_hosts_all") or [])
             merged(path, task_vars["inventory_hostname"], result["status"], hosts)

@@ -144,13 +144,13 @@ def problems(checks, tools):
     return sorted(found, key=lambda problem: order.get(problem.path, 0))
 
 
-def refuse(module, untouched="nothing on it was changed"):
-    """End a module where this host cannot take what ``module.params["checks"]`` asks about.
+def refuse(module, checks, untouched="nothing on it was changed"):
+    """End a module where this host cannot take what these checks ask about.
 
     ``untouched``: what may be said of the host when it is asked.
     """
     tools = Tools(lambda words: module.run_command(list(words)), module.warn)
-    refuse_these(module, problems(module.params["checks"], tools), untouched)
+    refuse_these(module, problems(checks, tools), untouched)
 
 
 def refuse_these(module, found, untouched="nothing on it was changed"):

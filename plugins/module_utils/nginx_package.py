@@ -34,7 +34,8 @@ def program(name):
     return next((os.path.join(at, name) for at in PROGRAMS if os.access(os.path.join(at, name), os.X_OK)), None)
 
 
-def _installed(home):
+def placed(home):
+    """The digests of all binaries that were put in place, the last one last."""
     try:
         with open(os.path.join(home, INSTALLED), "rb") as source:
             return json.loads(source.read().decode("utf-8"))
@@ -47,10 +48,11 @@ def _installed(home):
 def remember(digest, home=None):
     """Note that a binary was put in place."""
     home = home or HOME
-    known = _installed(home)
-    if digest not in known:
+    known = placed(home)
+    if known[-1:] != [digest]:
+        known = [other for other in known if other != digest] + [digest]
         make_folders(home)
-        replace_bytes(os.path.join(home, INSTALLED), json.dumps(known + [digest]).encode("utf-8"), 0o644)
+        replace_bytes(os.path.join(home, INSTALLED), json.dumps(known).encode("utf-8"), 0o644)
 
 
 def owner(path, run):
@@ -83,14 +85,14 @@ def is_ours(binary, run, home=None, state_dir=None):
     digest = nginx_artifact.sha256(binary)
     if digest is None:
         return not os.path.lexists(binary)
-    if digest in _installed(home):
+    if digest in placed(home):
         return True
     manifests = [os.path.dirname(path) for path in glob.glob(os.path.join(home, "artifacts", "*", "manifest.json"))]
     told = [manifest for manifest in (_manifest(folder) for folder in manifests) if manifest]
     if any(manifest.get("files", {}).get(nginx_artifact.BINARY) == digest for manifest in told):
         return True
     # Artifacts may be removed by hand, and a host of an earlier version has no note either.
-    noted = told or _installed(home) or ownership.recorded(BUNDLE, state_dir) is None
+    noted = told or placed(home) or ownership.recorded(BUNDLE, state_dir) is None
     return not noted and owner(binary, run) is None
 
 

@@ -10,10 +10,17 @@ import os
 import stat
 import time
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import layout, safe_path, shared_venvs, uwsgi_homes
+from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    layout,
+    nginx_artifact,
+    nginx_artifacts,
+    safe_path,
+    shared_venvs,
+    uwsgi_homes,
+)
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import mount_of, native
 
-ARTIFACTS = layout.STATE_DIR + "/nginx/artifacts"
+ARTIFACTS = nginx_artifacts.ROOT
 # What an application may write can be made so large that counting it never ends: seconds for all of them together.
 LIMIT = 20
 DEEPEST = 60
@@ -110,6 +117,16 @@ def _versions(uwsgi_home, run):
     ]
 
 
+def _artifacts(run):
+    """What each nginx takes that the role made, the newest first, and which one is in place."""
+    in_place = nginx_artifact.sha256(layout.NGINX_BINARY)
+    there = nginx_artifacts.made(ARTIFACTS)
+    return [
+        {"name": name, "bytes": taken(os.path.join(ARTIFACTS, name), run), "current": there[name][0] == in_place}
+        for name in sorted(there, key=lambda name: (-there[name][1], name))
+    ]
+
+
 def host(root, uwsgi_home, run):
     """What the host has beside its applications, and how much room there is."""
     mounts = sorted(set(mount_of(path) for path in (root, uwsgi_home, layout.STATE_DIR, layout.NGINX_LOG_DIR)))
@@ -124,6 +141,7 @@ def host(root, uwsgi_home, run):
         "uwsgi_homes": taken(uwsgi_home, run),
         "uwsgi_versions": _versions(uwsgi_home, run),
         "nginx_artifacts": taken(ARTIFACTS, run),
+        "nginx_versions": _artifacts(run),
         "shared_virtualenvs": taken(os.path.join(root, shared_venvs.FOLDER), run),
         "file_systems": systems,
     }

@@ -95,6 +95,12 @@ def _application(app):
     yield "    disk: %s" % ", ".join(parts)
 
 
+def _versions(told):
+    """A line for each of several that are there side by side."""
+    for one in told:
+        yield "    %s: %s%s" % (one["name"], size(one["bytes"]), " (current)" if one["current"] else "")
+
+
 def page(found):
     """The page, as lines."""
     nginx = found["nginx"]
@@ -109,9 +115,9 @@ def page(found):
     disk = found["disk"]
     lines.append("disk")
     lines.append("  uWSGI in %s: %s" % (disk["uwsgi_home"], size(disk["uwsgi_homes"])))
-    for one in disk["uwsgi_versions"]:
-        lines.append("    %s: %s%s" % (one["name"], size(one["bytes"]), " (current)" if one["current"] else ""))
+    lines += _versions(disk["uwsgi_versions"])
     lines.append("  artifacts of nginx: %s" % size(disk["nginx_artifacts"]))
+    lines += _versions(disk["nginx_versions"])
     if disk["shared_virtualenvs"]:
         lines.append("  virtualenvs that applications share: %s" % size(disk["shared_virtualenvs"]))
     for one in disk["file_systems"]:

@@ -7,6 +7,7 @@ from __future__ import absolute_import, division, print_function
 __metaclass__ = type
 
 import errno
+import fcntl
 import os
 import re
 import stat
@@ -77,18 +78,20 @@ def processes():
 class Users:
     """Who uses homes: processes, units, configurations, links and virtualenvs that name them.
 
-    ``names``: the homes that are asked for. ``used``: those of them that something uses.
+    ``names``: the homes that are asked for. ``used``: those of them that something uses. ``programs``: what stands in
+    the command line of programs that may run one of them; nginx_artifacts.py asks the same of nginx's artifacts, among
+    which no link is ``planned``: one that the plan answers for, and in check mode is ahead of.
     """
 
-    def __init__(self, root, names, conf_dir):
-        self.root, self.names = root, set(names)
+    def __init__(self, root, names, conf_dir, programs=b"uwsgi|python", planned=CURRENT):
+        self.root, self.names, self.planned = root, set(names), planned
         self.used, self.apps = set(), set()
         if not names:
             return
         roots = set(encoded(one) for one in (root, os.path.realpath(root)))
         any_of = b"|".join(re.escape(encoded(name)) for name in names)
         self.path = re.compile(b"(?:" + b"|".join(map(re.escape, roots)) + b")/+(" + any_of + br")(?![\w.-])")
-        self.about = re.compile(b"uwsgi|python|" + b"|".join(map(re.escape, roots)))
+        self.about = re.compile(programs + b"|" + b"|".join(map(re.escape, roots)))
         for pid in processes():
             self._process(pid)
         for place in (conf_dir,) + PLACES:
@@ -129,8 +132,7 @@ class Users:
     def _folder(self, folder, depth):
         for name in map(native, folder.names()):
             found = folder.lstat(name)
-            # The link `current` is said by the plan, which in check mode is ahead of it.
-            if found is None or (folder.path == os.path.normpath(self.root) and name == CURRENT):
+            if found is None or (folder.path == os.path.normpath(self.root) and name == self.planned):
                 continue
             try:
                 if stat.S_ISLNK(found.st_mode):
@@ -171,6 +173,20 @@ class Users:
             self._place(os.path.join(venv, "bin"), 0)
 
 
+def take_away(root, names, left):
+    """Remove those of ``names`` and of ``left`` that another play has not removed meanwhile; returns the names."""
+    with safe_path.Folder(root) as folder:
+        fcntl.flock(folder.handle, fcntl.LOCK_EX)
+        names, left = [[name for name in some if folder.lstat(name) is not None] for some in (names, left)]
+        for name in names:
+            # In one step: what is removed by halves is never taken for something whole.
+            folder.remove(GONE + name)
+            os.rename(folder.at(name), folder.at(GONE + name))
+        for name in left + [GONE + name for name in names]:
+            folder.remove(name)
+    return names, left
+
+
 def beyond(root, keep, wanted, conf_dir):
     """Names of homes that are to go, and of what an earlier removal has left.
 
@@ -203,13 +219,7 @@ def remove(root, names, wanted, conf_dir, check_mode=False):
     if not doomed and not left:
         return []
     if not check_mode:
-        with safe_path.Folder(root) as folder:
-            for name in doomed:
-                # In one step: what is removed by halves is never taken for a home.
-                folder.remove(GONE + name)
-                os.rename(folder.at(name), folder.at(GONE + name))
-            for name in left + [GONE + name for name in doomed]:
-                folder.remove(name)
+        doomed, left = take_away(root, doomed, left)
         for name in doomed:
             try:
                 safe_path.remove_tree(os.path.join(root, "log", name + ".log"))

@@ -50,6 +50,12 @@ options:
     description: A file of the controller for what all hosts of the play tell, as JSON; not used by the module itself.
     type: str
     default: ''
+  caches:
+    description:
+      - Folders of the controller with what was built for hosts, by C(nginx) and C(uwsgi).
+      - Not used by the module itself.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - graceful.wsgi.internal
 attributes:
@@ -94,6 +100,7 @@ def main():
         argument_spec={
             "format": {"type": "str", "default": "text"},
             "file": {"type": "str", "default": ""},
+            "caches": {"type": "dict", "default": {}},
             "roots": {"type": "list", "elements": "path", "required": True},
             "places": {
                 "type": "dict",

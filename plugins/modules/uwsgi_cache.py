@@ -37,6 +37,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+removed:
+  description: The paths that were removed, or in check mode would be.
+  returned: with state C(pruned)
+  type: list
+  elements: str
 claimed:
   description: Whether this host is the one to have the wheel built.
   returned: with state C(claimed)

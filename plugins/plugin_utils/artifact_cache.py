@@ -53,6 +53,15 @@ def kept(folder: str) -> list[dict[str, Any]]:
     return told
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else stores, removes or claims in the folder meanwhile."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class Cache:
     """One artifact in the folder: ``<folder>/<name>/`` with file and manifest, and beside it who builds it now."""
 
@@ -98,13 +107,6 @@ class Cache:
             raise CacheError(f"{file} does not tell of {self.binary}. It was not installed; {hint}")
         return dict(told)
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / ".lock", "a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
     def claimed(self) -> dict[str, Any] | None:
         """Who builds it now; the claim of a play that has ended without giving it back is none."""
         try:
@@ -128,7 +130,7 @@ class Cache:
         # What is there already can be had of a folder that this account may only read.
         if self.found():
             return False
-        with self._locked():
+        with locked(self.folder):
             if self.found():
                 return False
             claim = self.claimed()
@@ -148,14 +150,14 @@ class Cache:
         """Give the claim back, if it is this host's."""
         if not self.folder.is_dir():
             return
-        with self._locked():
+        with locked(self.folder):
             claim = self.claimed()
             if claim and self.mine(claim, pid) and claim["host"] == host:
                 self._claim.unlink()
 
     def store(self, fetch: Callable[[str, str], None]) -> dict[str, Any]:
         """Keep what ``fetch(name, local path)`` brings of the builder's artifact; returns the manifest."""
-        with self._locked():
+        with locked(self.folder):
             scratch = Path(tempfile.mkdtemp(prefix=f".{self.name}.", dir=self.folder))
         try:
             for name in (nginx_artifact.MANIFEST, self.kind.file):

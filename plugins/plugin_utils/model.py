@@ -908,6 +908,8 @@ class NginxSettings:
     conf_template: str
     # Template of nginx.service. Example: nginx.service.j2.
     unit_template: str
+    # How many artifacts stay on a host, that in use among them. Example: 2.
+    keep_artifacts: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -1016,6 +1018,12 @@ class NginxPlan(Plan):
     build: NginxBuild
     # The controller's folder of artifacts. Example: ~/.cache/graceful-wsgi/nginx.
     cache: str
+    # How many of them stay whatever their age. Example: 5.
+    cache_keep: int
+    # Days since a host last got one after which it goes; 0 for never, and in a kit, which is no cache. Example: 90.
+    cache_days: int
+    # Names of those that number and age take. Example: [1.28.3-edd1b1d2d621].
+    cache_old: list[str]
     # Processor of the host, or null. Example: x86_64.
     arch: str | None
     # Archives that it is built from.
@@ -1135,6 +1143,12 @@ class UwsgiBuilder:
     library_packages: dict[str, str]
     # The controller's folder of wheels. Example: ~/.cache/graceful-wsgi/uwsgi.
     cache: str
+    # How many of them stay whatever their age. Example: 5.
+    cache_keep: int
+    # Days since a host last got one after which it goes; 0 for never, and in a kit, which is no cache. Example: 90.
+    cache_days: int
+    # Names of those that number and age take. Example: [2.0.28-cp311-edd1b1d2d621].
+    cache_old: list[str]
     # The virtualenv for Python 2.7 on the host that builds.
     virtualenv: Virtualenv
     # Packages that a build takes there.
@@ -1422,6 +1436,8 @@ class RemovePlan(Plan):
     roots: list[str]
     # Where the roles have put the rest.
     places: Places
+    # The controller's folders of what was built for hosts. Example: {nginx: ~/.cache/graceful-wsgi/artifacts}.
+    caches: dict[str, str]
     # Account of each application that is named. Example: {shop: wsgi-shop}.
     accounts: dict[str, str]
     # Home by which an account is known as one that the roles made. Example: {nginx: /var/cache/nginx}.

@@ -63,6 +63,9 @@ def check_numbers(values: dict[str, Any], problems: list[Problem]) -> None:
         ("nginx_download_timeout", 1),
         ("nginx_download_retries", 0),
         ("nginx_log_keep", 1),
+        ("nginx_keep_artifacts", 1),
+        ("nginx_cache_keep", 0),
+        ("nginx_cache_days", 0),
     ):
         if values[variable] < least:
             problems.append(Problem(variable, f"{values[variable]} is too small", f"write {least} or more"))

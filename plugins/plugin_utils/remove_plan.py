@@ -15,8 +15,15 @@ from .text_values import SAFE_NAME
 # What is read of the other roles' variables: where things are, and which accounts were made. Nothing else of an
 # inventory matters here: what it publishes may be wrong by now, or gone.
 READ = {
-    "nginx": ("nginx_user", "nginx_build_user"),
-    "uwsgi": ("uwsgi_home", "uwsgi_conf_dir", "uwsgi_log_dir", "uwsgi_user", "uwsgi_build_user"),
+    "nginx": ("nginx_user", "nginx_build_user", "nginx_artifact_dir"),
+    "uwsgi": (
+        "uwsgi_home",
+        "uwsgi_conf_dir",
+        "uwsgi_log_dir",
+        "uwsgi_user",
+        "uwsgi_build_user",
+        "uwsgi_artifact_dir",
+    ),
     "publish": ("publish_root", "publish_build_user", "publish_git_user", "publish_lock_timeout"),
 }
 
@@ -63,6 +70,7 @@ def plan(
         roots=[root, log_dir, *layout.GIT_ROOTS],
         # Everybody's folders are not ours, be they empty.
         places=Places(root="" if root in SHARED else root, homes=root, uwsgi_home=home, conf_dir=conf_dir),
+        caches={"nginx": nginx["nginx_artifact_dir"], "uwsgi": uwsgi["uwsgi_artifact_dir"]},
         accounts={name: account_plan.own_account(name) for name in values["remove_apps"]},
         made={
             nginx["nginx_user"]: "/var/cache/nginx",

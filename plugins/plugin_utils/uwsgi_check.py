@@ -102,6 +102,9 @@ def _check_unit(values: dict[str, Any], problems: list[Problem]) -> None:
     for name in ("uwsgi_build_timeout", "uwsgi_keep_homes", "uwsgi_limit_nofile", "uwsgi_stop_timeout"):
         if values[name] < 1:
             problems.append(Problem(name, f"{values[name]} is too small", "write a number above 0"))
+    for name in ("uwsgi_cache_keep", "uwsgi_cache_days"):
+        if values[name] < 0:
+            problems.append(Problem(name, f"{values[name]} is too small", "write 0 or more"))
     if values["uwsgi_memory_limit"] and not re.fullmatch(r"[1-9]\d*[KMGT]?|infinity", values["uwsgi_memory_limit"]):
         problems.append(
             Problem("uwsgi_memory_limit", f"{values['uwsgi_memory_limit']!r} is no size", "write e.g. 512M or 2G")

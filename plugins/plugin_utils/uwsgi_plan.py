@@ -112,6 +112,9 @@ def _builder(
         library_packages=packages.LIBRARIES.get(host.get("os_family") or "", {}),
         home=home,
         cache=known.get("cache") or values["uwsgi_artifact_dir"],
+        cache_keep=values["uwsgi_cache_keep"],
+        cache_days=values["uwsgi_cache_days"] if known.get("old") is not None else 0,
+        cache_old=known.get("old") or [],
         virtualenv=_virtualenv(home),
         # The builder is of the host's kind, so its packages have the same names.
         needs=needs,

@@ -93,13 +93,17 @@ class Asked(Exception):
 
 @cache
 def spec_of(name):
-    """What a module, or an action that runs no module, checks its arguments by: argument_spec and what goes with it."""
+    """By what a module, or an action that runs none of its name, checks arguments: argument_spec and its company."""
     module = importlib.import_module(f"{PLUGINS}.modules.{name}")
     if hasattr(module, "AnsibleModule"):
         with mock.patch.object(module, "AnsibleModule", side_effect=Asked) as asked, contextlib.suppress(Asked):
             module.main()
         return dict(asked.call_args.kwargs)
     action = action_of(name)
+    if hasattr(action, "ABOUT"):
+        # One module answers them all, and looks up what each takes.
+        host_info = importlib.import_module(f"{PLUGINS}.modules.host_info")
+        return {"argument_spec": host_info.state_of(action.ABOUT).SPEC}
     with (
         mock.patch.object(action, "validate_argument_spec", side_effect=Asked) as asked,
         contextlib.suppress(Asked),
@@ -243,7 +247,8 @@ class Rendered:
     def _acted(self, name, args, templar):
         """What the action plugin of this name has modules do with these arguments: (module, arguments) of each."""
         action = action_of(name)
-        if action is None or not hasattr(importlib.import_module(f"{PLUGINS}.modules.{name}"), "AnsibleModule"):
+        runs_module = hasattr(importlib.import_module(f"{PLUGINS}.modules.{name}"), "AnsibleModule")
+        if action is None or not (runs_module or hasattr(action, "ABOUT")):
             return [(name, args)]
         sent = []
         folders = [str(ROLES / self.role), *self.templates]
@@ -253,6 +258,8 @@ class Rendered:
 
         def execute(_self, module_name=None, module_args=None, **_more):
             module_args = task.args if module_args is None else module_args
+            if module_name == f"{COLLECTION}host_info":
+                module_name, module_args = name, module_args["wanted"]
             sent.append((module_name.removeprefix(COLLECTION), copy.deepcopy(dict(module_args))))
             items = module_args.get("releases") or []
             told = [{"name": item["name"], "current": "former"} for item in items]

@@ -39,7 +39,11 @@ UWSGI = {
     },
 }
 UPSTREAM = [{"address": "127.0.0.2", "weight": 3}, {"address": "127.0.0.3"}]
-BUILDER = {"home": "/root/.cache/graceful-wsgi/x", "cache": "/root/.cache/graceful-wsgi/artifacts"}
+BUILDER = {
+    "home": "/root/.cache/graceful-wsgi/x",
+    "cache": "/root/.cache/graceful-wsgi/artifacts",
+    "old": ["1.0.1-0123456789ab"],
+}
 DEBIAN = {
     "os_family": "Debian",
     "distribution": "Debian",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import playbook
@@ -104,3 +105,34 @@ def test_check_mode_leaves_no_claim_and_says_what_a_run_would(play):
     status, said = play(CLAIM, ("released", {}, MINE), ("awaited", {}, {}), check=True)
     assert status == 0, said
     assert not play.cache.exists()
+
+
+def test_number_and_age_take_what_is_old_once_and_check_mode_says_so_beforehand(play):
+    status, said = play(CLAIM, ("stored", {"path": str(play.built)}, MINE), ("released", {}, MINE))
+    assert status == 0, said
+    path = play.cache / NAME
+    # An artifact is known by what it is made of, of which this test's has nothing.
+    told = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**told, "about": {"flags": []}}))
+    os.utime(path / "manifest.json", (1, 1))
+    prune = ("pruned", {"name": "1.30.6-0123456789ab", "keep": 1, "days": 30}, {})
+    status, said = play(prune, check=True)
+    assert status == 0 and said.count("changed: ") == 3 and path.exists(), said
+    status, said = play(prune)
+    assert status == 0 and said.count("changed: ") == 1 and not path.exists(), said
+    status, said = play(prune)
+    assert status == 0 and "changed: " not in said, said
+
+
+def test_what_a_host_waits_for_is_young_again(play):
+    play(CLAIM, ("stored", {"path": str(play.built)}, MINE), ("released", {}, MINE))
+    file = play.cache / NAME / "manifest.json"
+    os.utime(file, (1, 1))
+    awaited = ("awaited", {"architecture": os.uname().machine, "glibc": "9"}, {})
+    assert play(awaited, check=True)[0] == 0 and file.stat().st_mtime == 1
+    status, said = play(awaited)
+    assert status == 0 and time.time() - file.stat().st_mtime < 600, said
+    # As is one that a host finds there: another play that prunes meanwhile leaves it.
+    os.utime(file, (1, 1))
+    assert play(CLAIM, check=True)[0] == 0 and file.stat().st_mtime == 1
+    assert play(CLAIM)[0] == 0 and time.time() - file.stat().st_mtime < 600

@@ -500,6 +500,7 @@ def built(plan):
         "held": True,
         "glibc": "2.36",
         "bundles": {"nginx": "0"},
+        "old_artifacts": ["1.28.3-0123456789ab"],
     }
     noted = {"stale": True, "active": False, "enabled": False, "unread": ["/etc/nginx/nginx.conf"], "noted": True}
     return {
@@ -774,7 +775,8 @@ READ_ELSEWHERE = {
     "uwsgi": {("checks",), ("warnings",)},
     # The role kit names what it cannot bring by it.
     "publish": {("app_variables",), ("warnings",), ("published",)},
-    "remove": {("checks",), ("warnings",)},
+    # The role publish asks it where things are, for the status.
+    "remove": {("checks",), ("warnings",), ("caches",), ("caches", "nginx"), ("caches", "uwsgi")},
 }
 
 

@@ -15,6 +15,7 @@ WAYS = [
     "test_groups.py",
     "test_homes.py",
     "test_import.py",
+    "test_old_builds.py",
     "test_status.py",
     "test_tags.py",
     "test_trial.py",

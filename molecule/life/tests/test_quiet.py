@@ -23,7 +23,8 @@ RELOAD = """\
   ansible.builtin.command: cat /run/graceful-wsgi/plays/set-trial.json
   changed_when: false
 """
-ASKED = ["setup", "nginx_info", "uwsgi_build_info", "publish_info"]
+# One module answers for nginx, uWSGI and the applications.
+ASKED = ["setup", "host_info", "host_info", "host_info"]
 
 
 class Trial:

@@ -1,5 +1,7 @@
 """What the controller side of the plan looks up before the pure plan is asked."""
 
+import json
+import os
 import shutil
 
 import pytest
@@ -146,3 +148,17 @@ def test_auto_of_what_is_not_there_or_wrong_is_left_to_others(app):
     app = {**app, "requirements": "auto"} if isinstance(app, dict) else app
     told = plan._auto([app], 3, found)
     assert {name: type(one) for name, one in told.items()} in ({}, {"a": lock_files.LockError})
+
+
+def test_what_is_old_in_a_cache_is_known_to_the_plan_where_somebody_builds_for_hosts(tmp_path):
+    name = "1.28.3-0123456789ab"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "nginx").write_text("x")
+    told = {"version": "1.28.3", "about": {"flags": []}, "files": {"nginx": "0"}}
+    (tmp_path / name / "manifest.json").write_text(json.dumps(told))
+    os.utime(tmp_path / name / "manifest.json", (1, 1))
+    asked = {"nginx_build_host": "localhost", "nginx_cache_keep": 0, "nginx_cache_days": "30"}
+    assert plan._old("nginx", asked, str(tmp_path)) == [name]
+    for name, other in (("build_host", ""), ("cache_keep", 1), ("cache_days", 0), ("cache_days", "x")):
+        assert plan._old("nginx", {**asked, f"nginx_{name}": other}, str(tmp_path)) == []
+    assert plan._old("nginx", asked, None) == plan._old("nginx", {}, str(tmp_path)) == []

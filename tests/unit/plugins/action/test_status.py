@@ -6,7 +6,7 @@ import threading
 import pytest
 from ansible.errors import AnsibleActionFail
 
-from ansible_collections.graceful.wsgi.plugins.action.status import merged
+from ansible_collections.graceful.wsgi.plugins.action.status import caches, merged
 
 
 def test_hosts_that_write_at_once_lose_nothing_of_each_other(tmp_path):
@@ -33,3 +33,13 @@ def test_a_file_of_something_else_is_not_overwritten(tmp_path):
     with pytest.raises(AnsibleActionFail, match="holds no JSON"):
         merged(path, "web1", 2, ["web1"])
     assert path.read_text() == "mine"
+
+
+def test_what_the_controller_keeps_for_hosts_is_told_by_role(tmp_path):
+    path = tmp_path / "artifacts" / "1.30.6-0123456789ab"
+    path.mkdir(parents=True)
+    (path / "nginx").write_text("x" * 9000)
+    told = {"version": "1.30.6", "about": {"flags": []}, "files": {"nginx": "0"}}
+    (path / "manifest.json").write_text(json.dumps(told))
+    [held] = caches({"nginx": str(path.parent), "uwsgi": str(tmp_path / "none"), "other": None})
+    assert (held["of"], held["folder"], held["kept"]) == ("nginx", str(path.parent), 1) and held["bytes"] >= 9000

@@ -95,6 +95,9 @@ OTHERS = {
     "nginx_service_enabled": st.booleans(),
     "nginx_take_over": st.booleans(),
     "nginx_log_keep": st.integers(1, 99),
+    "nginx_keep_artifacts": st.integers(1, 9),
+    "nginx_cache_keep": st.integers(0, 9),
+    "nginx_cache_days": st.integers(0, 99),
     "nginx_hardening": st.booleans(),
     "nginx_read_only_system": st.booleans(),
     "nginx_read_only_home": st.booleans(),
@@ -257,6 +260,9 @@ def test_downloads_take_proxy_and_authorities():
         ({"nginx_build_user": "root"}, "nginx_build_user: root must not build"),
         ({"nginx_build_user": "nginx"}, "nginx_build_user: nginx must not build"),
         ({"nginx_worker_processes": "0"}, "nginx_worker_processes: '0' is no number"),
+        ({"nginx_keep_artifacts": 0}, "nginx_keep_artifacts: 0 is too small; write 1"),
+        ({"nginx_cache_keep": -1}, "nginx_cache_keep: -1 is too small; write 0"),
+        ({"nginx_cache_days": -1}, "nginx_cache_days: -1 is too small; write 0"),
         ({"nginx_worker_connections": 1}, "nginx_worker_connections: 1 is too small; write 2"),
         ({"nginx_build_jobs": -1}, "nginx_build_jobs: -1 is too small; write 0"),
         ({"nginx_build_options": ["--prefix=/x"]}, "nginx_build_options[0]: --prefix is the role's own"),
@@ -788,3 +794,11 @@ def test_nginx_may_what_its_configuration_asks_for(variables, capability):
 )
 def test_what_is_no_directive_of_a_unit_is_refused(variables, path):
     assert [text.split(":")[0] for text in refused(**variables)] == [path]
+
+
+def test_what_the_controller_keeps_goes_by_number_and_age_and_a_kit_is_no_cache():
+    asked = {"nginx_cache_keep": 3, "nginx_cache_days": 7}
+    told = planned({**DEBIAN, "builder": {"cache": "/kept", "old": ["1.28.3-0123456789ab"]}}, **asked)
+    assert [told[f"cache_{name}"] for name in ("keep", "days", "old")] == [3, 7, ["1.28.3-0123456789ab"]]
+    told = planned({**DEBIAN, "builder": {"cache": "/kit/nginx"}}, **asked)
+    assert (told["cache_days"], told["cache_old"]) == (0, [])

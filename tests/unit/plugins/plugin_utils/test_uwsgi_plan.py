@@ -66,6 +66,8 @@ def test_nothing_known_of_the_host_is_no_crash():
         ({"uwsgi_group": "a b"}, "uwsgi_group", "uwsgi"),
         ({"uwsgi_pip_no_index": True}, "uwsgi_pip_no_index", "uwsgi_wheel_dir"),
         ({"uwsgi_keep_homes": 0}, "uwsgi_keep_homes", "above 0"),
+        ({"uwsgi_cache_keep": -1}, "uwsgi_cache_keep", "0 or more"),
+        ({"uwsgi_cache_days": -1}, "uwsgi_cache_days", "0 or more"),
         ({"uwsgi_stop_timeout": 0}, "uwsgi_stop_timeout", "above 0"),
         ({"uwsgi_build_timeout": 0}, "uwsgi_build_timeout", "above 0"),
         ({"uwsgi_memory_limit": "much"}, "uwsgi_memory_limit", "512M"),

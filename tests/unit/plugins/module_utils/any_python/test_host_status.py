@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     host_status,
+    nginx_artifact,
     ownership,
     status_disk,
     status_logs,
@@ -190,6 +191,7 @@ def found(**more):
         "disk": {
             "uwsgi_home": "/opt/uwsgi", "uwsgi_homes": 3 << 20, "nginx_artifacts": None, "shared_virtualenvs": None,
             "uwsgi_versions": [{"name": "2.0.31-python3.11", "bytes": 1 << 20, "current": True}],
+            "nginx_versions": [{"name": "1.28.3-0123456789ab", "bytes": 2 << 20, "current": False}],
             "file_systems": [{"mount": "/", "size": 100, "free": 5}],
         },
     }
@@ -211,6 +213,7 @@ def test_what_needs_a_look_is_said_first():
     assert page[1] == "  LOOK: nginx does not run" and "    / -> application shop (MAINTENANCE, answers 503)" in page
     assert "  uWSGI in /opt/uwsgi: 3.0 MB" in page
     assert "    2.0.31-python3.11: 1.0 MB (current)" in page
+    assert "    1.28.3-0123456789ab: 2.0 MB" in page
     assert "      2 workers, ? busy; 1 request, ? exceptions; memory -" in page
     assert status_page.page(dict(found(sites=[], applications=[]), attention=[]))[1] == "  nothing needs a look"
 
@@ -252,3 +255,19 @@ def test_links_of_one_file_are_not_remembered_without_an_end(tmp_path, monkeypat
         os.link(str(tmp_path / ("f%d" % number)), str(tmp_path / ("g%d" % number)))
     monkeypatch.setattr(status_disk, "REMEMBERED", 3)
     assert status_disk.counted(str(tmp_path)) is None
+
+
+def test_each_nginx_is_told_with_what_it_takes_and_which_is_in_place(tmp_path, monkeypatch):
+    os.chmod(str(tmp_path), 0o755)
+    for name, text in (("1.28.3-0123456789ab", u"old"), ("1.30.6-0123456789ab", u"new"), ("mine", u"x")):
+        folder = tmp_path / name
+        folder.mkdir(0o755)
+        (folder / "nginx").write_text(text)
+        told = {"version": name[:6], "files": {"nginx": nginx_artifact.sha256(str(folder / "nginx"))}}
+        (folder / "manifest.json").write_text(u"%s" % json.dumps(told))
+    monkeypatch.setattr(status_disk, "ARTIFACTS", str(tmp_path))
+    monkeypatch.setattr(status_disk.layout, "NGINX_BINARY", str(tmp_path / "1.28.3-0123456789ab" / "nginx"))
+    told = dict((one["name"], one) for one in status_disk.host(str(tmp_path), str(tmp_path), run)["nginx_versions"])
+    assert sorted(told) == ["1.28.3-0123456789ab", "1.30.6-0123456789ab"]
+    assert [told[name]["current"] for name in sorted(told)] == [True, False]
+    assert all(one["bytes"] > 0 for one in told.values())

@@ -16,7 +16,8 @@ OLD, OLDER, NEW = "2.0.28-python3.11", "2.0.26-python3.11", "2.0.31-python3.11"
 
 def started(words, **more):
     """A process, once it runs that program: before, the kernel tells no command line of it."""
-    running = subprocess.Popen(words, **more)
+    # What outlives it, as a shell's child does, must not hold the output of the tests under Python 2.7.
+    running = subprocess.Popen(words, close_fds=True, **more)
     while not procfs.words(running.pid):
         assert running.poll() is None
     return running

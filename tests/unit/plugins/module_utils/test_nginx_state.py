@@ -1,4 +1,4 @@
-"""What nginx_info takes for there."""
+"""What nginx_state takes for there."""
 
 import grp
 import os
@@ -7,8 +7,7 @@ import subprocess
 
 import pytest
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import accounts, nginx_artifact
-from ansible_collections.graceful.wsgi.plugins.modules import nginx_info
+from ansible_collections.graceful.wsgi.plugins.module_utils import accounts, nginx_artifact, nginx_state
 
 ME = pwd.getpwuid(os.getuid())
 MINE = grp.getgrgid(ME.pw_gid).gr_name
@@ -35,7 +34,7 @@ def test_an_account_that_is_in_no_file_is_hidden_from_a_static_nginx(tmp_path, m
         monkeypatch.setattr(module, function, lambda name: {name: name for name in known}[name])
 
     def hidden(user, group):
-        return nginx_info.hidden(user, group, str(tmp_path))
+        return nginx_state.hidden(user, group, str(tmp_path))
 
     assert hidden("nginx", "nginx") is None
     # Not there yet: the role makes it.
@@ -58,12 +57,12 @@ def manifest(dest):
 def test_installed_is_by_content(dest, tmp_path):
     none = str(tmp_path / "nginx.pid")
     wanted = manifest(dest)
-    assert nginx_info.installed(wanted, dest, none) is True
-    assert nginx_info.installed(None, dest, none) is False
-    assert nginx_info.installed(wanted, dest + "-none", none) is False
+    assert nginx_state.installed(wanted, dest, none) is True
+    assert nginx_state.installed(None, dest, none) is False
+    assert nginx_state.installed(wanted, dest + "-none", none) is False
     with open(dest, "ab") as target:
         target.write(b".")
-    assert nginx_info.installed(wanted, dest, none) is False
+    assert nginx_state.installed(wanted, dest, none) is False
 
 
 def test_installed_needs_the_running_one_to_be_it(dest, tmp_path):
@@ -74,11 +73,11 @@ def test_installed_needs_the_running_one_to_be_it(dest, tmp_path):
     ) as process:
         pid_file.write_text(f"{process.pid}\n")
         # Right after exec a process has no command line yet.
-        assert nginx_info.nginx_master.wait(lambda: nginx_info.nginx_master.title(process.pid), 10)
-        assert nginx_info.installed(manifest(dest), dest, str(pid_file)) is False
+        assert nginx_state.nginx_master.wait(lambda: nginx_state.nginx_master.title(process.pid), 10)
+        assert nginx_state.installed(manifest(dest), dest, str(pid_file)) is False
         shell = os.path.realpath("/bin/sh")
-        assert nginx_info.installed(manifest(shell), shell, str(pid_file)) is True
+        assert nginx_state.installed(manifest(shell), shell, str(pid_file)) is True
         process.stdin.close()
-    assert nginx_info.installed(manifest(dest), dest, str(pid_file)) is True
+    assert nginx_state.installed(manifest(dest), dest, str(pid_file)) is True
     pid_file.write_text("garbage\n")
-    assert nginx_info.installed(manifest(dest), dest, str(pid_file)) is False
+    assert nginx_state.installed(manifest(dest), dest, str(pid_file)) is False
