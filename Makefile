@@ -4,7 +4,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 JUNIT := .cache/junit
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live life ways faults python27 centos7 fleet airgap docs docs-site golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills clean-cache
+.PHONY: help venv venv-test venv-core216 demo demo-down test lint unit consumer molecule reload paths websocket hostile live life ways faults python27 centos7 fleet balanced airgap docs docs-site golden images bench bench-converge bench-reload bench-fleet bench-serve bench-kills bench-balanced clean-cache
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -26,12 +26,12 @@ demo-down: ## Remove the demo host
 
 # The images of hosts and the other virtualenv are made by the first stage that needs them, beside the unit tests.
 test: venv-test venv ## Run lint, unit, consumer and all scenarios, three at a time
-	@tests/run unit python27+ ways live life hostile faults+ molecule fleet paths airgap lint consumer centos7 'reload!' 'websocket!'
+	@tests/run unit python27+ ways live life hostile faults+ molecule fleet balanced paths airgap lint consumer centos7 'reload!' 'websocket!'
 
 # What Ansible has packed in one play is handed on to the next; and where building is not what is tested, as bytecode too.
-unit consumer molecule reload paths websocket hostile live life ways faults python27 centos7 fleet airgap: \
+unit consumer molecule reload paths websocket hostile live life ways faults python27 centos7 fleet balanced airgap: \
     export ANSIBLE_CALLBACK_PLUGINS := $(CURDIR)/tests/shared/callbacks
-reload paths websocket hostile live life ways faults: export TEST_COMPILED_MODULES := yes
+reload paths websocket hostile live life ways faults balanced: export TEST_COMPILED_MODULES := yes
 
 lint: venv-test ## ansible-lint, yamllint, ruff, mypy, changelog fragments, what tasks and templates read
 	@status=0; for linter in "yamllint --strict ." "ruff check ." "mypy" "antsibull-changelog lint" "ansible-lint --strict" \
@@ -63,8 +63,9 @@ python27: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 centos7: venv-core216 ## The main job on CentOS 7 (image: MOLECULE_CENTOS7_IMAGE), under ansible-core 2.16
 centos7: export PATH := $(CURDIR)/.venv-core216/bin:$(PATH)
 airgap: venv-test ## A host that reaches nothing, published from a kit
+balanced: venv-test ## Rolling deploys of three hosts behind two balancers, under visitors
 fleet: venv-test ## One static nginx and one wheel of uWSGI, built once and installed where no compiler is
-molecule reload paths websocket hostile live life ways faults python27 centos7 fleet airgap:
+molecule reload paths websocket hostile live life ways faults python27 centos7 fleet balanced airgap:
 	@tests/images/docker-up
 	@$(if $(filter centos7,$@),tests/images/centos7)
 	molecule test --scenario-name $(if $(filter molecule,$@),default,$@)
@@ -93,6 +94,9 @@ bench-fleet: venv ## What each further host costs once nginx and uWSGI are built
 bench-kills: venv ## Plays killed at random moments and a host without power, under clients; SECONDS=600
 bench-converge bench-reload bench-fleet bench-serve bench-kills:
 	@tests/bench/$(@:bench-%=%)
+
+bench-balanced: export BALANCED_ROLLS := 10
+bench-balanced: balanced ## Ten rolling deploys, three broken ones, and another nginx and uWSGI, behind two balancers
 
 clean-cache: ## Remove the images, the tarballs and .venv
 	tests/images/clean

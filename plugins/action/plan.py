@@ -27,6 +27,7 @@ from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     auto_plan,
     cache_pruning,
     el_names,
+    fleet_plan,
     foreign_nginx,
     hook_plan,
     joined_variables,
@@ -401,6 +402,7 @@ class ActionModule(ReportingAction):
             if kit_plan.publishing(host):
                 # Nobody builds here, and where the kit was made the builder was known.
                 host[name].update(kit_plan.builder(host["kit"], (variables[role] or {}).get(f"{role}_build_host")))
+        host["fleet"] = fleet_plan.known(task_vars, variables["publish"] or {})
         host["groups"] = _groups(task_vars, variables["publish"] or {})
         host["requirements"] = _requirements((variables["publish"] or {}).get("publish_apps"))
         host["pages"] = maintenance_plan.read(

@@ -19,6 +19,7 @@ import tempfile
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
     bundle_diff,
     bundle_swap,
+    drained,
     nginx_loading,
     ownership,
     safe_path,
@@ -227,6 +228,8 @@ class Bundle:
         self.secrets, self.belongings = self._secrets(), self._belongings()
         if self.undo is not None:
             self._plan_undo()
+        # Under the lock, which whoever takes a host out of upstreams takes too.
+        drained.settle(self.files)
         self.overdue = bool(self.activate) and lstat(self._note) is not None
         for folder in self.folders:
             self.folder_states[folder.path] = folder.state()

@@ -18,6 +18,7 @@ import tempfile
 import time
 
 from ansible_collections.graceful.wsgi.plugins.module_utils import (
+    drained,
     journal,
     layout,
     maintenance,
@@ -308,6 +309,10 @@ def nginx(units, now):
     told = {"running": False, "since": None, "workers": 0, "unread": [], "version": None, "wrong": None}
     shown = units.show(["nginx.service"]).get("nginx.service") or {}
     told["state"] = shown.get("state")
+    told["drained"] = [
+        {"address": address, "host": note.get("host") or address, "since": note.get("since")}
+        for address, note in sorted(drained.notes().items())
+    ]
     try:
         master = nginx_master.read_master(layout.NGINX_PIDFILE)
         if master:
@@ -344,6 +349,8 @@ def attention(found):
         lines.append("nginx does not run%s" % (": %s" % found["nginx"]["wrong"] if found["nginx"]["wrong"] else ""))
     for path in found["nginx"]["unread"]:
         lines.append("%s is not as the running nginx has read it" % path)
+    for one in found["nginx"]["drained"]:
+        lines.append("%s (%s) is taken out of the upstreams while it is worked on" % (one["host"], one["address"]))
     for app in found["applications"]:
         for one in app["instances"]:
             if one["state"] != "active":

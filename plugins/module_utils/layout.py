@@ -39,6 +39,8 @@ NGINX_CONF = NGINX_DIR + "/nginx.conf"
 NGINX_LOG_DIR = "/var/log/nginx"
 # Files whose being there has nginx answer for an application: it outlives a boot, and nothing of nginx's reads it.
 MAINTENANCE_DIR = NGINX_DIR + "/maintenance"
+# Notes of hosts that this one leads nobody to while they are worked on; they outlive a boot.
+DRAINED_DIR = NGINX_DIR + "/drained"
 NGINX_PIDFILE = "/run/nginx.pid"
 NGINX_BINARY = "/usr/sbin/nginx"
 # What is noted of nginx, and its artifacts.

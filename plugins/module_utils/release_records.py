@@ -288,6 +288,11 @@ class Records:
         return found[0]["id"]
 
 
+def is_named(found, wanted):
+    """Whether a release is the one that is wanted: by its name, or by the beginning of it."""
+    return found is not None and (found == wanted or (len(wanted) > 5 and found.startswith(wanted)))
+
+
 def called(settings):
     """A name for what is kept of how a release was run, by which one tells it from another; empty for nothing."""
     return native(sha256(encoded(settings))[:8]) if settings else ""

@@ -108,6 +108,8 @@ def page(found):
     lines += ["  LOOK: %s" % line for line in found["attention"]] or ["  nothing needs a look"]
     runs = "runs since %s with %s" % (moment(nginx["since"]), counted(nginx["workers"], "worker"))
     lines.append("nginx %s: %s" % (nginx["version"] or "-", runs if nginx["running"] else "does not run"))
+    for one in nginx["drained"]:
+        lines.append("  DRAINED since %s: %s (%s)" % (moment(one["since"]), one["host"], one["address"]))
     lines.append("sites" if found["sites"] else "sites: none")
     lines += [line for site in found["sites"] for line in _site(site)]
     lines.append("applications" if found["applications"] else "applications: none")

@@ -56,6 +56,9 @@ options:
   to:
     description: The release to go back to, or the beginning of its name; without it the one that was live before.
     type: str
+  if_live:
+    description: With O(state=pinned) a release, or its beginning; where another one is live nothing goes back.
+    type: str
   by:
     description: Who runs the play; the action plugin fills it in.
     type: str
@@ -90,6 +93,10 @@ kept:
   description: For each application with what its release was live, if that is known and wanted.
   returned: O(state=pinned)
   type: dict
+concerned:
+  description: Whether this host goes back; not where O(if_live) is another release than the live one.
+  returned: O(state=pinned)
+  type: bool
 along:
   description: What comes along with the release, as a part of a sentence.
   returned: O(state=pinned)
@@ -108,6 +115,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils.release_records impo
     Records,
     called,
     digests,
+    is_named,
 )
 from ansible_collections.graceful.wsgi.plugins.module_utils.unlogged import AnsibleModule
 
@@ -194,9 +202,19 @@ def along(kept, app, wanted):
     return "its virtualenv; no configuration is kept with it, and so it is the one of the inventory"
 
 
+def is_live(releases, app, wanted):
+    """Whether this release of an application, or the one whose beginning it is, is the live one. Raises NoWayBack."""
+    # Code at path has no releases, which is told by whoever looks for the one to go back to.
+    return any(item.get("path") or is_named(Records.of(item["home"]).current, wanted) for item in chosen(releases, app))
+
+
 def tell_pinned(module, told):
     """Fill in what is to be known before an application goes back. Raises NoWayBack."""
     releases, app, wanted = (module.params[key] for key in ("releases", "app", "kept"))
+    if app and module.params["if_live"] and not is_live(releases, app, module.params["if_live"]):
+        told.update(concerned=False, pins={}, bare=[], kept={}, along="")
+        return
+    told["concerned"] = True
     told["pins"] = pinned(releases, app, module.params["to"])
     told["bare"] = bare(releases, told["pins"])
     told["kept"] = kept_with(releases, told["pins"])
@@ -219,6 +237,7 @@ def main():
             "why": {"type": "str", "default": ""},
             "app": {"type": "str"},
             "to": {"type": "str"},
+            "if_live": {"type": "str"},
             "by": {"type": "str"},
         },
         supports_check_mode=True,

@@ -818,6 +818,20 @@ class KeptSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Balanced:
+    """The balancers that a host is behind."""
+
+    # Name of the host. Example: web1.
+    name: str
+    # How it is called in their upstreams. Example: 192.0.2.1.
+    address: str
+    # Hosts that lead to it; empty for none. Example: [lb1, lb2].
+    balancers: list[str]
+    # Seconds to wait for connections to it to end. Example: 30.
+    timeout: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PublishPlan(Plan):
     """The plan of the role publish."""
 
@@ -893,6 +907,8 @@ class PublishPlan(Plan):
     commands: list[AppCommands]
     # Names of those whose new code answers only once commands have run. Example: [shop].
     before_live: list[str]
+    # The balancers that the host is taken out of while it is updated.
+    balanced: Balanced
     # What is kept of the applications with their releases that are live.
     kept_settings: list[KeptSettings]
 

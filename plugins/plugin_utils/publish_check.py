@@ -18,6 +18,7 @@ from . import (
     concurrency_plan,
     effect_plan,
     feature_plan,
+    fleet_plan,
     hook_plan,
     kit_plan,
     layout,
@@ -180,6 +181,7 @@ def check(values: dict[str, Any], host: dict[str, Any], roles: dict[str, Any], p
     request_plan.check_sites(values["publish_sites"], apps, roles["nginx"]["nginx_conf_options"], problems)
     served_plan.check(values["publish_sites"], roles["nginx"], problems)
     hook_plan.check(values, host, problems)
+    fleet_plan.check(values, host, problems)
     maintenance_plan.check_all(values, host.get("pages") or {}, problems)
     problems += kit_plan.unreadable(values, host.get("kit"))
 

@@ -23,6 +23,7 @@ from . import (
     dns_names,
     effect_plan,
     feature_plan,
+    fleet_plan,
     hook_plan,
     inherited_plan,
     kept_settings,
@@ -302,7 +303,6 @@ def plan(
     served, served_later = served_plan.checks(values["publish_sites"], apps, nginx, [one.group for one in members])
     checks = _checks(values, apps, uwsgi) + account_checks + served
     checks += _all_checks(values, host, roles, apps, sites, (app_bundle, site_bundle))
-    limits = uwsgi_plan.limits(uwsgi, host)
     return PublishPlan(
         checks=checks,
         warnings=notes + background_plan.warnings(values["publish_apps"], apps) + effect_plan.warnings(values),
@@ -327,7 +327,7 @@ def plan(
         git_user=values["publish_git_user"],
         pip=uwsgi_plan.pip_settings(uwsgi),
         uv=uv_plan.plan(values, uwsgi, host),
-        kit=kit_plan.wheels(values, host, lambda _python: limits),
+        kit=kit_plan.wheels(values, host, lambda _python: uwsgi_plan.limits(uwsgi, host)),
         releases=_releases(values, uwsgi, host, apps),
         reloads=[app_emit.reload(unit, asked[unit.app].probe) for unit in units],
         preflights=_preflights(values, host, apps, asked),
@@ -337,6 +337,7 @@ def plan(
         uwsgi_instances=[app_emit.instance(unit) for unit in units],
         app_bundle=app_bundle,
         site_bundle=site_bundle,
+        balanced=fleet_plan.plan(values, host),
         hooks=hook_plan.files(values, host),
         **_told_and_kept(values, apps),
     ), problems

@@ -374,11 +374,19 @@ def kit():
     return known
 
 
+# A host behind balancers, and the group that those lead to.
+FLEET = {
+    "fleet": {"name": "web1", "address": "192.0.2.1", "balancers": ["lb1"], "groups": ["balancers", "web"]},
+    "groups": {"": ["balancers", "web"], "web": DEBIAN["groups"]["backends"]},
+}
+
+
 def inputs():
     """(name, variables, host) of all that is planned."""
     for name, variables in [*inventories(), *recipes()]:
         el = "centos7" in name or any(known.startswith("el_") for known in variables)
-        yield name, templated(variables), CENTOS7 if el else DEBIAN
+        host = CENTOS7 if el else DEBIAN
+        yield name, templated(variables), {**host, **FLEET} if "balanced" in name else host
     for name, values in rows().items():
         yield name, values, DEBIAN
     for name, variables in ROLES.items():
@@ -435,6 +443,8 @@ WRITTEN = {
     "activated": False,
     "carried": False,
 }
+# What a balancer would have told.
+BALANCED = {"results": [{"item": "lb1", "changed": True, "told": ["worth a line"]}]}
 
 
 def planned_places():
@@ -474,6 +484,7 @@ def published(plan):
         **{f"__publish_{task}": WRITTEN for task in ("tried", "written", "served", "sites_written")},
         "__publish_live": {"asked": ["x"], "since": {"shop": 1.0}, "instances": {"shop": "reloaded"}, "refused": []},
         "__publish_answered": {"refused": []},
+        **{f"__publish_{task}": BALANCED for task in ("drained", "led", "led_again")},
         "__publish_app": "shop",
         "__publish_command": "true",
         "inventory_hostname": "web1",
@@ -487,6 +498,7 @@ def published(plan):
             "pins": dict.fromkeys(names, "0"),
             "kept": {one["name"]: {"release": "0", "kept": one["settings"]} for one in plan["kept_settings"]},
             "along": "its virtualenv",
+            "concerned": True,
         },
     }
 

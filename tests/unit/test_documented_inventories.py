@@ -92,7 +92,7 @@ def test_an_inventory_passes_the_plan(told, kit):
 
 # Variables of the playbooks themselves.
 PLAYS = ("publish_hosts", "publish_reload", "publish_serial", "app", "command", "to", "state")
-PLAYS += ("status_format", "status_file")
+PLAYS += ("status_format", "status_file", "live", "publish_max_fail_percentage")
 COMMANDS = [
     pytest.param(words, id=f"{place} {number}")
     for place, text in blocks("console")

@@ -187,7 +187,8 @@ def found(**more):
     told = {
         "host": "h", "time": 1.0, "sites": [site], "applications": [app],
         "touched": [{"path": "/x", "state": "edited"}],
-        "nginx": {"running": False, "since": None, "workers": 0, "unread": ["/y"], "version": None, "wrong": None},
+        "nginx": {"running": False, "since": None, "workers": 0, "unread": ["/y"], "version": None, "wrong": None,
+                  "drained": []},
         "disk": {
             "uwsgi_home": "/opt/uwsgi", "uwsgi_homes": 3 << 20, "nginx_artifacts": None, "shared_virtualenvs": None,
             "uwsgi_versions": [{"name": "2.0.31-python3.11", "bytes": 1 << 20, "current": True}],

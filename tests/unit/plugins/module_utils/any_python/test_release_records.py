@@ -285,3 +285,11 @@ def test_settings_behind_a_link_are_none(records, tmp_path):
     os.unlink(os.path.join(records.folder, "aaa111.settings"))
     os.symlink(str(elsewhere), os.path.join(records.folder, "aaa111.settings"))
     assert records.settings("aaa111") is None
+
+
+@pytest.mark.parametrize(
+    "wanted, is_it", [("0123456789ab", True), ("012345", True), ("01234", False), ("fedcba", False)]
+)
+def test_a_release_is_known_by_its_name_or_by_the_beginning_of_it(wanted, is_it):
+    assert code.is_named("0123456789ab", wanted) == is_it
+    assert code.is_named(None, wanted) is False
