@@ -8,7 +8,12 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.graceful.wsgi.plugins.action.import_stack import ReadsStack
-from ansible_collections.graceful.wsgi.plugins.plugin_utils import doctor, doctor_findings, import_nginx
+from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
+    doctor,
+    doctor_findings,
+    doctor_programs,
+    import_nginx,
+)
 from ansible_collections.graceful.wsgi.plugins.plugin_utils.text_values import printable
 
 FORMATS = ["text", "json"]
@@ -17,12 +22,15 @@ FORMATS = ["text", "json"]
 class ActionModule(ReadsStack):
     """Controller side of graceful.wsgi.doctor."""
 
+    PREFIX = "doctor"
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         kind = self._task.args.get("format", "text")
         if kind not in FORMATS:
             # Ansible's own refusal does not name the variable.
             raise AnsibleActionFail(f"doctor_format: {kind!r} is not known; write text or json")
+        self._refuse_odd()
         _validation, args = self.validate_argument_spec(
             argument_spec={
                 "files": {"type": "path"},
@@ -35,8 +43,14 @@ class ActionModule(ReadsStack):
         found = self.found(folder, task_vars, args["paths"])
         try:
             stack = doctor.Stack(found)
-            if not folder and stack.paths():
-                stack.looked = self._called(task_vars, look=stack.paths())["looked"]
+            if not stack.is_there():
+                where = folder or str((task_vars or {}).get("inventory_hostname") or "the host")
+                told = [f"neither nginx nor uWSGI was found in {where}", *(found.get("messages") or [])[:5]]
+                raise AnsibleActionFail("; ".join(told))
+            paths, programs = stack.paths(), doctor_programs.asked(stack)
+            if not folder and (paths or programs):
+                known = self._called(task_vars, look=paths, programs=programs)
+                stack.looked, stack.programs = known["looked"], known["programs"]
             findings = doctor.examine(stack)
         except import_nginx.ParserMissing as error:
             raise AnsibleActionFail(str(error)) from error

@@ -16,6 +16,7 @@ from ansible_collections.graceful.wsgi.plugins.module_utils import stack_files
 from ansible_collections.graceful.wsgi.plugins.plugin_utils import (
     adopt_plan,
     import_answers,
+    import_given,
     import_inventory,
     import_nginx,
     import_report,
@@ -44,6 +45,16 @@ class ReadsStack(ActionBase):
     """What import and doctor have in common."""
 
     _supports_check_mode = True
+    # How the variables of its playbook begin.
+    PREFIX = "import"
+
+    def _refuse_odd(self) -> None:
+        """Fail by the variable's name where one says nothing that is known."""
+        why = import_given.refusal(self.PREFIX, self._task.args)
+        if why:
+            raise AnsibleActionFail(why)
+        if isinstance(self._task.args.get("paths"), str):
+            self._task.args["paths"] = [path.strip() for path in self._task.args["paths"].split(",") if path.strip()]
 
     def _called(self, task_vars: Mapping[str, Any] | None, **args: Any) -> dict[str, Any]:
         """The answer of the host; its texts may hold secrets and go no further than here."""
@@ -61,7 +72,7 @@ class ReadsStack(ActionBase):
             where = os.path.expanduser(folder)
             if not os.path.isdir(where):
                 raise AnsibleActionFail(
-                    f"import_files: there is no folder {folder}; name one with files of nginx and uWSGI"
+                    f"{self.PREFIX}_files: there is no folder {folder}; name one with files of nginx and uWSGI"
                 )
             found: dict[str, Any] = stack_files.folder(where)
             return found
@@ -72,11 +83,15 @@ class ReadsStack(ActionBase):
         target = Path(path)
         if target.exists() and not overwrite:
             raise AnsibleActionFail(f"{path} is there already; name another import_dir, or set import_overwrite=true")
-        target.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        # Variables of an application's environment stand in it.
-        with os.fdopen(os.open(target, flags, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Variables of an application's environment stand in it.
+            with os.fdopen(os.open(target, flags, 0o600), "w", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            told = f"{path} cannot be written ({error.strerror}: {error.filename or path}); name another place"
+            raise AnsibleActionFail(told) from error
 
 
 class ActionModule(ReadsStack):
@@ -84,6 +99,7 @@ class ActionModule(ReadsStack):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
+        self._refuse_odd()
         _validation, args = self.validate_argument_spec(
             argument_spec={
                 "dir": {"type": "path", "required": True},

@@ -25,6 +25,10 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
+        for name in ("app", "command"):
+            # As a text, a list would be a command of brackets.
+            if isinstance(self._task.args.get(name), (list, dict)):
+                raise AnsibleActionFail(f"{name}: {self._task.args[name]!r} is no text; write -e {name}=WORDS")
         _validation, args = self.validate_argument_spec(
             argument_spec={"app": {"type": "str", "required": True}, "command": {"type": "str", "required": True}},
         )

@@ -60,6 +60,8 @@ class ActionModule(ActionBase):
         file, kind = args.pop("file", "") or "", args.pop("format", "text")
         if kind not in ("text", "json"):
             raise AnsibleActionFail(f"status_format: {kind!r} is not known; write text or json")
+        if not isinstance(file, str) or os.path.isdir(os.path.expanduser(file)):
+            raise AnsibleActionFail(f"status_file: {file!r} is no file that can be written; name one on the controller")
         folders = args.pop("caches", None) or {}
         path = Path(os.path.abspath(os.path.expanduser(file))) if file else None
         if path and not path.parent.is_dir():

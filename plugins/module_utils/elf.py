@@ -133,6 +133,27 @@ def library_paths(data):
     return [path for text in found for path in text.split(":") if path]
 
 
+def has_pointer(data, text, places=200):
+    """Whether a table of the program names a text, as one of options does.
+
+    That the text stands there says little: a linker lets one be the end of another, and whoever prints it has it too.
+    """
+    wanted = text.encode("utf-8") + b"\0"
+    try:
+        program = _File(data)
+        form = program.order + ("Q" if program.wide else "I")
+        at = data.find(wanted)
+        while at >= 0 and places > 0:
+            places -= 1
+            for kind, offset, start, size in program.segments:
+                if kind == LOAD and offset <= at < offset + size and struct.pack(form, start + at - offset) in data:
+                    return True
+            at = data.find(wanted, at + 1)
+    except (struct.error, OverflowError):
+        raise ElfError("is cut short")
+    return False
+
+
 def glibc():
     """The version of this host's glibc, or None."""
     try:

@@ -139,7 +139,7 @@ def ids(pid):
         name, _colon, rest = line.partition(":")
         if name in ("Uid", "Gid", "Groups"):
             found[name] = [int(word) for word in rest.split()]
-    if "Uid" not in found:
+    if "Uid" not in found or "Gid" not in found:
         return None
     return {"uid": found["Uid"][1], "gid": found["Gid"][1], "groups": found.get("Groups", [])}
 

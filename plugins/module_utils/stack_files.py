@@ -18,7 +18,7 @@ import pwd
 import re
 import stat
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, safe_path, uwsgi_programs
+from ansible_collections.graceful.wsgi.plugins.module_utils import procfs, safe_path, stack_programs, uwsgi_programs
 from ansible_collections.graceful.wsgi.plugins.module_utils.disk import native
 
 MAX_FILE = 1024 * 1024
@@ -278,10 +278,35 @@ def follow_uwsgi(collection, path, by=None):
             todo.append((os.path.normpath(os.path.join(os.path.dirname(path), target)), by))
         for target in _EMPEROR.findall(text or ""):
             if len(todo) < MAX_NAMES:
-                target = target.split("://")[-1]
-                found = target if re.search(r"[*?\[]", target) else os.path.join(target, "*.*")
-                found = collection.matching(found, by)
-                todo.extend((one, by) for one in found)
+                todo.extend((one, by) for one in _vassals(collection, target, os.path.dirname(path), by))
+
+
+def _vassals(collection, target, folder, by):
+    """The files that an emperor means by what it is told to watch. ``folder``: where that is looked for."""
+    kind, _colons, rest = target.rpartition("://")
+    if kind not in ("", "dir", "glob"):
+        # A queue or a database, of which nothing is a file.
+        return []
+    whole = os.path.normpath(os.path.join(folder or "/", rest))
+    return collection.matching(whole if re.search(r"[*?\[]", whole) else os.path.join(whole, "*.*"), by)
+
+
+def follow_emperor(collection, words, folders, by=None):
+    """Read the vassals of an emperor that is told by a command what to watch; the folder that it was started in."""
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name != "--emperor" or not (equals or words[place + 1:]):
+            continue
+        target = value if equals else words[place + 1]
+        # It goes into the folder that it watches.
+        above = [one[: -len(target) - 1] for one in folders if one.endswith("/" + target)]
+        for folder in above + folders:
+            found = _vassals(collection, target, folder, by)
+            for path in found:
+                follow_uwsgi(collection, path, by)
+            if found:
+                return folder
+    return None
 
 
 def read_tree(collection, path, depth=3):
@@ -397,10 +422,15 @@ def _process(pid, kind, words, parent):
         about["user"] = safe_path.account_name(about["uid"])
     about["unit"] = system_unit(*[native(procfs.read("/proc/%d/cgroup" % one)) for one in (pid, 1)])
     about["folders"] = [about["folder"]]
+    about.update(stack_programs.running(pid))
     if kind == "nginx":
         # Its workers began when it last read its files.
         about["read"] = int(max([procfs.started_at(child) for child in procfs.children(pid)] or [0]))
     if kind == "uwsgi":
+        about["read"] = stack_programs.last_read(pid)
+        # Another program may go by that name.
+        binary = about["program"] if uwsgi_programs.is_named([about["program"]]) else ""
+        about["program"] = uwsgi_programs.library(pid) or binary
         try:
             environment = procfs.read("/proc/%d/environ" % pid).split(b"\0")
         except (IOError, OSError):
@@ -414,6 +444,8 @@ def _process(pid, kind, words, parent):
 
 def _configs(collection, process):
     """Read what the command of a running master names."""
+    started = follow_emperor(collection, process["command"], process["folders"], process["by"])
+    process["folder"] = started or process["folder"]
     for word in process["command"][1:]:
         word = word.split("=", 1)[-1] if word.startswith("--") else word
         path = word.partition(":")[0]
@@ -460,11 +492,18 @@ def enabled_units():
     return sorted(found)
 
 
+def _folder_of(text):
+    """The folder that a unit, or a program of supervisor's, is started in."""
+    found = re.findall(r"(?m)^[ \t]*(?:WorkingDirectory|directory)[ \t]*=[ \t]*(/\S*)", text)
+    return found[-1] if found else "/"
+
+
 def commands_of(collection):
     """Read what the commands of units and of supervisor name."""
     for path, text in list(collection.texts.items()):
         by = collection.speaker(path)
         for line in re.findall(r"(?m)^[ \t]*(?:ExecStart|command)[ \t]*=(.*)$", text):
+            follow_emperor(collection, re.split(r"[\s\"']+", line), [_folder_of(text)], by)
             for word in re.split(r"[\s=:\"']+", line):
                 if word.startswith("/") and word.endswith(CONFIGS[:5]):
                     follow_uwsgi(collection, word, by)
@@ -549,8 +588,16 @@ def look(paths):
         if kind == "file" and path.endswith((".pid", "pid")) and state.st_size < 64:
             text = _peek(path).strip()
             about["alive"] = text.isdigit() and procfs.alive(int(text))
+        if kind == "folder":
+            about["pythons"] = _pythons(path)
         found[path] = about
     return found
+
+
+def _pythons(path):
+    """The versions of Python whose virtualenv a folder is; none where it is none."""
+    found = [re.match(r"python(\d+\.\d+)\Z", name) for name in names(os.path.join(path, "lib"))[:20]]
+    return [one.group(1) for one in found if one]
 
 
 def _closed(path):

@@ -26,6 +26,12 @@ options:
     type: list
     elements: str
     default: []
+  programs:
+    description:
+      - Of which binaries is told what they can do, by their bytes; none is run. Of each, C(names) of options or
+        directives, C(texts), C(plugins), and C(folders) of plugins. With these nothing else is read.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - graceful.wsgi.internal
   - graceful.wsgi.attributes
@@ -44,27 +50,35 @@ found:
     - C(speakers) are the accounts that can change a file, or have named it, by its path. A file that is not among them
       is root's. C(readers) are the accounts that have named a file and may read it, C(accounts) their names and groups.
     - C(by) of a process is its account, and null where every uid of it is root's.
-  returned: without O(look)
+  returned: without O(look) and O(programs)
   type: dict
 looked:
   description: What is there, by path.
-  returned: with O(look)
+  returned: with O(look) or O(programs)
+  type: dict
+programs:
+  description:
+    - By path what a binary C(lacks) of C(names), which C(texts) it holds, which plugins are C(missing), which
+      C(libraries) the loader does not find, and the version of its C(python).
+  returned: with O(look) or O(programs)
   type: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.graceful.wsgi.plugins.module_utils import stack_files
+from ansible_collections.graceful.wsgi.plugins.module_utils import stack_files, stack_programs
 
 
 def main():
     spec = {
         "paths": {"type": "list", "elements": "path", "default": []},
         "look": {"type": "list", "elements": "str", "default": []},
+        "programs": {"type": "dict", "default": {}},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    if module.params["look"]:
-        module.exit_json(changed=False, looked=stack_files.look(module.params["look"]))
+    if module.params["look"] or module.params["programs"]:
+        looked = stack_files.look(module.params["look"])
+        module.exit_json(changed=False, looked=looked, programs=stack_programs.about(module.params["programs"]))
     module.exit_json(changed=False, found=stack_files.host(module.params["paths"]))
 
 

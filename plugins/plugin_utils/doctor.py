@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from . import import_nginx, import_uwsgi, layout, site_listen, site_location, uwsgi_options
+from . import doctor_programs, import_nginx, import_uwsgi, layout, site_listen, site_location, uwsgi_options
 from .doctor_findings import KINDS, SERIOUS, SEVERITIES, Finding
 from .import_apps import located
 from .import_nginx import Node
@@ -28,9 +28,15 @@ _COMMANDS = ("attach-daemon", "attach-daemon2", "smart-attach-daemon", "smart-at
 
 
 class Stack:
-    """What is known. ``found``: as module_utils/stack_files.py tells it; ``looked``: what is there, by path."""
+    """What is known. ``found``: as module_utils/stack_files.py tells it; ``looked``: what is there, by path;
+    ``programs``: what binaries can do, by path."""
 
-    def __init__(self, found: Mapping[str, Any], looked: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        found: Mapping[str, Any],
+        looked: Mapping[str, Any] | None = None,
+        programs: Mapping[str, Any] | None = None,
+    ) -> None:
         self.files: Mapping[str, str] = found["files"]
         self.processes = list(found.get("processes") or [])
         self.limits: Mapping[str, Any] = found.get("limits") or {}
@@ -38,13 +44,18 @@ class Stack:
         # Without a host nothing is known of what is there besides the files.
         self.live = "processes" in found
         self.looked: Mapping[str, Any] = looked or {}
+        self.programs: Mapping[str, Any] = programs or {}
         reader = import_nginx.Reader(self.files, str(found.get("main") or ""))
         self.main, self.events, self.http = import_nginx.http_level(reader.read())
-        self.nginx_messages = reader.messages
+        self.nginx_messages, self.nginx_files = reader.messages, sorted(reader.used)
         masters = [one for one in self.processes if one.get("kind") == "uwsgi"]
         self.sources, self.messages = import_uwsgi.applications(self.files, masters)
         self.servers = [node for node in self.http if node.name == "server"]
         self.upstreams = {node.first(): node for node in self.http if node.name == "upstream"}
+
+    def is_there(self) -> bool:
+        """Whether there is anything of nginx or uWSGI at all; what is not there has no faults, and is not healthy."""
+        return bool(self.main or self.http or self.sources or self.processes or self.nginx_messages)
 
     def locations(self) -> Iterator[tuple[Node, Node]]:
         """(server, location) of all of them, those in others too."""
@@ -67,7 +78,7 @@ class Stack:
 
     def paths(self) -> list[str]:
         """The paths of which has to be known what is there."""
-        found: set[str] = set()
+        found = doctor_programs.paths(self)
         for node in (one for top in (*self.main, *self.http) for one in top.walk()):
             first = node.first()
             if not first.startswith("/") or "$" in first or first.startswith("/dev/"):
@@ -445,6 +456,7 @@ CHECKS: tuple[Callable[[Stack], Iterable[Finding]], ...] = (
     names,
     limits,
     places,
+    *doctor_programs.CHECKS,
 )
 
 

@@ -152,4 +152,43 @@ KINDS: dict[str, Kind] = {
     ),
     "no-master": Kind(WARNING, "a worker that dies stays dead, and no reload is without loss", "state master = true"),
     "selinux": Kind(SERIOUS, "SELinux has kept nginx or uWSGI from something", "look at ausearch -m avc -c nginx"),
+    "missing-plugin": Kind(
+        SERIOUS,
+        "uWSGI starts without the application, or not at all: Python is a plugin of its own there",
+        "install the package of the plugin and name it in plugins, or take a uWSGI that has it built in",
+    ),
+    "lacking-option": Kind(
+        SERIOUS,
+        "uWSGI does nothing with it and says nothing; on a command line, or with strict, it does not start",
+        "take a uWSGI that was built with it, or leave the option out",
+    ),
+    "websocket-ssl": Kind(SERIOUS, "each WebSocket fails in its handshake", "take a uWSGI that was built with ssl"),
+    "python-version": Kind(
+        SERIOUS,
+        "uWSGI does not find what the virtualenv has, or does not start: it runs the Python that it was built with",
+        "build the virtualenv with uWSGI's Python, or uWSGI with the virtualenv's",
+    ),
+    "nginx-lacks": Kind(
+        SERIOUS,
+        "nginx takes no change of its configuration, and does not start again",
+        "build nginx with that module, or leave the line out",
+    ),
+    "library-gone": Kind(
+        SERIOUS,
+        "it does not start again after its next end",
+        "install the package of the library, or build it anew on this system",
+    ),
+    "old-binary": Kind(
+        WARNING,
+        "what the new one mends is not mended, and whether it starts is not yet seen",
+        "restart it; nginx is moved over without loss by USR2",
+    ),
+    "old-library": Kind(
+        WARNING, "what the new library mends is not mended in a process that began before", "restart it"
+    ),
+    "config-old": Kind(
+        WARNING,
+        "what was changed takes effect, or fails, at whichever reload or boot comes next",
+        "test it by nginx -t and reload; for uWSGI, reload the master",
+    ),
 }

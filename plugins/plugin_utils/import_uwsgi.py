@@ -81,7 +81,8 @@ class Option:
 class Starter:
     """What starts a uWSGI: a systemd unit, a program of supervisor's, an emperor, or a process that runs.
 
-    ``by``: who says it, None where that is root alone; ``unit``: that of systemd's which starts it.
+    ``by``: who says it, None where that is root alone; ``unit``: that of systemd's which starts it; ``program``: the
+    binary, as far as it is told, and ``called`` the word by which it is started.
     """
 
     kind: str
@@ -94,6 +95,8 @@ class Starter:
     options: dict[str, str] = field(default_factory=dict)
     by: Speaker | None = None
     unit: str = ""
+    program: str = ""
+    called: str = ""
 
 
 @dataclass
@@ -442,7 +445,10 @@ def starters(files: Mapping[str, str], messages: list[str]) -> list[Starter]:
             line = _line_of(text, "ExecStart" if kind == "systemd" else "command")
             for name, command in _instances(words[place + 1 :], files):
                 unit = re.sub(r"@(?=\.service\Z)", f"@{name}", posixpath.basename(path)) if kind == "systemd" else ""
-                found.append(Starter(kind, path, line, command, user, group, folder, given, unit=unit))
+                binary = words[place].lstrip("-@+!:")
+                one = Starter(kind, path, line, command, user, group, folder, given, unit=unit)
+                one.program = one.called = binary
+                found.append(one)
     return found
 
 
@@ -475,7 +481,9 @@ def applications(
             name = f"process {process.get('pid')}"
             folder = str(process.get("folder") or "")
             by, unit = process.get("speaker"), str(process.get("unit") or "")
-            begun.append(Starter("process", name, 0, words[place + 1 :], user, "", folder, about, by, unit))
+            one = Starter("process", name, 0, words[place + 1 :], user, "", folder, about, by, unit)
+            one.program, one.called = str(process.get("program") or ""), words[place]
+            begun.append(one)
     found: dict[str, Source] = {}
     for starter in begun:
         _started(starter, reader, found)
@@ -609,14 +617,21 @@ def _vassals(found: dict[str, Source]) -> list[Source]:
     """The applications, without emperors, whose vassals know who starts them."""
     emperors = [source for source in found.values() if source.last("emperor")]
     for emperor in emperors:
-        if any(one.by for one in emperor.options if one.name == "emperor"):
-            # Whoever writes an emperor of his own starts no other account's applications.
-            continue
-        folder = re.sub(r"/\*.*\Z", "", emperor.last("emperor")).rstrip("/")
+        # Whoever writes or runs an emperor of his own starts no other account's applications.
+        by = import_speakers.first(*(one.by for one in emperor.options if one.name == "emperor"))
+        told = re.sub(r"\A(dir|glob)://", "", emperor.last("emperor"))
+        begun = next((one.folder for one in emperor.starters if one.folder), "/")
+        folder = posixpath.normpath(posixpath.join(begun, re.sub(r"/[^/]*\*.*\Z", "", told)))
+        binary = next(((one.program, one.called) for one in emperor.starters if one.program), ("", ""))
+        user, group = emperor.last("uid"), emperor.last("gid")
+        if by is not None:
+            user = user or by.name
         for path, source in found.items():
-            if posixpath.dirname(path) == folder and source is not emperor:
-                user, group = emperor.last("uid"), emperor.last("gid")
-                source.starters.append(Starter("emperor", emperor.file, 0, [], user, group))
+            theirs = by is None or {option.by for option in source.options} == {by}
+            if posixpath.dirname(path) == folder and source is not emperor and theirs:
+                starter = Starter("emperor", emperor.file, 0, [], user, group, by=by)
+                starter.program, starter.called = binary
+                source.starters.append(starter)
     return [source for source in found.values() if source not in emperors] + [one for one in emperors if _serves(one)]
 
 

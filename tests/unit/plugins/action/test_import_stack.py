@@ -106,3 +106,43 @@ def test_what_a_host_tells_of_speakers_reaches_the_import(tmp_path, monkeypatch)
     result = action(import_stack, dir=str(tmp_path)).run(task_vars=HOSTVARS)
     assert any("evil says it" in row["how"] for row in result["questions"])
     assert "user: shop" not in (tmp_path / "old1.yml").read_text()
+
+
+ODD = [
+    (import_stack, {"files": ""}, "import_files: '' names nothing; name a folder"),
+    (import_stack, {"files": None}, "import_files: None names nothing"),
+    (import_stack, {"dir": " "}, "import_dir: ' ' names nothing"),
+    (import_stack, {"dir": ["a"]}, r"import_dir: \['a'\] names nothing"),
+    (import_stack, {"compare": ""}, "import_compare: '' names nothing"),
+    (import_stack, {"ask": "perhaps"}, "import_ask: 'perhaps' is neither true nor false"),
+    (import_stack, {"overwrite": "maybe"}, "import_overwrite: 'maybe' is neither"),
+    (doctor, {"files": ""}, "doctor_files: '' names nothing"),
+    (doctor, {"file": [1]}, r"doctor_file: \[1\] names nothing"),
+    (doctor, {"paths": {"a": 1}}, "doctor_paths: {'a': 1} is no list"),
+    (doctor, {"paths": None}, "doctor_paths: None is no list"),
+    (doctor, {"paths": ["/etc/a", "relative"]}, "doctor_paths: 'relative' is no whole path"),
+    (doctor, {"paths": ["/etc/a", 5]}, "doctor_paths: 5 is no whole path"),
+]
+
+
+@pytest.mark.parametrize(("kind", "odd", "told"), ODD, ids=[str(number) for number in range(len(ODD))])
+def test_a_variable_that_says_nothing_is_refused_by_its_name(kind, odd, told, copied, tmp_path):
+    args = {"files": str(copied), **({"dir": str(tmp_path / "out")} if kind is import_stack else {}), **odd}
+    with pytest.raises(AnsibleActionFail, match=told):
+        action(kind, **args).run(task_vars=HOSTVARS)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_doctor_of_nothing_finds_nothing_healthy(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(AnsibleActionFail, match="neither nginx nor uWSGI was found in"):
+        action(doctor, files=str(tmp_path)).run(task_vars=HOSTVARS)
+    with pytest.raises(AnsibleActionFail, match="doctor_files: there is no folder"):
+        action(doctor, files=str(tmp_path / "no")).run(task_vars=HOSTVARS)
+
+
+def test_what_cannot_be_written_is_told_with_its_place(copied, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for kind, args in ((doctor, {"file": str(tmp_path)}), (import_stack, {"dir": str(tmp_path / "file")})):
+        with pytest.raises(AnsibleActionFail, match="cannot be written .*name another place"):
+            action(kind, files=str(copied), **args).run(task_vars=HOSTVARS)

@@ -13,7 +13,7 @@ NOT_HERE = "wsgi: there is no application 'shop' on this host; there are: blog \
 def ran(monkeypatch):
     """Runs the action on a host that answers the command, and the question what is there."""
 
-    def run(status, said, listed, rc=0):
+    def run(status, said, listed, rc=0, **given):
         asked = []
 
         def execute(self, command):
@@ -28,12 +28,18 @@ def ran(monkeypatch):
         monkeypatch.setattr(run_command.ActionModule, "validate_argument_spec", lambda self, **_spec: (None, args))
         monkeypatch.setattr(run_command.ActionModule, "_low_level_execute_command", execute)
         action = run_command.ActionModule()
-        action._task = SimpleNamespace(check_mode=False)
+        action._task = SimpleNamespace(check_mode=False, args={**args, **given})
         action._connection = SimpleNamespace(_shell=SimpleNamespace(quote=lambda word: word))
         action._display = SimpleNamespace(display=lambda text: None)
         return action.run(None, {"inventory_hostname": "web1"}), asked
 
     return run
+
+
+@pytest.mark.parametrize("odd", [{"command": ["python", "x.py"]}, {"command": {"a": 1}}, {"app": ["shop"]}])
+def test_what_is_no_text_is_no_command(ran, odd):
+    with pytest.raises(run_command.AnsibleActionFail, match="is no text; write -e"):
+        ran(0, "", "", **odd)
 
 
 def test_a_host_without_the_application_is_left_out(ran):

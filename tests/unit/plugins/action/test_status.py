@@ -2,10 +2,12 @@
 
 import json
 import threading
+from types import SimpleNamespace
 
 import pytest
 from ansible.errors import AnsibleActionFail
 
+from ansible_collections.graceful.wsgi.plugins.action import status
 from ansible_collections.graceful.wsgi.plugins.action.status import caches, merged
 
 
@@ -43,3 +45,13 @@ def test_what_the_controller_keeps_for_hosts_is_told_by_role(tmp_path):
     (path / "manifest.json").write_text(json.dumps(told))
     [held] = caches({"nginx": str(path.parent), "uwsgi": str(tmp_path / "none"), "other": None})
     assert (held["of"], held["folder"], held["kept"]) == ("nginx", str(path.parent), 1) and held["bytes"] >= 9000
+
+
+@pytest.mark.parametrize("odd", [["a"], 5, {"a": 1}, "/"])
+def test_a_file_that_is_none_is_refused_before_a_host_is_asked(odd, monkeypatch):
+    monkeypatch.setattr(status.ActionBase, "run", lambda self, tmp, task_vars: {})
+    monkeypatch.setattr(status.ActionModule, "__init__", lambda self: None)
+    action = status.ActionModule()
+    action._task = SimpleNamespace(args={"file": odd, "format": "text"})
+    with pytest.raises(AnsibleActionFail, match="status_file: .* is no file that can be written"):
+        action.run(None, {})

@@ -193,8 +193,13 @@ def test_a_certificate_near_its_end_is_named(days, named):
     assert ("certificate-end" in found) == named
 
 
+# Those that are told by binaries are tried in test_doctor_programs.py.
+BINARIES = {"missing-plugin", "lacking-option", "websocket-ssl", "python-version", "nginx-lacks", "library-gone"}
+BINARIES |= {"old-binary", "old-library", "config-old"}
+
+
 def test_each_kind_is_tried_and_says_what_comes_of_it():
-    assert {*FILES, *LIVE, "certificate-end"} == set(KINDS)
+    assert {*FILES, *LIVE, *BINARIES, "certificate-end"} == set(KINDS)
     for kind in KINDS.values():
         assert kind.severity in SEVERITIES and kind.consequence and kind.cure
 

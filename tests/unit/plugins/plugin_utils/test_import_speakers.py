@@ -189,6 +189,15 @@ def test_an_emperor_of_an_account_starts_no_other_accounts_applications():
     assert [one.kind for one in sources["/srv/shop/a.ini"].starters] == ["emperor"]
 
 
+def test_an_emperor_that_an_account_runs_starts_its_own_vassals_as_that_account():
+    files = {"/home/evil/v/a.ini": "[uwsgi]\nmodule = e\n", "/home/evil/v/shop.ini": "[uwsgi]\nmodule = s\n"}
+    speakers = {"/home/evil/v/a.ini": EVIL, "/home/evil/v/shop.ini": SHOP}
+    given = found(files, speakers, None, [process(EVIL, "--emperor", "/home/evil/v", "--uid", "root")])
+    sources, _messages = applications(given)
+    assert [(one.kind, one.user) for one in sources["/home/evil/v/a.ini"].starters] == [("emperor", "evil")]
+    assert not sources["/home/evil/v/shop.ini"].starters
+
+
 def test_includes_that_multiply_end(monkeypatch):
     monkeypatch.setattr(import_uwsgi, "MAX_READS", 100)
     files = {f"/a{number}.ini": "[uwsgi]\n" + f"ini = /a{number + 1}.ini\n" * 9 for number in range(15)}

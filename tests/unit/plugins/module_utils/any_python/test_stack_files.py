@@ -354,3 +354,33 @@ def test_a_unit_with_mounts_of_its_own_is_the_hosts_and_a_container_is_not(tmp_p
         finally:
             child.kill()
             child.wait()
+
+
+@pytest.mark.parametrize("words", [["uwsgi", "--emperor", "vassals"], ["uwsgi", "--emperor=%s/vassals"]])
+def test_an_emperor_of_a_command_brings_its_vassals(root, words):
+    write(root, "vassals/one.ini", u"[uwsgi]\nsocket = :1\n")
+    words = [word.replace("%s", root) for word in words]
+    # By the time it is looked at, it has gone into the folder that it watches.
+    for folders in ([root], [os.path.join(root, "vassals"), "/"]):
+        collection = stack_files.Collection()
+        started = stack_files.follow_emperor(collection, words, [native(one) for one in folders])
+        assert list(map(os.path.basename, collection.files)) == ["one.ini"]
+        assert started in (root, folders[0])
+    other = stack_files.Collection()
+    assert stack_files.follow_emperor(other, ["uwsgi", "--emperor", "pg://host=a"], [root]) is None
+    assert stack_files.follow_emperor(other, ["uwsgi", "--emperor"], [root]) is None and other.files == {}
+
+
+def test_an_emperor_of_a_unit_brings_its_vassals(root):
+    write(root, "vassals/one.ini", u"[uwsgi]\nsocket = :1\n")
+    unit = write(root, "e.service", u"[Service]\nWorkingDirectory=%s\nExecStart=/bin/uwsgi --emperor vassals\n" % root)
+    collection = stack_files.Collection()
+    collection.add(unit)
+    stack_files.commands_of(collection)
+    assert sorted(map(os.path.basename, collection.files)) == ["e.service", "one.ini"]
+
+
+def test_a_virtualenv_tells_of_its_python(root):
+    for version in ("python3.11", "pythonx"):
+        os.makedirs(os.path.join(root, "venv/lib", version))
+    assert stack_files.look([os.path.join(root, "venv")])[os.path.join(root, "venv")]["pythons"] == ["3.11"]
