@@ -24,6 +24,7 @@ NAMES = {item.__name__ for item in CLASSES}
 PARTS = {
     *(
         "App",
+        "Balanced",
         "Bundle",
         "Code",
         "Command",

@@ -202,7 +202,6 @@ def test_a_setting_that_lets_everyone_in_or_nobody_is_refused(sites, said):
         asks(real_ip=REAL, listen=["80 proxy_protocol"]),
         # nginx speaks it at a socket for all of its servers as soon as one says so.
         [*asks(real_ip=REAL), site("b.test", listen=["80 proxy_protocol"])],
-        asks(real_ip=REAL, options={"listen": "8080 proxy_protocol"}),
         [site("a.test", {"path": "/static/", "app": "u", "static": "static"})],
     ],
 )

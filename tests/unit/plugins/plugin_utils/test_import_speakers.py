@@ -117,7 +117,7 @@ def test_units_and_programs_of_others_start_nothing():
 
 @pytest.mark.parametrize(
     ("line", "key"),
-    [("uid = shop", "user"), ("gid = shadow", "group"), ("logto = /etc/cron.d/x", "log"), ("daemonize = x.log", "log"),
+    [("uid = shop", "user"), ("gid = shop", "group"), ("logto = /etc/cron.d/x", "log"), ("daemonize = x.log", "log"),
      ("who = shop\nuid = %(who)", "user"), ("logger = file:/var/log/x.log", "log")],
 )
 def test_a_file_of_an_account_names_no_other_account_and_no_log(line, key):

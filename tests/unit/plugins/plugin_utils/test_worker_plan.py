@@ -60,7 +60,7 @@ def test_a_worker_is_a_unit_for_each_of_its_processes():
 
 def test_a_worker_has_the_sandbox_and_the_limits_of_the_application():
     service = {"LimitNOFILE": 4321, "ExecStartPre": "/bin/migrate", "MemoryLow": "1M", "IOWeight": "%i"}
-    service["Type"] = "forking"
+    service["Type"] = "notify"
     one = {"workers": [worker()], "timers": [timer()], "service_options": service}
     more = {"uwsgi_memory_limit": "1G", "uwsgi_unit_options": {"ProtectSystem": "strict", "Restart": "no"}}
     plan, problems = attempt(one, **more)

@@ -35,7 +35,7 @@ def test_a_title_is_told_from_a_command():
 
 
 def test_the_import_tells_of_a_master_that_has_a_title(monkeypatch):
-    master = {"pid": 7, "kind": "uwsgi", "command": ["my", "shop"], "folders": [""], "by": None, "uid": 0}
+    master = {"pid": 7, "kind": "uwsgi", "command": ["my", "shop"], "folder": "", "folders": [""], "by": None, "uid": 0}
     monkeypatch.setattr(stack_files, "processes", lambda: [master])
     told = stack_files.host([])["messages"]
     assert [text for text in told if text.startswith("process 7: uWSGI, which calls itself my shop")]
