@@ -23,13 +23,17 @@ class AsksHost(ReportingAction):
         )
         return {**told, **(told.pop("found", None) or {})}
 
+
+class AsksAsGiven(AsksHost):
+    """Asks just what the task says."""
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         result.update(self._answer(dict(self._task.args), task_vars))
         return self._reported(result, task_vars)
 
 
-class ActionModule(AsksHost):
+class ActionModule(AsksAsGiven):
     """Controller side of graceful.wsgi.nginx_info."""
 
     ABOUT = "nginx"

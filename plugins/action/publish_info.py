@@ -30,7 +30,7 @@ class ActionModule(Identifier, Rendering, AsksHost):
         return digest_of(files, [dict(item) for item in bundle["directories"]], bool(bundle.get("prune")))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        result: dict[str, Any] = super(AsksHost, self).run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         args = dict(self._task.args)
         variables = Variables(task_vars or {})
         with tempfile.TemporaryDirectory(prefix="graceful-wsgi-") as scratch:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.graceful.wsgi.plugins.action.nginx_info import AsksHost
+from ansible_collections.graceful.wsgi.plugins.action.nginx_info import AsksAsGiven
 
 
-class ActionModule(AsksHost):
+class ActionModule(AsksAsGiven):
     """Controller side of graceful.wsgi.uwsgi_build_info."""
 
     ABOUT = "uwsgi"

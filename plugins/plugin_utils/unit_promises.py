@@ -1,7 +1,8 @@
 """What in [Service] breaks a promise some time after a green play: the service is ended, left down, or never ends.
 
-What each does was seen with systemd 252. What a play itself would find out, such as a start that takes too long, stays
-the user's.
+What KillMode, KillSignal, SendSIGKILL, the limits of time and WatchdogSec do was seen with systemd 252; of Restart,
+RemainAfterExit and Type it is what systemd.service(5) says. What a play itself would find out, such as a start that
+takes too long, stays the user's.
 """
 
 from __future__ import annotations
